@@ -1,0 +1,1 @@
+"""What the data means. Imports neither steps nor serving."""

@@ -1,0 +1,98 @@
+"""A synthetic cohort that resembles the Cleveland patients, for where they cannot be had.
+
+It is drawn from the figures in ``cohort.json`` (class-conditional marginals and rank
+correlations) and holds no patient's record. It carries no clinical claim, and neither does a
+model that was trained on it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import ndtr
+
+from clinical.schema import FEATURE_NAMES
+
+FIGURES = Path(__file__).with_name("cohort.json")
+
+Values = npt.NDArray[np.float64]
+
+
+def draw(n: int, seed: int = 42) -> pd.DataFrame:
+    """Draw patients in the UCI coding by a Gaussian copula within each class.
+
+    Parameters
+    ----------
+    n : int
+        How many; ``round(n * prevalence)`` of them are diseased.
+    seed : int
+        The same seed gives the same patients on every machine.
+
+    Returns
+    -------
+    DataFrame
+        The 13 features in the order of ``FEATURES``, NaN where unknown, then `num` (int8, 0 to
+        4), in a random order of rows.
+
+    Notes
+    -----
+    Each class draws z ~ N(0, `latent_corr`) by Cholesky (the signs of eigenvectors vary between
+    linear algebra libraries) and u = Phi(z); each cell inverts the class's marginal or, with the
+    chance `shrinkage`, the pooled one, without which the classes would be too easy to tell apart.
+    """
+    figures = json.loads(FIGURES.read_text(encoding="utf-8"))
+    rng = np.random.default_rng(seed)
+    diseased = round(n * figures["prevalence"])
+    parts = [_draw_class(figures, "0", n - diseased, rng), _draw_class(figures, "1", diseased, rng)]
+    cells = np.concatenate(parts, axis=1)
+    for row, name in zip(cells, figures["features"], strict=True):
+        row[rng.random(n) < figures["missing_rate"][name]] = np.nan
+    severity = _draw_severity(figures["severity_given_disease"], diseased, rng)
+    frame = pd.DataFrame(dict(zip(figures["features"], cells, strict=True)))[list(FEATURE_NAMES)]
+    frame["num"] = np.concatenate([np.zeros(n - diseased, dtype=np.int8), severity])
+    return frame.iloc[rng.permutation(n)].reset_index(drop=True)
+
+
+def _draw_class(figures: dict[str, Any], label: str, n: int, rng: np.random.Generator) -> Values:
+    """Draw the features of one class, of shape (13, n)."""
+    own, pooled = figures["classes"][label], figures["pooled_marginals"]
+    factor = np.linalg.cholesky(np.array(own["latent_corr"]))
+    uniform = ndtr(factor @ rng.standard_normal((len(factor), n)))
+    borrowed = rng.random(uniform.shape) < figures["shrinkage"]
+    for name, row, borrow in zip(figures["features"], uniform, borrowed, strict=True):
+        from_pool = _invert(pooled[name], row[borrow])
+        row[:] = _invert(own["marginals"][name], row)
+        row[borrow] = from_pool
+    return np.asarray(uniform)
+
+
+def _invert(marginal: dict[str, Any], uniform: Values) -> Values:
+    """Map uniform numbers to a marginal distribution by the inverse of its cumulative one."""
+    if marginal["kind"] == "discrete":
+        values = np.array(marginal["values"], dtype=np.float64)
+        steps = np.cumsum(marginal["freq"])[:-1]
+        return np.asarray(values[np.searchsorted(steps, uniform, side="right")])
+    zero = marginal.get("zero_mass", 0.0)
+    levels, quantiles = marginal["quantile_levels"], marginal["quantiles"]
+    known = np.interp((uniform - zero) / (1 - zero), levels, quantiles)
+    return np.where(uniform < zero, 0.0, np.round(known, marginal["decimals"]))
+
+
+def _draw_severity(
+    shares: dict[str, float], n: int, rng: np.random.Generator
+) -> npt.NDArray[np.int8]:
+    grades = np.array([int(grade) for grade in shares], dtype=np.int8)
+    chances = np.array(list(shares.values()))
+    return rng.choice(grades, size=n, p=chances / chances.sum())
+
+
+def write_uci(frame: pd.DataFrame, path: Path) -> None:
+    """Write patients in the UCI coding as UCI does: no header, one decimal, ``?`` for unknown."""
+    frame.to_csv(
+        path, header=False, index=False, na_rep="?", float_format="%.1f", lineterminator="\n"
+    )

@@ -1,0 +1,246 @@
+"""What the data means: the 13 features of a patient, and the label.
+
+``FEATURES`` is the only place that knows a feature. The MLflow signature, the request model, the
+HTML form, the validation of files, ``docs/schema.md`` and the test cases are drawn from it.
+
+The coding is the *canonical* one, that of the re-coded ``heart.csv`` which API clients send;
+``clinical.dialects`` brings files of other codings to it.
+
+References
+----------
+Janosi, Steinbrunn, Pfisterer, Detrano: Heart Disease. UCI Machine Learning Repository.
+https://doi.org/10.24432/C52P4X
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of a patient's record.
+
+    Parameters
+    ----------
+    name : str
+        The name on the wire and in files, such as ``chol``.
+    title, help : str
+        What a person reads: a label, and one sentence that explains it.
+    group : str
+        The heading under which the form shows it.
+    low, high : float
+        The possible values, both ends included, in `unit`.
+    example : float
+        A valid value, used in documentation and as the model's input example.
+    unit : str
+        Unit of measurement; empty for codes.
+    codes : mapping of int to str
+        For coded features, every code and what it means; empty for measurements.
+    nominal : bool
+        Whether the codes have no order, so that a model must one-hot encode them.
+    nullable : bool
+        Whether a request may leave the value unknown. True for what the other hospitals of the
+        UCI archive mostly lack: it arrives late, is invasive, or needs a laboratory.
+    """
+
+    name: str
+    title: str
+    help: str
+    group: str
+    low: float
+    high: float
+    example: float
+    unit: str = ""
+    codes: Mapping[int, str] = field(default_factory=dict)
+    nominal: bool = False
+    nullable: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """Say in words which values are valid, as error messages end."""
+        if self.codes:
+            text = "one of " + ", ".join(f"{code} ({word})" for code, word in self.codes.items())
+        else:
+            text = f"a number in [{self.low:g}, {self.high:g}] {self.unit}".rstrip()
+        return text + ", or null where it is unknown" if self.nullable else text
+
+    def accepts(self, value: float) -> bool:
+        """Tell whether a number is a valid, known value. NaN and infinities are not."""
+        if self.codes:
+            return value in self.codes
+        return math.isfinite(value) and self.low <= value <= self.high
+
+
+_NO_YES = {0: "no", 1: "yes"}
+
+FEATURES: tuple[Feature, ...] = (
+    Feature(
+        "age",
+        "Age",
+        "Age at the examination.",
+        group="Patient",
+        unit="years",
+        low=18,
+        high=110,
+        example=54,
+    ),
+    Feature(
+        "sex",
+        "Sex",
+        "Sex as recorded by the hospital.",
+        group="Patient",
+        codes={0: "female", 1: "male"},
+        low=0,
+        high=1,
+        example=1,
+    ),
+    Feature(
+        "cp",
+        "Chest pain",
+        "Type of chest pain that led to the referral.",
+        group="Symptoms",
+        codes={
+            0: "asymptomatic",
+            1: "atypical angina",
+            2: "non-anginal pain",
+            3: "typical angina",
+        },
+        nominal=True,
+        low=0,
+        high=3,
+        example=0,
+    ),
+    Feature(
+        "trestbps",
+        "Resting blood pressure",
+        "Systolic pressure at rest, on admission.",
+        group="At rest",
+        unit="mm Hg",
+        low=60,
+        high=260,
+        example=120,
+    ),
+    Feature(
+        "chol",
+        "Serum cholesterol",
+        "Total cholesterol in the blood serum.",
+        group="Blood tests",
+        unit="mg/dl",
+        low=80,
+        high=700,
+        example=240,
+        nullable=True,
+    ),
+    Feature(
+        "fbs",
+        "Fasting blood sugar above 120 mg/dl",
+        "Whether the fasting blood sugar exceeds 120 mg/dl.",
+        group="Blood tests",
+        codes=_NO_YES,
+        low=0,
+        high=1,
+        example=0,
+        nullable=True,
+    ),
+    Feature(
+        "restecg",
+        "Resting electrocardiogram",
+        "Finding in the electrocardiogram at rest.",
+        group="At rest",
+        codes={0: "left ventricular hypertrophy", 1: "normal", 2: "ST-T wave abnormality"},
+        nominal=True,
+        low=0,
+        high=2,
+        example=0,
+    ),
+    Feature(
+        "thalach",
+        "Highest heart rate reached",
+        "Highest heart rate during the exercise test.",
+        group="Exercise test",
+        unit="beats/min",
+        low=40,
+        high=230,
+        example=160,
+    ),
+    Feature(
+        "exang",
+        "Angina during exercise",
+        "Whether the exercise brought on angina.",
+        group="Exercise test",
+        codes=_NO_YES,
+        low=0,
+        high=1,
+        example=0,
+    ),
+    Feature(
+        "oldpeak",
+        "ST depression",
+        "ST depression brought on by exercise, relative to rest; negative for an elevation.",
+        group="Exercise test",
+        unit="mm",
+        low=-4,
+        high=10,
+        example=0.0,
+    ),
+    Feature(
+        "slope",
+        "Slope of the ST segment",
+        "Slope of the ST segment at peak exercise.",
+        group="Exercise test",
+        codes={0: "downsloping", 1: "flat", 2: "upsloping"},
+        nominal=True,
+        low=0,
+        high=2,
+        example=1,
+        nullable=True,
+    ),
+    Feature(
+        "ca",
+        "Major vessels coloured",
+        "Number of major vessels coloured by fluoroscopy.",
+        group="Imaging",
+        codes={0: "none", 1: "one", 2: "two", 3: "three"},
+        low=0,
+        high=3,
+        example=0,
+        nullable=True,
+    ),
+    Feature(
+        "thal",
+        "Thallium scan",
+        "Perfusion defect seen in the thallium stress test.",
+        group="Imaging",
+        codes={1: "fixed defect", 2: "normal", 3: "reversible defect"},
+        nominal=True,
+        low=1,
+        high=3,
+        example=2,
+        nullable=True,
+    ),
+)
+
+FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The column to be predicted."""
+
+    name: str
+    title: str
+    definition: str
+    codes: Mapping[int, str]
+
+
+LABEL = Label(
+    name="disease",
+    title="Coronary artery disease",
+    definition=(
+        "1 = at least one major vessel narrowed by 50 % or more in the angiogram (UCI num > 0)"
+    ),
+    codes={0: "no disease", 1: "disease"},
+)

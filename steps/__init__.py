@@ -1,0 +1,1 @@
+"""The entry points of the project: one module each, and the nouns they share."""

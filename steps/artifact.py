@@ -1,0 +1,135 @@
+"""The model as it is stored: pipeline, signature, ONNX twin, references and facts."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from sklearn.pipeline import Pipeline
+
+from clinical.schema import FEATURES, LABEL
+from steps import twin
+from steps.estimators import TRUSTED_TYPES, fills
+from steps.files import ROOT, sha256
+
+EXTRAS = "extra_files"
+"""The folder inside a stored model in which MLflow keeps what we add to it."""
+
+RISK_BANDS = {"Low": 0.0, "Moderate": 0.3, "High": 0.7}
+"""From which probability on each word for a risk is used."""
+
+# What the model needs to be loaded by MLflow's own tools; the twin needs none of it.
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
+
+
+def signature() -> ModelSignature:
+    """Return the MLflow signature of every model of this project, drawn from FEATURES."""
+    inputs = Schema([ColSpec(DataType.double, f.name, required=not f.nullable) for f in FEATURES])
+    return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(DataType.long)]))
+
+
+def example() -> pd.DataFrame:
+    """Return the input example: one valid patient, made up of FEATURES' examples."""
+    return pd.DataFrame([{feature.name: float(feature.example) for feature in FEATURES}])
+
+
+def pinned() -> list[str]:
+    """Return the pinned requirements of a model, as requirements.txt has them."""
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return [line for line in lines if re.split("[=<>]", line)[0] in REQUIREMENTS]
+
+
+def seen(training: pd.DataFrame, pipeline: Pipeline) -> dict[str, dict[str, Any]]:
+    """Return, for each feature, what the training rows held and what replaces an unknown value."""
+    replaced = fills(pipeline)
+    found: dict[str, dict[str, Any]] = {}
+    for feature in FEATURES:
+        known = training[feature.name].dropna()
+        if feature.codes:
+            held: dict[str, Any] = {"codes": sorted({int(code) for code in known})}
+        else:
+            held = {"low": float(known.min()), "high": float(known.max())}
+        found[feature.name] = held | {"fill": replaced[feature.name]}
+    return found
+
+
+def git_state() -> dict[str, object]:
+    """Return the commit of the project's sources, and whether they differ from it."""
+
+    def git(*words: str) -> str | None:
+        done = subprocess.run(
+            ["git", "-C", ROOT, *words], check=False, capture_output=True, text=True
+        )
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    try:
+        status = git("status", "--porcelain")
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(status)}
+    except FileNotFoundError:
+        return {"commit": None, "dirty": True}
+
+
+def facts(
+    training: pd.DataFrame, pipeline: Pipeline, about: Mapping[str, object]
+) -> dict[str, object]:
+    """Return what those who serve or judge a model must know about it, as plain JSON values."""
+    return {
+        **about,
+        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "label": LABEL.definition,
+        "seen": seen(training, pipeline),
+        "risk_bands": [{"level": word, "from": low} for word, low in RISK_BANDS.items()],
+        "git": git_state(),
+    }
+
+
+def write_extras(
+    folder: Path, pipeline: Pipeline, training: pd.DataFrame, facts: Mapping[str, object]
+) -> list[Path]:
+    """Write the twin, its references and the facts into a folder, and return the files."""
+    content = twin.convert(pipeline, training)
+    files = []
+    if content is not None:
+        files.append(folder / "twin.onnx")
+        files[0].write_bytes(content)
+    rows = twin.reference_rows(training)
+    probabilities = pipeline.predict_proba(pd.DataFrame(rows, columns=training.columns))[:, 1]
+    references = {
+        "twin_sha256": sha256(files[0]) if files else None,
+        "tolerance": twin.TOLERANCE,
+        # JSON has no NaN: an unknown value is null.
+        "inputs": [
+            [None if math.isnan(value) else value for value in row] for row in rows.tolist()
+        ],
+        "probabilities": probabilities.tolist(),
+    }
+    for name, value in (("references.json", references), ("model.json", facts)):
+        files.append(folder / name)
+        files[-1].write_text(json.dumps(value, indent=2) + "\n")
+    return files
+
+
+def log(pipeline: Pipeline, model: str, extras: list[Path], tags: Mapping[str, str]) -> str:
+    """Log the model to the active run, and return its URI, ``models:/m-<id>``."""
+    info = mlflow.sklearn.log_model(
+        pipeline,
+        name=f"{model}_model",
+        serialization_format="skops",
+        skops_trusted_types=TRUSTED_TYPES[model],
+        signature=signature(),
+        input_example=example(),
+        pip_requirements=pinned(),
+        extra_files=[str(path) for path in extras],
+        tags=dict(tags),
+    )
+    return f"models:/{info.model_id}"

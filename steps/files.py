@@ -1,0 +1,57 @@
+"""Files: where the project keeps them, digests, and writing that no reader sees half done."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def cache_dir() -> Path:
+    """Return the user's cache folder for this project; it outlives any clone."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "heart-disease-model"
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, or of a folder's files with their names, as hex digits."""
+    if path.is_dir():
+        lines = [f"{sha256(file)}  {file.relative_to(path).as_posix()}" for file in _files(path)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a path beside `target` to write to; move it in when the block ends well.
+
+    The unfinished file is removed whatever goes wrong short of a kill, and even then `target`
+    is what it was before.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o644)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def place(source: Path, target: Path) -> None:
+    """Copy a file to `target`, which is replaced in one go."""
+    with replacing(target) as part:
+        shutil.copyfile(source, part)

@@ -1,0 +1,63 @@
+"""Download, preprocess, train and register, each in a run of its own below this one."""
+
+from __future__ import annotations
+
+import sys
+
+import mlflow
+from mlflow.entities import Run
+
+from steps import registry
+from steps.launching import ensure
+from steps.metrics import NAMES
+from steps.parameters import MODEL_NAME
+from steps.running import Values, run_step
+from steps.tracking import SOURCE_TAG, StepRun, say
+
+
+def run_all(run: StepRun, values: Values) -> None:
+    """Run the four steps in turn; what a finished run has done already is reused."""
+    cache = bool(values["cache"])
+    downloaded = ensure("download", values, run, cache)
+    prepared = ensure("preprocess", {"data": downloaded.info.run_id}, run, cache)
+    trained = ensure("train", {**values, "data": prepared.info.run_id}, run, cache)
+    chosen = {"run_id": trained.info.run_id, "promote": values["promote"]}
+    ensure("register", chosen, run)
+    source = trained.data.tags[SOURCE_TAG]
+    run.tag(SOURCE_TAG, source)
+    mlflow.log_metrics({name: trained.data.metrics[name] for name in NAMES})
+    say(summary(trained, source))
+
+
+def summary(trained: Run, source: str) -> str:
+    """Return what came out, and what to do with it."""
+    found = trained.data.metrics
+    figures = [
+        f"  {name:<10} {found[name]:.3f}   95 % interval {found[f'{name}_ci_low']:.3f} to "
+        f"{found[f'{name}_ci_high']:.3f}"
+        for name in NAMES
+    ]
+    version = registry.version_of(MODEL_NAME, trained.info.run_id)
+    aliases = ", ".join(registry.named(MODEL_NAME, version.version).aliases) if version else ""
+    number = version.version if version else "-"
+    uri = mlflow.get_tracking_uri()
+    return "\n".join(
+        [
+            "",
+            f"{trained.data.params['model']} on held-out patients (data.source={source}):",
+            *figures,
+            f"{MODEL_NAME} version {number}, alias: {aliases or 'none'}",
+            "",
+            f"Look:   mlflow ui --backend-store-uri {uri}",
+            "Serve:  gunicorn -c serving/gunicorn.conf.py",
+        ]
+    )
+
+
+def main() -> int:
+    """Run the step from the command line."""
+    return run_step("main", run_all)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

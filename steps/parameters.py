@@ -1,0 +1,256 @@
+"""The parameters of every entry point: one table, read before anything else happens.
+
+``mlflow run`` passes whatever it is given, so this is where names, types and ranges are enforced.
+The defaults stand here; ``tests/test_project.py`` holds MLproject and the README to them.
+Imports the standard library alone, so that a mistake is answered at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+MODELS = ("random_forest", "extra_trees", "logistic_regression", "hist_gradient_boosting")
+MODEL_NAME = "heart-disease-model"
+STAGES = {"Staging": "challenger", "Production": "champion", "Archived": "archived"}
+
+type_names = {int: "an integer", float: "a number"}
+Value = str | int | float | bool
+
+
+class ParameterError(ValueError):
+    """The parameters given cannot be used; each line of the message says why for one of them."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of an entry point.
+
+    Parameters
+    ----------
+    name : str
+        Its name in ``-P name=value`` and ``--name value``.
+    default : str
+        What ``mlflow run`` passes where the user gives nothing.
+    read : callable
+        Turns the text into a value; raises ValueError with the words for what is allowed.
+    help : str
+        One sentence for ``--help``.
+    """
+
+    name: str
+    default: str
+    read: Callable[[str], Value]
+    help: str
+
+
+def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Value]:
+    def read(text: str) -> Value:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise ValueError(f"{type_names[kind]} in [{low:g}, {high:g}]")
+        return value
+
+    return read
+
+
+def _choice(*allowed: str) -> Callable[[str], Value]:
+    def read(text: str) -> Value:
+        if text not in allowed:
+            raise ValueError("one of " + ", ".join(allowed))
+        return text
+
+    return read
+
+
+def _flag(text: str) -> Value:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("true or false")
+    return text.lower() == "true"
+
+
+def local_path(source: str) -> Path | None:
+    """Return the path that a source names, or None where it is not on this machine."""
+    parts = urlsplit(source)
+    if parts.scheme == "file":
+        return Path(url2pathname(parts.path))
+    return None if parts.scheme in ("http", "https") else Path(source).expanduser()
+
+
+def _source(text: str) -> Value:
+    if text in ("auto", "uci", "sample"):
+        return text
+    path = local_path(text)
+    if path is None:
+        return text
+    if not path.is_file():
+        raise ValueError("auto, uci, sample, an existing file, or a file/http(s) URL")
+    # A step may run in another directory than the user's: a path is made absolute once, here.
+    return str(path.resolve())
+
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def _run_id(text: str) -> Value:
+    if text and not _RUN_ID.fullmatch(text):
+        raise ValueError("empty (the latest), or a run id of 32 hexadecimal digits")
+    return text
+
+
+def _data(text: str) -> Value:
+    if not text or _RUN_ID.fullmatch(text):
+        return text
+    if not Path(text).expanduser().is_file():
+        raise ValueError("empty (the latest), a run id, or an existing file")
+    return str(Path(text).expanduser().resolve())
+
+
+def _model_name(text: str) -> Value:
+    if not re.fullmatch(r"[^/:%\"'\s]+", text):
+        raise ValueError("a registered model name without blanks, quotes, slashes, colons")
+    return text
+
+
+def _version(text: str) -> Value:
+    if text and not (text.isdecimal() and int(text) > 0):
+        raise ValueError("the number of a version, such as 3")
+    return text
+
+
+def _target(text: str) -> Value:
+    value = STAGES.get(text.capitalize(), text)
+    if value not in STAGES.values():
+        raise ValueError("one of " + ", ".join((*STAGES.values(), *STAGES)))
+    return value
+
+
+SOURCE = Parameter(
+    "source", "auto", _source, "auto, uci, sample, a path, or a file/http(s) URL (zip or file)."
+)
+MODEL = Parameter("model", "random_forest", _choice(*MODELS), "The estimator.")
+N_ESTIMATORS = Parameter(
+    "n_estimators", "100", _number(int, 1, 10_000), "Number of trees or boosting rounds."
+)
+MAX_DEPTH = Parameter("max_depth", "5", _number(int, 1, 100), "Greatest depth of a tree.")
+MIN_SAMPLES_LEAF = Parameter(
+    "min_samples_leaf", "1", _number(int, 1, 10_000), "Fewest training rows in a leaf."
+)
+TEST_SIZE = Parameter(
+    "test_size", "0.2", _number(float, 0.05, 0.9), "Share of each class that is held out."
+)
+RANDOM_STATE = Parameter(
+    "random_state", "42", _number(int, 0, 2**32 - 1), "Seed of split, estimator and bootstrap."
+)
+PROMOTE = Parameter(
+    "promote",
+    "true",
+    _choice("true", "false", "require"),
+    "Whether a version that passes the gate becomes champion; require: fail if it does not.",
+)
+CACHE = Parameter("cache", "true", _flag, "Whether finished steps with equal inputs are reused.")
+
+_TRAINING = (MODEL, N_ESTIMATORS, MAX_DEPTH, MIN_SAMPLES_LEAF, TEST_SIZE, RANDOM_STATE)
+
+ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
+    "main": (SOURCE, *_TRAINING, PROMOTE, CACHE),
+    "download": (SOURCE,),
+    "preprocess": (
+        Parameter("data", "", _data, "A download run's id or a file; empty: the latest download."),
+    ),
+    "train": (
+        Parameter(
+            "data", "", _data, "A preprocess run's id or a Parquet file; empty: the latest one."
+        ),
+        *_TRAINING,
+    ),
+    "register": (
+        Parameter("run_id", "", _run_id, "A train run's id; empty: the latest finished one."),
+        Parameter("name", MODEL_NAME, _model_name, "Name of the registered model."),
+        PROMOTE,
+    ),
+    "promote": (
+        Parameter("version", "", _version, "The version to move."),
+        Parameter("to", "champion", _target, "champion, challenger, archived, or a stage name."),
+        Parameter("rollback", "false", _flag, "Put the champion before this one back."),
+        Parameter("name", MODEL_NAME, _model_name, "Name of the registered model."),
+    ),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ParameterError(message)
+
+
+def _parser(step: str, description: str) -> _Parser:
+    parser = _Parser(prog=f"python -m steps.{step}", description=description, allow_abbrev=False)
+    for parameter in ENTRY_POINTS[step]:
+        parser.add_argument(
+            f"--{parameter.name}",
+            default=parameter.default,
+            help=f"{parameter.help} Default: {parameter.default or 'empty'}.",
+        )
+    return parser
+
+
+def _unknown(step: str, words: Sequence[str]) -> list[str]:
+    names = [word[2:].split("=")[0] for word in words if word.startswith("--")]
+    allowed = ", ".join(parameter.name for parameter in ENTRY_POINTS[step])
+    return [f"unknown parameter '{name}'. {step} takes: {allowed}." for name in names or words]
+
+
+def check(step: str, given: Mapping[str, str]) -> dict[str, Value]:
+    """Turn the texts given for an entry point into values.
+
+    Parameters
+    ----------
+    step : str
+        An entry point of ENTRY_POINTS.
+    given : mapping of str to str
+        Texts by parameter name; what is not given gets its default.
+
+    Raises
+    ------
+    ParameterError
+        With a line for each text that is not allowed: the name, what is allowed, what was given.
+    """
+    values: dict[str, Value] = {}
+    problems = []
+    for parameter in ENTRY_POINTS[step]:
+        text = given.get(parameter.name, parameter.default)
+        try:
+            values[parameter.name] = parameter.read(text)
+        except ValueError as error:
+            problems.append(f"'{parameter.name}' must be {error}. Got {text!r} instead.")
+    if problems:
+        raise ParameterError("\n".join(problems))
+    return values
+
+
+def read(step: str, argv: Sequence[str], description: str = "") -> dict[str, Value]:
+    """Read the command line of ``python -m steps.<step>``.
+
+    Raises
+    ------
+    ParameterError
+        With one line for each unknown parameter and each text that is not allowed.
+    """
+    given, rest = _parser(step, description).parse_known_args(argv)
+    problems = _unknown(step, rest) if rest else []
+    try:
+        values = check(step, vars(given))
+    except ParameterError as error:
+        problems.append(str(error))
+    if problems:
+        raise ParameterError("\n".join(problems))
+    return values

@@ -1,0 +1,217 @@
+"""The model registry: versions, the aliases challenger and champion, stages that follow, history.
+
+Aliases decide; stages, where the backend has them, are kept in line for those who read stages.
+Aliases have no history of their own, so the registered model keeps one in a tag.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from steps.files import cache_dir
+from steps.tracking import StepError
+
+CHAMPION, CHALLENGER, ARCHIVED = "champion", "challenger", "archived"
+HISTORY_TAG = "champion.history"
+VERDICT_TAG = "gate.verdict"
+ARCHIVED_TAG = "archived"
+HISTORY_LENGTH = 60  # entries; a tag holds 5,000 characters
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Let one process of this machine at a time change a registered model.
+
+    MLflow has no compare-and-set: without this, two registrations would both find the same
+    champion and promote past each other.
+    """
+    digest = hashlib.sha256(f"{mlflow.get_registry_uri()} {name}".encode()).hexdigest()
+    path = cache_dir() / "locks" / digest
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def model_uri(run: Run) -> str:
+    """Return the URI of the model that a train run logged."""
+    logged = run.outputs.model_outputs if run.outputs else []
+    if not logged:
+        raise StepError(f"run {run.info.run_id} has no model")
+    return f"models:/{logged[-1].model_id}"
+
+
+def version_of(name: str, run_id: str) -> ModelVersion | None:
+    """Return the version that was made from a run, if there is one."""
+    found = versions(name, f" and run_id = '{run_id}'")
+    return min(found, key=lambda version: int(version.version)) if found else None
+
+
+def versions(name: str, condition: str = "") -> list[ModelVersion]:
+    """Return the versions of a registered model, in no order."""
+    client, found, token = MlflowClient(), [], None
+    while True:
+        page = client.search_model_versions(f"name = '{name}'{condition}", page_token=token)
+        found += list(page)
+        if not (token := page.token):
+            return found
+
+
+def named(name: str, version: str) -> ModelVersion:
+    """Return a version by its number.
+
+    Raises
+    ------
+    StepError
+        Where it does not exist, naming those that do.
+    """
+    try:
+        return MlflowClient().get_model_version(name, version)
+    except MlflowException:
+        there = ", ".join(sorted((v.version for v in versions(name)), key=int)) or "none"
+        raise StepError(f"{name} has no version {version}; there are: {there}") from None
+
+
+def holder(name: str, alias: str) -> ModelVersion | None:
+    """Return the version that an alias names, or None."""
+    try:
+        return MlflowClient().get_model_version_by_alias(name, alias)
+    except MlflowException:
+        return None
+
+
+def add_version(name: str, run: Run, description: str, tags: Mapping[str, str]) -> ModelVersion:
+    """Make a version from a train run's model."""
+    made = mlflow.register_model(model_uri(run), name, tags=dict(tags))
+    MlflowClient().update_model_version(name, made.version, description)
+    return MlflowClient().get_model_version(name, made.version)
+
+
+def make_challenger(name: str, version: str) -> None:
+    """Give a version the alias challenger."""
+    champion = holder(name, CHAMPION)
+    if champion and champion.version == version:
+        raise StepError(f"version {version} is the champion; make another version champion first")
+    client = MlflowClient()
+    client.set_registered_model_alias(name, CHALLENGER, version)
+    client.delete_model_version_tag(name, version, ARCHIVED_TAG)
+    align_stages(name)
+
+
+def make_champion(name: str, version: str, by: str) -> None:
+    """Give a version the alias champion, note it in the history, and let the stages follow."""
+    history = read_history(name)
+    client = MlflowClient()
+    challenger = holder(name, CHALLENGER)
+    client.set_registered_model_alias(name, CHAMPION, version)
+    if challenger and challenger.version == version:
+        client.delete_registered_model_alias(name, CHALLENGER)
+    client.delete_model_version_tag(name, version, ARCHIVED_TAG)
+    _write_history(name, [*history, _entry(version, by)])
+    align_stages(name)
+
+
+def archive(name: str, version: str) -> None:
+    """Take a version's aliases away, and mark it as archived."""
+    client = MlflowClient()
+    for alias in (CHAMPION, CHALLENGER):
+        found = holder(name, alias)
+        if found and found.version == version:
+            client.delete_registered_model_alias(name, alias)
+    client.set_model_version_tag(name, version, ARCHIVED_TAG, "true")
+    align_stages(name)
+
+
+def roll_back(name: str) -> tuple[str, str]:
+    """Put the champion before this one back; return the versions (dethroned, restored).
+
+    Raises
+    ------
+    StepError
+        Where there was none before, or none that still exists.
+    """
+    existing = {version.version for version in versions(name)}
+    past = reigns(read_history(name))
+    current = past.pop() if past else ""
+    while past and past[-1] not in existing:
+        past.pop()
+    if not past:
+        raise StepError(f"{name} has no earlier champion to go back to")
+    make_champion(name, past[-1], by="rollback")
+    if current in existing:
+        MlflowClient().set_model_version_tag(name, current, "rolled_back", "true")
+    return current, past[-1]
+
+
+def reigns(history: list[dict[str, str]]) -> list[str]:
+    """Return the versions that a rollback would go through, the present champion last."""
+    stack: list[str] = []
+    for entry in history:
+        if entry["by"] == "rollback":
+            while stack and stack[-1] != entry["version"]:
+                stack.pop()
+        if not stack or stack[-1] != entry["version"]:
+            stack.append(entry["version"])
+    return stack
+
+
+def read_history(name: str) -> list[dict[str, str]]:
+    """Return every reign: version, since when, and by what; oldest first.
+
+    Somebody may have moved the alias with MLflow's own client: that reign is added.
+    """
+    model = MlflowClient().get_registered_model(name)
+    history: list[dict[str, str]] = json.loads(model.tags.get(HISTORY_TAG, "[]"))
+    champion = holder(name, CHAMPION)
+    if champion and (not history or history[-1]["version"] != champion.version):
+        history.append(_entry(champion.version, "another client"))
+    return history
+
+
+def _entry(version: str, by: str) -> dict[str, str]:
+    return {"version": version, "at": datetime.now(UTC).isoformat(timespec="seconds"), "by": by}
+
+
+def _write_history(name: str, history: list[dict[str, str]]) -> None:
+    value = json.dumps(history[-HISTORY_LENGTH:], separators=(",", ":"))
+    MlflowClient().set_registered_model_tag(name, HISTORY_TAG, value)
+
+
+def has_stages() -> bool:
+    """Tell whether the registry has stages; Unity Catalog has none."""
+    return not str(mlflow.get_registry_uri()).startswith("databricks-uc")
+
+
+def align_stages(name: str) -> None:
+    """Bring every version's stage in line with the aliases."""
+    if not has_stages():
+        return
+    champion, challenger = holder(name, CHAMPION), holder(name, CHALLENGER)
+    dethroned = {entry["version"] for entry in read_history(name)}
+    client = MlflowClient()
+    for version in versions(name):
+        if champion and version.version == champion.version:
+            wanted = "Production"
+        elif challenger and version.version == challenger.version:
+            wanted = "Staging"
+        elif version.version in dethroned or ARCHIVED_TAG in version.tags:
+            wanted = "Archived"
+        else:
+            wanted = "None"
+        if version.current_stage != wanted:
+            with warnings.catch_warnings():
+                # Stages are deprecated in MLflow, and promised by this project as long as it can.
+                warnings.simplefilter("ignore", FutureWarning)
+                client.transition_model_version_stage(name, version.version, wanted)

@@ -1,0 +1,119 @@
+"""The frame of every entry point: from the command line to a run that ended truthfully."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+
+from steps import parameters
+from steps.parameters import ParameterError, Value
+
+Values = Mapping[str, Value]
+
+
+def run_step(
+    step: str,
+    work: Callable[..., None],
+    argv: Sequence[str] | None = None,
+    *,
+    resolve: Callable[[Values, str], object] | None = None,
+) -> int:
+    """Run an entry point and return its exit code.
+
+    Parameters
+    ----------
+    step : str
+        Name of the entry point.
+    work : callable
+        ``work(run, values)``, or ``work(run, values, resolved)`` with a `resolve`.
+    argv : sequence of str, optional
+        The words of the command line; those of this process by default.
+    resolve : callable, optional
+        ``resolve(values, experiment_id)`` looks up what the parameters name, before any run of
+        ours is opened; it raises StepError where something does not exist.
+
+    Returns
+    -------
+    int
+        0; 2 where the parameters cannot be used and nothing was done; 1 where the work failed.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    refusal = ""
+    values: Values = {}
+    try:
+        values = parameters.read(step, words, (sys.modules[work.__module__].__doc__ or "").strip())
+    except ParameterError as error:
+        refusal = "\n".join(f"{step}: {line}" for line in str(error).splitlines())
+        print(refusal, file=sys.stderr, flush=True)
+    signal.signal(signal.SIGTERM, _stop)
+    # MLflow takes seconds to import: a mistake has been answered by now.
+    return _refuse(refusal) if refusal else _run(step, work, values, resolve)
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    # Unwinding the stack closes the run as KILLED and removes unfinished files.
+    raise SystemExit(f"stopped by signal {signal.Signals(_signal).name}")
+
+
+def _refuse(refusal: str) -> int:
+    """End the run that ``mlflow run`` has opened, if any; bad parameters open none of ours."""
+    import os
+
+    if "MLFLOW_RUN_ID" in os.environ:
+        from steps import tracking
+
+        launch = tracking.take_launch()
+        try:
+            tracking.connect(launch)
+            if launch:
+                tracking.end_launch(launch, "FAILED", refusal)
+        except tracking.StepError as error:
+            tracking.say(str(error))
+    return 2
+
+
+def _run(
+    step: str,
+    work: Callable[..., None],
+    values: Values,
+    resolve: Callable[[Values, str], object] | None,
+) -> int:
+    from mlflow.exceptions import MlflowException
+
+    from clinical.errors import DataError
+    from steps import tracking
+
+    launch = tracking.take_launch()
+    opened = False
+    try:
+        tracking.connect(launch)
+        experiment_id = tracking.open_experiment(launch)
+        tracking.close_orphans(experiment_id)
+        resolved = (resolve(values, experiment_id),) if resolve else ()
+        opened = True
+        with tracking.step_run(step, values, launch, experiment_id) as run:
+            work(run, values, *resolved)
+    except (DataError, tracking.StepError, OSError, MlflowException) as error:
+        tracking.say(f"{step}: {error}")
+        if launch and not opened:
+            _end_quietly(launch, f"{step}: {error}")
+        return 1 if opened else 2
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _end_quietly(launch: object, note: str) -> None:
+    """End the launch run, where the store that just refused something still allows it."""
+    from mlflow.exceptions import MlflowException
+
+    from steps import tracking
+
+    try:
+        tracking.end_launch(launch, "FAILED", note)  # type: ignore[arg-type]
+    except MlflowException as error:
+        tracking.say(str(error))

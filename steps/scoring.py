@@ -1,0 +1,32 @@
+"""Probabilities of a stored model, by its ONNX twin where it has one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+def probabilities(folder: Path, patients: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the probability of disease of each patient, shape (n_patients,).
+
+    Parameters
+    ----------
+    folder : Path
+        A model as MLflow stores it.
+    patients : DataFrame
+        The 13 features in the order of FEATURES.
+    """
+    found = folder / "extra_files" / "twin.onnx"
+    if found.is_file():
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(found, providers=["CPUExecutionProvider"])
+        _, twin = session.run(None, {"patients": patients.to_numpy(np.float32)})
+        return np.asarray(twin[:, 1], dtype=float)
+    import mlflow.sklearn
+
+    pipeline = mlflow.sklearn.load_model(str(folder))
+    return np.asarray(pipeline.predict_proba(patients)[:, 1], dtype=float)

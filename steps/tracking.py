@@ -1,0 +1,445 @@
+"""The tracking store: reaching it, the experiment, the run of a step, and runs left by the dead.
+
+``mlflow run`` opens a run before our code starts, in experiment ``Default`` unless the user chose
+one. A step adopts that run where the user chose the experiment (or ``main`` did); otherwise it
+works in a run of its own in the named experiment, and the launch run ends as truthfully as the
+work did and points to it. See docs/decisions/0002-launch-runs.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import mlflow
+import pandas as pd
+import psutil
+from mlflow import MlflowClient
+from mlflow.data.pandas_dataset import from_pandas
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_PROJECT_ENTRY_POINT,
+    MLFLOW_RUN_NAME,
+    MLFLOW_RUN_NOTE,
+)
+
+from steps.files import sha256
+from steps.parameters import ENTRY_POINTS, Value
+
+EXPERIMENT = "Heart Disease Prediction"
+DEFAULT_EXPERIMENT_ID = "0"
+
+STEP_TAG = "heart.step"
+KEY_TAG = "heart.key"
+OUTPUTS_TAG = "heart.outputs"
+OWNER_TAG = "heart.owner"
+WORK_TAG = "heart.run_id"
+SOURCE_TAG = "data.source"
+
+# MLflow's own patience adds up to minutes, and its bars show nothing that takes time here. What
+# the user has set stays.
+SETTINGS = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "PGCONNECT_TIMEOUT": "5",
+}
+CONNECT_SECONDS = 5
+
+
+class StepError(Exception):
+    """A step cannot go on; the message is what the user reads."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The run that ``mlflow run`` opened for this process."""
+
+    run_id: str
+    experiment_id: str
+
+    @property
+    def adoptable(self) -> bool:
+        """Whether somebody chose its experiment, so that the work belongs into this very run."""
+        return self.experiment_id != DEFAULT_EXPERIMENT_ID
+
+
+def take_launch() -> Launch | None:
+    """Return the launch run of this process, if any, and take it out of the environment.
+
+    Left there, MLFLOW_RUN_ID would win over everything that a step says about its runs.
+    """
+    run_id = os.environ.pop("MLFLOW_RUN_ID", "")
+    experiment_id = os.environ.pop("MLFLOW_EXPERIMENT_ID", DEFAULT_EXPERIMENT_ID)
+    if run_id:
+        return Launch(run_id, experiment_id)
+    if experiment_id != DEFAULT_EXPERIMENT_ID:
+        os.environ["MLFLOW_EXPERIMENT_ID"] = experiment_id
+    return None
+
+
+def connect(launch: Launch | None) -> None:
+    """Make sure that the tracking store answers, within seconds.
+
+    Raises
+    ------
+    StepError
+        With one line that names the store and what to do.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    uri = mlflow.get_tracking_uri()
+    _knock(uri)
+    _refuse_lost_sqlite(uri, launch)
+    try:
+        MlflowClient().search_experiments(max_results=1)
+        if launch:
+            MlflowClient().set_tag(launch.run_id, OWNER_TAG, _owner())
+    except MlflowException as error:
+        raise StepError(f"the tracking store {_shown(uri)} refused: {_first_line(error)}") from None
+
+
+def _shown(uri: str) -> str:
+    return re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", uri)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0]
+
+
+def _knock(uri: str) -> None:
+    parts = urlsplit(uri)
+    ports = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
+    port = ports.get(parts.scheme.split("+")[0])
+    if not (parts.hostname and port):
+        return
+    try:
+        socket.create_connection((parts.hostname, parts.port or port), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise StepError(
+            f"the tracking store {_shown(uri)} does not answer ({error}); "
+            "start it, or set MLFLOW_TRACKING_URI to another"
+        ) from None
+
+
+def _refuse_lost_sqlite(uri: str, launch: Launch | None) -> None:
+    """Refuse a relative database path that was meant from the directory of ``mlflow run``."""
+    relative = re.match(r"sqlite(?:\+\w+)?:///(?!/)([^?]+)", uri)
+    if launch and relative and not Path(relative[1]).exists():
+        raise StepError(
+            f"no database {relative[1]} in {Path.cwd()}: 'mlflow run' from another directory needs "
+            f"an absolute MLFLOW_TRACKING_URI, such as sqlite:////home/me/{Path(relative[1]).name}"
+        )
+
+
+def open_experiment(launch: Launch | None) -> str:
+    """Return the id of the experiment to work in; made where it does not exist yet."""
+    if launch and launch.adoptable:
+        return launch.experiment_id
+    if chosen := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return chosen
+    client = MlflowClient()
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    if found := client.get_experiment_by_name(name):
+        if found.lifecycle_stage == "deleted":
+            raise StepError(
+                f"the experiment '{name}' is deleted; restore it "
+                f"(mlflow experiments restore --experiment-id {found.experiment_id}) "
+                "or set MLFLOW_EXPERIMENT_NAME to another name"
+            )
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(name, artifact_location=_artifact_location(name)))
+    except MlflowException:
+        # Another process made it in the meantime.
+        if found := client.get_experiment_by_name(name):
+            return str(found.experiment_id)
+        raise
+
+
+def _artifact_location(name: str) -> str | None:
+    """Return where a new experiment's artifacts go; None leaves it to the tracking server.
+
+    With a database as the store, MLflow would put them below the current directory, which for a
+    project from a git URL is a clone that will be deleted. They go beside Default's instead.
+    """
+    if mlflow.get_tracking_uri().split(":")[0].split("+")[0] not in (
+        "sqlite",
+        "postgresql",
+        "mysql",
+        "mssql",
+    ):
+        return None
+    default = MlflowClient().get_experiment(DEFAULT_EXPERIMENT_ID)
+    folder = re.sub(r"\W+", "-", name.lower()).strip("-")
+    return f"{default.artifact_location.rsplit('/', 1)[0]}/{folder}"
+
+
+@dataclass
+class StepRun:
+    """The open run of a step.
+
+    Attributes
+    ----------
+    run_id, experiment_id : str
+        Where it is recorded.
+    outputs : dict of str to str
+        SHA-256 of what it made, by artifact path or model URI; kept as a tag when it ends well.
+    """
+
+    run_id: str
+    experiment_id: str
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    def tag(self, name: str, value: object) -> None:
+        """Set a tag of the run."""
+        MlflowClient().set_tag(self.run_id, name, value)
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """Log a file, or a folder's files, as artifacts, and note the digests as outputs."""
+        client = MlflowClient()
+        name = f"{folder}/{path.name}" if folder else path.name
+        try:
+            client.log_artifact(self.run_id, str(path), folder or None)
+        except OSError as error:
+            _discard(self.run_id, name)
+            raise StepError(
+                f"cannot store the artifact {name}: {error.strerror or error}"
+            ) from None
+        self.outputs[name] = sha256(path)
+
+
+def _discard(run_id: str, name: str) -> None:
+    """Take back what a failed write may have left of an artifact on a local disk."""
+    root = urlsplit(MlflowClient().get_run(run_id).info.artifact_uri)
+    if root.scheme in ("", "file"):
+        (Path(root.path) / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def step_run(
+    step: str, values: Mapping[str, Value], launch: Launch | None, experiment_id: str
+) -> Iterator[StepRun]:
+    """Open the run of a step; whatever happens, it ends with the truth.
+
+    FINISHED where the block ends well, KILLED where a signal stopped it, else FAILED with the
+    error's message as its note.
+    """
+    client = MlflowClient()
+    run_id = _open(step, launch, experiment_id)
+    # Children that the launcher starts nest under the run that is active in this process.
+    mlflow.start_run(run_id=run_id)
+    work = StepRun(run_id, experiment_id)
+    try:
+        _log_parameters(run_id, values)
+        yield work
+    except BaseException as error:
+        stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
+        _end(
+            work,
+            launch,
+            "KILLED" if stopped else "FAILED",
+            note=_first_line(error) if stopped else str(error),
+        )
+        raise
+    client.set_tag(run_id, OUTPUTS_TAG, json.dumps(work.outputs))
+    _end(work, launch, "FINISHED")
+
+
+def _open(step: str, launch: Launch | None, experiment_id: str) -> str:
+    client = MlflowClient()
+    tags = {STEP_TAG: step, OWNER_TAG: _owner()}
+    if launch and launch.adoptable:
+        run = client.get_run(launch.run_id)
+        for name, value in tags.items():
+            client.set_tag(launch.run_id, name, value)
+        # A name of MLflow's making, such as wise-owl-123, says nothing; the user's own stays.
+        if re.fullmatch(r"[a-z]+-[a-z]+-\d+", run.info.run_name):
+            client.set_tag(launch.run_id, MLFLOW_RUN_NAME, step)
+        return launch.run_id
+    inherited = _launch_tags(launch) if launch else _own_tags()
+    return str(
+        client.create_run(experiment_id, tags={**inherited, **tags}, run_name=step).info.run_id
+    )
+
+
+def _launch_tags(launch: Launch) -> dict[str, str]:
+    tags = MlflowClient().get_run(launch.run_id).data.tags
+    return {k: v for k, v in tags.items() if k not in (MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE)}
+
+
+def _own_tags() -> dict[str, str]:
+    from mlflow.tracking.context.registry import resolve_tags
+
+    return dict(resolve_tags())
+
+
+def _log_parameters(run_id: str, values: Mapping[str, Value]) -> None:
+    """Log what ``mlflow run`` has not logged; the same name with another text would be refused."""
+    client = MlflowClient()
+    known = client.get_run(run_id).data.params
+    for name, value in values.items():
+        if name not in known:
+            client.log_param(run_id, name, value)
+
+
+def _end(work: StepRun, launch: Launch | None, status: str, note: str = "") -> None:
+    client = MlflowClient()
+    if note:
+        work.tag(MLFLOW_RUN_NOTE, note)
+    mlflow.end_run(status)
+    if launch and not launch.adoptable:
+        run = client.get_run(work.run_id)
+        step = run.data.tags[STEP_TAG]
+        client.set_tag(launch.run_id, MLFLOW_RUN_NAME, f"launch of {step}")
+        client.set_tag(launch.run_id, WORK_TAG, work.run_id)
+        link = f"#/experiments/{work.experiment_id}/runs/{work.run_id}"
+        pointer = f"The work of this launch is the run [{step}]({link})."
+        end_launch(launch, status, f"{note}\n\n{pointer}".strip())
+
+
+def end_launch(launch: Launch, status: str, note: str) -> None:
+    """End the run that ``mlflow run`` opened, with a note that says why."""
+    client = MlflowClient()
+    client.set_tag(launch.run_id, MLFLOW_RUN_NOTE, note)
+    client.set_terminated(launch.run_id, status)
+
+
+def finished_runs(experiment_id: str, step: str, condition: str = "") -> list[Run]:
+    """Return the finished, undeleted runs of a step, newest first."""
+    query = f"attributes.status = 'FINISHED' and tags.`{STEP_TAG}` = '{step}'"
+    if condition:
+        query += f" and {condition}"
+    return list(
+        MlflowClient().search_runs(
+            [experiment_id], query, order_by=["attributes.start_time DESC"], max_results=50
+        )
+    )
+
+
+def step_of(run_id: str, step: str) -> Run:
+    """Return a finished run of a step by its id.
+
+    Raises
+    ------
+    StepError
+        Where there is no such run, or it is not a finished, undeleted run of that step.
+    """
+    try:
+        run = MlflowClient().get_run(run_id)
+    except MlflowException:
+        raise StepError(
+            f"there is no run {run_id} in {_shown(mlflow.get_tracking_uri())}"
+        ) from None
+    found = run.data.tags.get(STEP_TAG, "another")
+    if found != step:
+        raise StepError(f"run {run_id} is of step '{found}', not of '{step}'")
+    if run.info.status != "FINISHED" or run.info.lifecycle_stage != "active":
+        state = "deleted" if run.info.lifecycle_stage != "active" else run.info.status
+        raise StepError(f"run {run_id} of step '{step}' is {state}; it must be FINISHED")
+    return run
+
+
+def _owner() -> str:
+    process = psutil.Process()
+    return json.dumps(
+        {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
+    )
+
+
+def _is_gone(owner: Mapping[str, object]) -> bool:
+    """Tell whether the process that wrote an owner tag has ended. On another host: nobody knows."""
+    if owner["host"] != socket.gethostname():
+        return False
+    try:
+        process = psutil.Process(int(str(owner["pid"])))
+        return abs(process.create_time() - float(str(owner["started"]))) > 1
+    except psutil.NoSuchProcess:
+        return True
+
+
+def close_orphans(experiment_id: str) -> list[str]:
+    """End as KILLED every run of ours that its process left open, and return their ids."""
+    client = MlflowClient()
+    open_runs = client.search_runs(
+        list({experiment_id, DEFAULT_EXPERIMENT_ID}), "attributes.status = 'RUNNING'"
+    )
+    closed = [run.info.run_id for run in open_runs if _is_orphan(run)]
+    for run_id in closed:
+        client.set_tag(run_id, MLFLOW_RUN_NOTE, "The process of this run was killed.")
+        client.set_terminated(run_id, "KILLED")
+    return closed
+
+
+def _is_orphan(run: Run | None) -> bool:
+    """Tell whether nobody works on a run any more.
+
+    A child that has not come to tag itself belongs to the owner of its parent. A launch that has
+    not either belongs to an ``mlflow run`` on some machine: it is alive while one runs here that
+    is as old as the launch.
+    """
+    if run is None or run.info.status != "RUNNING":
+        return True
+    tags = run.data.tags
+    if OWNER_TAG in tags:
+        return _is_gone(json.loads(tags[OWNER_TAG]))
+    if parent := tags.get(MLFLOW_PARENT_RUN_ID):
+        return _is_orphan(_run_or_none(parent))
+    ours = tags.get(MLFLOW_PROJECT_ENTRY_POINT) in ENTRY_POINTS
+    local = mlflow.get_tracking_uri().startswith("sqlite")
+    return ours and local and not _launchers_since(run.info.start_time / 1000)
+
+
+def _run_or_none(run_id: str) -> Run | None:
+    try:
+        return MlflowClient().get_run(run_id)
+    except MlflowException:
+        return None
+
+
+def _launchers_since(moment: float) -> bool:
+    """Tell whether an ``mlflow run`` lives that had already started at a moment (unix seconds)."""
+    for process in psutil.process_iter(["cmdline", "create_time"]):
+        words = process.info["cmdline"] or []
+        launches = "run" in words and any("mlflow" in word for word in words)
+        if launches and process.info["create_time"] <= moment:
+            return True
+    return False
+
+
+def say(text: str) -> None:
+    """Tell the user something, on standard error, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def latest_or_named(step: str, data: str, experiment_id: str) -> Run | None:
+    """Return the run of a step that `data` names, the latest for "", None for a path or no run."""
+    if not data:
+        return next(iter(finished_runs(experiment_id, step)), None)
+    return None if Path(data).is_file() else step_of(data, step)
+
+
+def log_dataset(
+    run: StepRun, patients: pd.DataFrame, digest: str, source: str, context: str
+) -> None:
+    """Log a frame as an input of the active run, under the digest of its file."""
+    with warnings.catch_warnings():
+        # The label is whole by nature, and an origin such as "uci" need not be an address.
+        warnings.simplefilter("ignore", UserWarning)
+        dataset = from_pandas(
+            patients, source=source, name="heart-disease", targets="disease", digest=digest[:32]
+        )
+    mlflow.log_input(dataset, context=context)
+    run.tag("data.digest", digest)

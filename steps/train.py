@@ -1,0 +1,166 @@
+"""Train a model on prepared patients, measure it honestly, and log it."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import joblib
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities import Run
+from sklearn.inspection import permutation_importance
+from sklearn.pipeline import Pipeline
+
+from clinical import frame
+from clinical.preparation import prepare
+from clinical.schema import FEATURE_NAMES, LABEL
+from steps import artifact, estimators, metrics, plots
+from steps.files import ROOT, place, replacing, sha256
+from steps.launching import input_run
+from steps.reuse import data_output, fetch_output, work_key
+from steps.running import Values, run_step
+from steps.tracking import KEY_TAG, SOURCE_TAG, StepRun, latest_or_named, log_dataset, say
+from steps.validation import cross_validated
+
+PERMUTATIONS = 10
+
+
+def train(run: StepRun, values: Values, given: Run | None) -> None:
+    """Fit on the training rows, measure on the held-out ones, log everything."""
+    patients, source, digest = read_patients(run, values, given)
+    seed = int(values["random_state"])
+    fitting, held_out = frame.split(patients, float(values["test_size"]), seed)
+    pipeline = build(values)
+    found = cross_validated(pipeline, *columns(patients), seed)
+    pipeline.fit(*columns(fitting))
+    x, y = columns(held_out)
+    p = pipeline.predict_proba(x)[:, 1]
+    found |= metrics.with_intervals(y, p, seed)
+    mlflow.log_metrics(found)
+    about = {
+        "name": values["model"],
+        "run_id": run.run_id,
+        "parameters": dict(values),
+        "metrics": found,
+        "data": {
+            "source": source,
+            "digest": digest,
+            "rows": {"train": len(fitting), "test": len(held_out)},
+            "prevalence": float(patients[LABEL.name].mean()),
+        },
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        log_split(run, folder, fitting, held_out)
+        importance = permutation_losses(pipeline, x, y, seed)
+        for picture in plots.draw_all(folder, y, p, found, importance):
+            run.log_file(picture, "plots")
+            place(picture, ROOT / "plots" / picture.name)
+        log_model(run, folder, pipeline, columns(fitting)[0], about)
+    say(summary(str(values["model"]), found))
+
+
+def build(values: Values) -> Pipeline:
+    """Return the unfitted pipeline that the parameters describe."""
+    return estimators.build(
+        str(values["model"]),
+        **{
+            name: int(values[name])
+            for name in ("n_estimators", "max_depth", "min_samples_leaf", "random_state")
+        },
+    )
+
+
+def columns(patients: pd.DataFrame) -> tuple[pd.DataFrame, metrics.Labels]:
+    """Return features and labels of a prepared frame."""
+    return patients[list(FEATURE_NAMES)], patients[LABEL.name].to_numpy(np.int8)
+
+
+def read_patients(run: StepRun, values: Values, given: Run | None) -> tuple[pd.DataFrame, str, str]:
+    """Return the prepared patients, their data source and digest; note both on the run."""
+    if path := str(values["data"]) if Path(str(values["data"])).is_file() else "":
+        file, source, data = Path(path), "file", path
+    else:
+        before = given or input_run("train", run.experiment_id, run)
+        file = fetch_output(before, data_output(before))
+        source, data = before.data.tags[SOURCE_TAG], before.info.run_id
+    run.tag(SOURCE_TAG, source)
+    run.tag(KEY_TAG, work_key("train", {**values, "data": data}) or "")
+    patients = prepare(file, file.name).frame
+    digest = sha256(file)
+    log_dataset(run, patients, digest, source, context="training")
+    return patients, source, digest
+
+
+def log_split(run: StepRun, folder: Path, fitting: pd.DataFrame, held_out: pd.DataFrame) -> None:
+    """Keep the held-out rows, and hashes of the training rows, for a later comparison of models."""
+    test = folder / "held_out.parquet"
+    held_out.to_parquet(test, index=False)
+    rows = folder / "training_rows.parquet"
+    pd.DataFrame({"row_hash": frame.row_hashes(fitting)}).to_parquet(rows, index=False)
+    for path in (test, rows):
+        run.log_file(path, "split")
+
+
+def permutation_losses(
+    pipeline: Pipeline, x: pd.DataFrame, y: metrics.Labels, seed: int
+) -> dict[str, list[float]]:
+    """Return, by feature, how much ROC AUC each of its permutations costs."""
+    found = permutation_importance(
+        pipeline, x, y, scoring="roc_auc", n_repeats=PERMUTATIONS, random_state=seed
+    )
+    return dict(zip(FEATURE_NAMES, found.importances.tolist(), strict=True))
+
+
+def log_model(
+    run: StepRun,
+    folder: Path,
+    pipeline: Pipeline,
+    training: pd.DataFrame,
+    about: Mapping[str, object],
+) -> None:
+    """Log the model, and keep a working copy as a pickle with its SHA-256 beside it."""
+    known = artifact.facts(training, pipeline, about)
+    extras = artifact.write_extras(folder, pipeline, training, known)
+    tags = {SOURCE_TAG: str(known["data"]["source"])}  # type: ignore[index]
+    uri = artifact.log(pipeline, str(about["name"]), extras, tags)
+    run.outputs[uri] = sha256(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)))
+    target = ROOT / "models" / "model.pkl"
+    with replacing(target) as part:
+        joblib.dump(pipeline, part)
+        digest = sha256(part)
+    place(folder / "model.json", target.with_name("model.json"))
+    with replacing(target.with_name("model.pkl.sha256")) as part:
+        part.write_text(f"{digest}  {target.name}\n")
+
+
+def summary(model: str, found: Mapping[str, float]) -> str:
+    """Return the held-out measures with their intervals, a line each."""
+    lines = [
+        f"  {name:<10} {found[name]:.3f}  [{found[f'{name}_ci_low']:.3f}, "
+        f"{found[f'{name}_ci_high']:.3f}]   cv {found[f'cv_{name}_mean']:.3f} "
+        f"+- {found[f'cv_{name}_std']:.3f}"
+        for name in metrics.NAMES
+    ]
+    return (
+        f"train: {model}, held-out value [95 % interval], 10-fold cross-validation\n"
+        + "\n".join(lines)
+    )
+
+
+def resolve(values: Values, experiment_id: str) -> Run | None:
+    """Look up the run that `data` names; an empty one is looked for when the work begins."""
+    return latest_or_named("preprocess", str(values["data"]), experiment_id)
+
+
+def main() -> int:
+    """Run the step from the command line."""
+    return run_step("train", train, resolve=resolve)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

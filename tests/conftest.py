@@ -1,0 +1,31 @@
+"""What every test may use: the real data, and an environment that keeps to itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+IN_CI = os.environ.get("CI") == "true"
+
+
+def need(available: object, reason: str) -> None:
+    """Skip a test whose means are missing; in CI nothing may be missing, so fail there."""
+    if not available:
+        (pytest.fail if IN_CI else pytest.skip)(reason)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Return the folder of real patient files, which the repository itself never holds."""
+    folder = Path(os.environ.get("HEART_DATA_DIR", ROOT.parent / "shared" / "data"))
+    need(folder.is_dir(), f"real data not found: no folder {folder}; set HEART_DATA_DIR")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def uci_zip(data_dir: Path) -> Path:
+    """Return the UCI archive as published."""
+    return data_dir / "heart+disease.zip"
