@@ -137,12 +137,12 @@ def frame_from_records(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         else:
             row[:] = [np.nan if cell is None else float(cell) for cell in cells]
     raise_problems("These records cannot be used:", problems)
-    return frame_from_block(values)
+    return frame_from_columns(values)
 
 
-def frame_from_block(block: npt.NDArray[np.float64]) -> pd.DataFrame:
-    """Wrap an array of shape (13, patients) as a canonical frame, without a copy."""
-    return pd.DataFrame(block.T, columns=pd.Index(FEATURE_NAMES, dtype=object), copy=False)
+def frame_from_columns(columns: Iterable[npt.NDArray[np.float64]]) -> pd.DataFrame:
+    """Wrap one array for each of the 13 features as a canonical frame, without a copy."""
+    return pd.DataFrame(dict(zip(FEATURE_NAMES, columns, strict=True)), copy=False)
 
 
 def _is_number(cell: object) -> bool:
@@ -198,18 +198,7 @@ def _mix(values: Hashes) -> Hashes:
 
 def drop_repeated(frame: pd.DataFrame) -> pd.DataFrame:
     """Keep the first of the rows that agree in all features, and in the label if there is one."""
-    hashes = row_hashes(frame)
-    if LABEL.name in frame:
-        hashes = _mix(hashes ^ _bits(frame[LABEL.name].to_numpy(dtype=np.float64)))
-    return _rows(frame, ~pd.Series(hashes).duplicated().to_numpy())
-
-
-def drop_contradictory(frame: pd.DataFrame) -> pd.DataFrame:
-    """Drop the patients that occur both with and without disease: nobody knows which is true.
-
-    Expects a frame without repeated rows.
-    """
-    return _rows(frame, ~pd.Series(row_hashes(frame)).duplicated(keep=False).to_numpy())
+    return _rows(frame, ~repeated(frame, row_hashes(frame)))
 
 
 def drop_incomplete(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -223,18 +212,76 @@ def drop_incomplete(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
         For each column that made rows drop, how many rows lack it. A row that lacks two columns
         counts in both.
     """
-    keep = np.ones(len(frame), dtype=np.bool_)
-    counts: dict[str, int] = {}
-    for name in (*REQUIRED, LABEL.name):
-        if name in frame and frame[name].dtype.kind == "f":
-            unknown = np.isnan(frame[name].to_numpy())
-            keep &= ~unknown
-            if unknown.any():
-                counts[name] = int(unknown.sum())
-    complete = _rows(frame, keep)
+    unknown = unknown_cells(frame)
+    complete = _rows(frame, ~any_of(unknown, len(frame)))
     if LABEL.name in frame:
-        complete = complete.assign(**{LABEL.name: complete[LABEL.name].astype(np.int8)})
-    return complete, counts
+        complete = complete.astype({LABEL.name: np.int8})
+    return complete, {name: int(mask.sum()) for name, mask in unknown.items()}
+
+
+def repeated(frame: pd.DataFrame, hashes: Hashes) -> Mask:
+    """Mark the rows that agree with an earlier one in all features and the label.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    hashes : ndarray
+        Its `row_hashes`.
+    """
+    marked = np.zeros(len(hashes), dtype=np.bool_)
+    rows = _shared(hashes)
+    hashes = hashes[rows]
+    if LABEL.name in frame:
+        labels = frame[LABEL.name].to_numpy(dtype=np.float64)[rows]
+        hashes = _mix(hashes ^ _bits(labels))
+    _, first = np.unique(hashes, return_index=True)
+    marked[np.delete(rows, first)] = True
+    return marked
+
+
+def contradictory(hashes: Hashes, dropped: Mask) -> Mask:
+    """Mark the patients that remain more than once: with both labels, and nobody knows which.
+
+    Parameters
+    ----------
+    hashes : ndarray
+        The `row_hashes` of all rows.
+    dropped : ndarray
+        The rows that do not remain; all that are `repeated` are among them.
+    """
+    rows = _shared(hashes)
+    rows = rows[~dropped[rows]]
+    marked = np.zeros(len(hashes), dtype=np.bool_)
+    marked[rows[_shared(hashes[rows])]] = True
+    return marked
+
+
+def unknown_cells(frame: pd.DataFrame) -> dict[str, Mask]:
+    """Mark the unknown cells, in each column that has some and may not."""
+    masks = {
+        name: np.isnan(frame[name].to_numpy())
+        for name in (*REQUIRED, LABEL.name)
+        if name in frame and frame[name].dtype.kind == "f"
+    }
+    return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+def any_of(masks: Mapping[str, Mask], rows: int) -> Mask:
+    """Mark the rows that any of the masks marks."""
+    marked = np.zeros(rows, dtype=np.bool_)
+    for mask in masks.values():
+        marked |= mask
+    return marked
+
+
+def _shared(hashes: Hashes) -> npt.NDArray[np.intp]:
+    """Give the places of all hashes that come more than once."""
+    # Sorting is far quicker than a hash table, and the hashes that come twice are few.
+    ordered = np.sort(hashes)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(twice):
+        return np.empty(0, dtype=np.intp)
+    return np.flatnonzero(pd.Series(hashes).isin(twice).to_numpy())
 
 
 def _rows(frame: pd.DataFrame, keep: Mask) -> pd.DataFrame:

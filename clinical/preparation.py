@@ -6,13 +6,14 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from clinical.dialects import read_patients
 from clinical.errors import DataError
-from clinical.frame import drop_contradictory, drop_incomplete, drop_repeated
+from clinical.frame import Mask, any_of, contradictory, repeated, row_hashes, unknown_cells
 from clinical.report import describe
-from clinical.schema import LABEL
+from clinical.schema import FEATURE_NAMES, LABEL
 from clinical.tables import Source
 
 
@@ -54,31 +55,39 @@ def prepare(source: Source | io.BytesIO, name: str) -> Prepared:
     patients = read_patients(source, name)
     if LABEL.name not in patients.frame:
         raise DataError(f"'{name}' has no label: expected the column num, target or disease.")
-    report: dict[str, Any] = {
+    account = {
         "file": name,
         "dialect": patients.dialect,
-        "rows": {"read": patients.rows},
         "disguised": patients.disguised,
         "converted": patients.converted,
     }
-    # The names let go of each frame as soon as the next one exists, since they may be large.
-    unique = drop_repeated(patients.frame)
+    rows = patients.frame
     del patients
-    complete, incomplete = drop_incomplete(unique)
-    repeated, unfinished = report["rows"]["read"] - len(unique), len(unique) - len(complete)
-    del unique
-    frame = drop_contradictory(complete)
-    report["incomplete"] = incomplete
-    report["rows"]["kept"] = len(frame)
-    report["dropped"] = {
-        "repeated": repeated,
-        "incomplete": unfinished,
-        "contradictory": len(complete) - len(frame),
-    }
-    del complete
+    keep, counts = _usable(rows)
+    # Column by column, each let go of when its usable rows have been taken: they may be many.
+    names = (*FEATURE_NAMES, LABEL.name)
+    columns = {column: rows.pop(column).to_numpy()[keep] for column in names}
+    columns[LABEL.name] = columns[LABEL.name].astype(np.int8, copy=False)
+    frame = pd.DataFrame(columns, copy=False)
+    del columns
     _require_both_classes(frame, name)
-    frame = frame.reset_index(drop=True)
-    return Prepared(frame, {**report, **describe(frame)})
+    return Prepared(frame, {**account, **counts, **describe(frame)})
+
+
+def _usable(rows: pd.DataFrame) -> tuple[Mask, dict[str, Any]]:
+    """Mark the rows to keep, and count the others by the first reason to drop them."""
+    hashes = row_hashes(rows)
+    drop = repeated(rows, hashes)
+    dropped = {"repeated": int(drop.sum())}
+    unknown = {name: mask & ~drop for name, mask in unknown_cells(rows).items()}
+    incomplete = any_of(unknown, len(rows))
+    drop |= incomplete
+    disputed = contradictory(hashes, drop)
+    drop |= disputed
+    dropped |= {"incomplete": int(incomplete.sum()), "contradictory": int(disputed.sum())}
+    lacking = {name: int(mask.sum()) for name, mask in unknown.items() if mask.any()}
+    counted = {"read": len(rows), "kept": len(rows) - int(drop.sum())}
+    return ~drop, {"rows": counted, "dropped": dropped, "incomplete": lacking}
 
 
 def _require_both_classes(frame: pd.DataFrame, name: str) -> None:

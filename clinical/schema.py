@@ -244,3 +244,36 @@ LABEL = Label(
     ),
     codes={0: "no disease", 1: "disease"},
 )
+
+
+def as_markdown() -> str:
+    """Write ``docs/schema.md``: ``python -m clinical.schema > docs/schema.md``."""
+    rows = [
+        f"| `{f.name}` | {f.title} | {f.group} | {_valid(f)} | {'yes' if f.nullable else 'no'} "
+        f"| {f.help} |"
+        for f in FEATURES
+    ]
+    lines = [
+        "# What the data means",
+        "",
+        "Generated from `FEATURES` in `clinical/schema.py` by `python -m clinical.schema`; a test",
+        "holds this page to it. The coding is the canonical one, which the API, the form and the",
+        "model speak; `clinical/dialects.py` brings files of other codings to it.",
+        "",
+        "| name | title | group | valid | may be unknown | meaning |",
+        "|---|---|---|---|---|---|",
+        *rows,
+        "",
+        f"The label is `{LABEL.name}` ({LABEL.title.lower()}): {LABEL.definition}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _valid(feature: Feature) -> str:
+    if feature.codes:
+        return "<br>".join(f"{code} = {word}" for code, word in feature.codes.items())
+    return f"{feature.low:g} to {feature.high:g} {feature.unit}".rstrip()
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")

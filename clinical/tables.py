@@ -6,7 +6,7 @@ import codecs
 import io
 import re
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -53,28 +53,47 @@ class Layout:
     skip: int = 0
 
 
+#: For each column, the first rows whose cells are not usable, and how many there are.
+Faults = dict[str, tuple[list[int], int]]
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The columns of a file as float64, NaN where a cell is unknown or no number.
+    """What a file holds, its cells as numbers, null where a cell is unknown or no number.
 
     Parameters
     ----------
-    columns : dict of str to array
-        All of one length; unnamed index columns are left out.
-    bad : mapping of str to (list of int, int)
-        For each column with cells that are no numbers, the first such rows and how many there are.
+    names : list of str
+        The columns; unnamed index columns are left out.
+    batches : list of pyarrow.RecordBatch
+        The rows, some at a time: work on few rows stays in the processor's cache.
+    bad : dict of str to (list of int, int)
+        The cells that are no numbers.
     problems : sequence of str
         What else is wrong, one line each.
     """
 
-    columns: dict[str, Column]
-    bad: Mapping[str, tuple[list[int], int]] = field(default_factory=dict)
+    names: list[str]
+    batches: list[Any]
+    bad: Faults = field(default_factory=dict)
     problems: Sequence[str] = ()
 
     @property
     def rows(self) -> int:
         """The number of rows."""
-        return max((len(column) for column in self.columns.values()), default=0)
+        return sum(batch.num_rows for batch in self.batches)
+
+    def column(self, batch: Any, name: str) -> Column:
+        """Give the cells of a column in one of the batches as float64, NaN where null."""
+        cells = batch.column(self.names.index(name)).cast(pa.float64())
+        return np.asarray(cells.to_numpy(zero_copy_only=False))
+
+
+def note(faults: Faults, column: str, rows: Iterable[int]) -> None:
+    """Add the numbers of rows to the faults of a column."""
+    listed, total = faults.get(column, ([], 0))
+    rows = list(rows)
+    faults[column] = ([*listed, *rows][:ROWS_LISTED], total + len(rows))
 
 
 def is_index(column: str) -> bool:
@@ -121,7 +140,7 @@ def read_table(source: Source, layout: Layout) -> Table:
     if not layout.delimiter:
         return _read_parquet(source, layout)
     try:
-        return Table(_read_fast(source, layout))
+        return _read_fast(source, layout)
     except pa.ArrowInvalid:
         # Something that Arrow does not take for a number: find all of it, or read it after all.
         return _read_careful(source, layout)
@@ -167,7 +186,7 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _read_fast(source: Source, layout: Layout) -> dict[str, Column]:
+def _read_fast(source: Source, layout: Layout) -> Table:
     """Read with Arrow, much faster than line by line; ArrowInvalid where it cannot."""
     if layout.delimiter == " " or len(set(layout.names)) < len(layout.names):
         raise pa.ArrowInvalid("for the careful way")
@@ -183,31 +202,22 @@ def _read_fast(source: Source, layout: Layout) -> dict[str, Column]:
                 null_values=_ARROW_UNKNOWN,
             ),
         )
-    return _columns(table)
-
-
-def _columns(table: Any) -> dict[str, Column]:
-    """Turn an Arrow table into writeable arrays."""
-    columns = {}
-    for index, name in enumerate(table.column_names):
-        values = table.column(index).cast(pa.float64()).to_numpy()
-        columns[name] = values if values.flags.writeable else values.copy()
-    return columns
+    return Table(wanted, table.to_batches())
 
 
 def _read_careful(source: Source, layout: Layout) -> Table:
     """Read line by line, and note every row and cell that is not usable."""
     kept = [index for index, column in enumerate(layout.names) if not is_index(column)]
     columns = [array("d") for _ in kept]
-    bad: dict[str, tuple[list[int], int]] = {}
+    bad: Faults = {}
     for row, cells in enumerate(_rows(source, layout), start=1):
         if len(cells) != layout.width:
-            _note(bad, "", row)
+            note(bad, "", [row])
             cells = [""] * layout.width  # noqa: PLW2901
         for column, index in zip(columns, kept, strict=True):
             number = _number(cells[index])
             if number is None:
-                _note(bad, layout.names[index], row)
+                note(bad, layout.names[index], [row])
             column.append(float("nan") if number is None else number)
     uneven = bad.pop("", None)
     problems = (
@@ -215,13 +225,10 @@ def _read_careful(source: Source, layout: Layout) -> Table:
         if uneven is None
         else [cell_problem("number of columns", *uneven, f"{layout.width} as in the first row")]
     )
+    # Twice the same name is told elsewhere, and then no cell of it is used.
     names = [layout.names[index] for index in kept]
-    return Table({name: np.array(v) for name, v in zip(names, columns, strict=True)}, bad, problems)
-
-
-def _note(bad: dict[str, tuple[list[int], int]], column: str, row: int) -> None:
-    rows, total = bad.get(column, ([], 0))
-    bad[column] = (rows if total >= ROWS_LISTED else [*rows, row], total + 1)
+    batch = pa.RecordBatch.from_arrays([pa.array(np.array(v)) for v in columns], names=names)
+    return Table(names, [batch], bad, problems)
 
 
 def _rows(source: Source, layout: Layout) -> Iterator[list[str]]:
@@ -237,7 +244,7 @@ def _read_parquet(source: Source, layout: Layout) -> Table:
     textual = [column for column in wanted if not _is_numeric(table.schema.field(column).type)]
     problems = [f"{column}: this column must hold numbers" for column in textual]
     numeric = [column for column in wanted if column not in textual]
-    return Table(_columns(table.select(numeric)), problems=problems)
+    return Table(numeric, table.select(numeric).to_batches(), problems=problems)
 
 
 def _parquet(read: Any, source: Source) -> Any:

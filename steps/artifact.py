@@ -22,9 +22,6 @@ from steps import twin
 from steps.estimators import TRUSTED_TYPES, fills
 from steps.files import ROOT, sha256
 
-EXTRAS = "extra_files"
-"""The folder inside a stored model in which MLflow keeps what we add to it."""
-
 RISK_BANDS = {"Low": 0.0, "Moderate": 0.3, "High": 0.7}
 """From which probability on each word for a risk is used."""
 

@@ -24,11 +24,6 @@ TRUSTED_TYPES = {
     "logistic_regression": ["numpy.dtype"],
     "hist_gradient_boosting": [
         "numpy.dtype",
-        "sklearn._loss._loss.CyHalfBinomialLoss",
-        "sklearn._loss.link.Interval",
-        "sklearn._loss.link.LogitLink",
-        "sklearn._loss.loss.HalfBinomialLoss",
-        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     ],
 }

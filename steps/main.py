@@ -8,11 +8,12 @@ import mlflow
 from mlflow.entities import Run
 
 from steps import registry
+from steps.files import ROOT
 from steps.launching import ensure
 from steps.metrics import NAMES
 from steps.parameters import MODEL_NAME
 from steps.running import Values, run_step
-from steps.tracking import SOURCE_TAG, StepRun, say
+from steps.tracking import SOURCE_TAG, StepRun, say, shown
 
 
 def run_all(run: StepRun, values: Values) -> None:
@@ -40,7 +41,6 @@ def summary(trained: Run, source: str) -> str:
     version = registry.version_of(MODEL_NAME, trained.info.run_id)
     aliases = ", ".join(registry.named(MODEL_NAME, version.version).aliases) if version else ""
     number = version.version if version else "-"
-    uri = mlflow.get_tracking_uri()
     return "\n".join(
         [
             "",
@@ -48,10 +48,19 @@ def summary(trained: Run, source: str) -> str:
             *figures,
             f"{MODEL_NAME} version {number}, alias: {aliases or 'none'}",
             "",
-            f"Look:   mlflow ui --backend-store-uri {uri}",
+            f"Look:   {how_to_look(mlflow.get_tracking_uri())}",
             "Serve:  gunicorn -c serving/gunicorn.conf.py",
         ]
     )
+
+
+def how_to_look(uri: str) -> str:
+    """Return how a person sees the runs of a tracking store."""
+    if uri.startswith("http"):
+        return f"open {shown(uri)}"
+    if uri.endswith(f"{ROOT}/mlflow.db"):
+        return "mlflow ui, then http://localhost:5000"
+    return f"mlflow ui --backend-store-uri {shown(uri)}, then http://localhost:5000"
 
 
 def main() -> int:

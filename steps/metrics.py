@@ -99,7 +99,8 @@ def with_intervals(y: Labels, p: Floats, seed: int) -> dict[str, float]:
     found = {}
     for name, value in scores(y, p).items():
         found[name] = float(value[0])
-        found[f"{name}_ci_low"], found[f"{name}_ci_high"] = np.nanpercentile(
-            drawn[name], [2.5, 97.5]
-        )
+        # A draw may leave a measure undefined, such as precision where nobody is said to be ill.
+        known = drawn[name][~np.isnan(drawn[name])]
+        ends = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+        found[f"{name}_ci_low"], found[f"{name}_ci_high"] = ends
     return {name: float(value) for name, value in found.items()}

@@ -8,6 +8,7 @@ Imports the standard library alone, so that a mistake is answered at once.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,14 +51,15 @@ class Parameter:
     help: str
 
 
+# Python reads 1_0 as 10, and the digits of any script; nobody who types either means it.
+_NUMERALS = {int: r"[+-]?[0-9]{1,20}", float: r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"}
+
+
 def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Value]:
     def read(text: str) -> Value:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
+        value = kind(text) if re.fullmatch(_NUMERALS[kind], text) else None
         if value is None or not low <= value <= high:
-            raise ValueError(f"{type_names[kind]} in [{low:g}, {high:g}]")
+            raise ValueError(f"{type_names[kind]} in [{low}, {high}]")
         return value
 
     return read
@@ -83,22 +85,33 @@ def local_path(source: str) -> Path | None:
     parts = urlsplit(source)
     if parts.scheme == "file":
         return Path(url2pathname(parts.path))
-    return None if parts.scheme in ("http", "https") else Path(source).expanduser()
+    return None if parts.scheme in ("http", "https") else Path(os.path.expanduser(source))
 
 
 def _source(text: str) -> Value:
     if text in ("auto", "uci", "sample"):
         return text
-    path = local_path(text)
-    if path is None:
-        return text
-    if not path.is_file():
+    try:
+        path = local_path(text)
+        if path is None and _is_web_address(text):
+            return text
+    except ValueError:  # brackets or a port that are none
+        path = None
+    if path is None or not os.path.isfile(path):
         raise ValueError("auto, uci, sample, an existing file, or a file/http(s) URL")
     # A step may run in another directory than the user's: a path is made absolute once, here.
     return str(path.resolve())
 
 
+def _is_web_address(text: str) -> bool:
+    parts = urlsplit(text)
+    # Whoever states a digest wants it checked, so one that is none must not pass for no digest.
+    stated = not parts.fragment.startswith("sha256=") or _DIGEST.fullmatch(parts.fragment)
+    return bool(parts.hostname and parts.port != 0 and stated)
+
+
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
+_DIGEST = re.compile(r"sha256=[0-9a-fA-F]{64}")
 
 
 def _run_id(text: str) -> Value:
@@ -110,9 +123,10 @@ def _run_id(text: str) -> Value:
 def _data(text: str) -> Value:
     if not text or _RUN_ID.fullmatch(text):
         return text
-    if not Path(text).expanduser().is_file():
+    path = os.path.expanduser(text)
+    if not os.path.isfile(path):
         raise ValueError("empty (the latest), a run id, or an existing file")
-    return str(Path(text).expanduser().resolve())
+    return str(Path(path).resolve())
 
 
 def _model_name(text: str) -> Value:
@@ -122,9 +136,9 @@ def _model_name(text: str) -> Value:
 
 
 def _version(text: str) -> Value:
-    if text and not (text.isdecimal() and int(text) > 0):
+    if text and not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
         raise ValueError("the number of a version, such as 3")
-    return text
+    return text.lstrip("0")
 
 
 def _target(text: str) -> Value:
@@ -149,7 +163,7 @@ TEST_SIZE = Parameter(
     "test_size", "0.2", _number(float, 0.05, 0.9), "Share of each class that is held out."
 )
 RANDOM_STATE = Parameter(
-    "random_state", "42", _number(int, 0, 2**32 - 1), "Seed of split, estimator and bootstrap."
+    "random_state", "42", _number(int, 0, 2**32 - 1), "Seed of estimator, folds and bootstrap."
 )
 PROMOTE = Parameter(
     "promote",
@@ -204,9 +218,14 @@ def _parser(step: str, description: str) -> _Parser:
 
 
 def _unknown(step: str, words: Sequence[str]) -> list[str]:
-    names = [word[2:].split("=")[0] for word in words if word.startswith("--")]
     allowed = ", ".join(parameter.name for parameter in ENTRY_POINTS[step])
-    return [f"unknown parameter '{name}'. {step} takes: {allowed}." for name in names or words]
+    names, before = [], ""
+    for word in words:
+        # What follows an unknown --name is its value; any other word is a stray one.
+        if word.startswith("-") or not before.startswith("-") or "=" in before:
+            names.append(word.lstrip("-").split("=")[0])
+        before = word
+    return [f"unknown parameter '{name}'. {step} takes: {allowed}." for name in names]
 
 
 def check(step: str, given: Mapping[str, str]) -> dict[str, Value]:

@@ -20,6 +20,7 @@ from steps.tracking import (
     KEY_TAG,
     SOURCE_TAG,
     StepRun,
+    artifact_uri,
     latest_or_named,
     log_dataset,
     say,
@@ -47,7 +48,8 @@ def preprocess(run: StepRun, values: Values, given: Run | None) -> None:
             run.log_file(file)
         for file in (patients, report, page):
             place(file, ROOT / "data" / file.name)
-        log_dataset(run, prepared.frame, sha256(patients), source, context="prepared")
+        uri = artifact_uri(run.run_id, f"{DATA_FOLDER}/{patients.name}")
+        log_dataset(run, prepared.frame, uri=uri, digest=sha256(patients), source=source)
     say(f"preprocess: {len(prepared.frame)} patients kept; data/data_report.html tells the rest")
 
 

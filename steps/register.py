@@ -20,10 +20,10 @@ from mlflow.exceptions import MlflowException
 from clinical import frame
 from clinical.schema import FEATURE_NAMES, LABEL
 from steps import gate, registry, scoring
-from steps.artifact import EXTRAS
 from steps.launching import input_run
 from steps.reuse import fetch_output
 from steps.running import Values, run_step
+from steps.scoring import EXTRAS
 from steps.tracking import StepError, StepRun, latest_or_named, say
 
 AGAINST_TAG = "gate.against"

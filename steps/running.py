@@ -97,9 +97,10 @@ def _run(
         with tracking.step_run(step, values, launch, experiment_id) as run:
             work(run, values, *resolved)
     except (DataError, tracking.StepError, OSError, MlflowException) as error:
-        tracking.say(f"{step}: {error}")
+        said = f"{step}: {tracking.explain(error)}"
+        tracking.say(said)
         if launch and not opened:
-            _end_quietly(launch, f"{step}: {error}")
+            _end_quietly(launch, said)
         return 1 if opened else 2
     except Exception:
         traceback.print_exc()

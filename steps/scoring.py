@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+EXTRAS = "extra_files"
+"""The folder inside a stored model in which MLflow keeps what we add to it."""
+
 
 def probabilities(folder: Path, patients: pd.DataFrame) -> NDArray[np.float64]:
     """Return the probability of disease of each patient, shape (n_patients,).
@@ -19,7 +22,7 @@ def probabilities(folder: Path, patients: pd.DataFrame) -> NDArray[np.float64]:
     patients : DataFrame
         The 13 features in the order of FEATURES.
     """
-    found = folder / "extra_files" / "twin.onnx"
+    found = folder / EXTRAS / "twin.onnx"
     if found.is_file():
         import onnxruntime
 

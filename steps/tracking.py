@@ -24,6 +24,8 @@ import mlflow
 import pandas as pd
 import psutil
 from mlflow import MlflowClient
+from mlflow.data.dataset_source import DatasetSource
+from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -107,16 +109,20 @@ def connect(launch: Launch | None) -> None:
         if launch:
             MlflowClient().set_tag(launch.run_id, OWNER_TAG, _owner())
     except MlflowException as error:
-        raise StepError(f"the tracking store {_shown(uri)} refused: {_first_line(error)}") from None
+        raise StepError(f"the tracking store {shown(uri)} refused: {explain(error)}") from None
 
 
-def _shown(uri: str) -> str:
+def shown(uri: str) -> str:
+    """Return a URI without its password."""
     return re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", uri)
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]
+def explain(error: BaseException) -> str:
+    """Say in words what went wrong, without the details that MLflow and SQLAlchemy append."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0] if isinstance(error, MlflowException) else text
 
 
 def _knock(uri: str) -> None:
@@ -129,7 +135,7 @@ def _knock(uri: str) -> None:
         socket.create_connection((parts.hostname, parts.port or port), CONNECT_SECONDS).close()
     except OSError as error:
         raise StepError(
-            f"the tracking store {_shown(uri)} does not answer ({error}); "
+            f"the tracking store {shown(uri)} does not answer ({error}); "
             "start it, or set MLFLOW_TRACKING_URI to another"
         ) from None
 
@@ -247,12 +253,11 @@ def step_run(
         yield work
     except BaseException as error:
         stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
-        _end(
-            work,
-            launch,
-            "KILLED" if stopped else "FAILED",
-            note=_first_line(error) if stopped else str(error),
-        )
+        try:
+            _end(work, launch, "KILLED" if stopped else "FAILED", note=explain(error))
+        except MlflowException as further:
+            # The first error is the one to tell; the run is closed by the next step that starts.
+            say(f"{step}: run {run_id} could not be closed: {explain(further)}")
         raise
     client.set_tag(run_id, OUTPUTS_TAG, json.dumps(work.outputs))
     _end(work, launch, "FINISHED")
@@ -340,9 +345,7 @@ def step_of(run_id: str, step: str) -> Run:
     try:
         run = MlflowClient().get_run(run_id)
     except MlflowException:
-        raise StepError(
-            f"there is no run {run_id} in {_shown(mlflow.get_tracking_uri())}"
-        ) from None
+        raise StepError(f"there is no run {run_id} in {shown(mlflow.get_tracking_uri())}") from None
     found = run.data.tags.get(STEP_TAG, "another")
     if found != step:
         raise StepError(f"run {run_id} is of step '{found}', not of '{step}'")
@@ -431,15 +434,33 @@ def latest_or_named(step: str, data: str, experiment_id: str) -> Run | None:
     return None if Path(data).is_file() else step_of(data, step)
 
 
+def _dataset_source(uri: str) -> DatasetSource | None:
+    """Return MLflow's object for where a dataset is; it has none for artifacts behind a server."""
+    try:
+        return resolve_dataset_source(uri)
+    except MlflowException:
+        return None
+
+
+def artifact_uri(run_id: str, name: str) -> str:
+    """Return where an artifact of a run is kept."""
+    return f"{MlflowClient().get_run(run_id).info.artifact_uri}/{name}"
+
+
 def log_dataset(
-    run: StepRun, patients: pd.DataFrame, digest: str, source: str, context: str
+    run: StepRun, patients: pd.DataFrame, *, uri: str, digest: str, source: str
 ) -> None:
-    """Log a frame as an input of the active run, under the digest of its file."""
+    """Log a frame as an input of the active run: where it is kept, its digest, its data source."""
     with warnings.catch_warnings():
-        # The label is whole by nature, and an origin such as "uci" need not be an address.
+        # MLflow warns that a whole-numbered column, here the label, could not hold unknown values.
         warnings.simplefilter("ignore", UserWarning)
         dataset = from_pandas(
-            patients, source=source, name="heart-disease", targets="disease", digest=digest[:32]
+            patients,
+            source=_dataset_source(uri),  # type: ignore[arg-type]
+            name="heart-disease",
+            targets="disease",
+            digest=digest[:32],
         )
-    mlflow.log_input(dataset, context=context)
+        step = MlflowClient().get_run(run.run_id).data.tags[STEP_TAG]
+        mlflow.log_input(dataset, context=step, tags={SOURCE_TAG: source})
     run.tag("data.digest", digest)

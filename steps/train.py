@@ -23,7 +23,15 @@ from steps.files import ROOT, place, replacing, sha256
 from steps.launching import input_run
 from steps.reuse import data_output, fetch_output, work_key
 from steps.running import Values, run_step
-from steps.tracking import KEY_TAG, SOURCE_TAG, StepRun, latest_or_named, log_dataset, say
+from steps.tracking import (
+    KEY_TAG,
+    SOURCE_TAG,
+    StepRun,
+    artifact_uri,
+    latest_or_named,
+    log_dataset,
+    say,
+)
 from steps.validation import cross_validated
 
 PERMUTATIONS = 10
@@ -33,7 +41,8 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
     """Fit on the training rows, measure on the held-out ones, log everything."""
     patients, source, digest = read_patients(run, values, given)
     seed = int(values["random_state"])
-    fitting, held_out = frame.split(patients, float(values["test_size"]), seed)
+    # Not salted with the seed: whatever models are compared, the same patients are held out.
+    fitting, held_out = frame.split(patients, float(values["test_size"]))
     pipeline = build(values)
     found = cross_validated(pipeline, *columns(patients), seed)
     pipeline.fit(*columns(fitting))
@@ -82,17 +91,20 @@ def columns(patients: pd.DataFrame) -> tuple[pd.DataFrame, metrics.Labels]:
 
 def read_patients(run: StepRun, values: Values, given: Run | None) -> tuple[pd.DataFrame, str, str]:
     """Return the prepared patients, their data source and digest; note both on the run."""
-    if path := str(values["data"]) if Path(str(values["data"])).is_file() else "":
-        file, source, data = Path(path), "file", path
+    if given is None and values["data"]:
+        data = uri = str(values["data"])
+        file, source = Path(data), "file"
     else:
         before = given or input_run("train", run.experiment_id, run)
-        file = fetch_output(before, data_output(before))
-        source, data = before.data.tags[SOURCE_TAG], before.info.run_id
+        data, source = before.info.run_id, before.data.tags[SOURCE_TAG]
+        file, uri = (
+            fetch_output(before, data_output(before)),
+            artifact_uri(data, data_output(before)),
+        )
     run.tag(SOURCE_TAG, source)
     run.tag(KEY_TAG, work_key("train", {**values, "data": data}) or "")
-    patients = prepare(file, file.name).frame
-    digest = sha256(file)
-    log_dataset(run, patients, digest, source, context="training")
+    patients, digest = prepare(file, file.name).frame, sha256(file)
+    log_dataset(run, patients, uri=uri, digest=digest, source=source)
     return patients, source, digest
 
 

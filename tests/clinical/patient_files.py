@@ -1,0 +1,37 @@
+"""Small files of patients for the tests: each row is valid, and each test breaks one thing."""
+
+from __future__ import annotations
+
+from clinical.schema import FEATURE_NAMES
+
+# Diseased and healthy, in both codings of the same two patients.
+SICK_UCI = [63, 1, 4, 145, 233, 1, 2, 150, 1, 2.3, 2, 2, 7, 3]
+WELL_UCI = [41, 0, 2, 130, 204, 0, 0, 172, 0, 1.4, 1, 0, 3, 0]
+SICK_CSV = [63, 1, 0, 145, 233, 1, 0, 150, 1, 2.3, 1, 2, 3, 0]
+WELL_CSV = [41, 0, 1, 130, 204, 0, 1, 172, 0, 1.4, 2, 0, 2, 1]
+
+
+def csv_bytes(rows: list[list[object]], label: str | None = None, *, header: bool = True) -> bytes:
+    """Write rows as CSV, under the features and, where it is named, the label."""
+    names = [*FEATURE_NAMES, *([label] if label else [])]
+    lines = [",".join(names)] if header else []
+    lines += [",".join("?" if cell is None else str(cell) for cell in row) for row in rows]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def changed(row: list[object], **cells: object) -> list[object]:
+    """Copy a row with other cells, by feature."""
+    copy = list(row)
+    for name, cell in cells.items():
+        copy[FEATURE_NAMES.index(name)] = cell
+    return copy
+
+
+def labelled(row: list[object], label: object) -> list[object]:
+    """Copy a row with another label."""
+    return [*row[:-1], label]
+
+
+def plain_row(names: list[str]) -> str:
+    """Give a line of as many numbers as there are columns."""
+    return ",".join("1" for _ in names)

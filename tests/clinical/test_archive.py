@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import io
+import random
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from clinical import archive
+from clinical.archive import choose_member, open_source
+from clinical.dialects import read_patients
+from clinical.errors import DataError
+from tests.clinical.patient_files import SICK_CSV, WELL_CSV, csv_bytes
+
+HEART = csv_bytes([SICK_CSV, WELL_CSV], "target")
+
+
+def zipped(tmp_path: Path, members: dict[str, bytes], name: str = "data.zip") -> Path:
+    path = tmp_path / name
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for member, content in members.items():
+            file.writestr(member, content)
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        open_source(path)
+    text = str(caught.value)
+    assert path.name in text
+    assert "\n" not in text
+    return text
+
+
+def test_the_uci_archive_gives_cleveland(uci_zip: Path) -> None:
+    members = open_source(uci_zip)
+    assert choose_member(members) == "processed.cleveland.data"
+    assert len(members["processed.cleveland.data"]) == 18461  # type: ignore[arg-type]
+    assert "costs/" not in members
+
+
+def test_without_cleveland_the_uci_archive_is_ambiguous(uci_zip: Path) -> None:
+    members = open_source(uci_zip)
+    del members["processed.cleveland.data"]
+    with pytest.raises(DataError, match=r"found several: .*processed\.hungarian\.data"):
+        choose_member(members)
+
+
+def test_a_plain_file_is_passed_on_as_its_path_whatever_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "large.csv"
+    with path.open("wb") as file:
+        file.truncate(archive.MAX_UNPACKED + 1)
+    assert open_source(path) == {"large.csv": path}
+    assert choose_member({"large.csv": path}) == "large.csv"
+
+
+def test_a_zip_is_known_by_its_content_too(tmp_path: Path) -> None:
+    path = zipped(tmp_path, {"heart.csv": HEART}, "download")
+    assert open_source(path) == {"heart.csv": HEART}
+
+
+def test_the_only_file_of_patients_is_chosen_among_others(tmp_path: Path) -> None:
+    members = {"README.txt": b"hello there", "sub/heart.csv": HEART, "picture.png": b"\x89PNG\0"}
+    assert choose_member(open_source(zipped(tmp_path, members))) == "sub/heart.csv"
+
+
+def test_folders_and_resource_forks_are_left_out(tmp_path: Path) -> None:
+    members = {"data/": b"", "data/heart.csv": HEART, "__MACOSX/data/._heart.csv": HEART}
+    assert list(open_source(zipped(tmp_path, members))) == ["data/heart.csv"]
+
+
+@pytest.mark.parametrize(
+    ("members", "found"),
+    [
+        ({}, "an empty archive"),
+        ({"a.txt": b"x", "b.txt": b"y"}, "none among a.txt, b.txt"),
+        ({f"{n}.txt": b"x" for n in range(10, 20)}, "17.txt and 2 more"),
+        ({"a.csv": HEART, "b.csv": HEART}, "several: a.csv, b.csv"),
+        ({f"{n}/{archive.CLEVELAND}": HEART for n in "ab"}, "several: a/processed"),
+    ],
+)
+def test_no_or_several_candidates_are_refused_naming_expected_and_found(
+    tmp_path: Path, members: dict[str, bytes], found: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        choose_member(open_source(zipped(tmp_path, members)))
+    assert "Expected processed.cleveland.data" in str(caught.value)
+    assert found in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        "../heart.csv",
+        "/etc/heart.csv",
+        "a/../../heart.csv",
+        "C:\\heart.csv",
+        "..\\heart.csv",
+        "\\x",
+    ],
+)
+def test_a_path_that_leaves_its_folder_is_refused(tmp_path: Path, member: str) -> None:
+    info = zipfile.ZipInfo("placeholder")
+    info.filename = member
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("good.csv", HEART)
+        file.writestr(info, HEART)
+    assert "leaves its folder" in refusal(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
+    block = random.Random(1).randbytes(1 << 16)
+    many = {f"{n}": block * 16 for n in range(65)}
+    # Compresses to a sixteenth at best, so that the sum alone is the reason.
+    assert "more than 64 MiB" in refusal(zipped(tmp_path, many))
+
+
+def test_a_bomb_is_refused(tmp_path: Path) -> None:
+    assert "200 times" in refusal(zipped(tmp_path, {"zeros.csv": b"0" * (8 << 20)}))
+
+
+def test_small_members_may_compress_well(tmp_path: Path) -> None:
+    path = zipped(tmp_path, {"zeros.csv": b"0" * (1 << 20)})
+    assert len(open_source(path)["zeros.csv"]) == 1 << 20  # type: ignore[arg-type]
+
+
+def test_a_bomb_that_lies_about_its_size_is_refused(tmp_path: Path) -> None:
+    path = zipped(tmp_path, {"zeros.csv": b"0" * (8 << 20)})
+    content = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        place = content.index(signature) + offset
+        content[place : place + 4] = struct.pack("<I", 1000)
+    path.write_bytes(content)
+    assert "damaged or cut off" in refusal(path)
+
+
+def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    path = zipped(tmp_path, {"heart.csv": HEART})
+    content = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + offset] |= 1
+    path.write_bytes(content)
+    assert "encrypted" in refusal(path)
+
+
+def test_a_packing_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    path = zipped(tmp_path, {"heart.csv": HEART})
+    content = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.index(signature) + offset] = 97
+    path.write_bytes(content)
+    assert "cannot be read here" in refusal(path)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.9, 0.999])
+def test_a_cut_zip_is_refused(uci_zip: Path, tmp_path: Path, share: float) -> None:
+    content = uci_zip.read_bytes()
+    path = tmp_path / "cut.zip"
+    path.write_bytes(content[: int(share * len(content))])
+    assert "damaged or cut off" in refusal(path)
+
+
+def test_text_that_calls_itself_a_zip_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "page.zip"
+    path.write_text("<html>not found</html>")
+    assert "not a complete zip file" in refusal(path)
+
+
+def test_damage_anywhere_is_a_data_error_or_harmless(tmp_path: Path) -> None:
+    good = zipped(tmp_path, {"heart.csv": HEART, "b.txt": b"text" * 50}).read_bytes()
+    path = tmp_path / "damaged.zip"
+    for place in range(len(good)):
+        for mask in (0xFF, 0x01, 0x80):
+            path.write_bytes(good[:place] + bytes([good[place] ^ mask]) + good[place + 1 :])
+            try:
+                members = open_source(path)
+                read_patients(members[choose_member(members)], "member")
+            except DataError:
+                continue
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    assert "No such file" in refusal(tmp_path / "nothing.csv")
+    assert "directory" in refusal(tmp_path)
+
+
+def test_nothing_is_extracted(
+    uci_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    members = open_source(uci_zip)
+    read_patients(io.BytesIO(members[choose_member(members)]), "x")  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from clinical.cohort import FIGURES, draw, write_uci
+from clinical.dialects import read_patients
+from clinical.frame import REQUIRED, row_hashes, validate
+from clinical.schema import FEATURE_NAMES
+
+SAMPLE_SHA256 = "fb6cd3ec05604b0f884bae811b4fb8a9ad88d8afe2d4c026a83c758942bd62ce"
+
+FIGURE = json.loads(FIGURES.read_text())
+
+
+@pytest.fixture(scope="module")
+def large() -> pd.DataFrame:
+    return draw(20_000, seed=7)
+
+
+def test_the_figures_are_those_that_were_measured(data_dir: Path) -> None:
+    assert FIGURES.read_bytes() == (data_dir / "cohort.json").read_bytes()
+
+
+@pytest.mark.parametrize("n", [1, 10, 303, 1000])
+def test_the_prevalence_is_exact(n: int) -> None:
+    frame = draw(n)
+    assert len(frame) == n
+    assert (frame["num"] > 0).sum() == round(n * FIGURE["prevalence"])
+    assert list(frame.columns) == [*FEATURE_NAMES, "num"]
+
+
+def test_rows_are_mixed() -> None:
+    diseased = (draw(303)["num"] > 0).to_numpy()
+    assert 100 < np.abs(np.diff(diseased.astype(int))).sum() < 200
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_ones(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in "abc"]
+    for path, seed in zip(paths, (1, 1, 2), strict=True):
+        write_uci(draw(50, seed), path)
+    a, b, c = (path.read_bytes() for path in paths)
+    assert a == b != c
+
+
+def test_the_sample_has_the_same_bytes_on_every_machine(tmp_path: Path) -> None:
+    path = tmp_path / "sample.data"
+    write_uci(draw(303, 42), path)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == SAMPLE_SHA256
+
+
+def test_the_file_is_read_as_uci(tmp_path: Path) -> None:
+    path = tmp_path / "sample.data"
+    frame = draw(2000)
+    write_uci(frame, path)
+    first = path.read_text().splitlines()[0].split(",")
+    assert len(first) == 14
+    assert first[0].endswith(".0")
+    read = read_patients(path, path.name)
+    assert (read.dialect, read.rows, read.disguised) == ("uci", 2000, {})
+    validate(read.frame, require_known=REQUIRED)
+    np.testing.assert_array_equal(read.frame["disease"], frame["num"] > 0)
+    np.testing.assert_array_equal(read.frame["chol"], frame["chol"])
+    assert read.frame.isna().sum().sum() == path.read_text().count("?") > 0
+
+
+def test_patients_are_not_copied(large: pd.DataFrame) -> None:
+    assert len(set(row_hashes(large))) > 0.999 * len(large)
+
+
+@pytest.mark.parametrize("label", ["0", "1"])
+@pytest.mark.parametrize("name", FEATURE_NAMES)
+def test_each_class_has_its_marginals(large: pd.DataFrame, name: str, label: str) -> None:
+    values = large.loc[(large["num"] > 0) == (label == "1"), name].dropna()
+    own = FIGURE["classes"][label]["marginals"][name]
+    pooled = FIGURE["pooled_marginals"][name]
+    mixed = (1 - FIGURE["shrinkage"]) * own["mean"] + FIGURE["shrinkage"] * pooled["mean"]
+    # Five standard errors; and 2 % of a deviation for the interpolation between quantiles.
+    tolerance = 5 * own["sd"] / len(values) ** 0.5 + 0.02 * own["sd"]
+    assert values.mean() == pytest.approx(mixed, abs=tolerance)
+    if own["kind"] == "discrete":
+        assert set(values) == set(pooled["values"])
+    else:
+        assert values.min() >= pooled["min"]
+        assert values.max() <= pooled["max"]
+        np.testing.assert_allclose(values, values.round(own["decimals"]), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("label", ["0", "1"])
+def test_ranks_correlate_in_the_same_way(large: pd.DataFrame, label: str) -> None:
+    part = large[(large["num"] > 0) == (label == "1")].dropna()
+    drawn = spearmanr(part[FIGURE["features"]]).statistic
+    real = np.array(FIGURE["classes"][label]["spearman"])
+    off_diagonal = ~np.eye(len(real), dtype=bool)
+    # The pooled cells are inverted at the same place, so they hardly weaken the ranks.
+    assert np.abs(drawn - real)[off_diagonal].max() < 0.06
+    assert np.corrcoef(drawn[off_diagonal], real[off_diagonal])[0, 1] > 0.98
+
+
+def test_only_vessels_and_scans_are_missing_at_their_rates(large: pd.DataFrame) -> None:
+    rates = large.isna().mean()
+    for name, rate in FIGURE["missing_rate"].items():
+        assert rates[name] == pytest.approx(rate, abs=0.004 if rate else 0)
+
+
+def test_severities_have_their_shares(large: pd.DataFrame) -> None:
+    grades = large.loc[large["num"] > 0, "num"].value_counts(normalize=True)
+    for grade, share in FIGURE["severity_given_disease"].items():
+        assert grades[int(grade)] == pytest.approx(share, abs=0.02)
+
+
+def test_a_forest_finds_303_of_them_as_hard_as_the_real_ones(tmp_path: Path) -> None:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.impute import SimpleImputer
+    from sklearn.model_selection import StratifiedKFold, cross_validate
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    nominal = ["cp", "restecg", "slope", "thal"]
+    encode = ColumnTransformer(
+        [("codes", OneHotEncoder(handle_unknown="ignore"), nominal)], remainder="passthrough"
+    )
+    impute = SimpleImputer(strategy="most_frequent").set_output(transform="pandas")
+    forest = RandomForestClassifier(100, max_depth=5, random_state=0)
+    scores = []
+    for seed in (1, 2, 3):
+        path = tmp_path / "sample.data"
+        write_uci(draw(303, seed), path)
+        frame = read_patients(path, "sample").frame
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        result = cross_validate(
+            make_pipeline(impute, encode, forest),
+            frame[list(FEATURE_NAMES)],
+            frame["disease"],
+            cv=folds,
+            scoring=("accuracy", "roc_auc", "neg_brier_score"),
+        )
+        scores.append(
+            [result[f"test_{s}"].mean() for s in ("accuracy", "roc_auc", "neg_brier_score")]
+        )
+    accuracy, auc, brier = np.mean(scores, axis=0)
+    # The standard error of the mean of three cohorts is about .012, .01 and .006.
+    assert accuracy == pytest.approx(0.826, abs=0.04)
+    assert auc == pytest.approx(0.908, abs=0.035)
+    assert -brier == pytest.approx(0.128, abs=0.02)

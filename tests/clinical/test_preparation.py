@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clinical.archive import open_source
+from clinical.errors import DataError
+from clinical.frame import REQUIRED, row_hashes, validate
+from clinical.preparation import prepare
+from clinical.schema import FEATURE_NAMES, FEATURES
+from tests.clinical.patient_files import SICK_UCI, WELL_UCI, changed, csv_bytes, labelled
+
+
+def test_cleveland_is_kept_whole(uci_zip: Path) -> None:
+    name = "processed.cleveland.data"
+    prepared = prepare(open_source(uci_zip)[name], name)
+    report = prepared.report
+    assert report["rows"] == {"read": 303, "kept": 303}
+    assert report["dropped"] == {"repeated": 0, "incomplete": 0, "contradictory": 0}
+    assert (report["file"], report["dialect"]) == (name, "uci")
+    assert report["prevalence"] == {
+        "all": {"patients": 303, "diseased": 139, "share": pytest.approx(0.4587, abs=1e-4)},
+        "female": {"patients": 97, "diseased": 25, "share": pytest.approx(0.2577, abs=1e-4)},
+        "male": {"patients": 206, "diseased": 114, "share": pytest.approx(0.5534, abs=1e-4)},
+    }
+    assert {n: f["missing"] for n, f in report["features"].items() if f["missing"]} == {
+        "ca": 4,
+        "thal": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"), [("kaggle_heart_303.csv", 303), ("kaggle_heart_1025.csv", 1025)]
+)
+def test_both_csv_files_leave_the_same_302_patients(data_dir: Path, name: str, rows: int) -> None:
+    prepared = prepare(data_dir / name, name)
+    assert prepared.report["rows"] == {"read": rows, "kept": 302}
+    assert prepared.report["dropped"]["repeated"] == rows - 302
+    assert prepared.report["prevalence"]["all"]["diseased"] == 138
+    assert prepared.frame.index.equals(pd.RangeIndex(302))
+    assert len(set(row_hashes(prepared.frame))) == 302
+
+
+def test_what_was_prepared_can_be_prepared_again(data_dir: Path, tmp_path: Path) -> None:
+    once = prepare(data_dir / "kaggle_heart_1025.csv", "x")
+    once.frame.to_parquet(tmp_path / "patients.parquet", index=False)
+    again = prepare(tmp_path / "patients.parquet", "patients.parquet")
+    pd.testing.assert_frame_equal(again.frame, once.frame)
+    assert again.report["rows"] == {"read": 302, "kept": 302}
+    assert again.report["converted"] == []
+    assert again.report["features"] == once.report["features"]
+
+
+def test_each_row_is_dropped_for_its_first_reason() -> None:
+    rows = [
+        SICK_UCI,
+        SICK_UCI,  # repeated
+        labelled(SICK_UCI, 1),  # repeated: num 3 and num 1 are both disease
+        WELL_UCI,
+        labelled(WELL_UCI, 2),  # contradicts the one before
+        changed(WELL_UCI, age=50),
+        changed(WELL_UCI, age=51, trestbps=0),  # incomplete, in disguise
+        changed(WELL_UCI, age=52, thalach="?", cp="?"),  # incomplete
+        labelled(changed(WELL_UCI, age=53), "?"),  # without a label
+        changed(WELL_UCI, age=54, ca="?", chol=0),  # may be unknown
+    ]
+    prepared = prepare(csv_bytes(rows, header=False), "x")
+    report = prepared.report
+    assert report["rows"] == {"read": 10, "kept": 3}
+    assert report["dropped"] == {"repeated": 2, "incomplete": 3, "contradictory": 2}
+    assert report["incomplete"] == {"trestbps": 1, "thalach": 1, "cp": 1, "disease": 1}
+    assert report["disguised"] == {"trestbps": 1, "chol": 1}
+    assert prepared.frame["age"].tolist() == [63, 50, 54]
+    assert prepared.frame["disease"].tolist() == [1, 0, 0]
+    assert prepared.frame["disease"].dtype == np.int8
+    validate(prepared.frame, require_known=[*REQUIRED, "disease"])
+
+
+def test_a_patient_whose_contradiction_lacks_a_label_is_kept() -> None:
+    rows = [SICK_UCI, WELL_UCI, labelled(WELL_UCI, "?")]
+    assert prepare(csv_bytes(rows, header=False), "x").report["rows"]["kept"] == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ([SICK_UCI, changed(SICK_UCI, age=50)], "only 'disease'"),
+        ([WELL_UCI], "only 'no disease'"),
+        ([WELL_UCI, labelled(WELL_UCI, 1)], "no usable patient at all"),
+        ([SICK_UCI, changed(WELL_UCI, age="?")], "only 'disease'"),
+    ],
+)
+def test_both_classes_are_needed(rows: list[list[object]], found: str) -> None:
+    with pytest.raises(DataError, match="expected patients of both classes") as caught:
+        prepare(csv_bytes(rows, header=False), "x.data")
+    assert found in str(caught.value)
+    assert "x.data" in str(caught.value)
+
+
+def test_a_file_without_a_label_is_refused() -> None:
+    with pytest.raises(DataError, match="has no label: expected the column num, target or disease"):
+        prepare(csv_bytes([SICK_UCI[:-1], WELL_UCI[:-1]]), "x")
+
+
+def test_the_report_is_json_and_its_figures_are_those_of_the_frame(data_dir: Path) -> None:
+    prepared = prepare(data_dir / "kaggle_heart_303.csv", "heart.csv")
+    report = json.loads(json.dumps(prepared.report, allow_nan=False))
+    assert report == prepared.report
+    for label, part in prepared.frame.groupby("disease"):
+        for feature in FEATURES:
+            figures = report["features"][feature.name]["by_class"][str(label)]
+            values = part[feature.name].dropna()
+            if feature.codes:
+                counts = {str(code): int((values == code).sum()) for code in feature.codes}
+                assert figures == counts
+            else:
+                low, q1, median, q3, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
+                expected = {"low": low, "q1": q1, "median": median, "q3": q3, "high": high}
+                assert figures == pytest.approx({**expected, "mean": values.mean()})
+
+
+def test_a_measurement_that_nobody_has_has_no_figures() -> None:
+    rows = [changed(SICK_UCI, chol=0), changed(WELL_UCI, chol="?")]
+    figures = prepare(csv_bytes(rows, header=False), "x").report["features"]["chol"]
+    assert figures == {"missing": 2, "missing_share": 1.0, "by_class": {"0": None, "1": None}}
+
+
+def test_the_columns_are_the_features_and_the_label(data_dir: Path) -> None:
+    frame = prepare(data_dir / "kaggle_heart_303.csv", "x").frame
+    assert list(frame.columns) == [*FEATURE_NAMES, "disease"]

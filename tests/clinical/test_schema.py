@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clinical.schema import FEATURE_NAMES, FEATURES, Feature, as_markdown
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_documentation_is_that_of_the_features() -> None:
+    assert (ROOT / "docs" / "schema.md").read_text(encoding="utf-8") == as_markdown()
+
+
+def test_the_documentation_is_written_by_the_command_that_it_names() -> None:
+    command = [sys.executable, "-m", "clinical.schema"]
+    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert output == as_markdown()
+    assert "`python -m clinical.schema`" in output
+
+
+def test_names_are_unique_and_in_the_order_of_the_uci_file() -> None:
+    order = "age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal"
+    assert list(FEATURE_NAMES) == order.split()
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda f: f.name)
+def test_examples_and_both_ends_are_accepted_and_beyond_is_not(feature: Feature) -> None:
+    assert feature.accepts(feature.example)
+    assert feature.accepts(feature.low)
+    assert feature.accepts(feature.high)
+    for value in (feature.low - 0.5, feature.high + 0.5, math.nan, math.inf, -math.inf):
+        assert not feature.accepts(value)
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda f: f.name)
+def test_codes_fill_their_range(feature: Feature) -> None:
+    if feature.codes:
+        assert list(feature.codes) == list(range(int(feature.low), int(feature.high) + 1))
+        assert not feature.unit
+    else:
+        assert not feature.nominal
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda f: f.name)
+def test_the_words_for_what_is_allowed_say_all_of_it(feature: Feature) -> None:
+    assert ("null" in feature.allowed) == feature.nullable
+    for code, word in feature.codes.items():
+        assert f"{code} ({word})" in feature.allowed
+    if not feature.codes:
+        assert f"[{feature.low:g}, {feature.high:g}] {feature.unit}" in feature.allowed
+
+
+def test_the_schema_needs_the_standard_library_alone() -> None:
+    code = "import sys, clinical.schema; print({'numpy', 'pandas', 'pyarrow'} & set(sys.modules))"
+    output = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    assert output.strip() == "set()"

@@ -1,0 +1,210 @@
+"""The project as a user has it: a clone of its own, run through the commands of the README."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.conftest import ROOT
+
+NOBODY = "http://127.0.0.1:9/heart+disease.zip"
+"""An address on this machine where no server listens."""
+
+
+@dataclass
+class Clone:
+    """A clone of the project with a tracking store, a cache and a home of its own."""
+
+    path: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> str:
+        return f"sqlite:///{self.path}/mlflow.db"
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.uri, self.uri)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "HEART_"))}
+        home = self.path.parent / "home"
+        home.mkdir(exist_ok=True)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+        return {
+            **kept,
+            "PATH": path,
+            "XDG_CACHE_HOME": str(home / ".cache"),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "HEART_UCI_URL": NOBODY,
+            **self.env,
+            **more,
+        }
+
+    def run(self, *words: str, cwd: Path | None = None, timeout: float = 300, **env: str) -> Done:
+        """Run a command in the clone and wait for it."""
+        done = subprocess.run(
+            words,
+            cwd=cwd or self.path,
+            env=self.environment(**env),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout + done.stderr)
+
+    def launch(self, entry: str, *, manager: str = "local", cwd: Path | None = None,
+               project: str = ".", **parameters: object) -> Done:  # fmt: skip
+        """Run an entry point by ``mlflow run``."""
+        return self.run(*launch_command(entry, project, manager, **parameters), cwd=cwd)
+
+    def step(self, name: str, **parameters: object) -> Done:
+        """Run an entry point by ``python -m``."""
+        words = [f"--{key}={value}" for key, value in parameters.items()]
+        return self.run(sys.executable, "-m", f"steps.{name}", *words)
+
+    def start(self, entry: str, **parameters: object) -> subprocess.Popen[bytes]:
+        """Start an entry point by ``mlflow run``, in a process group of its own."""
+        log = (self.path.parent / "started.log").open("ab")
+        return subprocess.Popen(
+            launch_command(entry, ".", "local", **parameters),
+            cwd=self.path,
+            env=self.environment(),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+    def runs(self, step: str = "", status: str = "") -> list[Run]:
+        """Return the runs of the named experiment, newest first."""
+        experiment = self.client.get_experiment_by_name("Heart Disease Prediction")
+        if experiment is None:
+            return []
+        query = " and ".join(
+            [f"tags.`heart.step` = '{step}'"] * bool(step)
+            + [f"attributes.status = '{status}'"] * bool(status)
+        )
+        order = ["attributes.start_time DESC"]
+        return list(self.client.search_runs([experiment.experiment_id], query, order_by=order))
+
+    def launches(self) -> list[Run]:
+        """Return the runs that ``mlflow run`` opened in Default, newest first."""
+        return list(self.client.search_runs(["0"], order_by=["attributes.start_time DESC"]))
+
+
+@dataclass
+class Done:
+    """What a finished command left: its exit code, and all it printed."""
+
+    code: int
+    output: str
+
+    def succeeded(self) -> Done:
+        assert self.code == 0, self.output
+        return self
+
+    def failed(self, code: int = 1) -> Done:
+        assert self.code == code, self.output
+        assert "Traceback" not in self.output, self.output
+        return self
+
+
+def launch_command(entry: str, project: str, manager: str, **parameters: object) -> list[str]:
+    words = ["mlflow", "run", project, "-e", entry, "--env-manager", manager]
+    for name, value in parameters.items():
+        words += ["-P", f"{name}={value}"]
+    return words
+
+
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and all that it started, at once, as a power cut would."""
+    victims = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for victim in victims:
+        # Stopped first, so that no parent tidies up after its child.
+        os.kill(victim.pid, signal.SIGSTOP)
+    for victim in victims:
+        os.kill(victim.pid, signal.SIGKILL)
+    process.wait()
+    psutil.wait_procs(victims, timeout=10)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60, what: str = "it") -> None:
+    """Wait until something holds; fail where it does not in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s in vain for {what}"
+        time.sleep(0.05)
+
+
+def tracked_files() -> list[str]:
+    listed = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a git repository of the work tree as it is, that no test changes."""
+    folder = tmp_path_factory.mktemp("pristine") / "heart"
+    for name in tracked_files():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target)
+    who = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], [*who, "commit", "-qm", "All"]):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_clone(pristine: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Clone]:
+    def make() -> Clone:
+        path = tmp_path_factory.mktemp("clone") / "heart"
+        subprocess.run(["git", "clone", "-q", pristine, path], check=True)
+        return Clone(path)
+
+    return make
+
+
+@pytest.fixture
+def clone(make_clone: Callable[[], Clone]) -> Clone:
+    """Return a fresh clone."""
+    return make_clone()
+
+
+@pytest.fixture(scope="session")
+def cleveland(make_clone: Callable[[], Clone], uci_zip: Path) -> Clone:
+    """Return a clone in which ``main`` ran once on the UCI archive."""
+    made = make_clone()
+    made.launch("main", source=uci_zip).succeeded()
+    return made
+
+
+@pytest.fixture
+def bare_store(clone: Clone) -> Clone:
+    """Return a fresh clone whose tracking store exists already."""
+    clone.client.search_experiments()
+    return clone
+
+
+def model_facts(run: Run, client: MlflowClient) -> dict[str, object]:
+    """Return model.json of the model that a train run logged."""
+    folder = client.get_logged_model(run.outputs.model_outputs[0].model_id).artifact_location
+    path = Path(folder.removeprefix("file://")) / "extra_files" / "model.json"
+    return dict(json.loads(path.read_text()))

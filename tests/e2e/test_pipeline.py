@@ -1,0 +1,214 @@
+"""From a fresh clone to a registered champion, through ``mlflow run``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+from mlflow.entities import Run
+
+from clinical.schema import FEATURE_NAMES
+from steps.metrics import NAMES
+from tests.e2e.conftest import Clone, launch_command
+from tests.e2e.servers import serve_file
+
+PLOTS = {"confusion_matrix", "roc", "precision_recall", "calibration", "permutation_importance"}
+
+
+def children(clone: Clone, parent: Run) -> list[str]:
+    query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    found = clone.client.search_runs([parent.info.experiment_id], query)
+    return sorted(run.info.run_name for run in found)
+
+
+def artifacts(clone: Clone, run: Run, folder: str = "") -> set[str]:
+    return {entry.path for entry in clone.client.list_artifacts(run.info.run_id, folder)}
+
+
+def twin_of(clone: Clone, run: Run) -> onnxruntime.InferenceSession:
+    model = clone.client.get_logged_model(run.outputs.model_outputs[0].model_id)
+    return onnxruntime.InferenceSession(Path(model.artifact_location) / "extra_files" / "twin.onnx")
+
+
+def test_main_is_one_parent_with_a_nested_run_for_each_step(cleveland: Clone) -> None:
+    parent = cleveland.runs("main")[-1]
+    assert parent.info.status == "FINISHED"
+    assert parent.info.run_name == "main"
+    assert children(cleveland, parent) == ["download", "preprocess", "register", "train"]
+
+
+def test_the_launch_run_ends_well_and_points_to_the_work(cleveland: Clone) -> None:
+    launch = cleveland.launches()[-1]
+    parent = cleveland.runs("main")[-1]
+    assert launch.info.status == "FINISHED"
+    assert launch.info.run_name == "launch of main"
+    assert launch.data.tags["heart.run_id"] == parent.info.run_id
+    assert parent.info.run_id in launch.data.tags["mlflow.note.content"]
+
+
+def test_the_real_patients_are_learnt_as_well_as_is_known(cleveland: Clone) -> None:
+    found = cleveland.runs("train")[-1].data.metrics
+    assert found["cv_roc_auc_mean"] >= 0.89
+    assert found["cv_brier_mean"] <= 0.135
+
+
+def test_every_promised_metric_is_logged(cleveland: Clone) -> None:
+    found = set(cleveland.runs("train")[-1].data.metrics)
+    promised = {
+        text
+        for name in NAMES
+        for text in (name, f"{name}_ci_low", f"{name}_ci_high", f"cv_{name}_mean", f"cv_{name}_std")
+    }
+    assert promised <= found
+
+
+def test_every_parameter_of_training_is_logged(cleveland: Clone) -> None:
+    found = cleveland.runs("train")[-1].data.params
+    assert found["model"] == "random_forest"
+    for name, value in (("n_estimators", "100"), ("max_depth", "5"), ("min_samples_leaf", "1"),
+                        ("test_size", "0.2"), ("random_state", "42")):  # fmt: skip
+        assert found[name] == value
+
+
+def test_the_pictures_are_artifacts_and_working_copies(cleveland: Clone) -> None:
+    run = cleveland.runs("train")[-1]
+    assert artifacts(cleveland, run, "plots") == {f"plots/{name}.png" for name in PLOTS}
+    assert {path.stem for path in (cleveland.path / "plots").glob("*.png")} == PLOTS
+
+
+def test_the_dataset_is_an_input_of_preprocess_and_train(cleveland: Clone) -> None:
+    for step in ("preprocess", "train"):
+        run = cleveland.runs(step)[-1]
+        (logged,) = run.inputs.dataset_inputs
+        assert logged.dataset.name == "heart-disease"
+        assert {tag.key: tag.value for tag in logged.tags}["data.source"] == "uci"
+        assert run.data.tags["data.digest"].startswith(logged.dataset.digest)
+
+
+def test_the_data_report_tells_what_was_done(cleveland: Clone) -> None:
+    run = cleveland.runs("preprocess")[-1]
+    assert {"data_report.json", "data_report.html"} <= artifacts(cleveland, run)
+    report = json.loads((cleveland.path / "data" / "data_report.json").read_text())
+    assert report["rows"] == {"read": 303, "kept": 303}
+    assert report["features"]["ca"]["missing"] == 4
+    assert report["features"]["thal"]["missing"] == 2
+    assert report["prevalence"]["female"]["patients"] == 97
+
+
+def test_the_version_is_champion_in_production_and_carries_its_origin(cleveland: Clone) -> None:
+    version = cleveland.client.get_model_version("heart-disease-model", "1")
+    run = cleveland.runs("train")[-1]
+    assert "champion" in version.aliases or version.current_stage == "Archived"
+    assert version.run_id == run.info.run_id
+    assert version.tags["data.source"] == "uci"
+    assert version.tags["gate.verdict"] == "passed"
+    assert len(version.tags["git.commit"]) == 40
+    assert version.tags["git.dirty"] == "false"
+    assert "num > 0" in version.tags["label.definition"]
+    assert "ROC AUC" in version.description
+
+
+def test_the_model_loads_with_mlflow_and_answers_like_its_twin(
+    cleveland: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = cleveland.runs("train")[-1]
+    mlflow.set_tracking_uri(cleveland.uri)
+    try:
+        pipeline = mlflow.sklearn.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")
+    finally:
+        mlflow.set_tracking_uri(None)
+    patients = pd.read_parquet(cleveland.path / "data" / "patients.parquet")[list(FEATURE_NAMES)]
+    _, twin = twin_of(cleveland, run).run(None, {"patients": patients.to_numpy(np.float32)})
+    assert np.abs(pipeline.predict_proba(patients)[:, 1] - twin[:, 1]).max() < 1e-5
+
+
+def test_the_working_copy_of_the_model_matches_its_recorded_digest(cleveland: Clone) -> None:
+    cleveland.run(
+        "sha256sum", "--check", "model.pkl.sha256", cwd=cleveland.path / "models"
+    ).succeeded()
+
+
+def test_a_second_main_reuses_every_step_but_register(cleveland: Clone, uci_zip: Path) -> None:
+    trained = len(cleveland.runs("train"))
+    done = cleveland.launch("main", source=f"file://{uci_zip}").succeeded()
+    for step in ("download", "preprocess", "train"):
+        assert f"{step}: reused run" in done.output
+    assert len(cleveland.runs("train")) == trained
+    assert children(cleveland, cleveland.runs("main")[0]) == ["register"]
+
+
+def test_main_survives_a_server_that_cuts_the_transfer(cleveland: Clone, uci_zip: Path) -> None:
+    with serve_file(uci_zip, cut_after=40_000) as server:
+        done = cleveland.launch("main", source=server.url).succeeded()
+    assert server.requests > 1
+    assert "data.source=uci" in done.output
+    # The same bytes by another way: nothing behind the download is done again.
+    assert "train: reused run" in done.output
+
+
+def test_both_csv_files_give_the_same_302_patients_and_the_same_label(
+    cleveland: Clone, data_dir: Path
+) -> None:
+    uci = twin_of(cleveland, cleveland.runs("train")[-1])
+    for name in ("kaggle_heart_303.csv", "kaggle_heart_1025.csv"):
+        cleveland.launch("main", source=data_dir / name).succeeded()
+        report = json.loads((cleveland.path / "data" / "data_report.json").read_text())
+        assert report["rows"]["kept"] == 302
+        patients = pd.read_parquet(cleveland.path / "data" / "patients.parquet")
+        rows = {"patients": patients[list(FEATURE_NAMES)].to_numpy(np.float32)}
+        other = twin_of(cleveland, cleveland.runs("train")[0])
+        sides = [session.run(None, rows)[1][:, 1] > 0.5 for session in (uci, other)]
+        assert np.mean(sides[0] == sides[1]) >= 0.95
+
+
+def test_train_alone_in_a_fresh_clone_builds_what_it_needs(clone: Clone) -> None:
+    done = clone.launch("train", max_depth=5).succeeded()
+    assert "SYNTHETIC SAMPLE" in done.output
+    (run,) = clone.runs("train")
+    assert run.data.tags["data.source"] == "synthetic"
+    assert children(clone, run) == ["preprocess"]
+    model = clone.client.get_logged_model(run.outputs.model_outputs[0].model_id)
+    assert model.tags["data.source"] == "synthetic"
+    assert clone.launches()[0].data.tags["heart.run_id"] == run.info.run_id
+
+
+def test_a_chosen_experiment_holds_the_work_itself(bare_store: Clone) -> None:
+    words = launch_command("download", ".", "local", source="sample")
+    bare_store.run(*words, "--experiment-name", "Mine").succeeded()
+    mine = bare_store.client.get_experiment_by_name("Mine")
+    (run,) = bare_store.client.search_runs([mine.experiment_id])
+    assert run.info.run_name == "download"
+    assert run.info.status == "FINISHED"
+    assert bare_store.launches() == []
+
+
+def test_a_run_from_a_git_url_loses_nothing_when_its_clone_goes(
+    clone: Clone, pristine: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = clone.launch(
+        "main", project=f"file://{pristine}", cwd=elsewhere, source="sample"
+    ).succeeded()
+    (fetched,) = {line.split(" into ")[1].split()[0] for line in done.output.splitlines()
+                  if "Fetching project from" in line}  # fmt: skip
+    shutil.rmtree(fetched)
+    store = Clone(elsewhere)
+    (run,) = store.runs("train")
+    assert artifacts(store, run, "plots") == {f"plots/{name}.png" for name in PLOTS}
+    assert twin_of(store, run).run(None, {"patients": np.full((1, 13), np.nan, np.float32)})
+    local = store.client.download_artifacts(run.info.run_id, "plots/roc.png", str(tmp_path))
+    assert Path(local).stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("manager", ["uv", "virtualenv"])
+def test_the_other_environment_managers_work(clone: Clone, manager: str) -> None:
+    clone.env["MLFLOW_ENV_ROOT"] = str(clone.path.parent / "environments")
+    done = clone.launch("download", manager=manager, source="sample")
+    assert "data.source=synthetic" in done.succeeded().output
