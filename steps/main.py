@@ -39,7 +39,9 @@ def summary(trained: Run, source: str) -> str:
         for name in NAMES
     ]
     version = registry.version_of(MODEL_NAME, trained.info.run_id)
-    aliases = ", ".join(registry.named(MODEL_NAME, version.version).aliases) if version else ""
+    aliases = (
+        ", ".join(registry.named(MODEL_NAME, registry.number(version)).aliases) if version else ""
+    )
     number = version.version if version else "-"
     return "\n".join(
         [

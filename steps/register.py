@@ -21,6 +21,7 @@ from clinical import frame
 from clinical.schema import FEATURE_NAMES, LABEL
 from steps import gate, registry, scoring
 from steps.launching import input_run
+from steps.registry import number
 from steps.reuse import fetch_output
 from steps.running import Values, run_step
 from steps.scoring import EXTRAS
@@ -38,8 +39,10 @@ def register(run: StepRun, values: Values, given: Run | None) -> None:
         decision = decide(name, version, trained)
         _record(run, name, version, decision)
         if decision.verdict == "passed" and promote != "false" and not _is_champion(name, version):
-            registry.make_champion(name, version.version, by="gate")
-    aliases = ", ".join(registry.named(name, version.version).aliases) or "none"
+            registry.make_champion(name, number(version), by="gate")
+        # An earlier registration may have been killed half-way.
+        registry.align_stages(name)
+    aliases = ", ".join(registry.named(name, number(version)).aliases) or "none"
     say(gate.table(decision))
     say(f"register: {name} version {version.version}: {decision.verdict}, {decision.reason}")
     say(f"register: aliases of version {version.version}: {aliases}")
@@ -69,7 +72,7 @@ def _new_version(name: str, trained: Run) -> ModelVersion:
         "model": model["name"],
     }
     version = registry.add_version(name, trained, description, tags)
-    registry.make_challenger(name, version.version)
+    registry.make_challenger(name, number(version))
     return version
 
 
@@ -85,16 +88,16 @@ def facts(trained: Run) -> dict[str, Any]:
 
 def _is_champion(name: str, version: ModelVersion) -> bool:
     champion = registry.holder(name, registry.CHAMPION)
-    return champion is not None and champion.version == version.version
+    return champion is not None and number(champion) == number(version)
 
 
 def decide(name: str, version: ModelVersion, trained: Run) -> gate.Decision:
     """Return the gate's decision; an earlier one stands as long as the champion is the same."""
     champion = registry.holder(name, registry.CHAMPION)
-    against = champion.version if champion else ""
+    against = number(champion) if champion else ""
     tags = version.tags
     if registry.VERDICT_TAG in tags:
-        settled = against in (version.version, tags.get(AGAINST_TAG, ""))
+        settled = against in (number(version), tags.get(AGAINST_TAG, ""))
         if settled or "rolled_back" in tags:
             return _read_decision(tags)
     return _judge(trained, version, champion)
@@ -128,7 +131,7 @@ def _contender(
         folder = fetch_output(trained, registry.model_uri(trained))
         probabilities = scoring.probabilities(folder, rows[list(FEATURE_NAMES)])
     source = version.tags.get("data.source", "unknown")
-    return gate.Contender(version.version, source, trained.data.metrics, probabilities)
+    return gate.Contender(number(version), source, trained.data.metrics, probabilities)
 
 
 def shared_rows(candidate: Run, champion: Run) -> pd.DataFrame:
@@ -160,7 +163,7 @@ def _record(run: StepRun, name: str, version: ModelVersion, decision: gate.Decis
         "gate.decision": json.dumps(dataclasses.asdict(decision), separators=(",", ":")),
     }
     for tag, value in tags.items():
-        MlflowClient().set_model_version_tag(name, version.version, tag, value)
+        MlflowClient().set_model_version_tag(name, number(version), tag, value)
 
 
 def resolve(values: Values, experiment_id: str) -> Run | None:

@@ -28,6 +28,11 @@ HISTORY_TAG = "champion.history"
 VERDICT_TAG = "gate.verdict"
 ARCHIVED_TAG = "archived"
 HISTORY_LENGTH = 60  # entries; a tag holds 5,000 characters
+ABOUT = (
+    "Risk of coronary artery disease from 13 findings of a referred patient; see the README of the "
+    "project. The alias champion is the version in charge, challenger the newest candidate. "
+    "Not for clinical use."
+)
 
 
 @contextmanager
@@ -53,10 +58,15 @@ def model_uri(run: Run) -> str:
     return f"models:/{logged[-1].model_id}"
 
 
+def number(version: ModelVersion) -> str:
+    """Return the number of a version as text; some stores give text, others an integer."""
+    return str(version.version)
+
+
 def version_of(name: str, run_id: str) -> ModelVersion | None:
     """Return the version that was made from a run, if there is one."""
     found = versions(name, f" and run_id = '{run_id}'")
-    return min(found, key=lambda version: int(version.version)) if found else None
+    return min(found, key=lambda version: int(number(version))) if found else None
 
 
 def versions(name: str, condition: str = "") -> list[ModelVersion]:
@@ -80,7 +90,7 @@ def named(name: str, version: str) -> ModelVersion:
     try:
         return MlflowClient().get_model_version(name, version)
     except MlflowException:
-        there = ", ".join(sorted((v.version for v in versions(name)), key=int)) or "none"
+        there = ", ".join(sorted(map(number, versions(name)), key=int)) or "none"
         raise StepError(f"{name} has no version {version}; there are: {there}") from None
 
 
@@ -94,15 +104,18 @@ def holder(name: str, alias: str) -> ModelVersion | None:
 
 def add_version(name: str, run: Run, description: str, tags: Mapping[str, str]) -> ModelVersion:
     """Make a version from a train run's model."""
-    made = mlflow.register_model(model_uri(run), name, tags=dict(tags))
-    MlflowClient().update_model_version(name, made.version, description)
-    return MlflowClient().get_model_version(name, made.version)
+    client = MlflowClient()
+    made = number(mlflow.register_model(model_uri(run), name, tags=dict(tags)))
+    client.update_model_version(name, made, description)
+    if not client.get_registered_model(name).description:
+        client.update_registered_model(name, ABOUT)
+    return client.get_model_version(name, made)
 
 
 def make_challenger(name: str, version: str) -> None:
     """Give a version the alias challenger."""
     champion = holder(name, CHAMPION)
-    if champion and champion.version == version:
+    if champion and number(champion) == version:
         raise StepError(f"version {version} is the champion; make another version champion first")
     client = MlflowClient()
     client.set_registered_model_alias(name, CHALLENGER, version)
@@ -116,7 +129,7 @@ def make_champion(name: str, version: str, by: str) -> None:
     client = MlflowClient()
     challenger = holder(name, CHALLENGER)
     client.set_registered_model_alias(name, CHAMPION, version)
-    if challenger and challenger.version == version:
+    if challenger and number(challenger) == version:
         client.delete_registered_model_alias(name, CHALLENGER)
     client.delete_model_version_tag(name, version, ARCHIVED_TAG)
     _write_history(name, [*history, _entry(version, by)])
@@ -128,7 +141,7 @@ def archive(name: str, version: str) -> None:
     client = MlflowClient()
     for alias in (CHAMPION, CHALLENGER):
         found = holder(name, alias)
-        if found and found.version == version:
+        if found and number(found) == version:
             client.delete_registered_model_alias(name, alias)
     client.set_model_version_tag(name, version, ARCHIVED_TAG, "true")
     align_stages(name)
@@ -142,7 +155,7 @@ def roll_back(name: str) -> tuple[str, str]:
     StepError
         Where there was none before, or none that still exists.
     """
-    existing = {version.version for version in versions(name)}
+    existing = {number(version) for version in versions(name)}
     past = reigns(read_history(name))
     current = past.pop() if past else ""
     while past and past[-1] not in existing:
@@ -175,8 +188,8 @@ def read_history(name: str) -> list[dict[str, str]]:
     model = MlflowClient().get_registered_model(name)
     history: list[dict[str, str]] = json.loads(model.tags.get(HISTORY_TAG, "[]"))
     champion = holder(name, CHAMPION)
-    if champion and (not history or history[-1]["version"] != champion.version):
-        history.append(_entry(champion.version, "another client"))
+    if champion and (not history or history[-1]["version"] != number(champion)):
+        history.append(_entry(number(champion), "another client"))
     return history
 
 
@@ -202,11 +215,11 @@ def align_stages(name: str) -> None:
     dethroned = {entry["version"] for entry in read_history(name)}
     client = MlflowClient()
     for version in versions(name):
-        if champion and version.version == champion.version:
+        if champion and number(version) == number(champion):
             wanted = "Production"
-        elif challenger and version.version == challenger.version:
+        elif challenger and number(version) == number(challenger):
             wanted = "Staging"
-        elif version.version in dethroned or ARCHIVED_TAG in version.tags:
+        elif number(version) in dethroned or ARCHIVED_TAG in version.tags:
             wanted = "Archived"
         else:
             wanted = "None"
@@ -214,4 +227,4 @@ def align_stages(name: str) -> None:
             with warnings.catch_warnings():
                 # Stages are deprecated in MLflow, and promised by this project as long as it can.
                 warnings.simplefilter("ignore", FutureWarning)
-                client.transition_model_version_stage(name, version.version, wanted)
+                client.transition_model_version_stage(name, number(version), wanted)

@@ -38,7 +38,8 @@ def run_step(
     Returns
     -------
     int
-        0; 2 where the parameters cannot be used and nothing was done; 1 where the work failed.
+        0; 2 where the parameters cannot be used and nothing was done; 1 where the work failed;
+        130 where it was stopped.
     """
     words = sys.argv[1:] if argv is None else argv
     refusal = ""
@@ -54,8 +55,8 @@ def run_step(
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
-    # Unwinding the stack closes the run as KILLED and removes unfinished files.
-    raise SystemExit(f"stopped by signal {signal.Signals(_signal).name}")
+    # As Ctrl-C: unwinding closes the run as KILLED, and MLflow stops the step it has started.
+    raise KeyboardInterrupt("stopped by SIGTERM")
 
 
 def _refuse(refusal: str) -> int:
@@ -102,6 +103,9 @@ def _run(
         if launch and not opened:
             _end_quietly(launch, said)
         return 1 if opened else 2
+    except KeyboardInterrupt:
+        tracking.say(f"{step}: stopped")
+        return 130
     except Exception:
         traceback.print_exc()
         return 1

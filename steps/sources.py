@@ -20,7 +20,7 @@ UCI_URL = "https://archive.ics.uci.edu/static/public/45/heart+disease.zip"
 UCI_DIGEST = "b17cd273da9ce1caa4710fce80227ea454d4dbf9fcbc8e6a9121672751563adc"
 CONNECT_SECONDS, READ_SECONDS = 3, 20
 ATTEMPTS = 5
-CHUNK = 1 << 16
+CHUNK = 1 << 13  # a cut loses the chunk that it falls in
 
 
 class UnreachableError(StepError):
@@ -81,7 +81,7 @@ def fetch_url(url: str, target: Path) -> None:
         Where the digest is wrong.
     """
     address, fragment = urldefrag(url)
-    digest = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else ""
+    digest = fragment.removeprefix("sha256=").lower() if fragment.startswith("sha256=") else ""
     if not digest:
         _transfer(address, target)
         return
@@ -99,7 +99,8 @@ def fetch_url(url: str, target: Path) -> None:
 
 def file_name(url: str) -> str:
     """Return the name of the file that a URL names, without directories."""
-    return Path(unquote(urlsplit(url).path)).name or "download"
+    name = Path(unquote(urlsplit(url).path)).name
+    return "download" if name in ("", "..") else name
 
 
 def _transfer(url: str, target: Path) -> None:
@@ -127,8 +128,8 @@ def _receive(url: str, target: Path) -> None:
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     timeout = (CONNECT_SECONDS, READ_SECONDS)
     with requests.get(url, headers=headers, stream=True, timeout=timeout) as answer:
-        if answer.status_code == 416:
-            # What is there is longer than the file: start over.
+        if answer.status_code == 416 or _begins_elsewhere(answer, have):
+            # What is there is longer than the file, or cannot be continued: start over.
             target.unlink()
             raise requests.ConnectionError("restart")
         answer.raise_for_status()
@@ -140,6 +141,12 @@ def _receive(url: str, target: Path) -> None:
                 bar.update(len(chunk))
     if total and target.stat().st_size < total:
         raise requests.ConnectionError("the transfer was cut")
+
+
+def _begins_elsewhere(answer: requests.Response, have: int) -> bool:
+    """Tell whether a partial answer is another part than the one that was asked for."""
+    begins = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+    return answer.status_code == 206 and not begins
 
 
 def _progress(url: str, have: int, total: int) -> tqdm[NoReturn]:

@@ -79,15 +79,14 @@ class Clone:
 
     def start(self, entry: str, **parameters: object) -> subprocess.Popen[bytes]:
         """Start an entry point by ``mlflow run``, in a process group of its own."""
-        log = (self.path.parent / "started.log").open("ab")
-        return subprocess.Popen(
-            launch_command(entry, ".", "local", **parameters),
-            cwd=self.path,
-            env=self.environment(),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        with (self.path.parent / "started.log").open("ab") as log:
+            return subprocess.Popen(
+                launch_command(entry, ".", "local", **parameters),
+                cwd=self.path,
+                env=self.environment(),
+                stdout=log,
+                stderr=log,
+            )
 
     def runs(self, step: str = "", status: str = "") -> list[Run]:
         """Return the runs of the named experiment, newest first."""

@@ -15,6 +15,7 @@ from mlflow.entities import Run
 
 from clinical.schema import FEATURE_NAMES
 from steps.metrics import NAMES
+from tests.conftest import need
 from tests.e2e.conftest import Clone, launch_command
 from tests.e2e.servers import serve_file
 
@@ -209,6 +210,7 @@ def test_a_run_from_a_git_url_loses_nothing_when_its_clone_goes(
 
 @pytest.mark.parametrize("manager", ["uv", "virtualenv"])
 def test_the_other_environment_managers_work(clone: Clone, manager: str) -> None:
+    need(shutil.which("uv" if manager == "uv" else "pyenv"), f"{manager} needs its program")
     clone.env["MLFLOW_ENV_ROOT"] = str(clone.path.parent / "environments")
     done = clone.launch("download", manager=manager, source="sample")
     assert "data.source=synthetic" in done.succeeded().output

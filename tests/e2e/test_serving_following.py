@@ -1,0 +1,409 @@
+"""The running service follows a real registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from tests.serving import forge
+from tests.serving.service import PATIENT, Load, Service, free_port, running, wait_for
+
+NAME = "heart-disease-model"
+
+# MLflow's own: stages are deprecated there, and a type hint of its own code does not please it.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*model_version_stage.*:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*[Ss]tages.*:FutureWarning"),
+]
+
+
+class World:
+    """A registry of its own with models, and what is done to it."""
+
+    def __init__(self, folder: Path, source: Path) -> None:
+        self.folder = folder
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+        self.database = folder / "mlflow.db"
+        self.uri = f"sqlite:///{self.database}"
+        # The copy's artifacts are its own: a test may damage them.
+        with sqlite3.connect(self.database) as connection:
+            for table, column in (
+                ("experiments", "artifact_location"),
+                ("runs", "artifact_uri"),
+                ("logged_models", "artifact_location"),
+                ("model_versions", "storage_location"),
+            ):
+                connection.execute(
+                    f"UPDATE {table} SET {column} = replace({column}, ?, ?)",
+                    (str(source), str(folder)),
+                )
+        connection.close()
+
+    @property
+    def client(self) -> mlflow.MlflowClient:
+        return mlflow.MlflowClient(self.uri, self.uri)
+
+    def champion(self, version: int) -> None:
+        self.client.set_registered_model_alias(NAME, "champion", str(version))
+
+    def artifacts(self, version: int) -> Path:
+        found = self.client.get_model_version(NAME, str(version))
+        assert found.model_id
+        return forge.artifact_folder(self.uri, f"models:/{found.model_id}")
+
+
+@pytest.fixture(scope="session")
+def forged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a registry with four versions: forests 1 and 2, boosting without twin 3, forest 4."""
+    folder = tmp_path_factory.mktemp("forged")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    for number, kind in enumerate(("forest", "forest", "boosting", "forest")):
+        run, model = forge.log_run(
+            uri, forge.fit(kind, seed=number), folder, twin=kind != "boosting"
+        )
+        forge.register(uri, run, model, champion=number == 0)
+    return folder
+
+
+@pytest.fixture
+def world(forged: Path, tmp_path: Path) -> World:
+    return World(tmp_path / "world", forged)
+
+
+@pytest.fixture
+def service(world: World, tmp_path: Path) -> Iterator[Service]:
+    with running(tmp_path / "home", world.uri) as made:
+        yield made
+
+
+def test_an_alias_that_moves_moves_the_service_without_a_failed_request(
+    world: World, service: Service
+) -> None:
+    assert service.version() == "registry-v1"
+    with Load(service.port) as load:
+        for version in (2, 4, 1):
+            world.champion(version)
+            service.wait_for_version(f"registry-v{version}", 10)
+    load.assert_lost_nothing()
+    assert set(load.versions) == {"registry-v1", "registry-v2", "registry-v4"}
+
+
+def test_a_model_without_a_twin_is_served_by_scikit_learn(world: World, service: Service) -> None:
+    world.champion(3)
+    service.wait_for_version("registry-v3", 40)
+    assert service.predict()[1]["engine"] == "scikit-learn"
+    assert service.ready()[1]["engine"] == "scikit-learn"
+
+
+def test_without_an_alias_the_stage_and_then_the_latest_version_is_served(
+    world: World, service: Service
+) -> None:
+    client = world.client
+    client.transition_model_version_stage(NAME, "2", "Production")
+    wait_for(lambda: service.ready()[1]["notes"], 10, "the note that alias and stage disagree")
+    note = service.ready()[1]["notes"][0]
+    assert "version 1" in note
+    assert "version 2" in note
+    assert "mlflow run . -e promote" in note
+    client.delete_registered_model_alias(NAME, "champion")
+    service.wait_for_version("registry-v2", 10)
+    assert service.ready()[1]["source"] == "stage Production"
+    client.set_model_version_tag(NAME, "4", "gate.verdict", "rejected")
+    client.transition_model_version_stage(NAME, "2", "Archived")
+    service.wait_for_version("registry-v3", 40)
+
+
+def test_a_deleted_version_is_left(world: World, service: Service) -> None:
+    world.client.delete_model_version(NAME, "1")
+    service.wait_for_version("registry-v4", 10)
+
+
+@pytest.mark.parametrize("fault", ["corrupt twin", "no files", "wrong references", "no references"])
+def test_a_champion_that_fails_leaves_the_old_one_serving(
+    world: World, service: Service, fault: str
+) -> None:
+    extra = world.artifacts(2) / "extra_files"
+    if fault == "corrupt twin":
+        (extra / "twin.onnx").write_bytes(b"\0" * 1000)
+    elif fault == "no files":
+        shutil.rmtree(world.artifacts(2))
+    elif fault == "wrong references":
+        content = json.loads((extra / "references.json").read_text())
+        content["probabilities"] = [1 - p for p in content["probabilities"]]
+        (extra / "references.json").write_text(json.dumps(content))
+    else:
+        (extra / "references.json").write_text("{")
+    with Load(service.port) as load:
+        world.champion(2)
+        wait_for(lambda: service.ready()[1]["problems"], 20, "a problem in /ready")
+        time.sleep(1)
+    load.assert_lost_nothing()
+    assert set(load.versions) == {"registry-v1"}
+    status, ready = service.ready()
+    assert status == 200
+    assert ready["degraded"] is True
+    assert "registry-v2" in ready["problems"][0]
+    assert "heart_failed_swaps_total 1.0" in service.ask("/metrics")[1]
+    world.champion(4)
+    service.wait_for_version("registry-v4", 10)
+    assert service.ready()[1]["degraded"] is False
+
+
+def test_the_registrys_database_may_go_and_come_back(world: World, service: Service) -> None:
+    away = world.database.with_suffix(".away")
+    with Load(service.port) as load:
+        world.database.rename(away)
+        wait_for(lambda: service.ready()[1]["degraded"], 15, "degraded")
+        assert not world.database.exists()
+        away.rename(world.database)
+        world.champion(2)
+        service.wait_for_version("registry-v2", 15)
+    load.assert_lost_nothing()
+    assert service.ready()[1]["degraded"] is False
+
+
+def test_a_locked_registry_stalls_nobody(world: World, service: Service) -> None:
+    lock = sqlite3.connect(world.database, isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    try:
+        with Load(service.port, connections=4) as load:
+            time.sleep(4)
+    finally:
+        lock.rollback()
+        lock.close()
+    load.assert_lost_nothing()
+    assert load.quantile(1.0) < 1.0
+
+
+def test_a_start_without_the_registry_serves_what_was_served_last(
+    world: World, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    with running(home, world.uri) as first:
+        first.wait_for_version("registry-v1")
+    world.database.rename(world.database.with_suffix(".away"))
+    with running(home, world.uri) as second:
+        assert second.version() == "registry-v1"
+        ready = second.ready()[1]
+        assert ready["degraded"] is True
+        assert "disk cache" in ready["source"]
+
+
+def test_a_damaged_disk_cache_is_fetched_again(world: World, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with running(home, world.uri) as service:
+        for twin in (home / "cache").rglob("twin.onnx"):
+            twin.write_bytes(b"damaged")
+        with Load(service.port, connections=4) as load:
+            # A new worker cannot load what is published; the follower puts it right.
+            service.workers()[0].kill()
+            wait_for(lambda: len(service.workers()) == 2, 20, "two workers")
+            time.sleep(3)
+            service.wait_for_version("registry-v1", 20)
+        assert set(load.statuses) - {200} <= {503, "ConnectionResetError", "RemoteDisconnected"}
+    for twin in (home / "cache").rglob("twin.onnx"):
+        twin.write_bytes(b"damaged")
+    with running(home, world.uri) as again:
+        assert again.version() == "registry-v1"
+
+
+def test_nothing_trained_yet_and_then_something(forged: Path, tmp_path: Path) -> None:
+    database = tmp_path / "late" / "mlflow.db"
+    with running(tmp_path / "home", f"sqlite:///{database}", wait=False) as service:
+        wait_for(lambda: answers(service), 20, "an answer")
+        status, problem = service.predict()
+        assert (status, problem["detail"]) == (503, "Model not loaded. Service unavailable.")
+        wait_for(lambda: "mlflow run ." in str(service.ready()[1]), 30, "what to run")
+        assert service.ready()[0] == 503
+        assert not database.exists()
+        World(database.parent, forged)
+        service.wait_for_version("registry-v1", 20)
+
+
+def answers(service: Service) -> bool:
+    try:
+        service.ready()
+    except OSError:
+        return False
+    return True
+
+
+def test_the_latest_train_run_and_then_the_local_file_are_the_last_resorts(
+    world: World, tmp_path: Path
+) -> None:
+    world.client.delete_registered_model(NAME)
+    with running(tmp_path / "home", world.uri) as service:
+        assert service.version().startswith("run-")
+        assert service.ready()[1]["source"] == "latest train run"
+    local = tmp_path / "models" / "model.pkl"
+    save_pickle(local)
+    empty = f"sqlite:///{tmp_path}/nothing.db"
+    with running(tmp_path / "other", empty, HEART_LOCAL_MODEL=str(local)) as service:
+        assert service.version() == "local-pickle"
+        assert service.predict()[1]["engine"] == "scikit-learn"
+    local.write_bytes(local.read_bytes() + b"x")
+    with running(tmp_path / "third", empty, wait=False, HEART_LOCAL_MODEL=str(local)) as service:
+        wait_for(lambda: answers(service) and service.ready()[1]["degraded"], 30)
+        assert service.predict()[0] == 503
+
+
+def save_pickle(path: Path) -> None:
+    import hashlib
+
+    import joblib
+
+    path.parent.mkdir(parents=True)
+    joblib.dump(forge.fit("logistic"), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_name("model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
+    path.with_suffix(".json").write_text(json.dumps(forge.facts("heart.csv")))
+
+
+@pytest.mark.parametrize(
+    ("uri", "version"),
+    [
+        (f"models:/{NAME}/2", "registry-v2"),
+        (f"models:/{NAME}/Staging", "registry-v4"),
+        (f"models:/{NAME}@champion", "registry-v1"),
+        ("runs", "run-"),
+        ("path", "path-"),
+    ],
+)
+def test_model_uri_pins_one_source(world: World, tmp_path: Path, uri: str, version: str) -> None:
+    world.client.transition_model_version_stage(NAME, "4", "Staging")
+    if uri == "runs":
+        run = world.client.get_model_version(NAME, "2").run_id
+        uri = f"runs:/{run}/random_forest_model"
+    elif uri == "path":
+        uri = str(world.artifacts(2))
+    with running(tmp_path / "home", world.uri, workers=1, MODEL_URI=uri) as service:
+        assert service.version().startswith(version)
+
+
+def test_a_pinned_source_that_fails_is_an_error_and_no_fallback(
+    world: World, tmp_path: Path
+) -> None:
+    uri = f"models:/{NAME}/99"
+    with running(tmp_path / "home", world.uri, workers=1, wait=False, MODEL_URI=uri) as service:
+        wait_for(lambda: answers(service) and service.ready()[1]["problems"], 30)
+        status, ready = service.ready()
+        assert status == 503
+        assert "MODEL_URI" in ready["detail"]
+
+
+@pytest.mark.parametrize("kind", ["sync", "gthread", "gevent"])
+@pytest.mark.parametrize("preload", [False, True])
+def test_a_plain_gunicorn_serves_and_follows_with_any_worker_class(
+    world: World, tmp_path: Path, kind: str, preload: bool
+) -> None:
+    command = ("gunicorn", "serving:create_app()", "-k", kind, "-w", "2", "-b", "127.0.0.1:{port}")
+    command += ("--no-control-socket", *(["--preload"] if preload else []))
+    with running(tmp_path / "home", world.uri, command=command) as service:
+        world.champion(2)
+        service.wait_for_version("registry-v2", 20)
+        for _ in range(20):
+            service.predict()
+        metrics = service.ask("/metrics")[1]
+        counted = [
+            float(line.split()[-1])
+            for line in metrics.splitlines()
+            if line.startswith('heart_requests_total{route="/predict",status="200"}')
+        ]
+        assert counted
+        assert counted[0] >= 40
+
+
+def test_signed_webhooks_of_a_real_server_make_it_immediate(world: World, tmp_path: Path) -> None:
+    from cryptography.fernet import Fernet
+
+    port, secret = free_port(), "between the two of us"
+    uri = f"http://127.0.0.1:{port}"
+    env = {
+        **os.environ,
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": Fernet.generate_key().decode(),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    words = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    words += ["--backend-store-uri", world.uri, "--workers", "1"]
+    words += ["--artifacts-destination", str(world.folder / "served")]
+    with (tmp_path / "server.log").open("wb") as log:
+        server = subprocess.Popen(words, env=env, stdout=log, stderr=log, cwd=tmp_path)
+    try:
+        wait_for(lambda: listens(port), 60, "the MLflow server")
+        with running(
+            tmp_path / "home", uri, HEART_WEBHOOK_SECRET=secret, HEART_POLL_SECONDS="600"
+        ) as service:
+            client = mlflow.MlflowClient(uri, uri)
+            client.create_webhook(
+                name="service",
+                url=f"http://127.0.0.1:{service.port}/webhooks/mlflow",
+                events=["model_version_alias.created"],
+                secret=secret,
+            )
+            client.set_registered_model_alias(NAME, "champion", "2")
+            service.wait_for_version("registry-v2", 15)
+            assert 'heart_webhooks_total{outcome="taken"} 1.0' in service.ask("/metrics")[1]
+            # The server stops: what is served stays.
+            server.terminate()
+            server.wait(30)
+            with Load(service.port, connections=4) as load:
+                time.sleep(2)
+            load.assert_lost_nothing()
+    finally:
+        if server.poll() is None:
+            server.terminate()
+            server.wait(30)
+
+
+def listens(port: int) -> bool:
+    import requests
+
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/health", timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def test_mlflows_client_gets_the_answers_of_its_own_server(world: World, service: Service) -> None:
+    import pandas as pd
+    from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+
+    from clinical.schema import FEATURE_NAMES
+
+    rows = pd.DataFrame(forge.patients(500, seed=4), columns=list(FEATURE_NAMES))
+    mlflow.set_tracking_uri(world.uri)
+    wanted = mlflow.pyfunc.load_model(f"models:/{NAME}/1").predict(rows)
+    client = ScoringServerClient("127.0.0.1", service.port)
+    client.wait_server_ready(10)
+    found = client.invoke(rows).get_predictions()
+    assert found[0].tolist() == list(wanted)
+
+
+def test_requests_go_on_while_a_follower_is_killed_and_another_takes_over(
+    world: World, service: Service
+) -> None:
+    with Load(service.port, connections=4) as load:
+        service.follower().kill()
+        time.sleep(1)
+        world.champion(2)
+        service.wait_for_version("registry-v2", 40)
+    load.assert_lost_nothing()
+
+
+def test_one_request_is_enough_for_the_guide(service: Service) -> None:
+    status, body = service.ask("/predict", PATIENT)
+    assert status == 200
+    assert {"prediction", "confidence", "risk_level", "model_version"} <= set(body)
