@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 
 from clinical.schema import FEATURES, LABEL
 from steps import twin
-from steps.estimators import TRUSTED_TYPES, fills
+from steps.estimators import fills, trusted_types
 from steps.files import ROOT, sha256
 
 RISK_BANDS = {"Low": 0.0, "Moderate": 0.3, "High": 0.7}
@@ -116,13 +116,19 @@ def write_extras(
     return files
 
 
-def log(pipeline: Pipeline, model: str, extras: list[Path], tags: Mapping[str, str]) -> str:
+def log(
+    pipeline: Pipeline,
+    model: str,
+    extras: list[Path],
+    tags: Mapping[str, str],
+    calibration: str = "none",
+) -> str:
     """Log the model to the active run, and return its URI, ``models:/m-<id>``."""
     info = mlflow.sklearn.log_model(
         pipeline,
         name=f"{model}_model",
         serialization_format="skops",
-        skops_trusted_types=TRUSTED_TYPES[model],
+        skops_trusted_types=trusted_types(model, calibration),
         signature=signature(),
         input_example=example(),
         pip_requirements=pinned(),

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 MODELS = ("random_forest", "extra_trees", "logistic_regression", "hist_gradient_boosting")
+CALIBRATIONS = ("none", "sigmoid", "isotonic")
 MODEL_NAME = "heart-disease-model"
 STAGES = {"Staging": "challenger", "Production": "champion", "Archived": "archived"}
 
@@ -159,6 +160,12 @@ MAX_DEPTH = Parameter("max_depth", "5", _number(int, 1, 100), "Greatest depth of
 MIN_SAMPLES_LEAF = Parameter(
     "min_samples_leaf", "1", _number(int, 1, 10_000), "Fewest training rows in a leaf."
 )
+CALIBRATION = Parameter(
+    "calibration",
+    "none",
+    _choice(*CALIBRATIONS),
+    "What brings the probabilities in line with the observed shares.",
+)
 TEST_SIZE = Parameter(
     "test_size", "0.2", _number(float, 0.05, 0.9), "Share of each class that is held out."
 )
@@ -173,7 +180,15 @@ PROMOTE = Parameter(
 )
 CACHE = Parameter("cache", "true", _flag, "Whether finished steps with equal inputs are reused.")
 
-_TRAINING = (MODEL, N_ESTIMATORS, MAX_DEPTH, MIN_SAMPLES_LEAF, TEST_SIZE, RANDOM_STATE)
+_TRAINING = (
+    MODEL,
+    N_ESTIMATORS,
+    MAX_DEPTH,
+    MIN_SAMPLES_LEAF,
+    CALIBRATION,
+    TEST_SIZE,
+    RANDOM_STATE,
+)
 
 ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
     "main": (SOURCE, *_TRAINING, PROMOTE, CACHE),

@@ -45,7 +45,7 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
     fitting, held_out = frame.split(patients, float(values["test_size"]))
     pipeline = build(values)
     found = cross_validated(pipeline, *columns(patients), seed)
-    pipeline.fit(*columns(fitting))
+    estimators.fit(pipeline, *columns(fitting))
     x, y = columns(held_out)
     p = pipeline.predict_proba(x)[:, 1]
     found |= metrics.with_intervals(y, p, seed)
@@ -81,6 +81,7 @@ def build(values: Values) -> Pipeline:
             name: int(values[name])
             for name in ("n_estimators", "max_depth", "min_samples_leaf", "random_state")
         },
+        calibration=str(values.get("calibration", "none")),
     )
 
 

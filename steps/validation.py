@@ -9,6 +9,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 
 from clinical.errors import DataError
+from steps import estimators
 from steps.metrics import NAMES, Labels, scores
 
 FOLDS = 10
@@ -33,7 +34,7 @@ def cross_validated(
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     rows = []
     for fit, test in folds.split(features, y):
-        fitted = clone(pipeline).fit(features.iloc[fit], y[fit])
+        fitted = estimators.fit(clone(pipeline), features.iloc[fit], y[fit])
         rows.append(scores(y[test], fitted.predict_proba(features.iloc[test])[:, 1]))
     found = {}
     for name in NAMES:
