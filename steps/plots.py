@@ -101,10 +101,13 @@ def _calibration(axes: Axes, y: Labels, p: Floats, score: str) -> None:
     observed, said = calibration_curve(y, p, n_bins=groups, strategy="quantile")
     axes.plot([0, 1], [0, 1], "--", color=GREY, label="perfect")
     axes.plot(said, observed, "o-", color=BLUE, label=f"model, {len(said)} equal groups")
-    axes.hist(p[y == 0], bins=20, range=(0, 1), weights=np.full((y == 0).sum(), -0.1 / len(y) * 5),
-              color=GREY, alpha=0.6)  # fmt: skip
-    axes.hist(p[y == 1], bins=20, range=(0, 1), weights=np.full((y == 1).sum(), 0.1 / len(y) * 5),
-              color=BLUE, alpha=0.6)  # fmt: skip
+    # Below the curve, how many patients got which probability: with disease up, without down.
+    for label, side, color in ((1, 1, BLUE), (0, -1, GREY)):
+        given = p[y == label]
+        heights = np.full(len(given), side * 0.5 / len(y))
+        axes.hist(
+            given, 20, (0, 1), weights=heights, color=color, alpha=0.6, label=LABEL.codes[label]
+        )
     axes.set(
         xlabel="predicted probability", ylabel="observed share with disease",
         title=f"Calibration\nBrier score {score}",

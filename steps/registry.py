@@ -21,7 +21,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from steps.files import cache_dir
-from steps.tracking import StepError
+from steps.tracking import StepError, is_absence
 
 CHAMPION, CHALLENGER, ARCHIVED = "champion", "challenger", "archived"
 HISTORY_TAG = "champion.history"
@@ -89,7 +89,9 @@ def named(name: str, version: str) -> ModelVersion:
     """
     try:
         return MlflowClient().get_model_version(name, version)
-    except MlflowException:
+    except MlflowException as error:
+        if not is_absence(error):
+            raise
         there = ", ".join(sorted(map(number, versions(name)), key=int)) or "none"
         raise StepError(f"{name} has no version {version}; there are: {there}") from None
 
@@ -98,7 +100,10 @@ def holder(name: str, alias: str) -> ModelVersion | None:
     """Return the version that an alias names, or None."""
     try:
         return MlflowClient().get_model_version_by_alias(name, alias)
-    except MlflowException:
+    except MlflowException as error:
+        # A store that fails must not look like a registry without a champion.
+        if not is_absence(error):
+            raise
         return None
 
 
@@ -158,7 +163,8 @@ def roll_back(name: str) -> tuple[str, str]:
     existing = {number(version) for version in versions(name)}
     past = reigns(read_history(name))
     current = past.pop() if past else ""
-    while past and past[-1] not in existing:
+    # The reigns of a version that was deleted in between may have brought the same one twice.
+    while past and (past[-1] not in existing or past[-1] == current):
         past.pop()
     if not past:
         raise StepError(f"{name} has no earlier champion to go back to")
@@ -221,6 +227,8 @@ def align_stages(name: str) -> None:
             wanted = "Staging"
         elif number(version) in dethroned or ARCHIVED_TAG in version.tags:
             wanted = "Archived"
+        elif version.current_stage == "Archived":
+            continue  # the history is bounded, and may have forgotten its reign
         else:
             wanted = "None"
         if version.current_stage != wanted:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from steps import parameters
 from steps.parameters import ParameterError, Value
+
+if TYPE_CHECKING:
+    from steps.tracking import Launch
 
 Values = Mapping[str, Value]
 
@@ -61,18 +66,16 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 
 def _refuse(refusal: str) -> int:
     """End the run that ``mlflow run`` has opened, if any; bad parameters open none of ours."""
-    import os
-
     if "MLFLOW_RUN_ID" in os.environ:
         from steps import tracking
 
         launch = tracking.take_launch()
         try:
             tracking.connect(launch)
-            if launch:
-                tracking.end_launch(launch, "FAILED", refusal)
         except tracking.StepError as error:
             tracking.say(str(error))
+        else:
+            _end_launch(launch, "FAILED", refusal)
     return 2
 
 
@@ -82,8 +85,6 @@ def _run(
     values: Values,
     resolve: Callable[[Values, str], object] | None,
 ) -> int:
-    from mlflow.exceptions import MlflowException
-
     from clinical.errors import DataError
     from steps import tracking
 
@@ -97,28 +98,28 @@ def _run(
         opened = True
         with tracking.step_run(step, values, launch, experiment_id) as run:
             work(run, values, *resolved)
-    except (DataError, tracking.StepError, OSError, MlflowException) as error:
+    except (DataError, tracking.StepError, OSError, *tracking.STORE_ERRORS) as error:
         said = f"{step}: {tracking.explain(error)}"
         tracking.say(said)
-        if launch and not opened:
-            _end_quietly(launch, said)
+        _end_launch(launch, "FAILED", said)
         return 1 if opened else 2
     except KeyboardInterrupt:
         tracking.say(f"{step}: stopped")
+        _end_launch(launch, "KILLED", f"{step}: stopped")
         return 130
-    except Exception:
+    except Exception as error:
         traceback.print_exc()
+        _end_launch(launch, "FAILED", f"{step}: {tracking.explain(error)}")
         return 1
     return 0
 
 
-def _end_quietly(launch: object, note: str) -> None:
-    """End the launch run, where the store that just refused something still allows it."""
-    from mlflow.exceptions import MlflowException
-
+def _end_launch(launch: Launch | None, status: str, note: str) -> None:
+    """End the launch run, where no run of ours has ended it and the store still allows it."""
     from steps import tracking
 
     try:
-        tracking.end_launch(launch, "FAILED", note)  # type: ignore[arg-type]
-    except MlflowException as error:
-        tracking.say(str(error))
+        if launch and tracking.is_open(launch):
+            tracking.end_launch(launch, status, note)
+    except tracking.STORE_ERRORS as error:
+        tracking.say(tracking.explain(error))

@@ -35,6 +35,7 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_RUN_NAME,
     MLFLOW_RUN_NOTE,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from steps.files import sha256
 from steps.parameters import ENTRY_POINTS, Value
@@ -63,6 +64,9 @@ SETTINGS = {
     "PGCONNECT_TIMEOUT": "5",
 }
 CONNECT_SECONDS = 5
+
+# What a tracking store raises; a locked or broken database comes through unwrapped.
+STORE_ERRORS = (MlflowException, SQLAlchemyError)
 
 
 class StepError(Exception):
@@ -113,13 +117,21 @@ def connect(launch: Launch | None) -> None:
         MlflowClient().search_experiments(max_results=1)
         if launch:
             MlflowClient().set_tag(launch.run_id, OWNER_TAG, _owner())
-    except MlflowException as error:
+    except STORE_ERRORS as error:
         raise StepError(f"the tracking store {shown(uri)} refused: {explain(error)}") from None
 
 
 def shown(uri: str) -> str:
-    """Return a URI without its password."""
-    return re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", uri)
+    """Return a URI without its password; in doubt less of it."""
+    hidden = re.sub(r"://([^:/@]*):.*@", r"://\1:***@", uri)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", hidden)
+
+
+def is_absence(error: MlflowException) -> bool:
+    """Tell whether an error means that something does not exist, rather than a failed store."""
+    absent = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
+    # Databricks has codes of its own, which MLflow knows in the message only.
+    return error.error_code in absent or "DOES_NOT_EXIST" in str(error)
 
 
 def explain(error: BaseException) -> str:
@@ -127,17 +139,20 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.strerror}: {error.filename}"
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0] if isinstance(error, MlflowException) else text
+    return text.splitlines()[0] if isinstance(error, STORE_ERRORS) else text
 
 
 def _knock(uri: str) -> None:
-    parts = urlsplit(uri)
     ports = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
-    port = ports.get(parts.scheme.split("+")[0])
-    if not (parts.hostname and port):
-        return
     try:
+        parts = urlsplit(uri)
+        port = ports.get(parts.scheme.split("+")[0])
+        if not (parts.hostname and port):
+            return
         socket.create_connection((parts.hostname, parts.port or port), CONNECT_SECONDS).close()
+    except ValueError:
+        # The error would repeat the part of the address that it stumbled over.
+        raise StepError(f"the tracking store {shown(uri)} has no valid address") from None
     except OSError as error:
         raise StepError(
             f"the tracking store {shown(uri)} does not answer ({error}); "
@@ -251,17 +266,17 @@ def step_run(
     """
     client = MlflowClient()
     run_id = _open(step, launch, experiment_id)
-    # Children that the launcher starts nest under the run that is active in this process.
-    mlflow.start_run(run_id=run_id)
     work = StepRun(run_id, experiment_id)
     try:
+        # Children that the launcher starts nest under the run that is active in this process.
+        mlflow.start_run(run_id=run_id)
         _log_parameters(run_id, values)
         yield work
     except BaseException as error:
         stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
         try:
             _end(work, launch, "KILLED" if stopped else "FAILED", note=explain(error))
-        except MlflowException as further:
+        except STORE_ERRORS as further:
             # The first error is the one to tell; the run is closed by the next step that starts.
             say(f"{step}: run {run_id} could not be closed: {explain(further)}")
         raise
@@ -311,6 +326,8 @@ def _end(work: StepRun, launch: Launch | None, status: str, note: str = "") -> N
     if note:
         work.tag(MLFLOW_RUN_NOTE, note)
     mlflow.end_run(status)
+    # A signal may have come before the run was active here.
+    client.set_terminated(work.run_id, status)
     if launch and not launch.adoptable:
         run = client.get_run(work.run_id)
         step = run.data.tags[STEP_TAG]
@@ -319,6 +336,11 @@ def _end(work: StepRun, launch: Launch | None, status: str, note: str = "") -> N
         link = f"#/experiments/{work.experiment_id}/runs/{work.run_id}"
         pointer = f"The work of this launch is the run [{step}]({link})."
         end_launch(launch, status, f"{note}\n\n{pointer}".strip())
+
+
+def is_open(launch: Launch) -> bool:
+    """Tell whether the run that ``mlflow run`` opened has not ended."""
+    return bool(MlflowClient().get_run(launch.run_id).info.status == "RUNNING")
 
 
 def end_launch(launch: Launch, status: str, note: str) -> None:
@@ -350,7 +372,9 @@ def step_of(run_id: str, step: str) -> Run:
     """
     try:
         run = MlflowClient().get_run(run_id)
-    except MlflowException:
+    except MlflowException as error:
+        if not is_absence(error):
+            raise
         raise StepError(f"there is no run {run_id} in {shown(mlflow.get_tracking_uri())}") from None
     found = run.data.tags.get(STEP_TAG, "another")
     if found != step:
@@ -374,6 +398,8 @@ def _is_gone(owner: Mapping[str, object]) -> bool:
         return False
     try:
         process = psutil.Process(int(str(owner["pid"])))
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
         return abs(process.create_time() - float(str(owner["started"]))) > 1
     except psutil.NoSuchProcess:
         return True
@@ -404,17 +430,20 @@ def _is_orphan(run: Run | None) -> bool:
     tags = run.data.tags
     if OWNER_TAG in tags:
         return _is_gone(json.loads(tags[OWNER_TAG]))
+    if tags.get(MLFLOW_PROJECT_ENTRY_POINT) not in ENTRY_POINTS:
+        return False
     if parent := tags.get(MLFLOW_PARENT_RUN_ID):
         return _is_orphan(_run_or_none(parent))
-    ours = tags.get(MLFLOW_PROJECT_ENTRY_POINT) in ENTRY_POINTS
     local = mlflow.get_tracking_uri().startswith("sqlite")
-    return ours and local and not _launchers_since(run.info.start_time / 1000)
+    return local and not _launchers_since(run.info.start_time / 1000)
 
 
 def _run_or_none(run_id: str) -> Run | None:
     try:
         return MlflowClient().get_run(run_id)
-    except MlflowException:
+    except MlflowException as error:
+        if not is_absence(error):
+            raise
         return None
 
 

@@ -29,3 +29,11 @@ def data_dir() -> Path:
 def uci_zip(data_dir: Path) -> Path:
     """Return the UCI archive as published."""
     return data_dir / "heart+disease.zip"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI everything is at hand, so a skipped test is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if IN_CI and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -146,7 +146,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 60, what: str = "
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s in vain for {what}"
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def tracked_files() -> list[str]:

@@ -79,10 +79,11 @@ def test_sigterm_closes_the_run_as_killed(bare_store: Clone) -> None:
         [sys.executable, "-m", "steps.main", "--source=sample"],
         cwd=bare_store.path, env=bare_store.environment(), stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    wait_for(lambda: bare_store.runs("main", "RUNNING"), 60, "main to start")
+    wait_for(lambda: process_of("download", process.pid), 120, "main to start its first step")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) != 0
+    assert process.wait(timeout=60) == 130
     assert bare_store.runs("main")[0].info.status == "KILLED"
+    assert bare_store.runs(status="RUNNING") == []
 
 
 WRONG = {

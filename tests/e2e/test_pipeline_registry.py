@@ -24,8 +24,8 @@ def two_versions(make_clone: Callable[[], Clone], uci_zip: Path) -> Clone:
 
 def state(clone: Clone) -> dict[str, tuple[str, list[str]]]:
     versions = clone.client.search_model_versions(f"name = '{NAME}'")
-    full = [clone.client.get_model_version(NAME, version.version) for version in versions]
-    return {version.version: (version.current_stage, sorted(version.aliases)) for version in full}
+    full = [clone.client.get_model_version(NAME, str(version.version)) for version in versions]
+    return {str(v.version): (v.current_stage, sorted(v.aliases)) for v in full}
 
 
 def test_versions_move_by_hand_and_back(two_versions: Clone) -> None:

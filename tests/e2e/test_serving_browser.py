@@ -1,0 +1,170 @@
+"""The pages in a real Chromium."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import need
+from tests.serving import forge
+from tests.serving.service import Service, running
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("registry")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    run = forge.log_run(uri, forge.fit(), folder, source="synthetic")
+    forge.register(uri, *run)
+    with running(folder / "home", uri, workers=1) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    program = shutil.which("chromium")
+    need(program, "no chromium on this machine (Debian package chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["desktop", "phone"])
+def page(browser: Any, request: Any, service: Service) -> Iterator[Any]:
+    width, scheme = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+        base_url=f"http://127.0.0.1:{service.port}",
+    )
+    made = context.new_page()
+    made.foreign = []
+    made.complaints = []
+    made.on("request", lambda r: made.foreign.append(r.url) if is_foreign(r.url, service) else None)
+    made.on("console", lambda m: made.complaints.append(m.text) if "Security" in m.text else None)
+    made.on("pageerror", lambda error: made.complaints.append(str(error)))
+    yield made
+    context.close()
+    assert made.foreign == []
+    assert made.complaints == []
+
+
+def is_foreign(url: str, service: Service) -> bool:
+    return not url.startswith((f"http://127.0.0.1:{service.port}/", "data:", "blob:"))
+
+
+def serious(page: Any) -> list[str]:
+    """Return what axe-core finds; it is put in by the debugger, which the page's CSP lets pass."""
+    import axe_core_python
+
+    source = next(Path(axe_core_python.__file__).parent.rglob("axe.min.js")).read_text()
+    session = page.context.new_cdp_session(page)
+    session.send("Runtime.evaluate", {"expression": source})
+    found = page.evaluate("() => axe.run().then(result => result.violations)")
+    return [
+        f"{v['id']}: {[node['html'] for node in v['nodes']][:3]}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+    ]
+
+
+def fits(page: Any) -> bool:
+    return bool(page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth"))
+
+
+def test_from_the_form_to_an_answer(page: Any) -> None:
+    page.goto("/")
+    assert page.get_by_text("Synthetic data.").is_visible()
+    assert serious(page) == []
+    page.get_by_role("button", name="Fill in an example").click()
+    page.get_by_label("Major vessels coloured").select_option("Unknown")
+    page.get_by_role("button", name="Estimate").click()
+    page.get_by_role("heading", name="Result").wait_for()
+    assert page.get_by_role("img", name="Probability of disease").is_visible()
+    assert page.get_by_text("Unknown, so that the model put in").is_visible()
+    assert page.evaluate("() => document.activeElement.id") == "answer"
+    assert serious(page) == []
+    assert fits(page)
+
+
+def test_errors_stand_at_their_field_and_what_was_typed_stays(page: Any) -> None:
+    page.goto("/")
+    page.get_by_role("button", name="Fill in an example").click()
+    page.get_by_label("Age").fill("abc")
+    page.get_by_label("Sex").select_option("")
+    page.get_by_role("button", name="Estimate").click()
+    page.get_by_role("heading", name="Please check 2 fields").wait_for()
+    assert page.get_by_label("Age").input_value() == "abc"
+    assert page.locator("#age-error").is_visible()
+    assert page.locator("#sex-error").is_visible()
+    assert serious(page) == []
+    assert fits(page)
+
+
+def test_the_keyboard_is_enough(page: Any) -> None:
+    page.goto("/")
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.className") == "skip"
+    page.get_by_label("Age").focus()
+    page.keyboard.type("54")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Please check").wait_for()
+    assert page.get_by_label("Age").input_value() == "54"
+
+
+def test_it_works_without_javascript(browser: Any, service: Service, patient_form: Any) -> None:
+    context = browser.new_context(
+        java_script_enabled=False, base_url=f"http://127.0.0.1:{service.port}"
+    )
+    page = context.new_page()
+    page.goto("/")
+    for name, value in patient_form.items():
+        field = page.locator(f"#{name}")
+        if field.evaluate("node => node.tagName") == "SELECT":
+            field.select_option(value)
+        else:
+            field.fill(value)
+    page.get_by_role("button", name="Estimate").click()
+    page.get_by_role("heading", name="Result").wait_for()
+    context.close()
+
+
+@pytest.fixture
+def patient_form() -> dict[str, str]:
+    from clinical.schema import FEATURES
+
+    return {feature.name: f"{feature.example:g}" for feature in FEATURES}
+
+
+def test_the_model_page_is_readable(page: Any) -> None:
+    page.goto("/model")
+    assert page.get_by_role("heading", name="registry-v1").is_visible()
+    assert page.get_by_text("0.850 to 0.950").is_visible()
+    page.get_by_role("img", name="ROC curve").wait_for()
+    assert serious(page) == []
+    assert fits(page)
+
+
+def test_swagger_ui_shows_the_description(page: Any) -> None:
+    page.goto("/docs")
+    page.get_by_text("Score one patient").wait_for()
+    assert page.get_by_text("/invocations").first.is_visible()

@@ -1,0 +1,170 @@
+"""What goes wrong in operation, each with load running."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import need
+from tests.serving import forge
+from tests.serving.service import JSON, PATIENT, Load, Service, running, wait_for
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("registry")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    for seed in (0, 1):
+        forge.register(uri, *forge.log_run(uri, forge.fit(seed=seed), folder), champion=seed == 0)
+    return uri
+
+
+@pytest.fixture(scope="module")
+def service(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(tmp_path_factory.mktemp("home"), registry) as made:
+        yield made
+
+
+def request(body: bytes = PATIENT, length: int | None = None) -> bytes:
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length or len(body)}\r\n\r\n"  # noqa: E501
+    return head.encode() + body
+
+
+def test_a_worker_killed_with_9_is_replaced_and_no_request_stays_unanswered(
+    service: Service,
+) -> None:
+    with Load(service.port, connections=8, retry=True) as load:
+        for _ in range(3):
+            victims = wait_for(lambda: len(service.workers()) == 2 and service.workers(), 20)
+            victims[0].kill()
+            time.sleep(1)
+        wait_for(lambda: len(service.workers()) == 2, 20)
+        time.sleep(1)
+    load.assert_lost_nothing()
+
+
+def test_sigterm_ends_it_in_time_and_finishes_what_it_has(registry: str, tmp_path: Path) -> None:
+    with running(tmp_path / "home", registry) as service:
+        slow = socket.create_connection(("127.0.0.1", service.port))
+        whole = request()
+        slow.sendall(whole[:-40])
+        with Load(service.port, connections=4, retry=True) as load:
+            time.sleep(1)
+            started = time.monotonic()
+            service.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            slow.sendall(whole[-40:])
+            assert slow.recv(100).startswith(b"HTTP/1.1 200")
+            slow.close()
+            load._ended.set()
+        assert service.process.wait(30) == 0
+        assert time.monotonic() - started < 20
+        assert set(load.statuses) == {200}
+    assert not list((tmp_path / "home" / "cache").rglob("current.json"))
+
+
+def test_slow_clients_do_not_hold_up_fast_ones(service: Service) -> None:
+    ended = threading.Event()
+    slow = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(50)]
+
+    def drip() -> None:
+        whole = request()
+        for i in range(len(whole)):
+            for connection in slow:
+                try:
+                    connection.sendall(whole[i : i + 1])
+                except OSError:
+                    continue
+            if ended.wait(1):
+                return
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    with Load(service.port, connections=4) as load:
+        time.sleep(5)
+    ended.set()
+    thread.join()
+    for connection in slow:
+        connection.close()
+    load.assert_lost_nothing()
+    assert load.quantile(0.99) < 0.5
+
+
+def test_a_body_that_never_ends_is_a_408(registry: str, tmp_path: Path) -> None:
+    with (
+        running(tmp_path / "home", registry, workers=1, HEART_BODY_SECONDS="1") as service,
+        socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection,
+    ):
+        connection.sendall(request(length=len(PATIENT) + 10))
+        assert connection.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_two_thousand_connections_at_once_are_all_answered(service: Service) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    need(hard >= 5000, "too few files may be open")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 5000), hard))
+    statuses: Counter[object] = Counter()
+    connections = []
+    for _ in range(2000):
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
+        connection.connect()
+        connections.append(connection)
+    for connection in connections:
+        connection.request("POST", "/predict", PATIENT, JSON)
+    for connection in connections:
+        answer = connection.getresponse()
+        answer.read()
+        statuses[answer.status] += 1
+        connection.close()
+    assert set(statuses) == {200}, statuses
+    assert service.predict()[0] == 200
+
+
+def test_beyond_what_is_held_at_once_it_is_a_503_with_retry_after(
+    registry: str, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    with running(home, registry, workers=1, HEART_MAX_CONCURRENCY="4") as service:
+        with Load(service.port, connections=40) as load:
+            time.sleep(3)
+        assert set(load.statuses) == {200, 503}
+        assert "heart_shed_requests_total" in service.ask("/metrics")[1]
+        assert service.predict()[0] == 200
+
+
+def test_twenty_swaps_under_load_fail_nothing(registry: str, service: Service) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(registry, registry)
+    with Load(service.port, connections=16) as load:
+        for i in range(20):
+            version = str(2 - i % 2)
+            client.set_registered_model_alias("heart-disease-model", "champion", version)
+            wait_for(lambda: service.version() == f"registry-v{version}", 15)  # noqa: B023
+    load.assert_lost_nothing()
+    assert set(load.versions) == {"registry-v1", "registry-v2"}
+
+
+def test_what_is_not_http_does_no_harm(service: Service) -> None:
+    for nonsense in (
+        b"\0" * 1000,
+        b"GET\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+            connection.sendall(nonsense)
+            connection.shutdown(socket.SHUT_WR)
+            assert not connection.recv(1000).startswith(b"HTTP/1.1 5")
+    assert service.predict()[0] == 200

@@ -1,0 +1,190 @@
+"""A tracking store, a cache and folders of working copies of its own for each test."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from clinical import archive, cohort
+from clinical.preparation import prepare
+from clinical.schema import FEATURE_NAMES, LABEL
+from steps import download, preprocess, tracking, train
+
+Patients = tuple[pd.DataFrame, np.ndarray]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_mlflow() -> None:
+    """Keep MLflow from reporting to its makers, and from drawing progress bars."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+
+
+@pytest.fixture(autouse=True)
+def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give a test a cache and working folders of its own; put the environment back after it."""
+    before, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("HEART_")]:
+        monkeypatch.delenv(name)
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for module in (download, preprocess, train):
+        monkeypatch.setattr(module, "ROOT", tmp_path / "copies")
+    yield
+    signal.signal(signal.SIGTERM, handler)
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an initialised MLflow database: making one takes seconds, copying it none."""
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    here = Path.cwd()
+    # The place of the artifacts is that of the directory in which the database is made.
+    os.chdir(path.parent)
+    try:
+        MlflowClient(f"sqlite:///{path}", f"sqlite:///{path}").search_experiments()
+    finally:
+        os.chdir(here)
+    return path
+
+
+def copy_database(template: Path, folder: Path) -> str:
+    """Copy a database into a folder, in which its artifacts go too, and return its URI."""
+    path = folder / "mlflow.db"
+    shutil.copyfile(template, path)
+    connection = sqlite3.connect(path)
+    connection.execute(
+        "UPDATE experiments SET artifact_location = ? || '/' || experiment_id",
+        (f"{folder}/artifacts",),
+    )
+    connection.commit()
+    connection.close()
+    return f"sqlite:///{path}"
+
+
+def use_store(uri: str) -> None:
+    """Make a tracking store the one that MLflow's functions talk to."""
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_tracking_uri(uri)
+
+
+@pytest.fixture
+def store(tmp_path: Path, empty_database: Path) -> Iterator[str]:
+    """Return the URI of a fresh tracking store, which MLflow uses during the test."""
+    before = mlflow.get_tracking_uri()
+    uri = copy_database(empty_database, tmp_path)
+    use_store(uri)
+    yield uri
+    use_store(before)
+
+
+@pytest.fixture
+def client(store: str) -> MlflowClient:
+    """Return a client of the fresh tracking store."""
+    return MlflowClient(store, store)
+
+
+@pytest.fixture
+def experiment_id(client: MlflowClient) -> str:
+    """Return the id of the project's experiment in the fresh store."""
+    return tracking.open_experiment(None)
+
+
+@pytest.fixture
+def make_run(client: MlflowClient) -> Callable[..., Run]:
+    """Return a function that makes a run with tags, in any state."""
+
+    def make(experiment_id: str = "0", status: str = "RUNNING", **tags: str) -> Run:
+        run_id = client.create_run(experiment_id, tags=tags).info.run_id
+        if status != "RUNNING":
+            client.set_terminated(run_id, status)
+        return client.get_run(run_id)
+
+    return make
+
+
+@pytest.fixture
+def launch_run(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Open a run as ``mlflow run`` does before a step starts, and return its id."""
+    tags = {"mlflow.project.entryPoint": "train", "mlflow.runName": "wise-owl-123"}
+    run_id = str(client.create_run("0", tags=tags).info.run_id)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
+    return run_id
+
+
+def note(client: MlflowClient, run_id: str) -> str:
+    """Return the note of a run."""
+    return client.get_run(run_id).data.tags.get("mlflow.note.content", "")
+
+
+def status(client: MlflowClient, run_id: str) -> str:
+    """Return the status of a run."""
+    return str(client.get_run(run_id).info.status)
+
+
+def owner_tag(pid: int, **other: object) -> str:
+    """Return the tag by which a living process says that a run is its own."""
+    owner = {
+        "host": socket.gethostname(),
+        "pid": pid,
+        "started": psutil.Process(pid).create_time(),
+    }
+    return json.dumps(owner | other)
+
+
+@pytest.fixture
+def dead_owner() -> str:
+    """Return the owner tag of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    tag = owner_tag(process.pid)
+    process.communicate()
+    return tag
+
+
+def features_and_label(patients: pd.DataFrame) -> Patients:
+    """Divide a prepared frame into what is known and what is asked."""
+    return patients[list(FEATURE_NAMES)], patients[LABEL.name].to_numpy(np.int8)
+
+
+@pytest.fixture(scope="session")
+def sample_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of 300 synthetic patients in the UCI coding."""
+    path = tmp_path_factory.mktemp("sample") / "synthetic.data"
+    cohort.write_uci(cohort.draw(300, 7), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def sample(sample_file: Path) -> Patients:
+    """Return 300 synthetic patients: features and label."""
+    return features_and_label(prepare(sample_file, sample_file.name).frame)
+
+
+@pytest.fixture(scope="session")
+def cleveland(uci_zip: Path) -> Patients:
+    """Return the Cleveland patients: features and label."""
+    members = archive.open_source(uci_zip)
+    member = archive.choose_member(members)
+    return features_and_label(prepare(members[member], member).frame)
