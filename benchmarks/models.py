@@ -102,19 +102,24 @@ def page(results: dict[tuple[str, str], Scores]) -> str:
     lines = [
         "# The models on offer, compared",
         "",
-        "Cleveland, 303 patients: stratified 10-fold cross-validation, repeated ten times, everything",
+        "Cleveland, 303 patients: stratified 10-fold cross-validation, repeated ten times, "
+        "everything",
         "(imputation, encoding, calibration) learnt inside the folds, other parameters at their",
         "defaults. ± is half a 95 % interval of the mean, corrected for the folds' overlap",
-        "([Nadeau and Bengio 2003](https://doi.org/10.1023/A:1024068626366)). Slope and intercept are those of all",
-        "out-of-fold probabilities: mean of the ten repetitions, least and greatest in brackets. A slope",
+        "([Nadeau and Bengio 2003](https://doi.org/10.1023/A:1024068626366)). Slope and intercept "
+        "are those of all",
+        "out-of-fold probabilities: mean of the ten repetitions, least and greatest in brackets. A "
+        "slope",
         "below 1 means probabilities that are too extreme, above 1 too timid.",
         "",
         f"| model | calibration | {measures} |",
         "|---|---|---|---|---|---|---|---|",
         *(row(found, *names) for names, found in results.items()),
         "",
-        f"Against the default (`{default[0]}`, calibration `{default[1]}`), on the same folds, with the same",
-        "correction. An interval that holds 0 is a difference within noise; a positive Brier difference",
+        f"Against the default (`{default[0]}`, calibration `{default[1]}`), on the same folds, "
+        "with the same",
+        "correction. An interval that holds 0 is a difference within noise; a positive Brier "
+        "difference",
         "is worse.",
         "",
         "| model | calibration | ROC AUC | Brier | log-loss |",

@@ -69,7 +69,7 @@ def explain(predict: Predict, patient: Values, reference: Values) -> Explanation
 @lru_cache(maxsize=32)
 def _combinations(n: int) -> npt.NDArray[np.bool_]:
     """Return every choice among n features, shape (2 ** n, n): none first, all last."""
-    return (np.arange(2**n)[:, np.newaxis] >> np.arange(n) & 1).astype(np.bool_)
+    return np.asarray(np.arange(2**n)[:, np.newaxis] >> np.arange(n) & 1, dtype=np.bool_)
 
 
 @lru_cache(maxsize=32)
@@ -83,7 +83,7 @@ def _weights(n: int) -> Values:
     size = chosen.sum(axis=1)
     joined = np.array([0.0, *(1 / (n * comb(n - 1, k - 1)) for k in range(1, n + 1))])
     left = np.array([*(1 / (n * comb(n - 1, k)) for k in range(n)), 0.0])
-    return np.where(chosen.T, joined[size], -left[size])
+    return np.asarray(np.where(chosen.T, joined[size], -left[size]))
 
 
 def importance(predict: Predict, patients: Values, reference: Values) -> Values:

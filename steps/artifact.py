@@ -18,12 +18,9 @@ from mlflow.types import ColSpec, DataType, Schema
 from sklearn.pipeline import Pipeline
 
 from clinical.schema import FEATURES, LABEL
-from steps import twin
+from steps import card, twin
 from steps.estimators import fills, trusted_types
 from steps.files import ROOT, sha256
-
-RISK_BANDS = {"Low": 0.0, "Moderate": 0.3, "High": 0.7}
-"""From which probability on each word for a risk is used."""
 
 # What the model needs to be loaded by MLflow's own tools; the twin needs none of it.
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
@@ -71,30 +68,42 @@ def git_state() -> dict[str, object]:
 
     try:
         status = git("status", "--porcelain")
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(status)}
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "dirty": bool(status),
+            "repository": _public(git("config", "remote.origin.url") or ""),
+        }
     except FileNotFoundError:
-        return {"commit": None, "dirty": True}
+        return {"commit": None, "dirty": True, "repository": None}
 
 
-def facts(
-    training: pd.DataFrame, pipeline: Pipeline, about: Mapping[str, object]
-) -> dict[str, object]:
+def _public(url: str) -> str | None:
+    """Return the web address of a repository without a password; None for one on this machine."""
+    found = re.fullmatch(r"(?:https?://|(?:ssh://)?git@)(?:[^/@]*@)?([^/:]+)[:/](.+)", url)
+    return f"https://{found[1]}/{found[2].removesuffix('.git')}" if found else None
+
+
+def facts(about: Mapping[str, Any]) -> dict[str, Any]:
     """Return what those who serve or judge a model must know about it, as plain JSON values."""
     return {
         **about,
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "label": LABEL.definition,
-        "seen": seen(training, pipeline),
-        "risk_bands": [{"level": word, "from": low} for word, low in RISK_BANDS.items()],
         "git": git_state(),
     }
 
 
 def write_extras(
-    folder: Path, pipeline: Pipeline, training: pd.DataFrame, facts: Mapping[str, object]
+    folder: Path,
+    pipeline: Pipeline,
+    content: bytes | None,
+    training: pd.DataFrame,
+    facts: Mapping[str, Any],
 ) -> list[Path]:
-    """Write the twin, its references and the facts into a folder, and return the files."""
-    content = twin.convert(pipeline, training)
+    """Write twin, references, facts and model card into a folder, and return the files.
+
+    `content` is the twin, as ``twin.convert`` gives it.
+    """
     files = []
     if content is not None:
         files.append(folder / "twin.onnx")
@@ -110,9 +119,15 @@ def write_extras(
         ],
         "probabilities": probabilities.tolist(),
     }
-    for name, value in (("references.json", references), ("model.json", facts)):
+    texts = {
+        "references.json": json.dumps(references, indent=2) + "\n",
+        "model.json": json.dumps(facts, indent=2) + "\n",
+        "card.md": card.as_markdown(facts),
+        "card.html": card.as_html(facts),
+    }
+    for name, text in texts.items():
         files.append(folder / name)
-        files[-1].write_text(json.dumps(value, indent=2) + "\n")
+        files[-1].write_text(text)
     return files
 
 

@@ -30,7 +30,7 @@ NAMES = (
     "specificity",
     *(f"net_benefit_{round(100 * at)}" for at in NET_BENEFIT_AT),
 )
-RANKING = ("roc_auc", "brier", "calibration_slope", "calibration_intercept")
+RANKING = ("roc_auc", "calibration_slope", "calibration_intercept")
 """What is said of a site where nearly everybody is ill, and every threshold would flatter."""
 
 SMALLEST_GROUP = 10

@@ -62,6 +62,7 @@ def build(  # noqa: PLR0913
     max_depth: int,
     min_samples_leaf: int,
     random_state: int,
+    *,
     calibration: str = "none",
 ) -> Pipeline:
     """Return an unfitted pipeline.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -145,11 +145,20 @@ def _isotonic(add: _Nodes, score: str, calibrator: IsotonicRegression) -> str:
     return add("Add", risen, add.constant(np.float32(y[0])))
 
 
+def load(content: bytes) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Return the twin as a function: from rows of shape (n, 13) to probabilities of disease."""
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def said(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        _, probabilities = session.run(None, {"patients": rows.astype(np.float32)})
+        return np.asarray(probabilities[:, 1], dtype=float)
+
+    return said
+
+
 def predict(content: bytes, rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the twin's probabilities of disease, shape (n,), for rows of shape (n, 13)."""
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    _, probabilities = session.run(None, {"patients": rows.astype(np.float32)})
-    return np.asarray(probabilities[:, 1], dtype=float)
+    return load(content)(rows)
 
 
 def edge_cases(training: pd.DataFrame) -> NDArray[np.float64]:
