@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import subprocess
@@ -20,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from clinical.schema import FEATURES, LABEL
 from steps import card, twin
 from steps.estimators import fills, trusted_types
-from steps.files import ROOT, sha256
+from steps.files import ROOT, as_json, sha256
 
 # What the model needs to be loaded by MLflow's own tools; the twin needs none of it.
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
@@ -120,8 +119,8 @@ def write_extras(
         "probabilities": probabilities.tolist(),
     }
     texts = {
-        "references.json": json.dumps(references, indent=2) + "\n",
-        "model.json": json.dumps(facts, indent=2) + "\n",
+        "references.json": as_json(references),
+        "model.json": as_json(facts),
         "card.md": card.as_markdown(facts),
         "card.html": card.as_html(facts),
     }

@@ -6,6 +6,7 @@ al.: Model cards for model reporting (2019), https://doi.org/10.1145/3287560.328
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -239,8 +240,8 @@ def _bands(facts: Facts) -> list[Block]:
             )
         )
     about = (
-        "How many of the cross-validated patients fell into each band, and how many of them had the "
-        "disease."
+        "How many of the cross-validated patients fell into each band, and how many of them had "
+        "the disease."
     )
     return [Table(about, ("risk", "probability", "patients", "had the disease"), rows)]
 
@@ -290,6 +291,8 @@ def between(found: Mapping[str, float], name: str, digits: int = 3) -> str:
     """Return a measure with its interval, a dash where it was not taken."""
     if name not in found:
         return "-"
+    if not math.isfinite(found[name]):
+        return "undefined"
     low, high = found[f"{name}_ci_low"], found[f"{name}_ci_high"]
     return f"{found[name]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 

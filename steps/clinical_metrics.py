@@ -38,7 +38,8 @@ SMALLEST_GROUP = 10
 
 AGES = {"under 50": (0, 50), "50 to 59": (50, 60), "60 and over": (60, np.inf)}
 FURTHEST = 1e-6  # probabilities are kept this far from 0 and 1, whose log-odds are infinite
-ROUNDS = 25  # of Newton's method, which needs five or six
+ROUNDS = 60  # of Newton's method, which mostly needs six
+STRIDE = 1.0  # the most that one round moves a coefficient, so that it cannot run away
 
 
 def scores(y: Labels, p: Floats, weights: Floats | None = None) -> dict[str, Floats]:
@@ -112,7 +113,7 @@ def _recalibrated(y: Labels, p: Floats, w: Floats, *, fixed: bool = False) -> tu
     https://doi.org/10.1093/biomet/45.3-4.562
     """
     x = log_odds(p)
-    intercept, slope = np.zeros(len(w)), np.ones(len(w))
+    intercept, slope = np.zeros(len(w)), np.full(len(w), float(fixed))
     moved = np.full(len(w), np.inf)
     with np.errstate(all="ignore"):
         for _ in range(ROUNDS):
@@ -126,6 +127,7 @@ def _recalibrated(y: Labels, p: Floats, w: Floats, *, fixed: bool = False) -> tu
                 determinant = h00 * h11 - h01**2
                 step0 = (h11 * g0 - h01 * g1) / determinant
                 step1 = (h00 * g1 - h01 * g0) / determinant
+            step0, step1 = np.clip(step0, -STRIDE, STRIDE), np.clip(step1, -STRIDE, STRIDE)
             intercept, slope = intercept + step0, slope + step1
             moved = np.maximum(abs(step0), abs(step1))
             if not (moved > 1e-10).any():

@@ -136,6 +136,23 @@ def _model_name(text: str) -> Value:
     return text
 
 
+_MODEL_URI = re.compile(
+    r"models:/[^/@\s]+((/|@)[^/@\s]+)?|runs:/[0-9a-f]{32}/\S+|(s3|gs|wasbs?|https?|mlflow-artifacts)://\S+"
+)
+
+
+def _model_uri(text: str) -> Value:
+    if _MODEL_URI.fullmatch(text):
+        return text
+    path = Path(os.path.expanduser(text.removeprefix("file://")))
+    if not text or not (path / "MLmodel").is_file():
+        raise ValueError(
+            "models:/<name>@<alias>, models:/<name>/<version>, models:/m-<id>, "
+            "runs:/<run id>/<name>, or the folder of a model"
+        )
+    return str(path.resolve())
+
+
 def _version(text: str) -> Value:
     if text and not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
         raise ValueError("the number of a version, such as 3")
@@ -162,7 +179,7 @@ MIN_SAMPLES_LEAF = Parameter(
 )
 CALIBRATION = Parameter(
     "calibration",
-    "none",
+    "sigmoid",
     _choice(*CALIBRATIONS),
     "What brings the probabilities in line with the observed shares.",
 )
@@ -212,6 +229,18 @@ ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("to", "champion", _target, "champion, challenger, archived, or a stage name."),
         Parameter("rollback", "false", _flag, "Put the champion before this one back."),
         Parameter("name", MODEL_NAME, _model_name, "Name of the registered model."),
+    ),
+    "evaluate": (
+        Parameter(
+            "model_uri", f"models:/{MODEL_NAME}@champion", _model_uri, "The model to evaluate."
+        ),
+        Parameter(
+            "data",
+            "",
+            _data,
+            "Patients: a file, or a download or preprocess run's id; empty: those that the model "
+            "has not trained on.",
+        ),
     ),
 }
 

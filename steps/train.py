@@ -17,14 +17,15 @@ from mlflow.entities import Run
 from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
 
-from clinical import frame, hospitals
+from clinical import frame
 from clinical.hospitals import Cohort
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
 from steps import artifact, assessment, clinical_metrics, estimators, metrics, plots, twin
 from steps.files import ROOT, place, replacing, sha256
 from steps.launching import input_run
-from steps.reuse import archive_of, data_output, fetch_output, work_key
+from steps.lineage import other_hospitals
+from steps.reuse import data_output, fetch_output, work_key
 from steps.running import Values, run_step
 from steps.tracking import (
     INPUT_TAG,
@@ -113,7 +114,7 @@ def build(values: Values) -> Pipeline:
             name: int(values[name])
             for name in ("n_estimators", "max_depth", "min_samples_leaf", "random_state")
         },
-        calibration=str(values.get("calibration", "none")),
+        calibration=str(values["calibration"]),
     )
 
 
@@ -142,15 +143,6 @@ def read_patients(run: StepRun, values: Values, given: Run | None) -> Input:
     patients, digest = prepare(file, file.name).frame, sha256(file)
     log_dataset(run, patients, uri=uri, digest=digest, source=source)
     return Input(patients, source, digest, elsewhere)
-
-
-def other_hospitals(prepared: Run) -> list[Cohort]:
-    """Return the hospitals that lie in the same archive as prepared patients, without theirs."""
-    found = archive_of(prepared)
-    if found is None:
-        return []
-    cohorts = hospitals.read_cohorts(fetch_output(*found))
-    return [cohort for cohort in cohorts if cohort.site != hospitals.TRAINING]
 
 
 def log_split(run: StepRun, folder: Path, fitting: pd.DataFrame, held_out: pd.DataFrame) -> None:
