@@ -328,5 +328,7 @@ def _html(block: Block) -> str:
     if isinstance(block, Table):
         rows = [[escape(cell) for cell in row] for row in block.rows]
         table = pages.table([escape(cell) for cell in block.head], rows)
-        return f'<p class="soft">{escape(block.about)}</p>\n<div class="wide">{table}</div>\n'
+        return (
+            f'<p class="soft">{escape(block.about)}</p>\n<div class="wide figures">{table}</div>\n'
+        )
     return f"<p>{escape(block)}</p>\n"

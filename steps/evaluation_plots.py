@@ -97,6 +97,7 @@ def spread(axes: Axes, colours: Colours, y: Labels, p: Floats) -> None:
     axes.set(xlabel="predicted probability", ylabel="share of patients", xlim=(0, 1))
     axes.xaxis.set_major_formatter(_percent)
     axes.yaxis.set_major_formatter(_percent)
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.3)  # room for the legend
     _legend(axes, colours, "upper center")
 
 

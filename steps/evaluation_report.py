@@ -76,14 +76,15 @@ def _figures(cohorts: Sequence[Measured]) -> str:
         ["with disease", *(pages.percent(cohort.found["prevalence"]) for cohort in cohorts)],
     ]
     measured = [
-        [TITLES[name], *(_cell(cohort, name) for cohort in cohorts)]
+        [TITLES[name], *(_cell(cohort.found["metrics"], name) for cohort in cohorts)]
         for name in clinical_metrics.NAMES
     ]
     return f'<div class="wide figures">{pages.table(head, [*counted, *measured])}</div>\n'
 
 
-def _cell(cohort: Measured, name: str) -> str:
-    text = between(cohort.found["metrics"], name, 2 if name != "brier" else 3)
+def _cell(found: Mapping[str, float], name: str) -> str:
+    """Return a measure, its interval below it."""
+    text = between(found, name, 3 if name in ("brier", "log_loss") else 2)
     value, _, rest = text.partition(" ")
     return f"{value}<br><small>{rest.strip('()')}</small>" if rest else value
 
@@ -103,7 +104,7 @@ def _cohort(cohort: Measured) -> str:
             cohort.y, cohort.p, found["lopsided"]
         ).items()
     ]
-    parts.append(f'<div class="pictures">\n{"".join(shown)}</div>\n')
+    parts.append(f'<div class="pictures four">\n{"".join(shown)}</div>\n')
     if any(group["metrics"] for group in found.get("groups", [])):
         parts.append(_groups(cohort))
     return "".join(parts)
@@ -115,7 +116,10 @@ def _missing(found: Mapping[str, Any]) -> list[str]:
         return []
     titles = {feature.name: feature.title for feature in FEATURES}
     shares = sorted(found["missing"].items(), key=lambda item: -item[1])
-    listed = ", ".join(f"{titles[name]} {share:.0%}" for name, share in shares)
+    listed = ", ".join(
+        f"{titles[name]} {f'{share:.0%}' if share >= 0.01 else 'under 1%'}"
+        for name, share in shares
+    )
     sentences = [f"Unknown, and replaced by typical values: {listed}."]
     if found.get("refitted"):
         again = found["refitted"]
@@ -148,7 +152,7 @@ def _groups(cohort: Measured) -> str:
             escape(group["group"]),
             f"{group['patients']:,}",
             f"{group['diseased']:,}",
-            *(between(group["metrics"], name, 2) if group["metrics"] else "" for name in names),
+            *(_cell(group["metrics"], name) if group["metrics"] else "" for name in names),
         ]
         for group in cohort.found["groups"]
     ]
@@ -160,8 +164,9 @@ def _groups(cohort: Measured) -> str:
     }
     pictures = "".join(_forest(cohort, [everyone, *cohort.found["groups"]], n) for n in names[:3:2])
     return (
-        f'<div class="wide">{pages.table(head, rows)}</div>\n<p class="soft">Nothing is said of a group '
-        f"with fewer than {clinical_metrics.SMALLEST_GROUP} patients of either outcome.</p>\n"
+        f'<div class="wide figures">{pages.table(head, rows)}</div>\n'
+        f'<p class="soft">Nothing is said of a group with fewer '
+        f"than {clinical_metrics.SMALLEST_GROUP} patients of either outcome.</p>\n"
         f'<div class="pictures">\n{pictures}</div>\n'
     )
 
@@ -182,7 +187,7 @@ def _calibrations(y: Labels, found: Calibrations, facts: Mapping[str, Any]) -> s
     rows = [
         [
             f"<b>{name}</b> (this model)" if name == chosen else name,
-            *(between(m, n, 3) for n in names),
+            *(_cell(m, n) for n in names),
         ]
         for name, (_, m) in found.items()
     ]
@@ -194,7 +199,7 @@ def _calibrations(y: Labels, found: Calibrations, facts: Mapping[str, Any]) -> s
     return (
         "<h2>What calibration does</h2>\n<p>The same model with each calibration on offer, "
         f"cross-validated on all {len(y)} patients.</p>\n"
-        f'<div class="wide">{pages.table(head, rows)}</div>\n'
+        f'<div class="wide figures">{pages.table(head, rows)}</div>\n'
         f'<div class="pictures">\n<figure>{svg}</figure>\n</div>\n'
     )
 

@@ -33,6 +33,7 @@ body { margin: 0 auto; max-width: 68rem; padding: 2rem 1.25rem 4rem; color: var(
 h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .25rem; }
 h2 { font-size: 1.15rem; margin: 2.25rem 0 .75rem; }
 p { margin: .25rem 0; max-width: 46rem; }
+p, li { overflow-wrap: anywhere; }
 .soft, figcaption small { color: var(--soft); }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem;
   margin: 1.25rem 0 0; }
@@ -49,6 +50,8 @@ ul { margin: .25rem 0; padding-left: 1.2rem; }
   margin-right: .35em; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr));
   gap: 1.5rem 1.25rem; }
+.pictures.four { grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); }
+.figures td { white-space: nowrap; }
 figure { margin: 0; break-inside: avoid; }
 figcaption { line-height: 1.3; margin-bottom: .25rem; }
 figcaption small { display: block; }
@@ -56,7 +59,9 @@ svg { width: 100%; height: auto; display: block; }
 @media print { :root { --ink: #000; --paper: #fff; --soft: #444; --line: #bbb; --no: #4c86c6;
   --yes: #d9643a; } body { padding: 0; font-size: 11px; max-width: none; }
   h2 { break-after: avoid; } tr { break-inside: avoid; }
-  .pictures { grid-template-columns: repeat(3, 1fr); } .key { print-color-adjust: exact; } }
+  .pictures, .pictures.four { grid-template-columns: repeat(3, 1fr); }
+  .figures td { white-space: normal; } .wide { overflow: visible; }
+  .key { print-color-adjust: exact; } }
 """
 
 
