@@ -148,6 +148,12 @@ def _target(text: str) -> Value:
     return value
 
 
+def _host(text: str) -> Value:
+    if not re.fullmatch(r"[0-9A-Za-z.:\[\]-]+", text):
+        raise ValueError("an address or a host name, such as 127.0.0.1")
+    return text
+
+
 SOURCE = Parameter(
     "source", "auto", _source, "auto, uci, sample, a path, or a file/http(s) URL (zip or file)."
 )
@@ -197,6 +203,11 @@ ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("to", "champion", _target, "champion, challenger, archived, or a stage name."),
         Parameter("rollback", "false", _flag, "Put the champion before this one back."),
         Parameter("name", MODEL_NAME, _model_name, "Name of the registered model."),
+    ),
+    "serve": (
+        Parameter("host", "127.0.0.1", _host, "The address to listen on."),
+        Parameter("port", "8000", _number(int, 1, 65535), "The port to listen on."),
+        Parameter("workers", "2", _number(int, 1, 256), "Worker processes."),
     ),
 }
 

@@ -320,7 +320,9 @@ def test_an_unknown_version_is_answered_with_those_that_exist(
     client.delete_model_version(NAME, versions[1])
     with pytest.raises(StepError) as caught:
         registry.named(NAME, "12")
-    assert str(caught.value) == f"{NAME} has no version 12; there are: 1, 3, 4, 5, 6, 7, 8, 9, 10, 11"
+    assert (
+        str(caught.value) == f"{NAME} has no version 12; there are: 1, 3, 4, 5, 6, 7, 8, 9, 10, 11"
+    )
 
 
 def test_an_unknown_version_of_a_model_without_any_is_answered_too(store: str) -> None:
