@@ -55,7 +55,8 @@ def seen(training: pd.DataFrame, pipeline: Pipeline) -> dict[str, dict[str, Any]
         if feature.codes:
             held: dict[str, Any] = {"codes": sorted({int(code) for code in known})}
         else:
-            held = {"low": float(known.min()), "high": float(known.max())}
+            # JSON has no NaN: what nobody knew has no range.
+            held = {"low": float(known.min()), "high": float(known.max())} if len(known) else {}
         found[feature.name] = held | {"fill": replaced[feature.name]}
     return found
 
@@ -77,11 +78,13 @@ def git_state() -> dict[str, object]:
 
 
 def facts(
-    training: pd.DataFrame, pipeline: Pipeline, about: Mapping[str, object]
+    training: pd.DataFrame, pipeline: Pipeline, about: Mapping[str, Any]
 ) -> dict[str, object]:
     """Return what those who serve or judge a model must know about it, as plain JSON values."""
     return {
         **about,
+        # Such as the precision of a model that says nobody is ill.
+        "metrics": {k: v for k, v in about["metrics"].items() if math.isfinite(v)},
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "label": LABEL.definition,
         "seen": seen(training, pipeline),
@@ -112,7 +115,7 @@ def write_extras(
     }
     for name, value in (("references.json", references), ("model.json", facts)):
         files.append(folder / name)
-        files[-1].write_text(json.dumps(value, indent=2) + "\n")
+        files[-1].write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
     return files
 
 

@@ -32,7 +32,7 @@ from steps.tracking import (
     log_dataset,
     say,
 )
-from steps.validation import cross_validated
+from steps.validation import cross_validated, require_both_classes
 
 PERMUTATIONS = 10
 
@@ -45,6 +45,7 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
     fitting, held_out = frame.split(patients, float(values["test_size"]))
     pipeline = build(values)
     found = cross_validated(pipeline, *columns(patients), seed)
+    require_both_classes(columns(held_out)[1], float(values["test_size"]))
     pipeline.fit(*columns(fitting))
     x, y = columns(held_out)
     p = pipeline.predict_proba(x)[:, 1]

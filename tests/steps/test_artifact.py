@@ -108,7 +108,7 @@ def test_the_facts_are_what_a_server_is_promised(
 ) -> None:
     known = strict(extras[0] / "model.json")
     assert known["label"] == LABEL.definition
-    assert known["trained_at"].endswith("+00:00")
+    assert str(known["trained_at"]).endswith("+00:00")
     assert known["data"] == ABOUT["data"]
     assert [(band["level"], band["from"]) for band in known["risk_bands"]] == [
         ("Low", 0.0),

@@ -126,7 +126,10 @@ def test_an_invalid_text_gets_one_line_that_says_what_is_allowed(
         with pytest.raises(ParameterError) as caught:
             parameters.check(step, {parameter.name: text})
         (line,) = str(caught.value).split("\n")
-        allowed = r"(one of|an integer in|a number in|true or false|auto, |empty |a registered|an address|the)"
+        allowed = (
+            "(one of|an integer in|a number in|true or false"
+            "|auto, |empty |a registered|an address|the)"
+        )
         assert re.match(rf"'{parameter.name}' must be {allowed}", line), line
         assert line.endswith(f" Got {text!r} instead.")
 
