@@ -21,7 +21,7 @@ from serving import create_app
 from serving.settings import SETTINGS
 from tests.conftest import ROOT
 from tests.e2e.conftest import Clone, wait_for
-from tests.e2e.servers import serve_file
+from tests.servers import gives, serving
 from tests.serving.conftest import FakeFollowing
 from tests.serving.service import free_port
 
@@ -70,8 +70,8 @@ def test_a_command_of_the_readme_works(followed: Clone, uci_zip: Path, command: 
     line = command
     if "<run id>" in line:
         line = line.replace("<run id>", followed.runs("train", "FINISHED")[0].info.run_id)
-    with serve_file(uci_zip) as server:
-        done = followed.run("bash", "-c", line, HEART_UCI_URL=server.url)
+    with serving(gives(uci_zip.read_bytes())) as server:
+        done = followed.run("bash", "-c", line, HEART_UCI_URL=server.url())
     if "promote=require" in line and done.code:
         # The gate's verdict on the latest model decides the exit code, as the README says.
         assert "promote=require: version" in done.output

@@ -33,6 +33,9 @@ class FakeFollowing:
     def start(self) -> None:
         """Have nothing to start."""
 
+    def ensure(self) -> None:
+        """Have nothing to start."""
+
     def status(self) -> Mapping[str, Any]:
         return self.facts
 

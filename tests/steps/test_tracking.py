@@ -23,8 +23,8 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, TEMPORARILY_UNAVAILABLE
 
 from steps import tracking
 from steps.tracking import OWNER_TAG, STEP_TAG, Launch, StepError
+from tests.servers import closed_port, silent_port
 from tests.steps.conftest import note, owner_tag, status, use_store
-from tests.steps.servers import closed_port, silent_port
 
 MakeRun = Callable[..., Run]
 PARENT, ENTRY = "mlflow.parentRunId", "mlflow.project.entryPoint"
