@@ -1,8 +1,8 @@
 """Preprocessing against what pandas takes to read the same CSV and write the Parquet.
 
 ``python -m benchmarks.preprocessing [rows]`` draws a synthetic cohort, then runs both sides in
-turn, each in processes of its own, and prints the best time and the highest memory of each, with
-their ratios. The drawing of the report is no part of either side.
+turn, each in processes of its own, and writes the best time and the highest memory of each, with
+their ratios, to docs/benchmarks.md. The drawing of the report is no part of either side.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow.csv
 import pyarrow.parquet  # noqa: F401  (both sides use it: imported before the clock starts)
 
+from benchmarks.pasting import paste
 from clinical.cohort import draw, write_uci
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES
@@ -80,7 +81,7 @@ def _child(*arguments: str) -> str:
 
 
 def compare(rows: int) -> dict[str, float]:
-    """Measure both sides in turn, print them, and give the ratios."""
+    """Measure both sides in turn, paste them, and give the ratios."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "patients.data")
         # Not drawn in this process: its children would inherit its peak of memory.
@@ -93,14 +94,18 @@ def compare(rows: int) -> dict[str, float]:
     seconds = {side: min(run["seconds"] for run in results) for side, results in runs.items()}
     memory = {side: max(run["memory"] for run in results) for side, results in runs.items()}
     frame = runs["prepare"][0]["frame"]
-    for side in SIDES:
-        print(f"{side:8} {seconds[side]:6.2f} s   {memory[side] / 2**20:6.0f} MiB above the start")
     ratios = {"time": seconds["prepare"] / seconds["pandas"], "memory": memory["prepare"] / frame}
-    print(f"time     {ratios['time']:6.2f} of pandas             (at most {MOST_TIME:g})")
-    print(
-        f"memory   {ratios['memory']:6.2f} of the frame's {frame / 2**20:.0f} MiB"
-        f"  (at most {MOST_MEMORY:g})"
-    )
+    table = f"""## Preprocessing
+
+{rows:,} synthetic rows of CSV, read to written Parquet, best of {ROUNDS} rounds that take turns, each
+in a process of its own. Memory is the peak above the start; the frame itself takes {frame / 2**20:.0f} MiB.
+
+| what | ours | against | ratio | target |
+|---|---|---|---|---|
+| time, against pandas reading and writing | {seconds["prepare"]:.2f} s | {seconds["pandas"]:.2f} s | {ratios["time"]:.2f} | at most {MOST_TIME:g} |
+| memory, against the frame | {memory["prepare"] / 2**20:.0f} MiB | {frame / 2**20:.0f} MiB | {ratios["memory"]:.2f} | at most {MOST_MEMORY:g} |
+"""  # noqa: E501
+    paste("preprocessing", "python -m benchmarks.preprocessing", table)
     return ratios
 
 
@@ -113,7 +118,6 @@ def main(arguments: list[str]) -> int:
         print(json.dumps(measure(arguments[0], Path(arguments[1]), Path(arguments[2]))))
         return 0
     rows = int(arguments[0]) if arguments else 1_000_000
-    print(f"{rows} synthetic rows, best of {ROUNDS} rounds")
     ratios = compare(rows)
     return int(ratios["time"] > MOST_TIME or ratios["memory"] > MOST_MEMORY)
 

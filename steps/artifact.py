@@ -51,55 +51,61 @@ def seen(training: pd.DataFrame, pipeline: Pipeline) -> dict[str, dict[str, Any]
         if feature.codes:
             held: dict[str, Any] = {"codes": sorted({int(code) for code in known})}
         else:
-            held = {"low": float(known.min()), "high": float(known.max())}
+            # JSON has no NaN: what nobody knew has no range.
+            held = {"low": float(known.min()), "high": float(known.max())} if len(known) else {}
         found[feature.name] = held | {"fill": replaced[feature.name]}
     return found
 
 
 def git_state() -> dict[str, object]:
     """Return the commit of the project's sources, and whether they differ from it."""
-
-    def git(*words: str) -> str | None:
-        done = subprocess.run(
-            ["git", "-C", ROOT, *words], check=False, capture_output=True, text=True
-        )
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    try:
-        status = git("status", "--porcelain")
-        return {
-            "commit": git("rev-parse", "HEAD"),
-            "dirty": bool(status),
-            "repository": _public(git("config", "remote.origin.url") or ""),
-        }
-    except FileNotFoundError:
-        return {"commit": None, "dirty": True, "repository": None}
+    status = _git("status", "--porcelain")
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": status is None or bool(status)}
 
 
-def _public(url: str) -> str | None:
-    """Return the web address of a repository without a password; None for one on this machine."""
+def repository() -> str | None:
+    """Return the web address that the project was cloned from, without a password.
+
+    None for a clone of another folder: where that lies is nobody's business.
+    """
+    url = _git("config", "remote.origin.url") or ""
     found = re.fullmatch(r"(?:https?://|(?:ssh://)?git@)(?:[^/@]*@)?([^/:]+)[:/](.+)", url)
     return f"https://{found[1]}/{found[2].removesuffix('.git')}" if found else None
 
 
-def facts(about: Mapping[str, Any]) -> dict[str, Any]:
+def _git(*words: str) -> str | None:
+    """Return what git says of the project, None where it says nothing or is not there."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", ROOT, *words], check=False, capture_output=True, text=True
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def facts(training: pd.DataFrame, pipeline: Pipeline, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return what those who serve or judge a model must know about it, as plain JSON values."""
     return {
         **about,
+        # Such as the precision of a model that says nobody is ill.
+        "metrics": {k: v for k, v in about["metrics"].items() if math.isfinite(v)},
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "label": LABEL.definition,
+        "seen": seen(training, pipeline),
         "git": git_state(),
+        "repository": repository(),
     }
 
 
 def write_extras(
     folder: Path,
     pipeline: Pipeline,
-    content: bytes | None,
     training: pd.DataFrame,
     facts: Mapping[str, Any],
+    content: bytes | None,
 ) -> list[Path]:
-    """Write twin, references, facts and model card into a folder, and return the files.
+    """Write the twin, its references and the facts into a folder, and return the files.
 
     `content` is the twin, as ``twin.convert`` gives it.
     """
@@ -118,16 +124,18 @@ def write_extras(
         ],
         "probabilities": probabilities.tolist(),
     }
-    texts = {
-        "references.json": as_json(references),
-        "model.json": as_json(facts),
-        "card.md": card.as_markdown(facts),
-        "card.html": card.as_html(facts),
-    }
-    for name, text in texts.items():
+    for name, value in (("references.json", references), ("model.json", facts)):
         files.append(folder / name)
-        files[-1].write_text(text)
+        files[-1].write_text(as_json(value))
     return files
+
+
+def write_card(folder: Path, facts: Mapping[str, Any]) -> list[Path]:
+    """Write the model card in both its forms, and return the files."""
+    texts = {"card.md": card.as_markdown(facts), "card.html": card.as_html(facts)}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    return [folder / name for name in texts]
 
 
 def log(

@@ -282,7 +282,7 @@ def _limits(facts: Facts) -> list[str]:
 
 
 def _contact(facts: Facts) -> str:
-    where = facts["git"].get("repository")
+    where = facts.get("repository")
     place = f"the repository {where}" if where else "the repository that it was trained from"
     return f"Questions and errors: the issues of {place}, {_code(facts)}."
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import math
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+ABANDONED_SECONDS = 3600
 
 
 def cache_dir() -> Path:
@@ -39,9 +42,13 @@ def replacing(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write to; move it in when the block ends well.
 
     The unfinished file is removed whatever goes wrong short of a kill, and even then `target`
-    is what it was before.
+    is what it was before. What an earlier kill has left is swept up when it is old enough to
+    belong to nobody.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+            left.unlink(missing_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     os.close(handle)
     part = Path(name)

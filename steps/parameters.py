@@ -166,6 +166,12 @@ def _target(text: str) -> Value:
     return value
 
 
+def _host(text: str) -> Value:
+    if not re.fullmatch(r"[0-9A-Za-z.:\[\]-]+", text):
+        raise ValueError("an address or a host name, such as 127.0.0.1")
+    return text
+
+
 SOURCE = Parameter(
     "source", "auto", _source, "auto, uci, sample, a path, or a file/http(s) URL (zip or file)."
 )
@@ -241,6 +247,11 @@ ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
             "Patients: a file, or a download or preprocess run's id; empty: those that the model "
             "has not trained on.",
         ),
+    ),
+    "serve": (
+        Parameter("host", "127.0.0.1", _host, "The address to listen on."),
+        Parameter("port", "8000", _number(int, 1, 65535), "The port to listen on."),
+        Parameter("workers", "2", _number(int, 1, 256), "Worker processes."),
     ),
 }
 

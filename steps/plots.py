@@ -106,7 +106,13 @@ def _calibration(axes: Axes, y: Labels, p: Floats, score: str) -> None:
         given = p[y == label]
         heights = np.full(len(given), side * 0.5 / len(y))
         axes.hist(
-            given, 20, (0, 1), weights=heights, color=color, alpha=0.6, label=LABEL.codes[label]
+            given,
+            bins=20,
+            range=(0, 1),
+            weights=heights,
+            color=color,
+            alpha=0.6,
+            label=LABEL.codes[label],
         )
     axes.set(
         xlabel="predicted probability", ylabel="observed share with disease",

@@ -18,8 +18,8 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from steps.files import ROOT, sha256
-from steps.parameters import Value
-from steps.sources import UCI_DIGEST, plan
+from steps.parameters import Value, local_path
+from steps.sources import UCI_DIGEST, plan, stated_digest
 from steps.tracking import KEY_TAG, OUTPUTS_TAG, finished_runs, input_of
 
 PACKAGES = ("clinical", "steps")
@@ -56,9 +56,8 @@ def _source_digest(source: str) -> str | None:
         return sha256(ROOT / "clinical" / "cohort.json")
     if source == "uci":
         return UCI_DIGEST
-    if source.startswith(("http://", "https://")):
-        return source.partition("#sha256=")[2] or None
-    return sha256(Path(source))
+    path = local_path(source)
+    return stated_digest(source) if path is None else sha256(path)
 
 
 def _data_digest(data: str) -> str:

@@ -46,17 +46,26 @@ def run_step(
         0; 2 where the parameters cannot be used and nothing was done; 1 where the work failed;
         130 where it was stopped.
     """
+    values = read_or_refuse(step, sys.modules[work.__module__].__doc__ or "", argv)
+    if values is None:
+        return 2
+    signal.signal(signal.SIGTERM, _stop)
+    return _run(step, work, values, resolve)
+
+
+def read_or_refuse(
+    step: str, description: str, argv: Sequence[str] | None = None
+) -> dict[str, Value] | None:
+    """Return the parameters of an entry point; None where they were refused, and that was told."""
     words = sys.argv[1:] if argv is None else argv
-    refusal = ""
-    values: Values = {}
     try:
-        values = parameters.read(step, words, (sys.modules[work.__module__].__doc__ or "").strip())
+        return parameters.read(step, words, description.strip())
     except ParameterError as error:
         refusal = "\n".join(f"{step}: {line}" for line in str(error).splitlines())
-        print(refusal, file=sys.stderr, flush=True)
-    signal.signal(signal.SIGTERM, _stop)
-    # MLflow takes seconds to import: a mistake has been answered by now.
-    return _refuse(refusal) if refusal else _run(step, work, values, resolve)
+    # MLflow takes seconds to import: the mistake is answered first.
+    print(refusal, file=sys.stderr, flush=True)
+    _refuse(refusal)
+    return None
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
@@ -64,7 +73,7 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt("stopped by SIGTERM")
 
 
-def _refuse(refusal: str) -> int:
+def _refuse(refusal: str) -> None:
     """End the run that ``mlflow run`` has opened, if any; bad parameters open none of ours."""
     if "MLFLOW_RUN_ID" in os.environ:
         from steps import tracking
@@ -76,7 +85,6 @@ def _refuse(refusal: str) -> int:
             tracking.say(str(error))
         else:
             _end_launch(launch, "FAILED", refusal)
-    return 2
 
 
 def _run(

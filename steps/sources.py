@@ -80,8 +80,7 @@ def fetch_url(url: str, target: Path) -> None:
     StepError
         Where the digest is wrong.
     """
-    address, fragment = urldefrag(url)
-    digest = fragment.removeprefix("sha256=").lower() if fragment.startswith("sha256=") else ""
+    address, digest = urldefrag(url).url, stated_digest(url)
     if not digest:
         _transfer(address, target)
         return
@@ -95,6 +94,12 @@ def fetch_url(url: str, target: Path) -> None:
                 )
     with replacing(target) as part:
         part.write_bytes(cached(digest).read_bytes())
+
+
+def stated_digest(url: str) -> str | None:
+    """Return the SHA-256 that a URL states after ``#sha256=``, or None."""
+    fragment = urldefrag(url).fragment
+    return fragment.removeprefix("sha256=").lower() if fragment.startswith("sha256=") else None
 
 
 def file_name(url: str) -> str:

@@ -37,7 +37,7 @@ from steps.tracking import (
     log_dataset,
     say,
 )
-from steps.validation import OutOfFold, cross_validated
+from steps.validation import OutOfFold, cross_validated, require_both_classes
 
 PERMUTATIONS = 10
 
@@ -71,6 +71,7 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
     pipeline = build(values)
     features, labels = columns(data.patients)
     validated = cross_validated(pipeline, features, labels, seed)
+    require_both_classes(columns(held_out)[1], float(values["test_size"]))
     estimators.fit(pipeline, *columns(fitting))
     x, y = columns(held_out)
     p = pipeline.predict_proba(x)[:, 1]
@@ -194,14 +195,16 @@ def log_model(
 ) -> None:
     """Log the model, and keep a working copy as a pickle with its SHA-256 beside it."""
     content = twin.convert(pipeline, rows.fitted)
-    known = artifact.facts({**about, **describe(pipeline, content, rows, about)})
-    extras = artifact.write_extras(folder, pipeline, content, rows.fitted, known)
+    known = artifact.facts(rows.fitted, pipeline, about)
+    known |= describe(pipeline, content, rows, known)
+    cards = artifact.write_card(folder, known)
+    extras = [*artifact.write_extras(folder, pipeline, rows.fitted, known, content), *cards]
     tags = {SOURCE_TAG: str(known["data"]["source"])}
     calibration = str(about["parameters"]["calibration"])
     uri = artifact.log(pipeline, str(about["name"]), extras, tags, calibration)
     run.outputs[uri] = sha256(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)))
-    for page in ("card.md", "card.html"):
-        run.log_file(folder / page)
+    for page in cards:
+        run.log_file(page)
     target = ROOT / "models" / "model.pkl"
     with replacing(target) as part:
         joblib.dump(pipeline, part)
@@ -212,9 +215,9 @@ def log_model(
 
 
 def describe(
-    pipeline: Pipeline, content: bytes | None, rows: Rows, about: Mapping[str, Any]
+    pipeline: Pipeline, content: bytes | None, rows: Rows, known: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the facts that need the fitted model: what it saw, explanations, other hospitals."""
+    """Return the facts that need the fitted model: what moves its answers, other hospitals."""
     said = twin.load(content) if content is not None else None
 
     def predict(patients: pd.DataFrame) -> metrics.Floats:
@@ -222,11 +225,9 @@ def describe(
             return said(patients.to_numpy(float))
         return np.asarray(pipeline.predict_proba(patients)[:, 1], dtype=float)
 
-    seed = int(about["parameters"]["random_state"])
-    seen = artifact.seen(rows.fitted, pipeline)
-    reference = assessment.reference(predict, seen)
+    seed = int(known["parameters"]["random_state"])
+    reference = assessment.reference(predict, known["seen"])
     return {
-        "seen": seen,
         "reference": reference,
         "importance": assessment.importance(predict, rows.held_out, reference),
         "elsewhere": assessment.elsewhere(rows.elsewhere, predict, seed),

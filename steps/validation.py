@@ -38,6 +38,21 @@ class OutOfFold:
     measures: dict[str, float]
 
 
+def require_both_classes(held_out: Labels, test_size: float) -> None:
+    """Refuse held-out labels on which no discrimination can be measured.
+
+    Raises
+    ------
+    DataError
+        Where a class is missing.
+    """
+    if len(np.unique(held_out)) < 2:
+        raise DataError(
+            f"test_size={test_size} holds out {len(held_out)} patients, and none of the rarer "
+            "class; a larger test_size holds out more"
+        )
+
+
 def cross_validated(pipeline: Pipeline, features: pd.DataFrame, y: Labels, seed: int) -> OutOfFold:
     """Fit and ask a pipeline by stratified 10-fold cross-validation.
 

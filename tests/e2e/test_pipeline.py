@@ -17,7 +17,7 @@ from clinical.schema import FEATURE_NAMES
 from steps.metrics import NAMES
 from tests.conftest import need
 from tests.e2e.conftest import Clone, launch_command
-from tests.e2e.servers import serve_file
+from tests.servers import gives, serving
 
 PLOTS = {"confusion_matrix", "roc", "precision_recall", "calibration", "permutation_importance"}
 
@@ -145,9 +145,9 @@ def test_a_second_main_reuses_every_step_but_register(cleveland: Clone, uci_zip:
 
 
 def test_main_survives_a_server_that_cuts_the_transfer(cleveland: Clone, uci_zip: Path) -> None:
-    with serve_file(uci_zip, cut_after=40_000) as server:
-        done = cleveland.launch("main", source=server.url).succeeded()
-    assert server.requests > 1
+    with serving(gives(uci_zip.read_bytes(), cut_first_after=40_000)) as server:
+        done = cleveland.launch("main", source=server.url()).succeeded()
+    assert server.ranges == ["", "bytes=40000-"]
     assert "data.source=uci" in done.output
     # The same bytes by another way: nothing behind the download is done again.
     assert "train: reused run" in done.output

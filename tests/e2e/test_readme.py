@@ -5,24 +5,31 @@ The two set-up commands are run by ``.ci/run``, in empty environments.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
+from serving import create_app
+from serving.settings import SETTINGS
 from tests.conftest import ROOT
 from tests.e2e.conftest import Clone, wait_for
-from tests.e2e.servers import serve_file
+from tests.servers import gives, serving
+from tests.serving.conftest import FakeFollowing
+from tests.serving.service import free_port
 
 README = (ROOT / "README.md").read_text()
 SETUP = re.compile(r"<!-- (?:run|test) -->\n```bash\n.*?```", re.DOTALL)
 ELSEWHERE = {
+    "gunicorn -c serving/gunicorn.conf.py": "test_the_service_of_the_readme_answers_its_request",
+    "mlflow run . -e serve --env-manager local -P port=8000 -P workers=2": "the same test",
     "mlflow ui": "test_mlflow_ui_starts_on_what_the_pipeline_left",
     'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"': "the same, with the store of `export`",
     "export MLFLOW_TRACKING_URI=sqlite:////absolute/path/mlflow.db": "the same",
@@ -34,6 +41,15 @@ def commands() -> list[str]:
     blocks = re.findall(r"```bash\n(.*?)```", SETUP.sub("", README), re.DOTALL)
     lines = (line.partition("  #")[0].strip() for block in blocks for line in block.splitlines())
     return [line for line in lines if line and line not in ELSEWHERE]
+
+
+def answers(url: str) -> bool:
+    """Tell whether a server answers with 200."""
+    try:
+        with urllib.request.urlopen(url) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
 
 
 def pipeline_commands() -> list[str]:
@@ -54,8 +70,8 @@ def test_a_command_of_the_readme_works(followed: Clone, uci_zip: Path, command: 
     line = command
     if "<run id>" in line:
         line = line.replace("<run id>", followed.runs("train", "FINISHED")[0].info.run_id)
-    with serve_file(uci_zip) as server:
-        done = followed.run("bash", "-c", line, HEART_UCI_URL=server.url)
+    with serving(gives(uci_zip.read_bytes())) as server:
+        done = followed.run("bash", "-c", line, HEART_UCI_URL=server.url())
     if "promote=require" in line and done.code:
         # The gate's verdict on the latest model decides the exit code, as the README says.
         assert "promote=require: version" in done.output
@@ -64,9 +80,7 @@ def test_a_command_of_the_readme_works(followed: Clone, uci_zip: Path, command: 
 
 
 def test_mlflow_ui_starts_on_what_the_pipeline_left(cleveland: Clone) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [str(Path(sys.executable).with_name("mlflow")), "ui", "--backend-store-uri", cleveland.uri,
          "--port", str(port), "--workers", "1"],
@@ -74,15 +88,48 @@ def test_mlflow_ui_starts_on_what_the_pipeline_left(cleveland: Clone) -> None:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
-    def answers() -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
-                return answer.status == 200
-        except OSError:
-            return False
-
     try:
-        wait_for(answers, 90, "mlflow ui")
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), 90, "mlflow ui")
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+@pytest.mark.parametrize("entry", ["gunicorn", "mlflow run"])
+def test_the_service_of_the_readme_answers_its_request(cleveland: Clone, entry: str) -> None:
+    (command,) = (line for line in ELSEWHERE if line.startswith(f"{entry} "))
+    (request,) = (line for line in commands() if line.startswith("curl"))
+    port = free_port()
+    environment = cleveland.environment(HEART_PORT=str(port))
+    process = subprocess.Popen(
+        command.replace("8000", str(port)).split(), cwd=cleveland.path, env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/ready"), 90, "a model to be served")
+        done = cleveland.run("bash", "-c", request.replace("8000", str(port))).succeeded()
+    finally:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.terminate()
+        process.terminate()
+        process.wait(timeout=60)
+    answer, shown = json.loads(done.output), json.loads(README.split("```json")[1].split("```")[0])
+    assert answer.keys() == shown.keys()
+    assert answer["model_version"].startswith("registry-v")
+
+
+def test_the_readme_lists_every_setting_of_the_service_with_its_default() -> None:
+    for setting in SETTINGS:
+        default = f"`{setting.default}`" if setting.default else ""
+        assert f"| `{setting.name}` | {default} | {setting.help} |" in README
+
+
+def test_the_readme_names_every_route_of_the_service_and_no_other(tmp_path: Path) -> None:
+    table = README.split("| route | |")[1].split("\n\n")[0]
+    named = set(re.findall(r"(/[a-z/.]*)", " ".join(re.findall(r"`([^`]*)`", table))))
+    rules = {
+        rule.rule
+        for rule in create_app({"following": FakeFollowing(tmp_path)}).url_map.iter_rules()
+    }
+    public = {rule for rule in rules if "<" not in rule and not rule.startswith("/docs/")}
+    assert named == public

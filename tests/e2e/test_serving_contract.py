@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +51,9 @@ def test_no_request_gets_a_500_or_an_undocumented_status(service: Service, tmp_p
 def test_every_cleveland_row_gets_the_offline_probability(service: Service, data_dir: Path) -> None:
     from clinical.dialects import read_patients
 
-    frame = read_patients(data_dir / "heart+disease.zip").frame
+    name = "processed.cleveland.data"
+    with zipfile.ZipFile(data_dir / "heart+disease.zip") as archive:
+        frame = read_patients(archive.read(name), name).frame
     rows = frame[list(FEATURE_NAMES)].to_numpy(float)
     expected = forge.probabilities(forge.fit(), rows)
     for row, probability in zip(rows, expected, strict=True):

@@ -100,7 +100,7 @@ def test_an_alias_that_moves_moves_the_service_without_a_failed_request(
 
 def test_a_model_without_a_twin_is_served_by_scikit_learn(world: World, service: Service) -> None:
     world.champion(3)
-    service.wait_for_version("registry-v3", 40)
+    service.wait_for_version("registry-v3", 120)
     assert service.predict()[1]["engine"] == "scikit-learn"
     assert service.ready()[1]["engine"] == "scikit-learn"
 
@@ -120,7 +120,7 @@ def test_without_an_alias_the_stage_and_then_the_latest_version_is_served(
     assert service.ready()[1]["source"] == "stage Production"
     client.set_model_version_tag(NAME, "4", "gate.verdict", "rejected")
     client.transition_model_version_stage(NAME, "2", "Archived")
-    service.wait_for_version("registry-v3", 40)
+    service.wait_for_version("registry-v3", 120)
 
 
 def test_a_deleted_version_is_left(world: World, service: Service) -> None:

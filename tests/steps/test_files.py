@@ -94,6 +94,18 @@ def test_an_interrupt_leaves_no_part_behind(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_what_a_kill_left_is_swept_up_once_it_is_old(tmp_path: Path) -> None:
+    old, young = tmp_path / ".report.json.aaa.part", tmp_path / ".report.json.bbb.part"
+    other = tmp_path / ".model.pkl.ccc.part"
+    for path in (old, young, other):
+        path.write_text("half")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    with files.replacing(tmp_path / "report.json") as part:
+        part.write_text("whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"report.json", young.name, other.name}
+
+
 def test_a_file_can_be_placed_onto_itself(tmp_path: Path) -> None:
     path = tmp_path / "heart.csv"
     path.write_text("content")

@@ -54,6 +54,9 @@ VALID: dict[str, dict[str, object]] = {
         f"models:/m-{RUN_ID}": None,
         f"runs:/{RUN_ID}/random_forest_model": None,
     },
+    "host": {"127.0.0.1": None, "0.0.0.0": None, "::1": None, "heart.clinic.example": None},
+    "port": {"1": 1, "65535": 65_535},
+    "workers": {"1": 1, "256": 256},
 }
 
 NUMBERS = ("", "abc", "nan", "inf", "-inf", "None", "1,5", "0x10", "1_0", "\uff11")
@@ -97,6 +100,9 @@ INVALID: dict[str, tuple[str, ...]] = {
     "version": ("0", "-1", "1.0", "latest", "v3", "\uff13", "9" * 20),
     "to": ("", "winner", "CHAMPION", "none"),
     "rollback": ("", "yes", "1"),
+    "host": ("", "a b", "host;true", "http://host/"),
+    "port": (*NUMBERS, "0", "65536", "80.5"),
+    "workers": (*NUMBERS, "0", "257"),
 }
 
 
@@ -130,7 +136,10 @@ def test_an_invalid_text_gets_one_line_that_says_what_is_allowed(
         with pytest.raises(ParameterError) as caught:
             parameters.check(step, {parameter.name: text})
         (line,) = str(caught.value).split("\n")
-        allowed = r"(one of|an integer in|a number in|true or false|auto, |empty |a registered|the)"
+        allowed = (
+            "(one of|an integer in|a number in|true or false"
+            "|auto, |empty |models:/|a registered|an address|the)"
+        )
         assert re.match(rf"'{parameter.name}' must be {allowed}", line), line
         assert line.endswith(f" Got {text!r} instead.")
 

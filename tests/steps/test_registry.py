@@ -18,8 +18,6 @@ from steps.tracking import StepError
 
 NAME = "heart-disease-model"
 
-# Stages are deprecated, and what this project does with them is tested as long as they exist.
-pytestmark = pytest.mark.filterwarnings("ignore:.*model registry stages:FutureWarning")
 
 Make = Callable[[int], list[str]]
 

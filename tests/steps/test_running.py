@@ -15,8 +15,8 @@ from clinical.errors import DataError
 from steps import tracking
 from steps.running import Values, run_step
 from steps.tracking import StepError, StepRun
+from tests.servers import closed_port
 from tests.steps.conftest import note, status
-from tests.steps.servers import closed_port
 
 Capture = pytest.CaptureFixture[str]
 

@@ -16,7 +16,7 @@ from clinical import cohort
 from steps import download, sources
 from steps.sources import UCI_DIGEST, UnreachableError, fetch_url
 from steps.tracking import StepError
-from tests.steps.servers import Answers, FileServer, closed_port, fails, gives, hangs, serving
+from tests.servers import Answers, FileServer, closed_port, fails, gives, hangs, serving
 
 CONTENT = bytes(range(256)) * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

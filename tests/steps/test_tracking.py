@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import psutil
@@ -22,8 +23,8 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, TEMPORARILY_UNAVAILABLE
 
 from steps import tracking
 from steps.tracking import OWNER_TAG, STEP_TAG, Launch, StepError
+from tests.servers import closed_port, silent_port
 from tests.steps.conftest import note, owner_tag, status, use_store
-from tests.steps.servers import closed_port, silent_port
 
 MakeRun = Callable[..., Run]
 PARENT, ENTRY = "mlflow.parentRunId", "mlflow.project.entryPoint"
@@ -500,17 +501,20 @@ def test_a_launch_that_its_step_has_not_tagged_is_closed_once_no_mlflow_run_live
     assert tracking.close_orphans(experiment_id) == [launch]
 
 
-def test_a_launcher_is_an_mlflow_run_that_is_as_old_as_the_launch() -> None:
-    words = ["-c", "input()", "mlflow", "run", "."]
-    before = time.time() - 5
-    process = subprocess.Popen([sys.executable, *words], stdin=subprocess.PIPE)
-    try:
-        assert tracking._launchers_since(time.time() + 5)
-        others = tracking._launchers_since(before)
-    finally:
-        process.communicate(b"\n")
-    # Only this test's own process is known to be younger than `before`.
-    assert others == tracking._launchers_since(before)
+@pytest.mark.parametrize(("words", "started", "launches"), [
+    (["python", "/bin/mlflow", "run", "."], 90, True),
+    (["python", "-m", "mlflow", "run", "."], 100, True),
+    (["python", "/bin/mlflow", "run", "."], 101, False),
+    (["python", "/bin/mlflow", "server"], 90, False),
+    (["docker", "run", "image"], 90, False),
+    (None, 90, False),
+])  # fmt: skip
+def test_a_launcher_is_an_mlflow_run_that_is_as_old_as_the_launch(
+    monkeypatch: pytest.MonkeyPatch, words: list[str] | None, started: float, launches: bool
+) -> None:
+    process = SimpleNamespace(info={"cmdline": words, "create_time": started})
+    monkeypatch.setattr(tracking.psutil, "process_iter", lambda _: [process])
+    assert tracking._launchers_since(100) == launches
 
 
 @pytest.mark.parametrize("tags", [{}, {ENTRY: "somebody_elses"}, {STEP_TAG: "train"}])

@@ -1,0 +1,64 @@
+"""The application factory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask, request
+
+from serving import health, invocations, pages, predict, problems, reference, webhooks
+from serving.edge import Edge
+from serving.following import Following
+from serving.log import AccessLog
+from serving.metrics import Metrics
+from serving.settings import read_settings
+
+
+def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+    """Make the service.
+
+    Parameters
+    ----------
+    config : mapping, optional
+        Settings by name (serving.settings.SETTINGS), which go before the environment; Flask's own;
+        and ``following``, which stands in for what follows the registry.
+
+    Returns
+    -------
+    Flask
+        The WSGI application, which serves at once and has a model as soon as there is one.
+    """
+    settings = read_settings(config)
+    app = Flask(__name__)
+    app.config.update(settings)
+    app.config["MAX_CONTENT_LENGTH"] = settings["HEART_MAX_CONTENT_LENGTH"]
+    following = settings.get("following") or Following(settings)
+    metrics = Metrics(following.status)
+    following.attach(metrics)
+    app.extensions["heart"] = {"following": following, "metrics": metrics}
+    predictor = predict.Predictor(following, metrics, settings)
+    batches = invocations.Batches(following, metrics, settings)
+    problems.register(app)
+    app.register_blueprint(health.make_blueprint(following, metrics))
+    app.register_blueprint(predict.make_blueprint(predictor))
+    app.register_blueprint(invocations.make_blueprint(batches))
+    app.register_blueprint(webhooks.make_blueprint(following, metrics, settings))
+    app.register_blueprint(reference.make_blueprint(settings))
+    app.register_blueprint(pages.make_blueprint(following, metrics, settings))
+    app.before_request(_remember_route)
+    app.wsgi_app = Edge(  # type: ignore[method-assign]
+        app.wsgi_app,
+        {"/predict": predictor, "/invocations": batches},
+        metrics,
+        AccessLog(settings["HEART_ACCESS_LOG"]),
+        settings["HEART_MAX_CONCURRENCY"],
+    )
+    following.start()
+    return app
+
+
+def _remember_route() -> None:
+    """Tell the edge which route it was, for metrics and log: the path itself may hold anything."""
+    if request.url_rule is not None:
+        request.environ["heart.route"] = request.url_rule.rule

@@ -1,0 +1,173 @@
+"""The outermost layer: request id, headers, log line, metrics, shedding, and the hot route.
+
+A WSGI callable around Flask's. POST /predict is answered here without going through Flask, whose
+routing and contexts cost more than the prediction; everything else is Flask's. Why:
+docs/decisions/serving-request-path.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from serving.errors import Problem
+from serving.green import fair_yield
+from serving.log import AccessLog, log_failure
+from serving.metrics import Metrics
+from serving.problems import problem_body
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+class Answer(NamedTuple):
+    """A whole answer."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = {}
+
+
+Handler = Callable[[Environ], Answer]
+
+SECURITY_HEADERS: tuple[tuple[str, str], ...] = (
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-store"),
+)
+_SECURITY_NAMES = {name.lower() for name, _ in SECURITY_HEADERS}
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_GOOD_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Edge:
+    """The WSGI callable that a server calls.
+
+    Parameters
+    ----------
+    flask : WSGI callable
+        Answers whatever is not hot.
+    hot : mapping of str to Handler
+        Paths whose POST is answered directly.
+    metrics : Metrics
+    log : AccessLog
+    limit : int
+        Requests held at once by this process; further ones get 503.
+    """
+
+    def __init__(
+        self, flask: Wsgi, hot: Mapping[str, Handler], metrics: Metrics, log: AccessLog, limit: int
+    ) -> None:
+        self._flask = flask
+        self._hot = hot
+        self._metrics = metrics
+        self._log = log
+        self._limit = limit
+        self._held = 0
+        self._yield: Callable[[], None] | None = None
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        started = time.perf_counter()
+        request_id = environ.get("HTTP_X_REQUEST_ID", "")
+        if not _GOOD_ID(request_id):
+            request_id = os.urandom(8).hex()
+        environ["heart.request_id"] = request_id
+        if self._yield is None:
+            # Not before the first request: with gunicorn --preload, gevent patches after import.
+            self._yield = fair_yield()
+        if self._held >= self._limit:
+            self._metrics.shed()
+            return self._send(environ, start_response, _overloaded(), "(shed)", started)
+        self._held += 1
+        try:
+            # The requests that wait for their turn wait in here, where they are counted.
+            self._yield()
+            hot = self._hot.get(environ["PATH_INFO"])
+            if hot is None or environ["REQUEST_METHOD"] != "POST":
+                return self._through_flask(environ, start_response, started)
+            answer = _answer(hot, environ)
+            return self._send(environ, start_response, answer, environ["PATH_INFO"], started)
+        finally:
+            self._held -= 1
+
+    def _send(
+        self,
+        environ: Environ,
+        start_response: StartResponse,
+        answer: Answer,
+        route: str,
+        started: float,
+    ) -> Iterable[bytes]:
+        headers = [
+            ("Content-Type", answer.content_type),
+            ("Content-Length", str(len(answer.body))),
+            ("X-Request-ID", environ["heart.request_id"]),
+            *SECURITY_HEADERS,
+            *answer.headers.items(),
+        ]
+        start_response(_STATUS_LINES[answer.status], headers)
+        self._record(environ, route, answer.status, started)
+        return (answer.body,)
+
+    def _through_flask(
+        self, environ: Environ, start_response: StartResponse, started: float
+    ) -> Iterable[bytes]:
+        sent: list[int] = []
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            sent.append(int(status[:3]))
+            names = {name.lower() for name, _ in headers} & _SECURITY_NAMES
+            extra = [pair for pair in SECURITY_HEADERS if pair[0].lower() not in names]
+            extra.append(("X-Request-ID", environ["heart.request_id"]))
+            return start_response(status, [*headers, *extra], *rest)
+
+        body = self._flask(environ, start)
+        route = environ.get("heart.route", "(unmatched)")
+        self._record(environ, route, sent[-1] if sent else 500, started)
+        return body
+
+    def _record(self, environ: Environ, route: str, status: int, started: float) -> None:
+        seconds = time.perf_counter() - started
+        method = environ["REQUEST_METHOD"]
+        self._metrics.request(route, status, seconds)
+        self._log.write(
+            environ["heart.request_id"],
+            method if method in _METHODS else "OTHER",
+            route,
+            status,
+            seconds,
+        )
+
+
+def _answer(handler: Handler, environ: Environ) -> Answer:
+    try:
+        return handler(environ)
+    except Problem as problem:
+        return problem_answer(problem, environ)
+    except Exception as error:  # the last resort: the client learns nothing of the inside
+        log_failure(error, environ["heart.request_id"])
+        return problem_answer(Problem(500, "The service failed; its log has more."), environ)
+
+
+def problem_answer(problem: Problem, environ: Environ) -> Answer:
+    """Return a problem as application/problem+json."""
+    body = problem_body(problem, environ["heart.request_id"])
+    return Answer(problem.status, body, "application/problem+json", problem.headers)
+
+
+def _overloaded() -> Answer:
+    problem = Problem(503, "Too many requests are being held; try again.")
+    return Answer(503, problem_body(problem), "application/problem+json", {"Retry-After": "1"})

@@ -1,0 +1,51 @@
+"""What can go wrong in the service, one meaning each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+class ModelError(Exception):
+    """A model cannot be served: it does not load, or does not answer its references."""
+
+
+class RegistryError(Exception):
+    """The registry does not answer, so nothing is known about what should be served."""
+
+
+class Problem(Exception):  # noqa: N818 -- RFC 9457 calls it so
+    """An answer that is an error, as RFC 9457 describes it.
+
+    Parameters
+    ----------
+    status : int
+        The HTTP status.
+    detail : str
+        What is wrong and what to do, in words. Never a value that a client has sent.
+    errors : sequence of mapping, optional
+        One entry for each field: ``pointer`` (RFC 6901), ``detail``.
+    headers : mapping of str to str, optional
+        Further headers of the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        self.headers = dict(headers or {})
+
+
+class NotLoaded(Problem):
+    """No model is loaded (yet)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            503, "Model not loaded. Service unavailable.", headers={"Retry-After": "2"}
+        )

@@ -1,0 +1,72 @@
+"""What differs under gevent, where a worker's connections are greenlets of one thread."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class TookTooLongError(Exception):
+    """What was being done did not end in its time."""
+
+
+def is_patched() -> bool:
+    """Tell whether this process's sockets are gevent's."""
+    if "gevent.monkey" not in sys.modules:
+        return False
+    from gevent import monkey
+
+    return bool(monkey.is_module_patched("socket"))
+
+
+def _nothing() -> None:
+    """Do nothing: without gevent nobody waits for this thread."""
+
+
+def fair_yield() -> Callable[[], None]:
+    """Return what lets other connections go first: under gevent a switch, else nothing.
+
+    A greenlet whose next request has already arrived never waits, and so would never yield.
+    """
+    if not is_patched():
+        return _nothing
+    from gevent import sleep
+
+    return sleep  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Limit the time of what waits inside, under gevent; other workers have their own limits.
+
+    Raises
+    ------
+    TookTooLongError
+    """
+    if not is_patched():
+        yield
+        return
+    from gevent import Timeout
+
+    timeout = Timeout.start_new(seconds)
+    try:
+        yield
+    except Timeout as error:
+        if error is not timeout:
+            raise
+        raise TookTooLongError from None
+    finally:
+        timeout.close()
+
+
+def in_thread(function: Callable[[], T]) -> T:
+    """Call something long so that other requests go on meanwhile: in a real thread under gevent."""
+    if not is_patched():
+        return function()
+    from gevent import get_hub
+
+    return get_hub().threadpool.apply(function)  # type: ignore[no-any-return]

@@ -1,0 +1,95 @@
+# ruff: noqa: N999 -- the name that gunicorn users look for
+"""How gunicorn runs the service: ``gunicorn -c serving/gunicorn.conf.py``.
+
+What was measured to choose this: docs/decisions/serving-gunicorn.md.
+"""
+
+import contextlib
+import os
+import resource
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from serving.keys import warn_if_open  # noqa: E402 -- after the path is set
+from serving.settings import setting  # noqa: E402
+
+wsgi_app = "serving:create_app()"
+bind = f"{setting('HEART_HOST')}:{setting('HEART_PORT')}"
+workers = setting("HEART_WORKERS")
+worker_class = "gevent"
+# Above what a worker holds at once (HEART_MAX_CONCURRENCY), so that more are told 503 and not
+# left waiting unaccepted.
+worker_connections = 2 * setting("HEART_MAX_CONCURRENCY")
+backlog = 4096
+http_parser = "auto"  # the C parser, where gunicorn[fast] brought it
+keepalive = 5
+timeout = 30  # the heartbeat of a worker, not a limit for requests
+graceful_timeout = 25
+control_socket_disable = True
+accesslog = None  # the service writes its own line for each request
+errorlog = "-"
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 -- heartbeat files
+
+_own: dict[str, Any] = {}
+
+
+def _raise_file_limit() -> None:
+    """Let each connection have its file."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def on_starting(server: Any) -> None:
+    """Make the folder of this service, and start its follower before anything slow happens."""
+    from serving import state
+    from serving.following import spawn_follower
+    from serving.metrics import prepare_directory
+    from serving.settings import read_settings
+
+    _raise_file_limit()
+    os.environ.pop(state.ENVIRONMENT, None)
+    made = state.instance_state(os.getpid())
+    os.environ[state.ENVIRONMENT] = str(made.folder)
+    prepare_directory(made.metrics)
+    _own["state"] = made
+    _own["follower"] = spawn_follower(made, read_settings())
+    warn_if_open(
+        [str(address[0]) if isinstance(address, tuple) else "" for address in server.cfg.address]
+    )
+    _import_early()
+
+
+def _import_early() -> None:
+    """Import what every worker needs once, before they are forked: they share its memory."""
+    import gc
+
+    import onnxruntime  # noqa: F401
+    import prometheus_client.multiprocess  # noqa: F401
+
+    import serving.app  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+
+
+def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 -- gunicorn names them
+    """Drop the gauges of a worker that is gone."""
+    from serving.metrics import forget_worker
+
+    forget_worker(worker.pid)
+
+
+def on_exit(server: Any) -> None:  # noqa: ARG001
+    """End the follower and remove the folder."""
+    from serving.following import end_follower
+
+    if "follower" in _own:
+        end_follower(_own["follower"])
+    if "state" in _own:
+        shutil.rmtree(_own["state"].folder, ignore_errors=True)

@@ -1,0 +1,190 @@
+"""Prometheus metrics of all workers added up, and those of the follower.
+
+prometheus_client picks its storage when it is first imported: with PROMETHEUS_MULTIPROC_DIR set,
+each process writes a file there and /metrics adds them up. So the import happens in here, late.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+# From 0.1 ms, which a tuned prediction takes, to 10 s, which nothing should.
+BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0)
+
+# Every metric: name, kind, labels, help. The README's list is checked against it.
+METRICS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
+    ("heart_requests_total", "counter", ("route", "status"), "Requests answered."),
+    ("heart_request_seconds", "histogram", ("route",), "Time from request to answer."),
+    (
+        "heart_predictions_total",
+        "counter",
+        ("prediction", "model_version"),
+        "Patients scored, by predicted class and model version.",
+    ),
+    ("heart_shed_requests_total", "counter", (), "Requests refused because too many were held."),
+    (
+        "heart_worker_swaps_total",
+        "counter",
+        ("outcome",),
+        "Models that workers took up (loaded) or could not (failed).",
+    ),
+    ("heart_webhooks_total", "counter", ("outcome",), "Webhooks by what became of them."),
+    (
+        "heart_model_info",
+        "gauge",
+        ("model_version", "source", "engine", "data_source"),
+        "1 for what each worker serves, added up over workers.",
+    ),
+    ("heart_swaps_total", "counter", (), "Times the service went over to another model."),
+    ("heart_failed_swaps_total", "counter", (), "Models that the registry named and that failed."),
+    ("heart_registry_errors_total", "counter", (), "Looks at the registry that failed."),
+    ("heart_registry_looks_total", "counter", (), "Looks at the registry."),
+    (
+        "heart_registry_look_age_seconds",
+        "gauge",
+        (),
+        "Seconds since the registry last answered; -1 if it never did.",
+    ),
+    ("heart_degraded", "gauge", (), "1 while something other than the first choice is served."),
+)
+_FOLLOWER = {
+    "heart_swaps_total": "swaps",
+    "heart_failed_swaps_total": "failed_swaps",
+    "heart_registry_errors_total": "errors",
+    "heart_registry_looks_total": "looks",
+}
+
+
+class Metrics:
+    """The metrics of one process.
+
+    Parameters
+    ----------
+    status : callable
+        Returns the follower's status, a mapping, when the metrics are asked for.
+    """
+
+    def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
+        import prometheus_client
+
+        # The times at which counters began: another series each, which nobody asks for.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._client = prometheus_client
+        self._status = status
+        self._registry = prometheus_client.CollectorRegistry()
+        self._made = {
+            name: self._make(name, kind, labels, words)
+            for name, kind, labels, words in METRICS
+            if name not in _FOLLOWER and name not in _COMPUTED
+        }
+        self._requests: dict[tuple[str, int], tuple[Callable[[], None], Callable[..., None]]] = {}
+        self._predictions: dict[tuple[int, str], Callable[..., None]] = {}
+        self._info: Any = None
+
+    def _make(self, name: str, kind: str, labels: tuple[str, ...], words: str) -> Any:
+        if kind == "counter":
+            return self._client.Counter(name, words, labels, registry=self._registry)
+        if kind == "histogram":
+            return self._client.Histogram(
+                name, words, labels, buckets=BUCKETS, registry=self._registry
+            )
+        return self._client.Gauge(
+            name, words, labels, registry=self._registry, multiprocess_mode="livesum"
+        )
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count one request. The labels are bound once: it is done for each request."""
+        bound = self._requests.get((route, status))
+        if bound is None:
+            bound = self._requests[(route, status)] = (
+                self._made["heart_requests_total"].labels(route, str(status)).inc,
+                self._made["heart_request_seconds"].labels(route).observe,
+            )
+        bound[0]()
+        bound[1](seconds)
+
+    def predicted(self, label: int, version: str, count: int = 1) -> None:
+        """Count patients scored."""
+        bound = self._predictions.get((label, version))
+        if bound is None:
+            bound = self._predictions[(label, version)] = (
+                self._made["heart_predictions_total"].labels(str(label), version).inc
+            )
+        bound(count)
+
+    def shed(self) -> None:
+        """Count one refused request."""
+        self._made["heart_shed_requests_total"].inc()
+
+    def webhook(self, outcome: str) -> None:
+        """Count one webhook."""
+        self._made["heart_webhooks_total"].labels(outcome).inc()
+
+    def swap_failed(self) -> None:
+        """Count a model that this worker could not take up."""
+        self._made["heart_worker_swaps_total"].labels("failed").inc()
+
+    def serves(self, version: str, source: str, engine: str, data_source: str) -> None:
+        """Say what this worker serves now."""
+        self._made["heart_worker_swaps_total"].labels("loaded").inc()
+        info = self._made["heart_model_info"].labels(version, source, engine, data_source)
+        if self._info is not None:
+            self._info.set(0)
+        info.set(1)
+        self._info = info
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Return the metrics of all workers as Prometheus reads them, and their content type."""
+        registry = self._registry
+        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+            from prometheus_client.multiprocess import MultiProcessCollector
+
+            registry = self._client.CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        follower = self._client.CollectorRegistry()
+        follower.register(_Follower(self._status()))
+        body = self._client.generate_latest(registry) + self._client.generate_latest(follower)
+        return body, self._client.CONTENT_TYPE_LATEST
+
+
+_COMPUTED = {"heart_registry_look_age_seconds", "heart_degraded"}
+
+
+class _Follower:
+    """The follower's status as metrics."""
+
+    def __init__(self, status: Mapping[str, Any]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Any]:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        words = {name: text for name, _, _, text in METRICS}
+        for name, key in _FOLLOWER.items():
+            yield CounterMetricFamily(name, words[name], value=self._status.get(key, 0))
+        answered = self._status.get("answered_at")
+        age = time.time() - answered if answered else -1
+        name = "heart_registry_look_age_seconds"
+        yield GaugeMetricFamily(name, words[name], value=age)
+        degraded = float(bool(self._status.get("degraded")))
+        yield GaugeMetricFamily("heart_degraded", words["heart_degraded"], value=degraded)
+
+
+def prepare_directory(directory: Path) -> None:
+    """Make an empty folder for the workers' metrics and name it in the environment."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+
+
+def forget_worker(pid: int) -> None:
+    """Drop the gauges of a worker that is gone; its counters keep counting."""
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -1,0 +1,293 @@
+"""What the registry says should be served: candidates in the order of the design.
+
+Only the follower imports this module's MLflow side; nothing here runs in a worker.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from serving.errors import RegistryError
+
+CHAMPION = "champion"
+PRODUCTION = "Production"
+REJECTED = "rejected"
+_MOST_VERSIONS = 20
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that could be served.
+
+    Parameters
+    ----------
+    version : str
+        What answers will say: ``registry-v3``, ``run-<id>``, ...
+    source : str
+        In words why it is one: ``alias champion``, ``stage Production``, ...
+    uri : str
+        From where its files are fetched.
+    identity : str
+        Tells it from others of the same version, such as a version deleted and made again.
+    tags : mapping of str to str
+    run_id : str
+    """
+
+    version: str
+    source: str
+    uri: str
+    identity: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    run_id: str = ""
+
+
+class Registry(Protocol):
+    """Where candidates come from."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What somebody should know though it is no fault, as of the last look."""
+        ...
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Yield candidates, best first.
+
+        Raises
+        ------
+        RegistryError
+            Where the registry does not answer.
+        """
+        ...
+
+    def fetch(self, candidate: Candidate, folder: Path) -> None:
+        """Put the files of a candidate into a folder.
+
+        Raises
+        ------
+        RegistryError
+        """
+        ...
+
+    def fetch_plots(self, run_id: str, folder: Path) -> None:
+        """Put the plots of a run into a folder, as far as there are any."""
+        ...
+
+
+class MlflowRegistry:
+    """The registry that MLflow's own environment variables name.
+
+    Parameters
+    ----------
+    name : str
+        The registered model.
+    experiment : str
+        Where train runs are looked for.
+    pinned : str
+        A model URI that is the only candidate; empty: the order of the design.
+    """
+
+    def __init__(self, name: str, experiment: str, pinned: str = "") -> None:
+        import mlflow
+
+        self._mlflow = mlflow
+        self._name = name
+        self._experiment = experiment
+        self._pinned = pinned
+        self._files: dict[str, tuple[int, int]] = {}
+        self.notes: list[str] = []
+
+    def _client(self) -> Any:
+        """Return a client, unless a database file is gone: a client would make an empty one."""
+        for uri in {self._mlflow.get_tracking_uri(), self._mlflow.get_registry_uri()}:
+            self._check_file(uri)
+        return self._mlflow.MlflowClient()
+
+    def _check_file(self, uri: str) -> None:
+        path = sqlite_path(uri)
+        if path is None:
+            return
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            if uri in self._files:
+                raise RegistryError("The registry's database file is gone.") from error
+            raise NothingThereError from error
+        if self._files.setdefault(uri, (found.st_dev, found.st_ino)) != (
+            found.st_dev,
+            found.st_ino,
+        ):
+            raise ReplacedError
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Yield candidates, best first."""
+        try:
+            client = self._client()
+            if self._pinned:
+                yield self._resolve_pinned(client)
+                return
+            yield from self._registered(client)
+            yield from self._trained(client)
+        except NothingThereError:
+            return
+        except (RegistryError, ReplacedError):
+            raise
+        except Exception as error:
+            raise RegistryError(f"The registry does not answer: {_words(error)}") from error
+
+    def _registered(self, client: Any) -> Iterator[Candidate]:
+        model = self._find(lambda: client.get_registered_model(self._name))
+        if model is None:
+            self._rejected_runs: set[str] = set()
+            return
+        staged = next(
+            (v for v in model.latest_versions or [] if v.current_stage == PRODUCTION), None
+        )
+        number = (model.aliases or {}).get(CHAMPION)
+        self.notes = _disagreement(number, staged)
+        if number is not None:
+            version = self._find(lambda: client.get_model_version(self._name, str(number)))
+            if version is not None:
+                yield _of_version(version, f"alias {CHAMPION}")
+        if staged is not None:
+            yield _of_version(staged, f"stage {PRODUCTION}")
+        versions = client.search_model_versions(f"name='{self._name}'", max_results=1000)
+        versions = sorted(versions, key=lambda version: int(version.version), reverse=True)
+        rejected = [v for v in versions if v.tags.get("gate.verdict") == REJECTED]
+        self._rejected_runs = {version.run_id for version in rejected}
+        for version in [v for v in versions if v not in rejected][:_MOST_VERSIONS]:
+            yield _of_version(version, "latest version that no gate rejected")
+
+    def _trained(self, client: Any) -> Iterator[Candidate]:
+        experiment = client.get_experiment_by_name(self._experiment)
+        if experiment is None:
+            return
+        runs = client.search_runs(
+            [experiment.experiment_id],
+            "attributes.status = 'FINISHED' and tags.`heart.step` = 'train'",
+            order_by=["attributes.end_time DESC"],
+            max_results=5,
+        )
+        for run in runs:
+            run_id = run.info.run_id
+            # A model that the gate rejected is not let in by this door.
+            if run_id not in self._rejected_runs:
+                for output in (run.outputs.model_outputs if run.outputs else [])[:1]:
+                    uri = f"models:/{output.model_id}"
+                    yield Candidate(f"run-{run_id}", "latest train run", uri, uri, {}, run_id)
+
+    def _resolve_pinned(self, client: Any) -> Candidate:
+        uri = self._pinned
+        source = f"MODEL_URI {uri}"
+        registered = re.fullmatch(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))", uri)
+        if registered:
+            name, wanted, alias = registered.groups()
+            return _of_version(_pinned_version(client, name, wanted, alias), source)
+        run = re.match(r"runs:/([0-9a-f]+)/", uri)
+        if run:
+            return Candidate(f"run-{run[1]}", source, uri, uri, {}, run[1])
+        if uri.startswith("models:/"):
+            return Candidate(f"model-{uri.removeprefix('models:/')}", source, uri, uri)
+        return Candidate("path-" + Path(urlsplit(uri).path).name, source, uri, _path_identity(uri))
+
+    def _find(self, ask: Any) -> Any:
+        """Return what a question finds; None where it is not there."""
+        try:
+            return ask()
+        except self._mlflow.exceptions.MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+                return None
+            raise
+
+    def fetch(self, candidate: Candidate, folder: Path) -> None:
+        """Put the files of a candidate into a folder."""
+        try:
+            got = self._mlflow.artifacts.download_artifacts(
+                artifact_uri=candidate.uri, dst_path=str(folder)
+            )
+        except Exception as error:
+            raise RegistryError(
+                f"The files of {candidate.version} cannot be fetched: {_words(error)}"
+            ) from error
+        _lift(Path(got), folder)
+
+    def fetch_plots(self, run_id: str, folder: Path) -> None:
+        """Put the plots of a run into a folder, as far as there are any."""
+        client = self._client()
+        for file in client.list_artifacts(run_id, "plots"):
+            if file.path.endswith(".png"):
+                client.download_artifacts(run_id, file.path, str(folder))
+
+
+def _lift(got: Path, folder: Path) -> None:
+    """Move what a download put into a folder of its own up, as it does for runs and paths."""
+    if got.resolve() == folder.resolve():
+        return
+    for path in got.iterdir():
+        path.rename(folder / path.name)
+    got.rmdir()
+
+
+class NothingThereError(Exception):
+    """There is no registry yet: nothing has been trained."""
+
+
+class ReplacedError(Exception):
+    """The registry's file is another one now; open connections would go on reading the old."""
+
+
+def sqlite_path(uri: str) -> str | None:
+    """Return the file of an SQLite URI, None for other stores."""
+    match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", uri)
+    return match[1] if match else None
+
+
+def _words(error: Exception) -> str:
+    """Say what went wrong in one line, without what may hold a password."""
+    line = str(error).strip().splitlines()
+    text = re.sub(r"//[^/@\s]+@", "//...@", line[0]) if line else ""
+    return f"{type(error).__name__}: {text[:200]}"
+
+
+def _of_version(version: Any, source: str) -> Candidate:
+    identity = f"{version.source}|{version.creation_timestamp}"
+    uri = f"models:/{version.name}/{version.version}"
+    label = f"registry-v{version.version}"
+    return Candidate(label, source, uri, identity, dict(version.tags), version.run_id or "")
+
+
+def _pinned_version(client: Any, name: str, wanted: str | None, alias: str | None) -> Any:
+    if alias:
+        return client.get_model_version_by_alias(name, alias)
+    if wanted and wanted.isdecimal():
+        return client.get_model_version(name, wanted)
+    stages = None if wanted == "latest" else [wanted]
+    versions = client.search_model_versions(f"name='{name}'", max_results=1000)
+    versions = [v for v in versions if stages is None or v.current_stage in stages]
+    if not versions:
+        raise RegistryError(f"MODEL_URI names a stage of {name} in which there is no version.")
+    return max(versions, key=lambda version: int(version.version))
+
+
+def _path_identity(uri: str) -> str:
+    """Return what changes when the files at a path do."""
+    path = Path(urlsplit(uri).path if uri.startswith("file:") else uri)
+    try:
+        return f"{path.resolve()}|{(path / 'MLmodel').stat().st_mtime_ns}"
+    except OSError as error:
+        raise RegistryError("MODEL_URI names a path where there is no MLflow model.") from error
+
+
+def _disagreement(number: Any, staged: Any) -> list[str]:
+    if number is None or staged is None or str(number) == str(staged.version):
+        return []
+    return [
+        f"Alias {CHAMPION} names version {number}, stage {PRODUCTION} version {staged.version}; "
+        f"the alias is followed. `mlflow run . -e promote -P version={staged.version}` moves the "
+        f"alias, `-P version={number}` the stage."
+    ]

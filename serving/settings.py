@@ -1,0 +1,207 @@
+"""The configuration of the service: one table, read from the environment or from a mapping.
+
+Values are cast when they are read, so that a mistake is answered at the start and by name. The
+table is what the README's list of settings is checked against.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class SettingError(ValueError):
+    """Settings cannot be used; each line of the message says why for one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One thing that can be configured.
+
+    Parameters
+    ----------
+    name : str
+        The environment variable, and the key in ``create_app(config)``.
+    default : str
+        Its text where nothing is given.
+    read : callable
+        Turns a text into the value; raises ValueError with the words for what is allowed.
+    help : str
+        One sentence for whoever runs the service.
+    secret : bool
+        Whether the value may never be shown.
+    """
+
+    name: str
+    default: str
+    read: Callable[[str], Any]
+    help: str
+    secret: bool = False
+
+
+def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Any]:
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise ValueError(
+                f"{'an integer' if kind is int else 'a number'} in [{low:g}, {high:g}]"
+            )
+        return value
+
+    return read
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in text.split(",") if key.strip())
+    if any(len(key) < 16 for key in keys):
+        raise ValueError("keys of at least 16 characters, separated by commas")
+    return keys
+
+
+MIB = 2**20
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("HEART_HOST", "127.0.0.1", str, "Address to listen on."),
+    Setting("HEART_PORT", "8000", _number(int, 0, 65535), "Port to listen on."),
+    Setting("HEART_WORKERS", "2", _number(int, 1, 256), "Worker processes."),
+    Setting(
+        "MODEL_URI",
+        "",
+        str,
+        "Serve this and nothing else: models:/heart-disease-model/1, .../Production, @champion, "
+        "runs:/<id>/random_forest_model, or a path. Empty: follow the registry.",
+    ),
+    Setting("HEART_MODEL_NAME", "heart-disease-model", str, "The registered model to follow."),
+    Setting(
+        "MLFLOW_EXPERIMENT_NAME",
+        "Heart Disease Prediction",
+        str,
+        "Where the latest train run is looked for when the registry has no version to serve.",
+    ),
+    Setting(
+        "HEART_LOCAL_MODEL",
+        "models/model.pkl",
+        str,
+        "The last resort: a joblib file with its SHA-256 in a .sha256 file beside it.",
+    ),
+    Setting(
+        "HEART_POLL_SECONDS",
+        "2",
+        _number(float, 0.1, 3600),
+        "How often the registry is asked.",
+    ),
+    Setting(
+        "HEART_START_SECONDS",
+        "15",
+        _number(float, 0, 600),
+        "How long the first answer of the registry is awaited before the last model that this "
+        "host served is taken.",
+    ),
+    Setting(
+        "HEART_CACHED_MODELS",
+        "5",
+        _number(int, 1, 1000),
+        "How many models the disk cache keeps.",
+    ),
+    Setting(
+        "HEART_API_KEYS",
+        "",
+        _keys,
+        "Keys of at least 16 characters, separated by commas; when given, predictions need one "
+        "as a Bearer token.",
+        secret=True,
+    ),
+    Setting(
+        "HEART_WEBHOOK_SECRET",
+        "",
+        str,
+        "The secret of the MLflow webhooks; empty: POST /webhooks/mlflow answers 404.",
+        secret=True,
+    ),
+    Setting(
+        "HEART_MAX_CONTENT_LENGTH",
+        str(MIB),
+        _number(int, 256, 2**31),
+        "Largest request body in bytes.",
+    ),
+    Setting(
+        "HEART_MAX_BATCH_LENGTH",
+        str(32 * MIB),
+        _number(int, 256, 2**31),
+        "Largest body of /invocations in bytes.",
+    ),
+    Setting(
+        "HEART_BODY_SECONDS",
+        "10",
+        _number(float, 0.1, 600),
+        "How long a client may take to send a body.",
+    ),
+    Setting(
+        "HEART_MAX_CONCURRENCY",
+        "2048",
+        _number(int, 1, 100_000),
+        "Requests that one worker holds at once; further ones get 503.",
+    ),
+    Setting(
+        "HEART_ACCESS_LOG",
+        "-",
+        str,
+        "Where the line for each request goes: - (standard output), a file, or empty for nowhere.",
+    ),
+)
+
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def read_settings(
+    config: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Read every setting: from `config` first, then the environment, then its default.
+
+    Parameters
+    ----------
+    config : mapping, optional
+        Values by name. Texts are cast, other values taken as they are; names that are not in
+        SETTINGS are handed through (Flask's own, such as TESTING).
+    environ : mapping of str to str, optional
+        Stands in for ``os.environ``.
+
+    Raises
+    ------
+    SettingError
+        With a line for each text that is not allowed.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = dict(config or {})
+    problems = []
+    for setting in SETTINGS:
+        given = values.get(setting.name, environ.get(setting.name, setting.default))
+        try:
+            values[setting.name] = setting.read(given) if isinstance(given, str) else given
+        except ValueError as error:
+            got = "" if setting.secret else f" Got {given!r} instead."
+            problems.append(f"{setting.name} must be {error}.{got}")
+    if problems:
+        raise SettingError("\n".join(problems))
+    return values
+
+
+def setting(name: str) -> Any:
+    """Read one setting from the environment."""
+    found = _BY_NAME[name]
+    try:
+        return found.read(os.environ.get(name, found.default))
+    except ValueError as error:
+        raise SettingError(f"{name} must be {error}.") from None
+
+
+def cache_home() -> Path:
+    """Return the folder in which this project may keep files of its own."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "heart-disease-model"

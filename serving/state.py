@@ -1,0 +1,158 @@
+"""The few files through which the follower and the workers of one service speak.
+
+The follower writes ``current.json`` (what to serve) and ``status.json`` (how it fares), both
+replaced atomically; workers only look at them. A worker wakes the follower through a FIFO, and
+leaves a file under ``complaints/`` where it could not load what was published. A lock held by the
+follower says whether there is one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from serving.settings import cache_home
+
+ENVIRONMENT = "_HEART_STATE_DIR"
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace a file atomically: a reader sees the old content or the new, whole."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(content, file, default=str)
+    os.replace(name, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read such a file; empty where there is none."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+class State:
+    """The folder of one running service.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.current = folder / "current.json"
+        self.status = folder / "status.json"
+        self.complaints = folder / "complaints"
+        self.metrics = folder / "metrics"
+        self._lock = folder / "follower.lock"
+        self._bell = folder / "bell"
+
+    def make(self) -> State:
+        """Make the folder and the bell."""
+        self.complaints.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(self._bell, 0o600)
+        return self
+
+    def has_follower(self) -> bool:
+        """Tell whether a follower holds the lock."""
+        descriptor = self.lock()
+        if descriptor is None:
+            return True
+        os.close(descriptor)
+        return False
+
+    def lock(self) -> int | None:
+        """Take the follower's lock; None where another has it. It ends with the process."""
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def ring(self) -> bool:
+        """Wake the follower; tell whether there was one to hear it."""
+        try:
+            descriptor = os.open(self._bell, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return False
+        try:
+            os.write(descriptor, b"!")
+        except OSError:
+            pass  # The pipe is full: it has been rung often enough.
+        finally:
+            os.close(descriptor)
+        return True
+
+    def open_bell(self) -> int:
+        """Return what the follower listens at."""
+        return os.open(self._bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def complain(self, key: str) -> None:
+        """Say that what is published under a key does not load here."""
+        with contextlib.suppress(OSError):
+            (self.complaints / key).touch()
+        self.ring()
+
+    def take_complaints(self) -> set[str]:
+        """Return the keys complained about, once."""
+        keys = set()
+        for path in self.complaints.glob("*"):
+            keys.add(path.name)
+            path.unlink(missing_ok=True)
+        return keys
+
+
+def wait_for(descriptor: int, seconds: float) -> bool:
+    """Wait until the bell rings; tell whether it did."""
+    ready, _, _ = select.select([descriptor], [], [], seconds)
+    if not ready:
+        return False
+    with contextlib.suppress(OSError):
+        os.read(descriptor, 4096)
+    return True
+
+
+def _started(pid: int) -> str:
+    """Return when a process started, so that a number used again is not taken for it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        return "0"
+
+
+def _services() -> Path:
+    folder = cache_home() / "services"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="heart-services-"))
+    return folder
+
+
+def instance_state(owner: int) -> State:
+    """Return the state of the service whose main process is `owner`, and sweep up dead ones."""
+    named = os.environ.get(ENVIRONMENT)
+    if named:
+        return State(Path(named)).make()
+    services = _services()
+    for old in services.iterdir():
+        pid, _, started = old.name.partition("-")
+        if pid.isdecimal() and _started(int(pid)) != started:
+            shutil.rmtree(old, ignore_errors=True)
+    return State(services / f"{owner}-{_started(owner)}").make()

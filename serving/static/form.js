@@ -1,0 +1,89 @@
+"use strict";
+
+// The page works without this file. With it the answer comes without a reload, fields are checked
+// when they are left, and an example can be filled in.
+
+const main = document.getElementById("main");
+
+function check(input) {
+  const field = input.closest(".field");
+  const text = input.value.trim().replace(",", ".");
+  let words = "";
+  if (text === "") {
+    words = "";
+  } else if (input.dataset.low !== undefined) {
+    const number = Number(text);
+    const low = Number(input.dataset.low);
+    const high = Number(input.dataset.high);
+    if (!(number >= low && number <= high)) {
+      words = `This must be a number from ${low} to ${high}.`;
+    }
+  }
+  show(field, input, words);
+}
+
+function show(field, input, words) {
+  const id = `${input.id}-error`;
+  let error = document.getElementById(id);
+  field.classList.toggle("bad", words !== "");
+  if (words === "") {
+    error?.remove();
+    input.removeAttribute("aria-invalid");
+    input.setAttribute("aria-describedby", `${input.id}-help`);
+    return;
+  }
+  if (error === null) {
+    error = document.createElement("p");
+    error.className = "error";
+    error.id = id;
+    field.append(error);
+  }
+  error.textContent = words;
+  input.setAttribute("aria-invalid", "true");
+  input.setAttribute("aria-describedby", `${input.id}-help ${id}`);
+}
+
+async function send(event) {
+  const form = event.target;
+  if (form.id !== "patient") return;
+  event.preventDefault();
+  const button = form.querySelector("button[type=submit]");
+  button.disabled = true;
+  try {
+    const body = new URLSearchParams(new FormData(form));
+    const response = await fetch(form.action, { method: "POST", body });
+    const text = await response.text();
+    const page = new DOMParser().parseFromString(text, "text/html");
+    const found = page.getElementById("main");
+    if (found === null) throw new Error("no page");
+    const key = document.getElementById("key")?.value;
+    main.replaceChildren(...found.childNodes);
+    document.title = page.title;
+    if (key) document.getElementById("key").value = key;
+    prepare();
+    const answer = document.getElementById("answer") ?? main;
+    answer.focus({ preventScroll: true });
+    answer.scrollIntoView({ block: "start" });
+  } catch {
+    form.submit();
+  } finally {
+    button.disabled = false;
+  }
+}
+
+function prepare() {
+  const example = document.getElementById("example");
+  example.hidden = false;
+  example.addEventListener("click", () => {
+    for (const input of document.querySelectorAll("[data-example]")) {
+      input.value = input.dataset.example;
+      check(input);
+    }
+  });
+}
+
+main.addEventListener("submit", send);
+main.addEventListener("change", (event) => {
+  if (event.target.matches("[data-example]")) check(event.target);
+});
+prepare();

@@ -1,0 +1,36 @@
+"""Serve predictions from the model that the registry names, until stopped."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+from steps.files import ROOT
+from steps.running import Values, read_or_refuse
+
+SETTINGS = {"host": "HEART_HOST", "port": "HEART_PORT", "workers": "HEART_WORKERS"}
+"""The setting of the service that each parameter stands for."""
+
+
+def become_service(values: Values) -> NoReturn:
+    """Replace this process by gunicorn; there is no run of ours, since nothing is made."""
+    for name, setting in SETTINGS.items():
+        os.environ[setting] = str(values[name])
+    # The launch run is that of `mlflow run`, not one for the service to write to.
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
+        os.environ.pop(name, None)
+    configuration = str(ROOT / "serving" / "gunicorn.conf.py")
+    words = [sys.executable, "-m", "gunicorn", "-c", configuration]
+    os.execv(sys.executable, words)  # noqa: S606
+
+
+def main() -> int:
+    """Run the step from the command line."""
+    if values := read_or_refuse("serve", __doc__ or ""):
+        become_service(values)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""Models for the tests of the service: small, quick, and made as the training step makes them.
+
+Written from the contract of the artifact, not with the code of the steps: the two packages meet in
+the registry only, and so do their tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
+
+Rows = npt.NDArray[np.float64]
+NOMINAL = [i for i, feature in enumerate(FEATURES) if feature.nominal]
+OTHERS = [i for i, feature in enumerate(FEATURES) if not feature.nominal]
+TRUSTED = [
+    "numpy.dtype",
+    "sklearn.tree._tree.Tree",
+    "sklearn._loss._loss.CyHalfBinomialLoss",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+]
+
+
+def patients(count: int, seed: int = 0, unknown: float = 0.05) -> Rows:
+    """Return made-up patients inside the allowed ranges; some nullable cells are NaN."""
+    random = np.random.default_rng(seed)
+    columns = []
+    for feature in FEATURES:
+        if feature.codes:
+            column = random.choice(list(feature.codes), count).astype(float)
+        else:
+            middle = (feature.low + feature.high) / 2
+            column = random.normal(middle, (feature.high - feature.low) / 8, count)
+            column = np.clip(column, feature.low, feature.high).round(1)
+        if feature.nullable:
+            column[random.random(count) < unknown] = np.nan
+        columns.append(column)
+    return np.column_stack(columns)
+
+
+def labels(rows: Rows, seed: int = 0) -> npt.NDArray[np.int64]:
+    """Return labels that depend on the rows, so that there is something to learn."""
+    known = np.nan_to_num(rows, nan=1.0)
+    by = {name: known[:, i] for i, name in enumerate(FEATURE_NAMES)}
+    z = 1.2 * by["exang"] + 0.8 * by["ca"] - 0.5 * by["cp"] + 0.7 * (by["thal"] == 3)
+    noise = np.random.default_rng(seed + 1).normal(0, 0.5, len(z))
+    return (z + noise > np.median(z)).astype(np.int64)
+
+
+def fit(kind: str = "forest", seed: int = 0, rows: int = 300) -> Any:
+    """Return a fitted pipeline of one of the kinds forest, logistic, boosting."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    nominal = make_pipeline(
+        SimpleImputer(strategy="most_frequent", keep_empty_features=True),
+        OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+    )
+    others = SimpleImputer(strategy="median", keep_empty_features=True)
+    columns = ColumnTransformer([("others", others, OTHERS), ("nominal", nominal, NOMINAL)])
+    estimator = {
+        "forest": RandomForestClassifier(100, max_depth=5, random_state=seed),
+        "logistic": make_pipeline(StandardScaler(), LogisticRegression()),
+        "boosting": HistGradientBoostingClassifier(max_iter=20, random_state=seed),
+    }[kind]
+    import pandas as pd
+
+    made = patients(rows, seed)
+    frame = pd.DataFrame(made, columns=list(FEATURE_NAMES))
+    return make_pipeline(columns, estimator).fit(frame, labels(made, seed))
+
+
+def probabilities(pipeline: Any, rows: Rows) -> npt.NDArray[np.float64]:
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
+    return np.asarray(pipeline.predict_proba(frame)[:, 1], dtype=np.float64)
+
+
+def to_onnx(pipeline: Any) -> bytes:
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import FloatTensorType
+
+    model = convert_sklearn(
+        pipeline,
+        initial_types=[("patients", FloatTensorType([None, len(FEATURES)]))],
+        options={"zipmap": False},
+        target_opset={"": 21, "ai.onnx.ml": 3},
+    )
+    return bytes(model.SerializeToString())
+
+
+def facts(source: str = "uci", **more: Any) -> dict[str, Any]:
+    """Return what model.json says."""
+    seen: dict[str, Any] = {}
+    for feature in FEATURES:
+        if feature.codes:
+            seen[feature.name] = {"codes": list(feature.codes), "fill": 1}
+        else:
+            quarter = (feature.high - feature.low) / 4
+            low, high = feature.low + quarter, feature.high - quarter
+            seen[feature.name] = {"low": low, "high": high, "fill": (low + high) / 2}
+    return {
+        "name": "random_forest",
+        "trained_at": "2026-01-02T03:04:05+00:00",
+        "run_id": "0" * 32,
+        "data": {
+            "source": source,
+            "digest": "d" * 64,
+            "rows": {"train": 242, "test": 61},
+            "prevalence": 0.459,
+        },
+        "label": LABEL.definition,
+        "parameters": {"n_estimators": 100},
+        "metrics": {"roc_auc": 0.904, "roc_auc_ci_low": 0.85, "roc_auc_ci_high": 0.95},
+        "seen": seen,
+        "risk_bands": [
+            {"level": "Low", "from": 0.0},
+            {"level": "Moderate", "from": 0.3},
+            {"level": "High", "from": 0.7},
+        ],
+        "git": {"commit": "c" * 40, "dirty": False},
+        **more,
+    }
+
+
+def write_extras(folder: Path, pipeline: Any, *, twin: bool = True, **more: Any) -> list[Path]:
+    """Write twin, references and facts of a pipeline into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = patients(20, seed=99, unknown=0.3)
+    content = to_onnx(pipeline) if twin else None
+    references = {
+        "twin_sha256": hashlib.sha256(content).hexdigest() if content else None,
+        "tolerance": 1e-5,
+        "inputs": [[None if math.isnan(v) else v for v in row] for row in rows.tolist()],
+        "probabilities": probabilities(pipeline, rows).tolist(),
+    }
+    (folder / "references.json").write_text(json.dumps(references))
+    (folder / "model.json").write_text(json.dumps(facts(**more)))
+    if content:
+        (folder / "twin.onnx").write_bytes(content)
+    return sorted(folder.iterdir())
+
+
+def log_run(
+    uri: str,
+    pipeline: Any,
+    work: Path,
+    *,
+    twin: bool = True,
+    extras: bool = True,
+    plots: bool = True,
+    **more: Any,
+) -> tuple[str, str]:
+    """Log a train run with its model; return the run's id and the model's URI."""
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    inputs = Schema([ColSpec(DataType.double, f.name, required=not f.nullable) for f in FEATURES])
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient(uri, uri)
+    name = "Heart Disease Prediction"
+    found = client.get_experiment_by_name(name)
+    experiment = (
+        found.experiment_id
+        if found
+        else client.create_experiment(name, None if uri.startswith("http") else f"{work}/artifacts")
+    )
+    with mlflow.start_run(experiment_id=experiment, tags={"heart.step": "train"}) as run:
+        files = write_extras(work / run.info.run_id, pipeline, twin=twin, **more) if extras else []
+        info = mlflow.sklearn.log_model(
+            pipeline,
+            name="random_forest_model",
+            serialization_format="skops",
+            skops_trusted_types=TRUSTED,
+            signature=ModelSignature(inputs=inputs, outputs=Schema([ColSpec(DataType.long)])),
+            pip_requirements=["scikit-learn"],
+            extra_files=[str(path) for path in files] or None,
+        )
+        if plots:
+            png = work / "roc.png"
+            png.write_bytes(_png())
+            mlflow.log_artifact(str(png), "plots")
+    return run.info.run_id, f"models:/{info.model_id}"
+
+
+def register(
+    uri: str, run: str, model: str, *, name: str = "heart-disease-model",
+    champion: bool = True, tags: dict[str, str] | None = None,
+) -> str:  # fmt: skip
+    """Make a version of a logged model; return its number."""
+    import mlflow
+
+    client = mlflow.MlflowClient(uri, uri)
+    if not client.search_registered_models(f"name='{name}'"):
+        client.create_registered_model(name)
+    given = {"gate.verdict": "passed", "gate.reason": "No champion yet.", **(tags or {})}
+    version = client.create_model_version(name, model, run_id=run, model_id=model[8:], tags=given)
+    if champion:
+        client.set_registered_model_alias(name, "champion", version.version)
+    return str(version.version)
+
+
+def artifact_folder(uri: str, model: str) -> Path:
+    """Return where a logged model's files are, for a test that damages them."""
+    import mlflow
+
+    found = mlflow.MlflowClient(uri, uri).get_logged_model(model.removeprefix("models:/"))
+    return Path(found.artifact_location.removeprefix("file://"))
+
+
+def _png() -> bytes:
+    import base64
+
+    return base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
+        "rkJggg=="
+    )
+
+
+def main(words: Sequence[str]) -> None:
+    """Make a registry with two versions, given its SQLite URI and a folder."""
+    uri, folder = words[0], Path(words[1])
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in (0, 1):
+        run, model = log_run(uri, fit(seed=seed), folder)
+        register(uri, run, model)
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(sys.argv[1:])

@@ -1,0 +1,229 @@
+"""The service as it is run: gunicorn on a picked port, and load on it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from clinical.schema import FEATURES
+
+ROOT = Path(__file__).parents[2]
+PATIENT = json.dumps({feature.name: feature.example for feature in FEATURES}).encode()
+JSON = {"Content-Type": "application/json"}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60, what: str = "it") -> Any:
+    """Wait until something holds and return it; fail where it does not in time."""
+    end = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < end, f"waited {seconds} s in vain for {what}"
+        time.sleep(0.05)
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "HEART_", "_HEART"))
+    }
+    kept.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    return {
+        **kept,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        **more,
+    }
+
+
+@dataclass
+class Service:
+    """A running service."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def ask(
+        self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Send one request on a connection of its own; return status and body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            method = "GET" if body is None else "POST"
+            connection.request(method, path, body, JSON if headers is None else headers)
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        with suppress(ValueError):
+            return answer.status, json.loads(content)
+        return answer.status, content.decode()
+
+    def predict(self) -> tuple[int, Any]:
+        return self.ask("/predict", PATIENT)
+
+    def version(self) -> str:
+        """Return the version that answers, or nothing."""
+        try:
+            status, body = self.predict()
+        except OSError:
+            return ""
+        return str(body["model_version"]) if status == 200 else ""
+
+    def ready(self) -> tuple[int, Any]:
+        return self.ask("/ready")
+
+    def wait_for_version(self, version: str, seconds: float = 60) -> None:
+        """Wait until every worker serves a version: until twenty answers in a row do."""
+        try:
+            wait_for(lambda: all(self.version() == version for _ in range(20)), seconds, version)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; log:\n{self.log.read_text()[-3000:]}") from None
+
+    def workers(self) -> list[psutil.Process]:
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if "serving.follower" not in child.cmdline()]
+
+    def follower(self) -> psutil.Process:
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return next(child for child in children if "serving.follower" in child.cmdline())
+
+    def stop(self, seconds: float = 40) -> int:
+        """End it as an operator does; return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+@contextmanager
+def running(
+    home: Path,
+    uri: str,
+    *,
+    workers: int = 2,
+    command: tuple[str, ...] = ("gunicorn", "-c", str(ROOT / "serving" / "gunicorn.conf.py")),
+    wait: bool = True,
+    **env: str,
+) -> Iterator[Service]:
+    """Run the service; wait until it has a model."""
+    home.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    log = home / f"service-{port}.log"
+    given = {
+        "MLFLOW_TRACKING_URI": uri,
+        "HEART_PORT": str(port),
+        "HEART_WORKERS": str(workers),
+        "HEART_POLL_SECONDS": "0.5",
+        "HEART_ACCESS_LOG": "",
+        **env,
+    }
+    words = [word.replace("{port}", str(port)) for word in command]
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            words, cwd=home, env=environment(home, **given), stdout=file, stderr=file
+        )
+    service = Service(process, port, log)
+    try:
+        if wait:
+            wait_for(lambda: service.version() or process.poll() is not None, 90, "a model")
+            assert process.poll() is None, log.read_text()
+            # Workers take it up one after the other.
+            wait_for(lambda: all(service.version() for _ in range(10 * workers)), 30)
+        yield service
+    finally:
+        if process.poll() is None:
+            service.stop()
+
+
+@dataclass
+class Load:
+    """Requests on kept-alive connections until it is told to end.
+
+    With `retry`, a request whose connection breaks is sent again, as for a worker that is killed.
+    """
+
+    port: int
+    connections: int = 8
+    body: bytes = PATIENT
+    path: str = "/predict"
+    pause: float = 0.0
+    statuses: Counter[Any] = field(default_factory=Counter)
+    versions: Counter[str] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+    retry: bool = False
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> Load:
+        for _ in range(self.connections):
+            thread = threading.Thread(target=self._send)
+            thread.start()
+            self._threads.append(thread)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _send(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        fresh = True
+        while not self._ended.is_set():
+            started = time.perf_counter()
+            try:
+                connection.request("POST", self.path, self.body, JSON)
+                answer = connection.getresponse()
+                content = answer.read()
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                # A kept connection that was closed while idle is the client's to open again;
+                # one that was just opened is not.
+                if fresh and not self.retry:
+                    self.statuses[type(error).__name__] += 1
+                fresh = True
+                continue
+            fresh = answer.will_close
+            self.seconds.append(time.perf_counter() - started)
+            self.statuses[answer.status] += 1
+            if answer.status == 200 and self.path == "/predict":
+                self.versions[json.loads(content)["model_version"]] += 1
+            if self.pause:
+                time.sleep(self.pause)
+        connection.close()
+
+    def quantile(self, q: float) -> float:
+        ordered = sorted(self.seconds)
+        return ordered[min(int(q * len(ordered)), len(ordered) - 1)]
+
+    def assert_lost_nothing(self) -> None:
+        assert set(self.statuses) == {200}, self.statuses
+        assert self.statuses[200] > 0

@@ -1,0 +1,124 @@
+"""Loading and checking a model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from serving.errors import ModelError
+from serving.model import Model, Origin, load
+from tests.serving import forge
+
+
+@pytest.fixture
+def folder(model_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model_folder, tmp_path / "copy"))
+
+
+def open_model(folder: Path) -> Model:
+    return load(Origin("key", "registry-v1", "alias champion", str(folder)))
+
+
+def change(folder: Path, name: str, **parts: Any) -> None:
+    path = folder / "extra_files" / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | parts))
+
+
+def test_a_twin_gives_the_pipelines_scores(folder: Path, pipeline: Any) -> None:
+    rows = forge.patients(100, seed=11, unknown=0.3)
+    scores = open_model(folder).engine.score(rows)
+    expected = forge.probabilities(pipeline, rows)
+    assert np.abs(scores.probabilities - expected).max() <= 1e-5
+    assert (scores.labels == (expected > 0.5)).all()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda extra: (extra / "twin.onnx").write_bytes(b"x"),
+        lambda extra: (extra / "twin.onnx").unlink(),
+        lambda extra: (extra / "references.json").write_text("{"),
+        lambda extra: (extra / "references.json").write_text("[]"),
+        lambda extra: (extra / "model.json").write_text("{"),
+        lambda extra: shutil.rmtree(extra.parent),
+    ],
+    ids=range(6),
+)
+def test_a_damaged_model_is_refused(folder: Path, damage: Any) -> None:
+    damage(folder / "extra_files")
+    with pytest.raises(ModelError):
+        open_model(folder)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"probabilities": [0.5] * 20}, {"probabilities": [0.5]}, {"tolerance": 0.0}]
+)
+def test_a_model_that_misses_its_references_is_refused(folder: Path, wrong: dict[str, Any]) -> None:
+    change(folder, "references.json", **wrong)
+    with pytest.raises(ModelError):
+        open_model(folder)
+
+
+def test_bands_and_limits_have_defaults(folder: Path) -> None:
+    (folder / "extra_files" / "model.json").unlink()
+    model = open_model(folder)
+    assert [model.risk_level(p) for p in (0.0, 0.29, 0.3, 0.69, 0.7, 1.0)] == [
+        "Low", "Low", "Moderate", "Moderate", "High", "High",
+    ]  # fmt: skip
+    assert model.data_source == "unknown"
+    assert model.seen == (None,) * 13
+
+
+def test_a_pickle_is_loaded_only_if_it_is_the_recorded_one(tmp_path: Path) -> None:
+    import hashlib
+
+    import joblib
+
+    path = tmp_path / "model.pkl"
+    joblib.dump(forge.fit("logistic"), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
+    model = open_model(tmp_path)
+    assert model.engine.name == "scikit-learn"
+    label, probability = model.engine.score_one([1.0] * 13)
+    assert label == int(probability > 0.5)
+    (tmp_path / "model.pkl.sha256").write_text(f"{'0' * 64}  model.pkl\n")
+    with pytest.raises(ModelError):
+        open_model(tmp_path)
+
+
+def test_a_skops_file_with_types_that_nobody_reviewed_is_refused(tmp_path: Path) -> None:
+    import skops.io
+
+    skops.io.dump({"x": _Foreign()}, tmp_path / "model.skops")
+    description = {
+        "flavors": {"sklearn": {"pickled_model": "model.skops", "serialization_format": "skops"}}
+    }
+    (tmp_path / "MLmodel").write_text(json.dumps(description))
+    with pytest.raises(ModelError, match="nobody reviewed"):
+        open_model(tmp_path)
+
+
+class _Foreign:
+    """A type of which skops knows nothing."""
+
+
+@pytest.mark.parametrize(
+    ("inputs", "flavours", "words"),
+    [
+        ([{"name": "a"}], {"sklearn": {}}, "signature"),
+        ([{"name": None}], {"python_function": {}}, "neither"),
+    ],
+)
+def test_a_foreign_model_is_refused_in_words(
+    tmp_path: Path, inputs: Any, flavours: Any, words: str
+) -> None:
+    description = {"flavors": flavours, "signature": {"inputs": json.dumps(inputs)}}
+    (tmp_path / "MLmodel").write_text(json.dumps(description))
+    with pytest.raises(ModelError, match=words):
+        open_model(tmp_path)

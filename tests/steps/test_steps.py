@@ -1,0 +1,504 @@
+"""The steps themselves, one after the other in this process, on one store."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from clinical import cohort, frame
+from clinical.schema import FEATURE_NAMES
+from steps import (
+    artifact,
+    download,
+    metrics,
+    preprocess,
+    promote,
+    register,
+    registry,
+    reuse,
+    scoring,
+    tracking,
+    train,
+)
+from steps.files import sha256
+from steps.parameters import ENTRY_POINTS
+from steps.running import run_step
+from tests.steps.conftest import copy_database, note, use_store
+
+NAME = "heart-disease-model"
+SMALL = ("--n_estimators=25",)
+
+
+@dataclass
+class Store:
+    """A store in which the steps have run, with the folder of their working copies."""
+
+    uri: str
+    folder: Path
+    runs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.uri, self.uri)
+
+    @property
+    def copies(self) -> Path:
+        return self.folder / "copies"
+
+    def run(self, step: str) -> Run:
+        return self.client.get_run(self.runs[step])
+
+    def artifacts(self, step: str) -> Path:
+        return Path(self.run(step).info.artifact_uri.removeprefix("file://"))
+
+    def do(self, step: str, *words: str) -> int:
+        """Run a step in this process, and return its exit code."""
+        module = {
+            "download": download, "preprocess": preprocess, "train": train,
+            "register": register, "promote": promote,
+        }[step]  # fmt: skip
+        resolve = getattr(module, "resolve", None)
+        return run_step(step, getattr(module, step), words, resolve=resolve)
+
+    def latest(self, step: str) -> str:
+        experiment_id = tracking.open_experiment(None)
+        query = f"tags.`heart.step` = '{step}'"
+        order = ["attributes.start_time DESC"]
+        return str(self.client.search_runs([experiment_id], query, order_by=order)[0].info.run_id)
+
+    def done(self, name: str, step: str, *words: str) -> None:
+        """Run a step that must succeed, and remember its run by a name."""
+        assert self.do(step, *words) == 0
+        self.runs[name] = self.latest(step)
+
+
+@pytest.fixture(scope="module")
+def pipeline(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path, sample_file: Path
+) -> Iterator[Store]:
+    """Return a store in which each step ran once on a file, and train with two other models."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    made = Store(copy_database(empty_database, folder), folder)
+    before = mlflow.get_tracking_uri()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.chdir(folder)
+        for module in (download, preprocess, train):
+            patch.setattr(module, "ROOT", made.copies)
+        use_store(made.uri)
+        made.done("download", "download", f"--source={sample_file}")
+        made.done("preprocess", "preprocess", "--data=")
+        made.done("train", "train", *SMALL)
+        prepared = made.copies / "data" / "patients.parquet"
+        shutil.copytree(made.copies, folder / "first")
+        boosted = ("--model=hist_gradient_boosting", "--n_estimators=5")
+        made.done("boosted", "train", f"--data={prepared}", *boosted)
+        made.done("poor", "train", "--n_estimators=1", "--max_depth=1")
+        made.done("register", "register", f"--run_id={made.runs['train']}")
+        yield made
+    use_store(before)
+
+
+@pytest.fixture(autouse=True)
+def same_store(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let every test here talk to the store of the steps, unless it has one of its own."""
+    if "store" in request.fixturenames:
+        yield
+        return
+    made = request.getfixturevalue("pipeline")
+    before = mlflow.get_tracking_uri()
+    use_store(made.uri)
+    yield
+    use_store(before)
+
+
+STEPS = ("download", "preprocess", "train", "register")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_each_run_is_named_after_its_step_and_finished(pipeline: Store, step: str) -> None:
+    run = pipeline.run(step)
+    assert (run.info.run_name, run.info.status) == (step, "FINISHED")
+    assert run.data.tags["heart.step"] == step
+
+
+@pytest.mark.parametrize("step", STEPS[:3])
+def test_each_run_says_where_its_data_is_from(pipeline: Store, step: str) -> None:
+    assert pipeline.run(step).data.tags["data.source"] == "file"
+
+
+def test_each_run_is_found_again_by_the_key_of_its_work(pipeline: Store, sample_file: Path) -> None:
+    values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
+    experiment_id = tracking.open_experiment(None)
+    work = {
+        "download": {"source": str(sample_file)},
+        "preprocess": {"data": pipeline.runs["download"]},
+        "train": {**values, "n_estimators": 25, "data": pipeline.runs["preprocess"]},
+    }
+    for step, given in work.items():
+        key = reuse.work_key(step, given)
+        assert key is not None
+        found = reuse.find(step, key, experiment_id)
+        assert found is not None, step
+        assert found.info.run_id == pipeline.runs[step]
+
+
+def test_every_output_is_recorded_with_its_digest(pipeline: Store) -> None:
+    for step in STEPS[:3]:
+        recorded = reuse.outputs(pipeline.run(step))
+        assert recorded
+        for name, digest in recorded.items():
+            if not name.startswith("models:/"):
+                assert sha256(pipeline.artifacts(step) / name) == digest
+
+
+def test_the_prepared_patients_are_canonical(pipeline: Store) -> None:
+    patients = pd.read_parquet(pipeline.artifacts("preprocess") / "data" / "patients.parquet")
+    frame.validate(patients, require_known=frame.REQUIRED)
+    assert list(patients) == [*FEATURE_NAMES, "disease"]
+    assert len(patients) > 280
+
+
+@pytest.mark.parametrize("step", ["preprocess", "train"])
+def test_the_dataset_is_an_input_of_the_run_with_digest_and_source(
+    pipeline: Store, step: str
+) -> None:
+    (given,) = pipeline.run(step).inputs.dataset_inputs
+    patients = pipeline.artifacts("preprocess") / "data" / "patients.parquet"
+    assert given.dataset.digest == sha256(patients)[:32]
+    assert {tag.key: tag.value for tag in given.tags} == {
+        "mlflow.data.context": step,
+        "data.source": "file",
+    }
+    assert pipeline.run(step).data.tags["data.digest"] == sha256(patients)
+
+
+def test_all_parameters_are_logged(pipeline: Store) -> None:
+    assert pipeline.run("train").data.params == {
+        "data": "", "model": "random_forest", "n_estimators": "25", "max_depth": "5",
+        "min_samples_leaf": "1", "test_size": "0.2", "random_state": "42",
+    }  # fmt: skip
+
+
+def test_the_metrics_have_the_promised_names(pipeline: Store) -> None:
+    promised = {
+        name
+        for metric in metrics.NAMES
+        for name in (
+            metric, f"{metric}_ci_low", f"{metric}_ci_high", f"cv_{metric}_mean", f"cv_{metric}_std"
+        )
+    }  # fmt: skip
+    assert set(pipeline.run("train").data.metrics) == promised
+
+
+def test_the_held_out_metrics_are_those_of_the_stored_model(pipeline: Store) -> None:
+    held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
+    folder = reuse.fetch_output(pipeline.run("train"), registry.model_uri(pipeline.run("train")))
+    p = scoring.probabilities(folder, held_out[list(FEATURE_NAMES)])
+    found = metrics.scores(held_out["disease"].to_numpy(np.int8), p)
+    logged = pipeline.run("train").data.metrics
+    for name in metrics.NAMES:
+        assert found[name][0] == pytest.approx(logged[name], abs=1e-5), name
+
+
+def test_no_held_out_patient_was_trained_on(pipeline: Store) -> None:
+    split = pipeline.artifacts("train") / "split"
+    held_out = frame.row_hashes(pd.read_parquet(split / "held_out.parquet"))
+    fitting = pd.read_parquet(split / "training_rows.parquet")["row_hash"]
+    assert not np.isin(held_out, fitting).any()
+    patients = pd.read_parquet(pipeline.artifacts("preprocess") / "data" / "patients.parquet")
+    assert len(held_out) + len(fitting) == len(patients)
+
+
+def test_the_plots_are_artifacts_and_working_copies(pipeline: Store) -> None:
+    for name in ("confusion_matrix", "roc", "precision_recall", "calibration",
+                 "permutation_importance"):  # fmt: skip
+        kept = pipeline.artifacts("train") / "plots" / f"{name}.png"
+        assert imread(kept).std() > 0
+        copy = pipeline.folder / "first" / "plots" / f"{name}.png"
+        assert copy.read_bytes() == kept.read_bytes()
+
+
+def model_folder(pipeline: Store, name: str = "train") -> Path:
+    run = pipeline.run(name)
+    return reuse.fetch_output(run, registry.model_uri(run))
+
+
+def test_the_model_is_named_stored_as_skops_and_has_its_extra_files(pipeline: Store) -> None:
+    (logged,) = pipeline.run("train").outputs.model_outputs
+    model = pipeline.client.get_logged_model(logged.model_id)
+    assert model.name == "random_forest_model"
+    folder = model_folder(pipeline)
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {
+        "MLmodel", "model.skops", "requirements.txt", "serving_input_example.json",
+        "extra_files/twin.onnx", "extra_files/references.json", "extra_files/model.json",
+    } <= names  # fmt: skip
+    assert not [name for name in names if name.endswith((".pkl", ".joblib"))]
+
+
+def test_the_requirements_of_the_model_are_pinned(pipeline: Store) -> None:
+    lines = (model_folder(pipeline) / "requirements.txt").read_text().split()
+    assert sorted(lines) == sorted(artifact.pinned())
+
+
+def test_mlflow_loads_the_model_and_predicts_classes(pipeline: Store) -> None:
+    model = mlflow.pyfunc.load_model(registry.model_uri(pipeline.run("train")))
+    assert set(model.predict(artifact.example())) <= {0, 1}
+    assert model.metadata.signature == artifact.signature()
+
+
+def test_the_facts_name_the_run_and_its_data(pipeline: Store) -> None:
+    known = json.loads((model_folder(pipeline) / "extra_files" / "model.json").read_text())
+    assert known["run_id"] == pipeline.runs["train"]
+    assert known["data"]["source"] == "file"
+    assert known["data"]["digest"] == pipeline.run("train").data.tags["data.digest"]
+    held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
+    assert known["data"]["rows"]["test"] == len(held_out)
+
+
+def test_the_pickle_has_its_digest_beside_it_and_nothing_half_written(pipeline: Store) -> None:
+    models = pipeline.folder / "first" / "models"
+    assert {path.name for path in models.iterdir()} == {
+        "model.pkl", "model.pkl.sha256", "model.json"
+    }  # fmt: skip
+    line = (models / "model.pkl.sha256").read_text()
+    assert line == f"{sha256(models / 'model.pkl')}  model.pkl\n"
+    stored = model_folder(pipeline) / "extra_files" / "model.json"
+    assert (models / "model.json").read_bytes() == stored.read_bytes()
+    assert not list(pipeline.copies.rglob("*.part"))
+
+
+def test_the_pickle_and_the_stored_model_say_the_same(pipeline: Store) -> None:
+    import joblib
+
+    held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
+    patients = held_out[list(FEATURE_NAMES)]
+    pickled = joblib.load(pipeline.folder / "first" / "models" / "model.pkl")
+    stored = mlflow.sklearn.load_model(registry.model_uri(pipeline.run("train")))
+    np.testing.assert_array_equal(pickled.predict_proba(patients), stored.predict_proba(patients))
+
+
+def test_a_model_without_a_twin_is_logged_and_scored_by_scikit_learn(pipeline: Store) -> None:
+    folder = model_folder(pipeline, "boosted")
+    assert not (folder / "extra_files" / "twin.onnx").exists()
+    references = json.loads((folder / "extra_files" / "references.json").read_text())
+    rows = pd.DataFrame(np.array(references["inputs"], dtype=float), columns=list(FEATURE_NAMES))
+    said = scoring.probabilities(folder, rows)
+    np.testing.assert_allclose(said, references["probabilities"])
+
+
+def test_patients_from_a_file_are_those_of_the_run_that_wrote_it(pipeline: Store) -> None:
+    from_file, from_run = (pipeline.run(name).data for name in ("boosted", "train"))
+    assert from_file.tags["data.digest"] == from_run.tags["data.digest"]
+    assert from_file.tags["data.source"] == "file"
+
+
+# --- register ---------------------------------------------------------------------------------
+
+
+def versions(pipeline: Store) -> list[str]:
+    return sorted(registry.number(version) for version in registry.versions(NAME))
+
+
+def test_the_first_good_model_is_champion(pipeline: Store) -> None:
+    version = registry.version_of(NAME, pipeline.runs["train"])
+    assert version is not None
+    full = registry.named(NAME, registry.number(version))
+    assert "champion" in full.aliases
+    assert full.current_stage == "Production"
+    assert full.source.startswith("models:/m-")
+
+
+def test_the_version_says_what_it_is(pipeline: Store) -> None:
+    version = registry.version_of(NAME, pipeline.runs["train"])
+    assert version is not None
+    assert {
+        "data.source", "data.digest", "label.definition", "git.commit", "git.dirty",
+        "gate.verdict", "gate.reason", "gate.decision",
+    } <= set(version.tags)  # fmt: skip
+    assert version.tags["gate.verdict"] == "passed"
+    assert "Held-out ROC AUC" in version.description
+    assert "Not for clinical use" in version.description
+    decision = json.loads(version.tags["gate.decision"])
+    kept = json.loads((pipeline.artifacts("register") / "gate_decision.json").read_text())
+    assert decision == kept
+
+
+def test_a_run_is_registered_once_however_often_it_is_asked_for(pipeline: Store) -> None:
+    before = versions(pipeline)
+    for _ in range(2):
+        assert pipeline.do("register", f"--run_id={pipeline.runs['train']}") == 0
+    assert versions(pipeline) == before
+
+
+def test_a_worse_model_is_registered_and_rejected_and_the_run_finishes(
+    pipeline: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pipeline.do("register", f"--run_id={pipeline.runs['poor']}") == 0
+    version = registry.version_of(NAME, pipeline.runs["poor"])
+    assert version is not None
+    assert version.tags["gate.verdict"] == "rejected"
+    assert registry.named(NAME, registry.number(version)).aliases == ["challenger"]
+    assert version.current_stage == "Staging"
+    said = capsys.readouterr().err
+    assert "rejected, broken: " in said
+    assert "BROKEN" in said
+
+
+def test_a_rejection_is_a_failure_where_promotion_is_required(
+    pipeline: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (f"--run_id={pipeline.runs['poor']}", "--promote=require")
+    assert pipeline.do("register", *words) == 1
+    assert "promote=require: version" in capsys.readouterr().err
+    failed = pipeline.latest("register")
+    assert pipeline.client.get_run(failed).info.status == "FAILED"
+
+
+def test_the_champion_fulfils_what_is_required(pipeline: Store) -> None:
+    assert pipeline.do("register", f"--run_id={pipeline.runs['train']}", "--promote=require") == 0
+
+
+def test_shared_patients_are_those_that_neither_model_has_trained_on(pipeline: Store) -> None:
+    rows = register.shared_rows(pipeline.run("boosted"), pipeline.run("train"))
+    held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
+    assert len(rows) == len(held_out)
+    assert set(frame.row_hashes(rows)) == set(frame.row_hashes(held_out))
+
+
+def test_no_patient_is_shared_with_a_champion_of_unknown_training(pipeline: Store) -> None:
+    assert len(register.shared_rows(pipeline.run("train"), pipeline.run("download"))) == 0
+
+
+def test_a_model_of_another_project_is_not_registered(pipeline: Store) -> None:
+    with pytest.raises(tracking.StepError, match="has no model"):
+        register.facts(pipeline.run("download"))
+
+
+def test_register_refuses_a_run_that_is_no_training(
+    pipeline: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pipeline.do("register", f"--run_id={pipeline.runs['download']}") == 2
+    assert "is of step 'download', not of 'train'" in capsys.readouterr().err
+
+
+# --- promote ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [(), ("--version=1", "--rollback=true")])
+def test_promote_wants_a_version_or_a_rollback(
+    pipeline: Store, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pipeline.do("promote", *words) == 2
+    assert "give either version=<number>, or rollback=true" in capsys.readouterr().err
+
+
+def test_promote_names_the_versions_that_there_are(
+    pipeline: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pipeline.do("promote", "--version=99") == 2
+    there = ", ".join(versions(pipeline))
+    assert f"{NAME} has no version 99; there are: {there}" in capsys.readouterr().err
+
+
+def test_promote_moves_a_version_by_its_stage_and_a_rollback_moves_it_back(
+    pipeline: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    champion = registry.holder(NAME, "champion")
+    assert champion is not None
+    assert pipeline.do("register", f"--run_id={pipeline.runs['boosted']}", "--promote=false") == 0
+    other = registry.version_of(NAME, pipeline.runs["boosted"])
+    assert other is not None
+    before, after = registry.number(champion), registry.number(other)
+    assert pipeline.do("promote", f"--version={after}", "--to=Production") == 0
+    now = registry.holder(NAME, "champion")
+    assert now is not None
+    assert registry.number(now) == after
+    assert pipeline.do("promote", "--rollback=true") == 0
+    assert f"champion is version {before} again, instead of {after}" in capsys.readouterr().err
+
+
+# --- data that cannot be used -----------------------------------------------------------------
+
+
+@pytest.fixture
+def fresh(store: str, tmp_path: Path) -> Store:
+    """Return an empty store."""
+    return Store(store, tmp_path)
+
+
+def written(path: Path, patients: pd.DataFrame) -> Path:
+    cohort.write_uci(patients, path)
+    return path
+
+
+def of_classes(healthy: int, ill: int) -> pd.DataFrame:
+    patients = cohort.draw(600, 3)
+    # Complete rows: one that is dropped would change the counts.
+    complete = patients.dropna().drop_duplicates()
+    parts = [complete[complete["num"] == 0][:healthy], complete[complete["num"] > 0][:ill]]
+    return pd.concat(parts)
+
+
+def fails_in_training(fresh: Store, file: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert fresh.do("train", f"--data={file}", *SMALL, "--test_size=0.05") == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    run_id = fresh.latest("train")
+    assert fresh.client.get_run(run_id).info.status == "FAILED"
+    assert note(fresh.client, run_id)
+    assert not (fresh.copies / "models").exists()
+    return said
+
+
+def test_fewer_patients_of_a_class_than_folds_are_told(
+    fresh: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path / "few.data", of_classes(60, 9))
+    said = fails_in_training(fresh, file, capsys)
+    assert "needs 10 rows of each class; the rarer class has 9" in said
+
+
+def test_one_class_only_is_told(
+    fresh: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = fails_in_training(fresh, written(tmp_path / "one.data", of_classes(60, 0)), capsys)
+    assert "expected patients of both classes" in said
+
+
+def test_a_held_out_set_that_lacks_a_class_is_told(
+    fresh: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = fails_in_training(fresh, written(tmp_path / "few.data", of_classes(60, 10)), capsys)
+    assert "test_size" in said
+
+
+def test_a_file_that_is_no_data_is_refused_by_the_download_already(
+    fresh: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "notes.csv"
+    path.write_text("day,weather\nMonday,rain\n")
+    assert fresh.do("download", f"--source={path}") == 1
+    assert "'notes.csv' was refused" in capsys.readouterr().err
+    assert fresh.client.get_run(fresh.latest("download")).info.status == "FAILED"
+    assert not (fresh.copies / "data").exists()
+
+
+def test_the_sample_is_marked_as_synthetic(fresh: Store) -> None:
+    assert fresh.do("download", "--source=sample") == 0
+    run = fresh.client.get_run(fresh.latest("download"))
+    assert run.data.tags["data.source"] == "synthetic"
+    about = json.loads((Path(run.info.artifact_uri) / "source.json").read_text())
+    assert (about["source"], about["origin"]) == ("sample", "synthetic")
