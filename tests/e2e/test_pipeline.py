@@ -232,12 +232,9 @@ def test_a_run_from_a_git_url_loses_nothing_when_its_clone_goes(
     assert Path(local).stat().st_size > 10_000
 
 
-def test_a_project_by_file_url_runs_from_another_directory(
-    clone: Clone, pristine: Path, tmp_path: Path
-) -> None:
-    clone.launch(
-        "download", project=f"file://{clone.path}", cwd=tmp_path, source="sample"
-    ).succeeded()
+def test_a_project_by_file_url_runs_from_another_directory(clone: Clone, tmp_path: Path) -> None:
+    url = f"file://{clone.path}"
+    clone.launch("download", project=url, cwd=tmp_path, source="sample").succeeded()
     (run,) = Clone(tmp_path).runs("download")
     assert run.info.status == "FINISHED"
 
