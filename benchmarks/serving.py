@@ -149,7 +149,7 @@ def wrk(
     script = work / "wrk.lua"
     script.write_text(
         'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
-        f"wrk.body = [[{json.dumps(server.body)}]]\n"
+        f"wrk.body = [==[{json.dumps(server.body)}]==]\n"
         "done = function(summary, latency)\n"
         "  local e = summary.errors\n"
         '  io.write(string.format("FOUND %f %f %f %d\\n",'

@@ -10,7 +10,6 @@ from flask import Flask, request
 from serving import health, invocations, pages, predict, problems, reference, webhooks
 from serving.edge import Edge
 from serving.following import Following
-from serving.log import AccessLog
 from serving.metrics import Metrics
 from serving.settings import read_settings
 
@@ -51,8 +50,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         app.wsgi_app,
         {"/predict": predictor, "/invocations": batches},
         metrics,
-        AccessLog(settings["HEART_ACCESS_LOG"]),
-        settings["HEART_MAX_CONCURRENCY"],
+        following.ensure,
+        settings,
     )
     following.start()
     return app

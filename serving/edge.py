@@ -2,7 +2,7 @@
 
 A WSGI callable around Flask's. POST /predict is answered here without going through Flask, whose
 routing and contexts cost more than the prediction; everything else is Flask's. Why:
-docs/decisions/serving-request-path.md.
+docs/decisions/0006-request-path.md.
 """
 
 from __future__ import annotations
@@ -62,20 +62,28 @@ class Edge:
     hot : mapping of str to Handler
         Paths whose POST is answered directly.
     metrics : Metrics
-    log : AccessLog
-    limit : int
-        Requests held at once by this process; further ones get 503.
+    begin : callable
+        Called with the first request of a process.
+    settings : mapping
+        HEART_ACCESS_LOG, and HEART_MAX_CONCURRENCY: the requests that this process holds at once;
+        further ones get 503.
     """
 
     def __init__(
-        self, flask: Wsgi, hot: Mapping[str, Handler], metrics: Metrics, log: AccessLog, limit: int
+        self,
+        flask: Wsgi,
+        hot: Mapping[str, Handler],
+        metrics: Metrics,
+        begin: Callable[[], None],
+        settings: Mapping[str, Any],
     ) -> None:
         self._flask = flask
         self._hot = hot
         self._metrics = metrics
-        self._log = log
-        self._limit = limit
+        self._log = AccessLog(settings["HEART_ACCESS_LOG"])
+        self._limit = settings["HEART_MAX_CONCURRENCY"]
         self._held = 0
+        self._begin = begin
         self._yield: Callable[[], None] | None = None
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -87,6 +95,7 @@ class Edge:
         environ["heart.request_id"] = request_id
         if self._yield is None:
             # Not before the first request: with gunicorn --preload, gevent patches after import.
+            self._begin()
             self._yield = fair_yield()
         if self._held >= self._limit:
             self._metrics.shed()

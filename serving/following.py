@@ -3,7 +3,7 @@
 The follower is a process of its own (``python -m serving.follower``), one for each running
 service. MLflow lives there, so that no worker pays its import, its memory, or its waits.
 A worker's thread looks at one file's time a few times a second, and starts a follower where there
-is none. Why: docs/decisions/serving-following.md.
+is none. Why: docs/decisions/0004-following-the-registry.md.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ class Follows(Protocol):
         """Begin to follow."""
         ...
 
+    def ensure(self) -> None:
+        """Begin to follow in this process, if it does not yet."""
+        ...
+
     def status(self) -> Mapping[str, Any]:
         """Return how the following fares."""
         ...
@@ -69,10 +73,12 @@ def _main_process() -> int:
     """
     parent = os.getppid()
     try:
-        command = Path(f"/proc/{parent}/cmdline").read_bytes()
+        words = Path(f"/proc/{parent}/cmdline").read_text(errors="replace").split("\0")
     except OSError:
-        command = b""
-    return parent if "gunicorn" in sys.modules and b"gunicorn" in command else os.getpid()
+        words = [""]
+    # The program itself (or the title that setproctitle gives it), not some argument that names it.
+    below = words[0].startswith("gunicorn:") or "gunicorn" in [Path(w).name for w in words[:3]]
+    return parent if "gunicorn" in sys.modules and below else os.getpid()
 
 
 class Following:
@@ -87,7 +93,10 @@ class Following:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.model: Model | None = None
         self._settings = settings
-        self.state: State = instance_state(_main_process())
+        owner = _main_process()
+        self._preloads = "gunicorn" in sys.modules and owner == os.getpid()
+        self._process: int | None = None
+        self.state: State = instance_state(owner)
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ and "gunicorn" in sys.modules:
             self.state.metrics.mkdir(exist_ok=True)
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self.state.metrics)
@@ -99,6 +108,7 @@ class Following:
         # Where the server has started the follower, that one needs a moment to take its lock.
         self._spawned_at = time.monotonic() if ENVIRONMENT in os.environ else -_RESPAWN_SECONDS
         self._child: int | None = None
+        self._spawner: int | None = None
         self._stopped = threading.Event()
 
     def attach(self, metrics: Metrics) -> None:
@@ -106,8 +116,23 @@ class Following:
         self._metrics = metrics
 
     def start(self) -> None:
-        """Begin to follow, now and in every process forked from this one."""
-        os.register_at_fork(after_in_child=self._start_thread)
+        """Begin to follow.
+
+        In a gunicorn that preloads, this is its main process: no thread may be there when it forks,
+        and gevent has not patched anything yet. So it starts the follower only, and each worker
+        begins with its first request (see `ensure`).
+        """
+        if self._preloads:
+            self._spawned_at = time.monotonic()
+            self._child = spawn_follower(self.state, self._settings)
+            return
+        self.ensure()
+
+    def ensure(self) -> None:
+        """Begin to follow in this process, if it does not yet."""
+        if self._process == os.getpid():
+            return
+        self._process = os.getpid()
         self._glance()
         end = time.monotonic() + _REPAIR_SECONDS
         while self.model is None and self._failed is not None and time.monotonic() < end:
@@ -115,9 +140,6 @@ class Following:
             # and fetches it again. A worker that waits for that fails no request meanwhile.
             time.sleep(GLANCE_SECONDS)
             self._glance()
-        self._start_thread()
-
-    def _start_thread(self) -> None:
         self._stopped = threading.Event()
         threading.Thread(
             target=self._watch, args=(self._stopped,), name="following", daemon=True
@@ -126,7 +148,7 @@ class Following:
     def stop(self) -> None:
         """End the thread, and the follower if it was started here."""
         self._stopped.set()
-        if self._child is not None:
+        if self._child is not None and self._spawner == self._process:
             end_follower(self._child)
             self._child = None
 
@@ -145,8 +167,9 @@ class Following:
         if now - self._spawned_at < _RESPAWN_SECONDS or self.state.has_follower():
             return
         self._spawned_at = now
-        if self._child is not None:
+        if self._child is not None and self._process == self._spawner:
             end_follower(self._child)
+        self._spawner = self._process
         self._child = spawn_follower(self.state, self._settings)
 
     def _glance(self) -> None:

@@ -1,7 +1,7 @@
 # ruff: noqa: N999 -- the name that gunicorn users look for
 """How gunicorn runs the service: ``gunicorn -c serving/gunicorn.conf.py``.
 
-What was measured to choose this: docs/decisions/serving-gunicorn.md.
+What was measured to choose this: docs/decisions/0005-gunicorn.md.
 """
 
 import contextlib

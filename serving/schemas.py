@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from pydantic_core import ErrorDetails, SchemaValidator, ValidationError, core_schema
+from pydantic_core import ErrorDetails, SchemaValidator, ValidationError, core_schema, from_json
 
 from clinical.schema import FEATURE_NAMES, FEATURES, Feature
 from serving.errors import Problem
@@ -56,6 +56,7 @@ _validate = SchemaValidator(
 
 _QUOTES = 2 * len(FEATURES)
 _MOST_QUOTES = 400
+_NOT_JSON = "The body is not valid JSON (RFC 8259, UTF-8)."
 _PLAIN_NAME = re.compile(r"[A-Za-z_]\w{0,39}", re.ASCII)
 
 
@@ -70,7 +71,7 @@ def read_patient(body: bytes) -> Values:
     quotes = body.count(b'"')
     if quotes > _MOST_QUOTES:
         # Tens of thousands of fields would take a third of a second to list.
-        raise _unfit("The object has far more fields than the 13 of one patient.")
+        raise _far_too_many(body)
     try:
         values = _validate(body, strict=True)
     except ValidationError as error:
@@ -84,10 +85,18 @@ def read_patient(body: bytes) -> Values:
 def _problem(error: ValidationError) -> Problem:
     details = error.errors(include_url=False, include_context=False, include_input=False)
     if details[0]["type"] == "json_invalid":
-        return Problem(HTTPStatus.BAD_REQUEST, "The body is not valid JSON (RFC 8259, UTF-8).")
+        return Problem(HTTPStatus.BAD_REQUEST, _NOT_JSON)
     if not details[0]["loc"]:
         return _unfit("The body must be a JSON object with the 13 fields of one patient.")
     return field_problem([_field_error(detail) for detail in details])
+
+
+def _far_too_many(body: bytes) -> Problem:
+    try:
+        from_json(body)
+    except ValueError:
+        return Problem(HTTPStatus.BAD_REQUEST, _NOT_JSON)
+    return _unfit("The object has far more fields than the 13 of one patient.")
 
 
 def _unfit(detail: str) -> Problem:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import onnxruntime
 import pandas as pd
+import psutil
 import pytest
 from mlflow.entities import Run
 
 from clinical.schema import FEATURE_NAMES
 from steps.metrics import NAMES
 from tests.conftest import need
-from tests.e2e.conftest import Clone, launch_command
+from tests.e2e.conftest import Clone, launch_command, wait_for
 from tests.servers import gives, serving
+from tests.serving.service import free_port
 
 PLOTS = {"confusion_matrix", "roc", "precision_recall", "calibration", "permutation_importance"}
 
@@ -189,16 +194,35 @@ def test_a_chosen_experiment_holds_the_work_itself(bare_store: Clone) -> None:
     assert bare_store.launches() == []
 
 
+@pytest.fixture
+def git_url(pristine: Path) -> Iterator[str]:
+    """Serve the project over git's own protocol."""
+    port = free_port()
+    words = ["git", "daemon", "--export-all", "--listen=127.0.0.1", f"--port={port}"]
+    daemon = subprocess.Popen([*words, f"--base-path={pristine.parent}", str(pristine.parent)])
+    url = f"git://127.0.0.1:{port}/{pristine.name}"
+
+    def serves() -> bool:
+        asked = ["git", "ls-remote", url]
+        return subprocess.run(asked, check=False, capture_output=True).returncode == 0
+
+    try:
+        wait_for(serves, 20, "git daemon")
+        yield url
+    finally:
+        for child in psutil.Process(daemon.pid).children():
+            child.terminate()
+        daemon.terminate()
+        daemon.wait(timeout=10)
+
+
 def test_a_run_from_a_git_url_loses_nothing_when_its_clone_goes(
-    clone: Clone, pristine: Path, tmp_path: Path
+    clone: Clone, git_url: str, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    done = clone.launch(
-        "main", project=f"file://{pristine}", cwd=elsewhere, source="sample"
-    ).succeeded()
-    (fetched,) = {line.split(" into ")[1].split()[0] for line in done.output.splitlines()
-                  if "Fetching project from" in line}  # fmt: skip
+    done = clone.launch("main", project=git_url, cwd=elsewhere, source="sample").succeeded()
+    (fetched,) = re.findall(r"Fetching project from \S+ into (\S+)", done.output)
     shutil.rmtree(fetched)
     store = Clone(elsewhere)
     (run,) = store.runs("train")
@@ -206,6 +230,13 @@ def test_a_run_from_a_git_url_loses_nothing_when_its_clone_goes(
     assert twin_of(store, run).run(None, {"patients": np.full((1, 13), np.nan, np.float32)})
     local = store.client.download_artifacts(run.info.run_id, "plots/roc.png", str(tmp_path))
     assert Path(local).stat().st_size > 10_000
+
+
+def test_a_project_by_file_url_runs_from_another_directory(clone: Clone, tmp_path: Path) -> None:
+    url = f"file://{clone.path}"
+    clone.launch("download", project=url, cwd=tmp_path, source="sample").succeeded()
+    (run,) = Clone(tmp_path).runs("download")
+    assert run.info.status == "FINISHED"
 
 
 @pytest.mark.parametrize("manager", ["uv", "virtualenv"])

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, suppress, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,16 @@ def environment(home: Path, **more: str) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **more,
     }
+
+
+def commands(processes: list[psutil.Process]) -> list[tuple[psutil.Process, list[str]]]:
+    """Return the processes that live, with the words of their commands."""
+    found = []
+    for process in processes:
+        # One that has just been killed may be gone, or wait for its parent to notice.
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            found.append((process, process.cmdline()))
+    return found
 
 
 @dataclass
@@ -105,12 +115,12 @@ class Service:
             raise AssertionError(f"{error}; log:\n{self.log.read_text()[-3000:]}") from None
 
     def workers(self) -> list[psutil.Process]:
-        children = psutil.Process(self.process.pid).children()
-        return [child for child in children if "serving.follower" not in child.cmdline()]
+        found = commands(psutil.Process(self.process.pid).children())
+        return [child for child, words in found if "serving.follower" not in words]
 
     def follower(self) -> psutil.Process:
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return next(child for child in children if "serving.follower" in child.cmdline())
+        found = commands(psutil.Process(self.process.pid).children(recursive=True))
+        return next(child for child, words in found if "serving.follower" in words)
 
     def stop(self, seconds: float = 40) -> int:
         """End it as an operator does; return its exit code."""
