@@ -152,7 +152,9 @@ def test_a_second_main_reuses_every_step_but_register(cleveland: Clone, uci_zip:
 def test_main_survives_a_server_that_cuts_the_transfer(cleveland: Clone, uci_zip: Path) -> None:
     with serving(gives(uci_zip.read_bytes(), cut_first_after=40_000)) as server:
         done = cleveland.launch("main", source=server.url()).succeeded()
-    assert server.ranges == ["", "bytes=40000-"]
+    whole, rest = server.ranges
+    assert whole == ""
+    assert 0 < int(rest.removeprefix("bytes=").removesuffix("-")) <= 40_000
     assert "data.source=uci" in done.output
     # The same bytes by another way: nothing behind the download is done again.
     assert "train: reused run" in done.output
