@@ -44,14 +44,14 @@ p, li { overflow-wrap: anywhere; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .9rem .3rem 0; text-align: right; }
 th:first-child, td:first-child { text-align: left; font-weight: 400; }
-thead th { color: var(--soft); font-size: .85rem; font-weight: 400; vertical-align: bottom; }
+thead th { color: var(--soft); font-size: .85em; font-weight: 400; vertical-align: bottom; }
 ul { margin: .25rem 0; padding-left: 1.2rem; }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: .15em;
   margin-right: .35em; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr));
   gap: 1.5rem 1.25rem; }
 .pictures.four { grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); }
-.figures td { white-space: nowrap; }
+.figures td:not(:first-child) { white-space: nowrap; }
 figure { margin: 0; break-inside: avoid; }
 figcaption { line-height: 1.3; margin-bottom: .25rem; }
 figcaption small { display: block; }
@@ -60,7 +60,7 @@ svg { width: 100%; height: auto; display: block; }
   --yes: #d9643a; } body { padding: 0; font-size: 11px; max-width: none; }
   h2 { break-after: avoid; } tr { break-inside: avoid; }
   .pictures, .pictures.four { grid-template-columns: repeat(3, 1fr); }
-  .figures td { white-space: normal; } .wide { overflow: visible; }
+  .figures td:not(:first-child) { white-space: normal; } .wide { overflow: visible; }
   .key { print-color-adjust: exact; } }
 """
 
