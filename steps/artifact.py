@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import subprocess
@@ -18,12 +17,9 @@ from mlflow.types import ColSpec, DataType, Schema
 from sklearn.pipeline import Pipeline
 
 from clinical.schema import FEATURES, LABEL
-from steps import twin
-from steps.estimators import TRUSTED_TYPES, fills
-from steps.files import ROOT, sha256
-
-RISK_BANDS = {"Low": 0.0, "Moderate": 0.3, "High": 0.7}
-"""From which probability on each word for a risk is used."""
+from steps import card, twin
+from steps.estimators import fills, trusted_types
+from steps.files import ROOT, as_json, sha256
 
 # What the model needs to be loaded by MLflow's own tools; the twin needs none of it.
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
@@ -63,23 +59,32 @@ def seen(training: pd.DataFrame, pipeline: Pipeline) -> dict[str, dict[str, Any]
 
 def git_state() -> dict[str, object]:
     """Return the commit of the project's sources, and whether they differ from it."""
+    status = _git("status", "--porcelain")
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": status is None or bool(status)}
 
-    def git(*words: str) -> str | None:
+
+def repository() -> str | None:
+    """Return the web address that the project was cloned from, without a password.
+
+    None for a clone of another folder: where that lies is nobody's business.
+    """
+    url = _git("config", "remote.origin.url") or ""
+    found = re.fullmatch(r"(?:https?://|(?:ssh://)?git@)(?:[^/@]*@)?([^/:]+)[:/](.+)", url)
+    return f"https://{found[1]}/{found[2].removesuffix('.git')}" if found else None
+
+
+def _git(*words: str) -> str | None:
+    """Return what git says of the project, None where it says nothing or is not there."""
+    try:
         done = subprocess.run(
             ["git", "-C", ROOT, *words], check=False, capture_output=True, text=True
         )
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    try:
-        status = git("status", "--porcelain")
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(status)}
     except FileNotFoundError:
-        return {"commit": None, "dirty": True}
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
-def facts(
-    training: pd.DataFrame, pipeline: Pipeline, about: Mapping[str, Any]
-) -> dict[str, object]:
+def facts(training: pd.DataFrame, pipeline: Pipeline, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return what those who serve or judge a model must know about it, as plain JSON values."""
     return {
         **about,
@@ -88,16 +93,22 @@ def facts(
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "label": LABEL.definition,
         "seen": seen(training, pipeline),
-        "risk_bands": [{"level": word, "from": low} for word, low in RISK_BANDS.items()],
         "git": git_state(),
+        "repository": repository(),
     }
 
 
 def write_extras(
-    folder: Path, pipeline: Pipeline, training: pd.DataFrame, facts: Mapping[str, object]
+    folder: Path,
+    pipeline: Pipeline,
+    training: pd.DataFrame,
+    facts: Mapping[str, Any],
+    content: bytes | None,
 ) -> list[Path]:
-    """Write the twin, its references and the facts into a folder, and return the files."""
-    content = twin.convert(pipeline, training)
+    """Write the twin, its references and the facts into a folder, and return the files.
+
+    `content` is the twin, as ``twin.convert`` gives it.
+    """
     files = []
     if content is not None:
         files.append(folder / "twin.onnx")
@@ -115,17 +126,31 @@ def write_extras(
     }
     for name, value in (("references.json", references), ("model.json", facts)):
         files.append(folder / name)
-        files[-1].write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+        files[-1].write_text(as_json(value))
     return files
 
 
-def log(pipeline: Pipeline, model: str, extras: list[Path], tags: Mapping[str, str]) -> str:
+def write_card(folder: Path, facts: Mapping[str, Any]) -> list[Path]:
+    """Write the model card in both its forms, and return the files."""
+    texts = {"card.md": card.as_markdown(facts), "card.html": card.as_html(facts)}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    return [folder / name for name in texts]
+
+
+def log(
+    pipeline: Pipeline,
+    model: str,
+    extras: list[Path],
+    tags: Mapping[str, str],
+    calibration: str = "none",
+) -> str:
     """Log the model to the active run, and return its URI, ``models:/m-<id>``."""
     info = mlflow.sklearn.log_model(
         pipeline,
         name=f"{model}_model",
         serialization_format="skops",
-        skops_trusted_types=TRUSTED_TYPES[model],
+        skops_trusted_types=trusted_types(model, calibration),
         signature=signature(),
         input_example=example(),
         pip_requirements=pinned(),

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -12,6 +16,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
 )
 from sklearn.impute import SimpleImputer
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -30,9 +35,36 @@ TRUSTED_TYPES = {
 """What skops may load for each model beyond its own list: numbers and scikit-learn's own classes,
 none of which runs code of the file's choosing. Reviewed by hand; nothing else is ever added."""
 
+CALIBRATION_TYPES = {
+    "none": [],
+    "sigmoid": [
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+    ],
+    "isotonic": ["sklearn.calibration._CalibratedClassifier"],
+}
+"""The same for each calibration. Both classes are plain holders: an estimator with its calibrator,
+and two numbers."""
 
-def build(
-    model: str, n_estimators: int, max_depth: int, min_samples_leaf: int, random_state: int
+CALIBRATION_FOLDS = 3
+"""Five say the same to two decimals, and cost half as much again; see docs/decisions/0010."""
+STEPS = 100
+"""Into how many equal steps the range of an isotonic calibration is divided."""
+
+
+def trusted_types(model: str, calibration: str) -> list[str]:
+    """Return what skops may load for a model with a calibration."""
+    return sorted({*TRUSTED_TYPES[model], *CALIBRATION_TYPES[calibration]})
+
+
+def build(  # noqa: PLR0913
+    model: str,
+    n_estimators: int,
+    max_depth: int,
+    min_samples_leaf: int,
+    random_state: int,
+    *,
+    calibration: str = "none",
 ) -> Pipeline:
     """Return an unfitted pipeline.
 
@@ -48,6 +80,10 @@ def build(
         Size of the ensembles; logistic regression has no use for them.
     random_state : int
         Seed of the estimator.
+    calibration : str
+        A name of ``parameters.CALIBRATIONS``: what brings the probabilities in line with the
+        observed shares. It is learnt by cross-validation inside the training rows; the estimator
+        itself learns from all of them, so that there is one to convert and to explain.
     """
     trees: dict[str, Any] = {
         "n_estimators": n_estimators,
@@ -68,7 +104,28 @@ def build(
             random_state=random_state,
         ),
     }
-    return Pipeline([("columns", _columns()), ("estimator", estimators[model])])
+    estimator = estimators[model]
+    if calibration != "none":
+        estimator = CalibratedClassifierCV(
+            estimator, method=calibration, cv=CALIBRATION_FOLDS, ensemble=False
+        )
+    return Pipeline([("columns", _columns()), ("estimator", estimator)])
+
+
+def fit(pipeline: Pipeline, features: pd.DataFrame, y: NDArray[np.int8]) -> Pipeline:
+    """Fit a pipeline in place, and return it.
+
+    An isotonic calibration may leap between two neighbouring scores, where float32 and float64
+    end up on different sides. It is redrawn on equal steps of its range, which moves a
+    probability by less than its noise, and lets the ONNX twin follow.
+    """
+    pipeline.fit(features, y)
+    for found in getattr(pipeline[-1], "calibrated_classifiers_", []):
+        for calibrator in found.calibrators:
+            if isinstance(calibrator, IsotonicRegression):
+                steps = np.linspace(calibrator.X_min_, calibrator.X_max_, STEPS + 1)
+                calibrator.fit(steps, calibrator.predict(steps))
+    return pipeline
 
 
 def _columns() -> ColumnTransformer:

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from clinical.schema import FEATURES
 from steps import metrics
 from steps.files import ROOT
 from steps.metrics import Floats, Labels
 
+SEXES = tuple(next(feature for feature in FEATURES if feature.name == "sex").codes.values())
 SEED = 20240  # of the paired bootstrap: the same question gets the same answer
 
 
@@ -112,17 +114,34 @@ def _concluded(rules: list[Rule], against: str, reason: str) -> Decision:
     return Decision("passed", reason, against, rules)
 
 
-def floors(candidate: Contender, limits: Mapping[str, float]) -> list[Rule]:
+def floors(candidate: Contender, limits: Mapping[str, Any]) -> list[Rule]:
     """Return the rules about the candidate alone; an undefined figure passes none."""
-    area, brier = (candidate.metrics.get(name, math.nan) for name in ("roc_auc", "brier"))
-    return [
-        Rule(
-            f"ROC AUC at least {limits['roc_auc']}", _shown(area), None, area >= limits["roc_auc"]
-        ),
-        Rule(
-            f"Brier score at most {limits['brier']}", _shown(brier), None, brier <= limits["brier"]
-        ),
-    ]
+    unseen = limits.get("out_of_fold", {})
+    rules = []
+    if "roc_auc" in limits:
+        rules.append(_floor(candidate, "roc_auc", "ROC AUC", low=limits["roc_auc"]))
+    if "brier" in limits:
+        rules.append(_floor(candidate, "brier", "Brier score", high=limits["brier"]))
+    if "calibration_slope" in unseen:
+        low, high = unseen["calibration_slope"]
+        name, title = "oof_calibration_slope", "calibration slope, out of fold,"
+        rules.append(_floor(candidate, name, title, low, high))
+    if "sensitivity" in unseen:
+        for word in SEXES:
+            name, title = f"oof_sensitivity_{word}", f"sensitivity, {word}, out of fold,"
+            rules.append(_floor(candidate, name, title, low=unseen["sensitivity"]))
+    return rules
+
+
+def _floor(
+    candidate: Contender, name: str, title: str, low: float = -math.inf, high: float = math.inf
+) -> Rule:
+    value = candidate.metrics.get(name, math.nan)
+    if math.isinf(high):
+        words = f"at least {low:g}"
+    else:
+        words = f"at most {high:g}" if math.isinf(low) else f"from {low:g} to {high:g}"
+    return Rule(f"{title} {words}", _shown(value), None, low <= value <= high)
 
 
 def compare(
@@ -151,8 +170,10 @@ def compare(
                 worse < limits["worse_share"],
             )
         )
-    better = float(np.mean(new["brier"] < old["brier"]))
-    return rules, better >= limits["better_share"]
+    share = float(np.mean(new["brier"] < old["brier"]))
+    gain = float(before["brier"][0] - now["brier"][0])
+    better = share >= limits["better_share"] and gain >= limits.get("better_by", 0)
+    return rules, better
 
 
 def _shown(value: float) -> float | None:

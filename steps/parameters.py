@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 MODELS = ("random_forest", "extra_trees", "logistic_regression", "hist_gradient_boosting")
+CALIBRATIONS = ("none", "sigmoid", "isotonic")
 MODEL_NAME = "heart-disease-model"
 STAGES = {"Staging": "challenger", "Production": "champion", "Archived": "archived"}
 
@@ -135,6 +136,23 @@ def _model_name(text: str) -> Value:
     return text
 
 
+_MODEL_URI = re.compile(
+    r"models:/[^/@\s]+((/|@)[^/@\s]+)?|runs:/[0-9a-f]{32}/\S+|(s3|gs|wasbs?|https?|mlflow-artifacts)://\S+"
+)
+
+
+def _model_uri(text: str) -> Value:
+    if _MODEL_URI.fullmatch(text):
+        return text
+    path = Path(os.path.expanduser(text.removeprefix("file://")))
+    if not text or not (path / "MLmodel").is_file():
+        raise ValueError(
+            "models:/<name>@<alias>, models:/<name>/<version>, models:/m-<id>, "
+            "runs:/<run id>/<name>, or the folder of a model"
+        )
+    return str(path.resolve())
+
+
 def _version(text: str) -> Value:
     if text and not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
         raise ValueError("the number of a version, such as 3")
@@ -165,6 +183,12 @@ MAX_DEPTH = Parameter("max_depth", "5", _number(int, 1, 100), "Greatest depth of
 MIN_SAMPLES_LEAF = Parameter(
     "min_samples_leaf", "1", _number(int, 1, 10_000), "Fewest training rows in a leaf."
 )
+CALIBRATION = Parameter(
+    "calibration",
+    "sigmoid",
+    _choice(*CALIBRATIONS),
+    "What brings the probabilities in line with the observed shares.",
+)
 TEST_SIZE = Parameter(
     "test_size", "0.2", _number(float, 0.05, 0.9), "Share of each class that is held out."
 )
@@ -179,7 +203,15 @@ PROMOTE = Parameter(
 )
 CACHE = Parameter("cache", "true", _flag, "Whether finished steps with equal inputs are reused.")
 
-_TRAINING = (MODEL, N_ESTIMATORS, MAX_DEPTH, MIN_SAMPLES_LEAF, TEST_SIZE, RANDOM_STATE)
+_TRAINING = (
+    MODEL,
+    N_ESTIMATORS,
+    MAX_DEPTH,
+    MIN_SAMPLES_LEAF,
+    CALIBRATION,
+    TEST_SIZE,
+    RANDOM_STATE,
+)
 
 ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
     "main": (SOURCE, *_TRAINING, PROMOTE, CACHE),
@@ -203,6 +235,18 @@ ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("to", "champion", _target, "champion, challenger, archived, or a stage name."),
         Parameter("rollback", "false", _flag, "Put the champion before this one back."),
         Parameter("name", MODEL_NAME, _model_name, "Name of the registered model."),
+    ),
+    "evaluate": (
+        Parameter(
+            "model_uri", f"models:/{MODEL_NAME}@champion", _model_uri, "The model to evaluate."
+        ),
+        Parameter(
+            "data",
+            "",
+            _data,
+            "Patients: a file, or a download or preprocess run's id; empty: those that the model "
+            "has not trained on.",
+        ),
     ),
     "serve": (
         Parameter("host", "127.0.0.1", _host, "The address to listen on."),

@@ -17,6 +17,7 @@ from steps.launching import input_run
 from steps.reuse import DATA_FOLDER, data_output, fetch_output, work_key
 from steps.running import Values, run_step
 from steps.tracking import (
+    INPUT_TAG,
     KEY_TAG,
     SOURCE_TAG,
     StepRun,
@@ -58,6 +59,7 @@ def find_input(run: StepRun, values: Values, given: Run | None) -> tuple[Path, s
     if given is None and values["data"]:
         return Path(str(values["data"])), str(values["data"]), "file"
     before = given or input_run("preprocess", run.experiment_id, run)
+    run.tag(INPUT_TAG, before.info.run_id)
     path = fetch_output(before, data_output(before))
     return path, before.info.run_id, before.data.tags[SOURCE_TAG]
 

@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from steps.files import ROOT, sha256
 from steps.parameters import Value, local_path
 from steps.sources import UCI_DIGEST, plan, stated_digest
-from steps.tracking import KEY_TAG, OUTPUTS_TAG, finished_runs
+from steps.tracking import KEY_TAG, OUTPUTS_TAG, finished_runs, input_of
 
 PACKAGES = ("clinical", "steps")
 DATA_FOLDER = "data"
@@ -41,7 +41,10 @@ def work_key(step: str, values: Mapping[str, Value]) -> str | None:
     if step == "download":
         digest = _source_digest(plan(str(values["source"])))
     elif step in ("preprocess", "train"):
-        digest = _data_digest(str(values["data"]))
+        data = str(values["data"])
+        digest = _data_digest(data)
+        if step == "train" and not Path(data).is_file():
+            digest += _archive_digest(MlflowClient().get_run(data))
     else:
         digest = None
     return digest and _key(step, rest, digest)
@@ -62,6 +65,19 @@ def _data_digest(data: str) -> str:
         return sha256(Path(data))
     run = MlflowClient().get_run(data)
     return outputs(run)[data_output(run)]
+
+
+def _archive_digest(prepared: Run) -> str:
+    """Return the digest of the other hospitals' data, on which a model is tried out."""
+    found = archive_of(prepared)
+    return outputs(found[0])[found[1]] if found else ""
+
+
+def archive_of(prepared: Run) -> tuple[Run, str] | None:
+    """Return the run and the output that hold the zip from which patients were prepared."""
+    before = input_of(prepared)
+    name = data_output(before) if before else ""
+    return (before, name) if before and name.endswith(".zip") else None
 
 
 def _key(step: str, parameters: Mapping[str, Value], digest: str) -> str:

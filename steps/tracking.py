@@ -54,6 +54,7 @@ OUTPUTS_TAG = "heart.outputs"
 OWNER_TAG = "heart.owner"
 WORK_TAG = "heart.run_id"
 SOURCE_TAG = "data.source"
+INPUT_TAG = "heart.input"
 
 # MLflow's own patience adds up to minutes, and its bars show nothing that takes time here. What
 # the user has set stays.
@@ -475,6 +476,12 @@ def _dataset_source(uri: str) -> DatasetSource | None:
         return resolve_dataset_source(uri)
     except MlflowException:
         return None
+
+
+def input_of(run: Run) -> Run | None:
+    """Return the run whose output a run has read, None where there is none, or no more."""
+    before = run.data.tags.get(INPUT_TAG)
+    return _run_or_none(before) if before else None
 
 
 def artifact_uri(run_id: str, name: str) -> str:

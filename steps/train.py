@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import joblib
 import mlflow
@@ -16,14 +18,17 @@ from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
 
 from clinical import frame
+from clinical.hospitals import Cohort
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps import artifact, estimators, metrics, plots
+from steps import artifact, assessment, clinical_metrics, estimators, metrics, plots, twin
 from steps.files import ROOT, place, replacing, sha256
 from steps.launching import input_run
+from steps.lineage import other_hospitals
 from steps.reuse import data_output, fetch_output, work_key
 from steps.running import Values, run_step
 from steps.tracking import (
+    INPUT_TAG,
     KEY_TAG,
     SOURCE_TAG,
     StepRun,
@@ -32,45 +37,73 @@ from steps.tracking import (
     log_dataset,
     say,
 )
-from steps.validation import cross_validated, require_both_classes
+from steps.validation import OutOfFold, cross_validated, require_both_classes
 
 PERMUTATIONS = 10
 
 
+@dataclass(frozen=True)
+class Input:
+    """What a model is trained and tried on.
+
+    Parameters
+    ----------
+    patients : DataFrame
+        Prepared.
+    source, digest : str
+        The value of ``data.source``, and the SHA-256 of the patients' file.
+    elsewhere : list of Cohort
+        Patients of other hospitals, where the data came with some.
+    """
+
+    patients: pd.DataFrame
+    source: str
+    digest: str
+    elsewhere: list[Cohort]
+
+
 def train(run: StepRun, values: Values, given: Run | None) -> None:
     """Fit on the training rows, measure on the held-out ones, log everything."""
-    patients, source, digest = read_patients(run, values, given)
+    data = read_patients(run, values, given)
     seed = int(values["random_state"])
     # Not salted with the seed: whatever models are compared, the same patients are held out.
-    fitting, held_out = frame.split(patients, float(values["test_size"]))
+    fitting, held_out = frame.split(data.patients, float(values["test_size"]))
     pipeline = build(values)
-    found = cross_validated(pipeline, *columns(patients), seed)
+    features, labels = columns(data.patients)
+    validated = cross_validated(pipeline, features, labels, seed)
     require_both_classes(columns(held_out)[1], float(values["test_size"]))
-    pipeline.fit(*columns(fitting))
+    estimators.fit(pipeline, *columns(fitting))
     x, y = columns(held_out)
     p = pipeline.predict_proba(x)[:, 1]
-    found |= metrics.with_intervals(y, p, seed)
-    mlflow.log_metrics(found)
+    found = validated.measures | metrics.with_intervals(y, p, seed)
+    unseen = assessment.out_of_fold(data.patients, labels, validated, seed)
+    mlflow.log_metrics(found | assessment.flattened(unseen))
     about = {
         "name": values["model"],
         "run_id": run.run_id,
         "parameters": dict(values),
         "metrics": found,
         "data": {
-            "source": source,
-            "digest": digest,
+            "source": data.source,
+            "digest": data.digest,
             "rows": {"train": len(fitting), "test": len(held_out)},
-            "prevalence": float(patients[LABEL.name].mean()),
+            "prevalence": float(labels.mean()),
         },
+        "out_of_fold": unseen,
+        "unknown": assessment.unknown(labels, validated, seed),
+        "risk_bands": clinical_metrics.bands(
+            labels, validated.probabilities, assessment.RISK_BANDS
+        ),
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         log_split(run, folder, fitting, held_out)
-        importance = permutation_losses(pipeline, x, y, seed)
-        for picture in plots.draw_all(folder, y, p, found, importance):
+        log_out_of_fold(run, folder, data.patients, validated)
+        losses = permutation_losses(pipeline, x, y, seed)
+        for picture in plots.draw_all(folder, y, p, found, losses):
             run.log_file(picture, "plots")
             place(picture, ROOT / "plots" / picture.name)
-        log_model(run, folder, pipeline, columns(fitting)[0], about)
+        log_model(run, folder, pipeline, Rows(columns(fitting)[0], x, data.elsewhere), about)
     say(summary(str(values["model"]), found))
 
 
@@ -82,6 +115,7 @@ def build(values: Values) -> Pipeline:
             name: int(values[name])
             for name in ("n_estimators", "max_depth", "min_samples_leaf", "random_state")
         },
+        calibration=str(values["calibration"]),
     )
 
 
@@ -90,23 +124,26 @@ def columns(patients: pd.DataFrame) -> tuple[pd.DataFrame, metrics.Labels]:
     return patients[list(FEATURE_NAMES)], patients[LABEL.name].to_numpy(np.int8)
 
 
-def read_patients(run: StepRun, values: Values, given: Run | None) -> tuple[pd.DataFrame, str, str]:
-    """Return the prepared patients, their data source and digest; note both on the run."""
+def read_patients(run: StepRun, values: Values, given: Run | None) -> Input:
+    """Return the prepared patients and what is known of them; note it on the run."""
+    elsewhere: list[Cohort] = []
     if given is None and values["data"]:
         data = uri = str(values["data"])
         file, source = Path(data), "file"
     else:
         before = given or input_run("train", run.experiment_id, run)
         data, source = before.info.run_id, before.data.tags[SOURCE_TAG]
+        run.tag(INPUT_TAG, data)
         file, uri = (
             fetch_output(before, data_output(before)),
             artifact_uri(data, data_output(before)),
         )
+        elsewhere = other_hospitals(before)
     run.tag(SOURCE_TAG, source)
     run.tag(KEY_TAG, work_key("train", {**values, "data": data}) or "")
     patients, digest = prepare(file, file.name).frame, sha256(file)
     log_dataset(run, patients, uri=uri, digest=digest, source=source)
-    return patients, source, digest
+    return Input(patients, source, digest, elsewhere)
 
 
 def log_split(run: StepRun, folder: Path, fitting: pd.DataFrame, held_out: pd.DataFrame) -> None:
@@ -119,6 +156,22 @@ def log_split(run: StepRun, folder: Path, fitting: pd.DataFrame, held_out: pd.Da
         run.log_file(path, "split")
 
 
+def log_out_of_fold(
+    run: StepRun, folder: Path, patients: pd.DataFrame, validated: OutOfFold
+) -> None:
+    """Keep what was said of each patient by a model that had not seen them; no patient's values."""
+    path = folder / "out_of_fold.parquet"
+    pd.DataFrame(
+        {
+            "row_hash": frame.row_hashes(patients),
+            LABEL.name: patients[LABEL.name].to_numpy(np.int8),
+            "probability": validated.probabilities,
+            "probability_without": validated.without,
+        }
+    ).to_parquet(path, index=False)
+    run.log_file(path, "split")
+
+
 def permutation_losses(
     pipeline: Pipeline, x: pd.DataFrame, y: metrics.Labels, seed: int
 ) -> dict[str, list[float]]:
@@ -129,19 +182,29 @@ def permutation_losses(
     return dict(zip(FEATURE_NAMES, found.importances.tolist(), strict=True))
 
 
+class Rows(NamedTuple):
+    """The rows that a model's facts are drawn from: fitted on, held out, and of other hospitals."""
+
+    fitted: pd.DataFrame
+    held_out: pd.DataFrame
+    elsewhere: list[Cohort]
+
+
 def log_model(
-    run: StepRun,
-    folder: Path,
-    pipeline: Pipeline,
-    training: pd.DataFrame,
-    about: Mapping[str, object],
+    run: StepRun, folder: Path, pipeline: Pipeline, rows: Rows, about: Mapping[str, Any]
 ) -> None:
     """Log the model, and keep a working copy as a pickle with its SHA-256 beside it."""
-    known = artifact.facts(training, pipeline, about)
-    extras = artifact.write_extras(folder, pipeline, training, known)
-    tags = {SOURCE_TAG: str(known["data"]["source"])}  # type: ignore[index]
-    uri = artifact.log(pipeline, str(about["name"]), extras, tags)
+    content = twin.convert(pipeline, rows.fitted)
+    known = artifact.facts(rows.fitted, pipeline, about)
+    known |= describe(pipeline, content, rows, known)
+    cards = artifact.write_card(folder, known)
+    extras = [*artifact.write_extras(folder, pipeline, rows.fitted, known, content), *cards]
+    tags = {SOURCE_TAG: str(known["data"]["source"])}
+    calibration = str(about["parameters"]["calibration"])
+    uri = artifact.log(pipeline, str(about["name"]), extras, tags, calibration)
     run.outputs[uri] = sha256(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)))
+    for page in cards:
+        run.log_file(page)
     target = ROOT / "models" / "model.pkl"
     with replacing(target) as part:
         joblib.dump(pipeline, part)
@@ -149,6 +212,26 @@ def log_model(
     place(folder / "model.json", target.with_name("model.json"))
     with replacing(target.with_name("model.pkl.sha256")) as part:
         part.write_text(f"{digest}  {target.name}\n")
+
+
+def describe(
+    pipeline: Pipeline, content: bytes | None, rows: Rows, known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the facts that need the fitted model: what moves its answers, other hospitals."""
+    said = twin.load(content) if content is not None else None
+
+    def predict(patients: pd.DataFrame) -> metrics.Floats:
+        if said is not None:
+            return said(patients.to_numpy(float))
+        return np.asarray(pipeline.predict_proba(patients)[:, 1], dtype=float)
+
+    seed = int(known["parameters"]["random_state"])
+    reference = assessment.reference(predict, known["seen"])
+    return {
+        "reference": reference,
+        "importance": assessment.importance(predict, rows.held_out, reference),
+        "elsewhere": assessment.elsewhere(rows.elsewhere, predict, seed),
+    }
 
 
 def summary(model: str, found: Mapping[str, float]) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pandas as pd
 from numpy.typing import NDArray
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.isotonic import IsotonicRegression
 from sklearn.pipeline import Pipeline
 
 from clinical.frame import row_hashes
@@ -36,12 +40,7 @@ def convert(pipeline: Pipeline, training: pd.DataFrame) -> bytes | None:
         Where a probability differs by more than TOLERANCE on the training rows or edge cases.
     """
     try:
-        model = convert_sklearn(
-            pipeline,
-            initial_types=[("patients", FloatTensorType([None, len(FEATURES)]))],
-            options={"zipmap": False},
-            target_opset={"": 21, "ai.onnx.ml": 3},
-        )
+        model = _converted(pipeline)
     except (MissingConverter, MissingShapeCalculator, RuntimeError, ValueError):
         # Such as HistGradientBoosting, whose attributes skl2onnx 1.20 cannot write.
         return None
@@ -54,11 +53,112 @@ def convert(pipeline: Pipeline, training: pd.DataFrame) -> bytes | None:
     return content
 
 
+def _converted(pipeline: Pipeline) -> Any:
+    """Convert a pipeline; its calibration, if it has one, by nodes of our own.
+
+    skl2onnx 1.20 feeds the calibrator of a logistic regression with probabilities where
+    scikit-learn uses the decision function, and does not convert that of extra trees at all.
+    """
+    if not isinstance(pipeline[-1], CalibratedClassifierCV):
+        return _convert(pipeline)
+    (calibrated,) = pipeline[-1].calibrated_classifiers_
+    scoring = Pipeline([*pipeline.steps[:-1], ("estimator", calibrated.estimator)])
+    # As scikit-learn: the decision function where there is one, else the probability.
+    options = {"raw_scores": True} if hasattr(_last(scoring), "decision_function") else {}
+    model = _convert(scoring, **options)
+    _append_calibration(model.graph, calibrated.calibrators[0])
+    onnx.checker.check_model(model)
+    return model
+
+
+def _last(pipeline: Pipeline) -> Any:
+    return _last(pipeline[-1]) if isinstance(pipeline, Pipeline) else pipeline
+
+
+def _convert(pipeline: Pipeline, **options: bool) -> Any:
+    return convert_sklearn(
+        pipeline,
+        initial_types=[("patients", FloatTensorType([None, len(FEATURES)]))],
+        options={id(_last(pipeline)): {"zipmap": False, **options}},
+        target_opset={"": 21, "ai.onnx.ml": 3},
+    )
+
+
+def _append_calibration(graph: Any, calibrator: Any) -> None:
+    """Put the calibrator between the scores that a graph gives and its outputs."""
+    names = {"label": "uncalibrated_label", "probabilities": "scores"}
+    for node in graph.node:
+        node.output[:] = [names.get(name, name) for name in node.output]
+        node.input[:] = [names.get(name, name) for name in node.input]
+    add = _Nodes(graph)
+    score = add("Gather", "scores", add.constant(np.array([1])), axis=1)
+    mapped = _isotonic if isinstance(calibrator, IsotonicRegression) else _sigmoid
+    ill = mapped(add, score, calibrator)
+    healthy = add("Sub", add.constant(np.float32(1)), ill)
+    add("Concat", healthy, ill, output="probabilities", axis=1)
+    # The first of two equal probabilities wins, as in scikit-learn.
+    flat = add("Squeeze", ill, add.constant(np.array([1])))
+    said = add("Greater", flat, add.constant(np.float32(0.5)))
+    add("Cast", said, output="label", to=onnx.TensorProto.INT64)
+
+
+class _Nodes:
+    """Adds nodes to a graph, one after the other."""
+
+    def __init__(self, graph: Any) -> None:
+        self.graph, self.count = graph, 0
+
+    def __call__(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        """Add a node, and return the name of its output."""
+        output = output or self._name(kind)
+        self.graph.node.append(onnx.helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def constant(self, value: Any) -> str:
+        """Add a constant, and return its name."""
+        name = self._name("constant")
+        self.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def _name(self, kind: str) -> str:
+        self.count += 1
+        return f"calibration_{kind.lower()}_{self.count}"
+
+
+def _sigmoid(add: _Nodes, score: str, calibrator: Any) -> str:
+    scaled = add("Mul", score, add.constant(np.float32(-calibrator.a_)))
+    return add("Sigmoid", add("Sub", scaled, add.constant(np.float32(calibrator.b_))))
+
+
+def _isotonic(add: _Nodes, score: str, calibrator: IsotonicRegression) -> str:
+    """Interpolate between thresholds: the sum of what each step adds once it is reached."""
+    x = np.asarray(calibrator.X_thresholds_, np.float64)
+    y = np.asarray(calibrator.y_thresholds_, np.float64)
+    keep = np.diff(y) > 0
+    starts, widths, rises = x[:-1][keep], np.diff(x)[keep], np.diff(y)[keep]
+    # Shape (n, 1) against (steps,): the part of each step that a score has climbed, 0 to 1.
+    beyond = add("Sub", score, add.constant(starts.astype(np.float32)))
+    shares = add("Div", beyond, add.constant(widths.astype(np.float32)))
+    zero, one = add.constant(np.float32(0)), add.constant(np.float32(1))
+    climbed = add("Clip", shares, zero, one)
+    risen = add("MatMul", climbed, add.constant(rises.astype(np.float32)[:, np.newaxis]))
+    return add("Add", risen, add.constant(np.float32(y[0])))
+
+
+def load(content: bytes) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Return the twin as a function: from rows of shape (n, 13) to probabilities of disease."""
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def said(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        _, probabilities = session.run(None, {"patients": rows.astype(np.float32)})
+        return np.asarray(probabilities[:, 1], dtype=float)
+
+    return said
+
+
 def predict(content: bytes, rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the twin's probabilities of disease, shape (n,), for rows of shape (n, 13)."""
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    _, probabilities = session.run(None, {"patients": rows.astype(np.float32)})
-    return np.asarray(probabilities[:, 1], dtype=float)
+    return load(content)(rows)
 
 
 def edge_cases(training: pd.DataFrame) -> NDArray[np.float64]:

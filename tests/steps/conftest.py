@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -21,10 +22,23 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from clinical import archive, cohort
+from clinical import archive, cohort, frame, hospitals
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps import download, preprocess, tracking, train
+from steps import (
+    artifact,
+    assessment,
+    clinical_metrics,
+    download,
+    estimators,
+    evaluate,
+    metrics,
+    preprocess,
+    tracking,
+    train,
+)
+from steps.parameters import ENTRY_POINTS
+from steps.validation import cross_validated
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -46,7 +60,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for module in (download, preprocess, train):
+    for module in (download, preprocess, train, evaluate):
         monkeypatch.setattr(module, "ROOT", tmp_path / "copies")
     yield
     signal.signal(signal.SIGTERM, handler)
@@ -190,3 +204,36 @@ def cleveland(uci_zip: Path) -> Patients:
     members = archive.open_source(uci_zip)
     member = archive.choose_member(members)
     return features_and_label(prepare(members[member], member).frame)
+
+
+@pytest.fixture(scope="session")
+def facts(sample: Patients) -> dict[str, Any]:
+    """Return model.json of a small forest of synthetic patients."""
+    features, y = sample
+    values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]} | {"n_estimators": 10}
+    pipeline = train.build(values)
+    validated = cross_validated(pipeline, features, y, 42)
+    patients = features.assign(**{LABEL.name: y})
+    fitting, held_out = frame.split(patients, 0.2)
+    x, labels = train.columns(held_out)
+    estimators.fit(pipeline, *train.columns(fitting))
+    other = hospitals.Cohort("va", "Elsewhere", patients.head(60).assign(ca=np.nan), 60)
+    about: dict[str, Any] = {
+        "name": "random_forest",
+        "run_id": "0" * 32,
+        "parameters": values,
+        "metrics": validated.measures
+        | metrics.with_intervals(labels, pipeline.predict_proba(x)[:, 1], 42),
+        "data": {
+            "source": "synthetic",
+            "digest": "f" * 64,
+            "rows": {"train": len(fitting), "test": len(held_out)},
+            "prevalence": float(y.mean()),
+        },
+        "out_of_fold": assessment.out_of_fold(patients, y, validated, 42),
+        "unknown": assessment.unknown(y, validated, 42),
+        "risk_bands": clinical_metrics.bands(y, validated.probabilities, assessment.RISK_BANDS),
+    }
+    rows = train.Rows(fitting[list(FEATURE_NAMES)], x, [other])
+    known = artifact.facts(rows.fitted, pipeline, about)
+    return {**known, **train.describe(pipeline, None, rows, known)}

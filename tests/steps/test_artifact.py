@@ -47,7 +47,8 @@ def extras(sample: Patients, tmp_path: Path) -> tuple[Path, Pipeline]:
     features, y = sample
     pipeline = fitted(features, y)
     known = artifact.facts(features, pipeline, ABOUT)
-    artifact.write_extras(tmp_path, pipeline, features, known)
+    content = twin.convert(pipeline, features)
+    artifact.write_extras(tmp_path, pipeline, features, known, content)
     return tmp_path, pipeline
 
 
@@ -96,7 +97,7 @@ def test_a_model_without_a_twin_has_references_all_the_same(
 ) -> None:
     features, y = sample
     pipeline = fitted(features, y, "hist_gradient_boosting")
-    artifact.write_extras(tmp_path, pipeline, features, {})
+    artifact.write_extras(tmp_path, pipeline, features, {}, twin.convert(pipeline, features))
     assert not (tmp_path / "twin.onnx").exists()
     references = strict(tmp_path / "references.json")
     assert references["twin_sha256"] is None
@@ -110,11 +111,6 @@ def test_the_facts_are_what_a_server_is_promised(
     assert known["label"] == LABEL.definition
     assert str(known["trained_at"]).endswith("+00:00")
     assert known["data"] == ABOUT["data"]
-    assert [(band["level"], band["from"]) for band in known["risk_bands"]] == [
-        ("Low", 0.0),
-        ("Moderate", 0.3),
-        ("High", 0.7),
-    ]
     assert set(known["git"]) == {"commit", "dirty"}
     assert list(known["seen"]) == list(FEATURE_NAMES)
     assert known["seen"]["age"]["low"] == sample[0]["age"].min()
@@ -133,7 +129,7 @@ def test_features_that_nobody_knew_do_not_spoil_the_facts(sample: Patients, tmp_
     never = features.assign(chol=np.nan, ca=np.nan)
     pipeline = fitted(never, y)
     known = artifact.facts(never, pipeline, ABOUT)
-    artifact.write_extras(tmp_path, pipeline, never, known)
+    artifact.write_extras(tmp_path, pipeline, never, known, twin.convert(pipeline, never))
     seen = strict(tmp_path / "model.json")["seen"]
     assert set(seen["chol"]) == {"fill"}
     assert seen["ca"]["codes"] == []
@@ -175,3 +171,21 @@ def test_a_machine_without_git_has_no_commit(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert artifact.git_state() == {"commit": None, "dirty": True}
+
+
+@pytest.mark.parametrize(("remote", "address"), [
+    ("https://example.org/clinic/heart.git", "https://example.org/clinic/heart"),
+    ("https://somebody:secret@example.org/clinic/heart", "https://example.org/clinic/heart"),
+    ("git@example.org:clinic/heart.git", "https://example.org/clinic/heart"),
+    ("ssh://git@example.org/clinic/heart.git", "https://example.org/clinic/heart"),
+    ("/home/somebody/heart", None),
+    ("file:///home/somebody/heart", None),
+])  # fmt: skip
+def test_the_repository_is_named_without_passwords_and_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: str, address: str | None
+) -> None:
+    monkeypatch.setattr(artifact, "ROOT", tmp_path)
+    git(tmp_path, "init", "-q")
+    assert artifact.repository() is None
+    git(tmp_path, "remote", "add", "origin", remote)
+    assert artifact.repository() == address

@@ -24,6 +24,9 @@ def patients(n: int = 150, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 
 Y, GOOD = patients()
+UNSEEN = {
+    "oof_calibration_slope": 1.05, "oof_sensitivity_female": 0.72, "oof_sensitivity_male": 0.78,
+}  # fmt: skip
 NOISE = np.random.default_rng(2).normal(0, 1, len(Y))
 
 
@@ -40,6 +43,7 @@ def contender(
 ) -> Contender:
     """Return a contender whose own figures are those of a good model, unless changed."""
     figures = {name: float(value[0]) for name, value in metrics.scores(Y, GOOD).items()}
+    figures |= UNSEEN
     return Contender(version, source, figures | changed, p)
 
 
@@ -104,7 +108,7 @@ def test_a_model_whose_own_figures_are_inverted_breaks_the_floors() -> None:
     assert broken(decision) == ["ROC AUC at least 0.75", "Brier score at most 0.2"]
 
 
-@pytest.mark.parametrize("name", ["roc_auc", "brier"])
+@pytest.mark.parametrize("name", ["roc_auc", "brier", *UNSEEN])
 @pytest.mark.parametrize("champion", [None, CHAMPION], ids=["first", "against a champion"])
 def test_an_undefined_figure_passes_no_floor(name: str, champion: Contender | None) -> None:
     decision = judged(contender(towards_truth(GOOD, 0.2), **{name: math.nan}), champion)
@@ -113,7 +117,7 @@ def test_an_undefined_figure_passes_no_floor(name: str, champion: Contender | No
     assert rule.candidate is None
 
 
-@pytest.mark.parametrize("name", ["roc_auc", "brier"])
+@pytest.mark.parametrize("name", ["roc_auc", "brier", *UNSEEN])
 def test_a_missing_figure_passes_no_floor(name: str) -> None:
     whole = contender(towards_truth(GOOD, 0.2))
     less = {key: value for key, value in whole.metrics.items() if key != name}
@@ -124,9 +128,36 @@ def test_a_missing_figure_passes_no_floor(name: str) -> None:
     ({"roc_auc": 0.75, "brier": 0.20}, "passed"),
     ({"roc_auc": 0.7499, "brier": 0.20}, "rejected"),
     ({"roc_auc": 0.75, "brier": 0.2001}, "rejected"),
+    ({"oof_calibration_slope": 0.5}, "passed"),
+    ({"oof_calibration_slope": 0.499}, "rejected"),
+    ({"oof_calibration_slope": 2.0}, "passed"),
+    ({"oof_calibration_slope": 2.001}, "rejected"),
+    ({"oof_sensitivity_female": 0.5, "oof_sensitivity_male": 0.5}, "passed"),
+    ({"oof_sensitivity_male": 0.499}, "rejected"),
 ])  # fmt: skip
 def test_the_floors_themselves_are_good_enough(figures: dict[str, float], verdict: str) -> None:
     assert judged(contender(None, **figures), None).verdict == verdict
+
+
+def test_a_model_that_is_good_overall_and_bad_for_women_is_rejected() -> None:
+    blind = contender(towards_truth(GOOD, 0.2), oof_sensitivity_female=0.3)
+    decision = judged(blind)
+    assert decision.verdict == "rejected"
+    assert broken(decision) == ["sensitivity, female, out of fold, at least 0.5"]
+
+
+def test_a_model_of_women_too_few_to_judge_is_rejected() -> None:
+    some = contender(towards_truth(GOOD, 0.2))
+    less = {k: v for k, v in some.metrics.items() if not k.endswith("female")}
+    assert judged(dataclasses.replace(some, metrics=less)).verdict == "rejected"
+
+
+def test_a_gain_that_another_seed_would_bring_is_kept() -> None:
+    """Better in nearly every bootstrap, but by less than what is asked."""
+    candidate = contender(towards_truth(GOOD, 0.02))
+    scored = [metrics.scores(Y, p)["brier"][0] for p in (GOOD, candidate.probabilities)]
+    assert 0 < scored[0] - scored[1] < LIMITS["champion"]["better_by"]
+    assert judged(candidate).verdict == "kept"
 
 
 def test_one_undefined_probability_is_enough_to_be_rejected() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from steps import parameters
-from steps.parameters import ENTRY_POINTS, MODELS, Parameter, ParameterError
+from steps.parameters import CALIBRATIONS, ENTRY_POINTS, MODELS, Parameter, ParameterError
 
 RUN_ID = "0123456789abcdef" * 2
 
@@ -28,6 +28,7 @@ VALID: dict[str, dict[str, object]] = {
     "n_estimators": {"1": 1, "10000": 10_000},
     "max_depth": {"1": 1, "100": 100},
     "min_samples_leaf": {"1": 1, "10000": 10_000},
+    "calibration": {name: name for name in CALIBRATIONS},
     "test_size": {"0.05": 0.05, "0.9": 0.9, "5e-1": 0.5},
     "random_state": {"0": 0, "4294967295": 2**32 - 1},
     "promote": {"true": "true", "false": "false", "require": "require"},
@@ -46,6 +47,13 @@ VALID: dict[str, dict[str, object]] = {
         "Archived": "archived",
     },
     "rollback": {"true": True, "false": False},
+    "model_uri": {
+        "models:/heart-disease-model@champion": None,
+        "models:/heart-disease-model/1": None,
+        "models:/heart-disease-model/Production": None,
+        f"models:/m-{RUN_ID}": None,
+        f"runs:/{RUN_ID}/random_forest_model": None,
+    },
     "host": {"127.0.0.1": None, "0.0.0.0": None, "::1": None, "heart.clinic.example": None},
     "port": {"1": 1, "65535": 65_535},
     "workers": {"1": 1, "256": 256},
@@ -73,6 +81,8 @@ INVALID: dict[str, tuple[str, ...]] = {
     "n_estimators": (*NUMBERS, "0", "-1", "10001", "5.5", "1e2"),
     "max_depth": (*NUMBERS, "0", "-1", "101", "5.0", "9" * 5000),
     "min_samples_leaf": (*NUMBERS, "0", "10001", "0.5"),
+    "calibration": ("", "platt", "Sigmoid", "sigmoid "),
+    "model_uri": ("", "models:/", "runs:/abc", "nowhere", "/nowhere", "champion"),
     "test_size": (*NUMBERS, "0", "0.049", "0.91", "1.5", "-0.2", "20%"),
     "random_state": (*NUMBERS, "-1", "4294967296"),
     "promote": ("", "yes", "TRUE", "required"),
@@ -128,7 +138,7 @@ def test_an_invalid_text_gets_one_line_that_says_what_is_allowed(
         (line,) = str(caught.value).split("\n")
         allowed = (
             "(one of|an integer in|a number in|true or false"
-            "|auto, |empty |a registered|an address|the)"
+            "|auto, |empty |models:/|a registered|an address|the)"
         )
         assert re.match(rf"'{parameter.name}' must be {allowed}", line), line
         assert line.endswith(f" Got {text!r} instead.")

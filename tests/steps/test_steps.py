@@ -20,6 +20,7 @@ from clinical import cohort, frame
 from clinical.schema import FEATURE_NAMES
 from steps import (
     artifact,
+    clinical_metrics,
     download,
     metrics,
     preprocess,
@@ -187,7 +188,8 @@ def test_the_dataset_is_an_input_of_the_run_with_digest_and_source(
 def test_all_parameters_are_logged(pipeline: Store) -> None:
     assert pipeline.run("train").data.params == {
         "data": "", "model": "random_forest", "n_estimators": "25", "max_depth": "5",
-        "min_samples_leaf": "1", "test_size": "0.2", "random_state": "42",
+        "min_samples_leaf": "1", "calibration": "sigmoid", "test_size": "0.2",
+        "random_state": "42",
     }  # fmt: skip
 
 
@@ -199,7 +201,12 @@ def test_the_metrics_have_the_promised_names(pipeline: Store) -> None:
             metric, f"{metric}_ci_low", f"{metric}_ci_high", f"cv_{metric}_mean", f"cv_{metric}_std"
         )
     }  # fmt: skip
-    assert set(pipeline.run("train").data.metrics) == promised
+    found = set(pipeline.run("train").data.metrics)
+    assert {name for name in found if not name.startswith("oof_")} == promised
+    # What the gate reads, and with what certainty it is known.
+    ends = ("", "_ci_low", "_ci_high")
+    assert {f"oof_{name}{end}" for name in clinical_metrics.NAMES for end in ends} <= found
+    assert {"oof_sensitivity_female", "oof_sensitivity_male"} <= found
 
 
 def test_the_held_out_metrics_are_those_of_the_stored_model(pipeline: Store) -> None:

@@ -10,13 +10,21 @@ from sklearn.pipeline import Pipeline
 from clinical.frame import row_hashes
 from clinical.schema import FEATURE_NAMES, FEATURES
 from steps import estimators, twin
+from steps.parameters import CALIBRATIONS
 
 CONVERTIBLE = ("random_forest", "extra_trees", "logistic_regression")
 Patients = tuple[pd.DataFrame, np.ndarray]
 
 
-def pipeline(model: str = "random_forest") -> Pipeline:
-    return estimators.build(model, n_estimators=15, max_depth=5, min_samples_leaf=1, random_state=1)
+def pipeline(model: str = "random_forest", calibration: str = "none") -> Pipeline:
+    return estimators.build(
+        model,
+        n_estimators=15,
+        max_depth=5,
+        min_samples_leaf=1,
+        random_state=1,
+        calibration=calibration,
+    )
 
 
 def probability(fitted: Pipeline, rows: np.ndarray) -> np.ndarray:
@@ -29,12 +37,13 @@ def forest(sample: Patients) -> Pipeline:
     return pipeline().fit(*sample)
 
 
+@pytest.mark.parametrize("calibration", CALIBRATIONS)
 @pytest.mark.parametrize("model", CONVERTIBLE)
 def test_the_twin_agrees_on_patients_that_it_was_not_checked_on(
-    sample: Patients, model: str
+    sample: Patients, model: str, calibration: str
 ) -> None:
     features, y = sample
-    fitted = pipeline(model).fit(features[:200], y[:200])
+    fitted = estimators.fit(pipeline(model, calibration), features[:200], y[:200])
     content = twin.convert(fitted, features[:200])
     assert content is not None
     others = features[200:].mask(np.random.default_rng(1).random((len(features) - 200, 13)) < 0.2)
@@ -51,10 +60,11 @@ def test_the_twin_agrees_on_every_cleveland_patient(cleveland: Patients) -> None
     assert np.abs(twin.predict(content, rows) - probability(fitted, rows)).max() <= twin.TOLERANCE
 
 
+@pytest.mark.parametrize("calibration", CALIBRATIONS)
 def test_the_twin_has_the_inputs_and_outputs_that_a_server_expects(
-    sample: Patients, forest: Pipeline
+    sample: Patients, calibration: str
 ) -> None:
-    content = twin.convert(forest, sample[0])
+    content = twin.convert(estimators.fit(pipeline(calibration=calibration), *sample), sample[0])
     session = twin.onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (patients,) = session.get_inputs()
     assert (patients.name, patients.type, patients.shape[1:]) == ("patients", "tensor(float)", [13])
@@ -65,6 +75,7 @@ def test_the_twin_has_the_inputs_and_outputs_that_a_server_expects(
     label, both = session.run(None, {"patients": sample[0].to_numpy(np.float32)[:5]})
     assert (label.shape, both.shape) == ((5,), (5, 2))
     np.testing.assert_allclose(both.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(label, both[:, 1] > 0.5)
 
 
 def test_an_estimator_without_a_converter_has_no_twin(sample: Patients) -> None:
@@ -77,7 +88,11 @@ def test_a_converter_that_gives_another_model_is_caught(
 ) -> None:
     features, y = sample
     other, honest = pipeline().fit(features, y[::-1]), twin.convert_sklearn
-    monkeypatch.setattr(twin, "convert_sklearn", lambda _, **how: honest(other, **how))
+    monkeypatch.setattr(
+        twin,
+        "convert_sklearn",
+        lambda _, **how: honest(other, **{**how, "options": {"zipmap": False}}),
+    )
     with pytest.raises(twin.TwinError, match=r"differs by 0\.\d+ in probability"):
         twin.convert(forest, features)
 

@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from clinical.errors import DataError
@@ -47,13 +50,33 @@ def test_each_patient_is_predicted_once_and_unseen() -> None:
     assert sorted(age for _, asked in CALLS for age in asked) == list(range(50))
 
 
+def test_each_patient_has_a_probability_of_their_own() -> None:
+    features, y = patients(30, 20)
+    model = make_pipeline(SimpleImputer(), LogisticRegression(max_iter=1000))
+    found = cross_validated(model, features, y, seed=1)
+    assert found.probabilities.shape == found.without.shape == (50,)
+    # The ill are the older ones, so their probabilities rise with the row.
+    assert found.probabilities[:20].max() < found.probabilities[40:].min()
+
+
+def test_the_features_that_come_late_are_unknown_in_the_second_answer() -> None:
+    random = np.random.default_rng(1)
+    y = random.permutation(np.repeat([0, 1], 60)).astype(np.int8)
+    noise = {name: random.normal(size=120) for name in FEATURE_NAMES}
+    features = pd.DataFrame({**noise, "thal": y + 1.0, "ca": y * 3.0})
+    model = make_pipeline(SimpleImputer(), LogisticRegression())
+    found = cross_validated(model, features[list(FEATURE_NAMES)], y, seed=1)
+    assert roc_auc_score(y, found.probabilities) == 1
+    assert roc_auc_score(y, found.without) < 0.75
+
+
 def test_mean_and_deviation_have_the_promised_names() -> None:
-    found = cross_validated(pipeline(), *patients(30, 20), seed=1)
+    found = cross_validated(pipeline(), *patients(30, 20), seed=1).measures
     assert set(found) == {f"cv_{name}_{end}" for name in NAMES for end in ("mean", "std")}
 
 
 def test_saying_the_prevalence_scores_what_it_must() -> None:
-    found = cross_validated(pipeline(), *patients(30, 20), seed=1)
+    found = cross_validated(pipeline(), *patients(30, 20), seed=1).measures
     assert found["cv_roc_auc_mean"] == pytest.approx(0.5)
     assert found["cv_accuracy_mean"] == pytest.approx(0.6)
     assert found["cv_brier_mean"] == pytest.approx(0.24)

@@ -1,0 +1,144 @@
+"""``evaluate`` measures any model on patients that it has not seen, as the README says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.entities import Run
+
+from tests.e2e.conftest import Clone, model_facts
+
+SITES = ("cleveland", "hungarian", "switzerland", "va")
+
+
+@pytest.fixture(scope="module")
+def evaluated(make_clone: Callable[[], Clone], uci_zip: Path) -> Clone:
+    """Return a clone in which ``main`` and then ``evaluate`` ran on the UCI archive."""
+    made = make_clone()
+    made.launch("main", source=uci_zip).succeeded()
+    made.launch("evaluate").succeeded()
+    return made
+
+
+@pytest.fixture(scope="module")
+def run(evaluated: Clone) -> Run:
+    return evaluated.runs("evaluate", "FINISHED")[-1]
+
+
+@pytest.fixture(scope="module")
+def account(evaluated: Clone) -> dict[str, Any]:
+    return dict(json.loads((evaluated.path / "reports" / "evaluation.json").read_text()))
+
+
+def artifacts(clone: Clone, run: Run, folder: str = "") -> set[str]:
+    return {entry.path for entry in clone.client.list_artifacts(run.info.run_id, folder)}
+
+
+def test_every_site_has_its_metrics_and_they_agree_with_what_is_known(run: Run) -> None:
+    found = run.data.metrics
+    known = {"cleveland": 0.904, "hungarian": 0.892, "switzerland": 0.766, "va": 0.714}
+    for site, area in known.items():
+        low, high = found[f"{site}_roc_auc_ci_low"], found[f"{site}_roc_auc_ci_high"]
+        assert low <= area <= high, site
+        assert f"{site}_calibration_slope" in found
+    assert found["calibration_slope"] == found["cleveland_calibration_slope"]
+    assert found["out_of_fold_roc_auc"] == pytest.approx(0.904, abs=0.02)
+    assert "switzerland_sensitivity" not in found
+    assert "switzerland_brier" not in found
+    assert "hungarian_sensitivity" in found
+
+
+def test_without_what_a_hospital_lacks_the_refitted_model_does_as_is_known(run: Run) -> None:
+    for site, area in {"hungarian": 0.882, "switzerland": 0.784, "va": 0.750}.items():
+        found = run.data.metrics
+        low = found[f"{site}_refitted_roc_auc_ci_low"]
+        assert low <= area <= found[f"{site}_refitted_roc_auc_ci_high"], site
+
+
+def test_missing_columns_and_small_groups_are_told(account: dict[str, Any]) -> None:
+    sites = {cohort["site"]: cohort for cohort in account["cohorts"]}
+    assert set(SITES) < set(sites)
+    assert sites["hungarian"]["mostly_missing"] == ["slope", "ca", "thal"]
+    assert sites["switzerland"]["missing"]["chol"] == 1
+    women = {g["group"]: g for g in sites["va"]["groups"]}["female"]
+    assert women["patients"] == 6
+    assert women["metrics"] is None
+
+
+def test_the_report_stands_alone_and_its_pictures_are_artifacts(evaluated: Clone, run: Run) -> None:
+    html = (evaluated.path / "reports" / "evaluation.html").read_text()
+    assert not re.search(r"<script|<link|<img|src=", html)
+    assert "What calibration does" in html
+    assert {"evaluation.html", "evaluation.json"} <= artifacts(evaluated, run)
+    drawn = artifacts(evaluated, run, "plots/cleveland")
+    assert {Path(name).stem for name in drawn} == {
+        "calibration", "decision_curve", "roc", "distributions", "groups",
+    }  # fmt: skip
+
+
+def test_the_model_carries_its_card_bands_reference_and_hospitals(evaluated: Clone) -> None:
+    trained = evaluated.runs("train")[-1]
+    known: dict[str, Any] = model_facts(trained, evaluated.client)
+    assert {"card.html", "card.md"} <= artifacts(evaluated, trained)
+    assert [band["level"] for band in known["risk_bands"]] == ["Low", "Moderate", "High"]
+    assert sum(band["observed"]["patients"] for band in known["risk_bands"]) == 303
+    assert known["unknown"]["without"] == ["ca", "thal"]
+    assert len(known["reference"]["values"]) == len(known["importance"]) == 13
+    assert [site["site"] for site in known["elsewhere"]] == ["hungarian", "switzerland", "va"]
+    assert "/" not in str(known["repository"] or "")
+
+
+def test_out_of_fold_probabilities_are_kept_without_any_patients_values(evaluated: Clone) -> None:
+    import pandas as pd
+
+    trained = evaluated.runs("train")[-1]
+    path = evaluated.client.download_artifacts(trained.info.run_id, "split/out_of_fold.parquet")
+    assert list(pd.read_parquet(path)) == [
+        "row_hash", "disease", "probability", "probability_without",
+    ]  # fmt: skip
+
+
+def test_patients_that_the_model_has_trained_on_are_left_out(
+    evaluated: Clone, data_dir: Path
+) -> None:
+    evaluated.step("evaluate", data=data_dir / "kaggle_heart_303.csv").succeeded()
+    found = json.loads((evaluated.path / "reports" / "evaluation.json").read_text())
+    (cohort,) = found["cohorts"]
+    assert 50 <= cohort["patients"] <= 61
+    assert any("trained on are left out" in note for note in cohort["notes"])
+
+
+def test_a_model_that_is_not_there_is_refused_before_anything_is_done(evaluated: Clone) -> None:
+    before = len(evaluated.runs("evaluate"))
+    done = evaluated.step("evaluate", model_uri="models:/heart-disease-model/77").failed(2)
+    assert "there is no model models:/heart-disease-model/77" in done.output
+    assert len(evaluated.runs("evaluate")) == before
+
+
+def test_evaluate_in_a_fresh_clone_builds_what_it_needs(clone: Clone) -> None:
+    done = clone.launch("evaluate").succeeded()
+    assert "there is no champion yet, so it is built first" in done.output
+    assert "synthetic_roc_auc" in clone.runs("evaluate")[0].data.metrics
+
+
+def test_a_model_of_patients_whose_women_it_cannot_tell_apart_is_rejected(
+    clone: Clone, data_dir: Path
+) -> None:
+    """Good overall, bad for women: their outcomes were shuffled before it was trained."""
+    import pandas as pd
+
+    patients = pd.read_csv(data_dir / "kaggle_heart_303.csv", encoding="utf-8-sig")
+    women = patients["sex"] == 0
+    shuffled = patients.loc[women, "target"].sample(frac=1, random_state=3).to_numpy()
+    patients.loc[women, "target"] = shuffled
+    patients.to_csv(clone.path / "patients.csv", index=False)
+    done = clone.launch("main", source="patients.csv").succeeded()
+    assert re.search(r"sensitivity, female, out of fold, at least 0.5 .* BROKEN", done.output)
+    version = clone.client.get_model_version("heart-disease-model", "1")
+    assert version.tags["gate.verdict"] == "rejected"
+    assert "champion" not in version.aliases
