@@ -176,7 +176,7 @@ def _names(urls: Sequence[str]) -> list[str]:
 def _inspect(fs: Any, url: str, name: str) -> File:
     path = fs._strip_protocol(url)
     size, key = int(fs.size(path)), str(fs.ukey(path))
-    start = fs.cat_file(path, 0, min(PEEK, size))
+    start = fs.cat_file(path, start=0, end=min(PEEK, size))
     if start.startswith(b"PAR1"):
         return _parquet(fs, url, name, key, size)
     try:

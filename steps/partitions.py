@@ -98,13 +98,13 @@ def read_lines(partition: Partition) -> bytes:
     file, start, stop = partition.file, partition.start, partition.stop
     fs, path = file.filesystem, file.filesystem._strip_protocol(file.url)
     if start == file.begin:
-        data = fs.cat_file(path, start, stop)
+        data = fs.cat_file(path, start=start, end=stop)
     else:
         # With the byte before: where it ends a line, the next one begins here.
-        data = fs.cat_file(path, start - 1, stop)
+        data = fs.cat_file(path, start=start - 1, end=stop)
         data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
     while data and not data.endswith(b"\n") and stop < file.size:
-        more = fs.cat_file(path, stop, min(stop + LINE_BYTES, file.size))
+        more = fs.cat_file(path, start=stop, end=min(stop + LINE_BYTES, file.size))
         end = more.find(b"\n") + 1
         if not end and len(more) == LINE_BYTES:
             raise DataError(f"'{file.name}' has a line of more than {LINE_BYTES} characters")

@@ -1,4 +1,4 @@
-"""A partition becomes a part of the output: scored rows, and a line for each cell that is not valid."""
+"""A partition becomes a part of the output, and a line for each cell that is not valid."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_blocks_follow_each_other_without_a_seam(
 
 
 def test_rows_of_another_coding_in_the_middle_are_refused(tmp_path: Path, packed: Packed) -> None:
-    content = csv_bytes([WELL_CSV] * 20 + [SICK_UCI[:13] + [0]] * 10, "target")
+    content = csv_bytes([WELL_CSV] * 20 + [[*SICK_UCI[:13], 0]] * 10, "target")
     with pytest.raises(DataError, match=r"^'p.csv', rows 5 to 34: the rows are not all in one cod"):
         batches.score(batch_of(tmp_path / "p.csv", content, first=5), packed)
 
