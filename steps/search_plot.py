@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from steps.plots import BLUE, GREY
 from steps.searching import MEASURES
@@ -53,7 +54,9 @@ def draw(path: Path, tried: pd.DataFrame, winner: int, honest: Mapping[str, floa
         axes.set_xlabel(name)
         if name in LOGARITHMIC:
             axes.set_xscale("log")
-    _draw_legend(figure, grid[0])
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _draw_legend(figure, grid[0], 1 + len(names))
     figure.savefig(path, dpi=120)
     return path
 
@@ -74,11 +77,11 @@ def _draw_candidates(axes: Axes, tried: pd.DataFrame, name: str, measure: str) -
             )  # fmt: skip
 
 
-def _draw_legend(figure: Figure, row: list[Axes]) -> None:
+def _draw_legend(figure: Figure, row: list[Axes], columns: int) -> None:
     found: dict[str, Artist] = {}
     for axes in row:
         handles, labels = axes.get_legend_handles_labels()
         found |= {str(label): handle for label, handle in zip(labels, handles, strict=True)}
     figure.legend(
-        list(found.values()), list(found), loc="outside upper center", ncols=3, frameon=False
+        list(found.values()), list(found), loc="outside upper center", ncols=columns, frameon=False
     )

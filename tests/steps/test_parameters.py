@@ -58,6 +58,14 @@ VALID: dict[str, dict[str, object]] = {
     "host": {"127.0.0.1": None, "0.0.0.0": None, "::1": None, "heart.clinic.example": None},
     "port": {"1": 1, "65535": 65_535},
     "workers": {"1": 1, "256": 256},
+    "models": {"extra_trees": None, "random_forest,logistic_regression": None},
+    "trials": {"1": 1, "10000": 10_000},
+    "scheduler": {
+        "": "",
+        "tcp://127.0.0.1:8786": None,
+        "tls://dask.clinic.example:8786": None,
+        "tcp://[::1]:8786": None,
+    },
 }
 
 NUMBERS = ("", "abc", "nan", "inf", "-inf", "None", "1,5", "0x10", "1_0", "\uff11")
@@ -105,6 +113,15 @@ INVALID: dict[str, tuple[str, ...]] = {
     "host": ("", "a b", "host;true", "http://host/"),
     "port": (*NUMBERS, "0", "65536", "80.5"),
     "workers": (*NUMBERS, "0", "257"),
+    "models": (
+        "",
+        "svm",
+        "random_forest,",
+        "random_forest, extra_trees",
+        "extra_trees,extra_trees",
+    ),
+    "trials": (*NUMBERS, "0", "-1", "10001", "1.5"),
+    "scheduler": ("localhost", "127.0.0.1:8786", "http://host:8786", "tcp://host", "tcp://a b:1"),
 }
 
 
@@ -139,7 +156,7 @@ def test_an_invalid_text_gets_one_line_that_says_what_is_allowed(
             parameters.check(step, {parameter.name: text})
         (line,) = str(caught.value).split("\n")
         allowed = (
-            "(one of|an integer in|a number in|true or false"
+            "(one or more|one of|an integer in|a number in|true or false"
             "|auto, |empty |models:/|a registered|an address|the)"
         )
         assert re.match(rf"'{parameter.name}' must be {allowed}", line), line
