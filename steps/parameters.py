@@ -176,11 +176,25 @@ def _target(text: str) -> Value:
     return value
 
 
+def _input(text: str) -> Value:
+    if not text or "://" in text:
+        return text
+    # A step may run in another directory than the user's: a path is made absolute once, here.
+    return os.path.abspath(os.path.expanduser(text))
+
+
+def _output(text: str) -> Value:
+    path = os.path.abspath(os.path.expanduser(text)) if text else ""
+    if "://" in text or (path and os.path.lexists(path)):
+        raise ValueError("a path on this machine where nothing is: an output is not overwritten")
+    return path
+
+
 def _scheduler(text: str) -> Value:
     if text and not re.fullmatch(
         r"(tcp|tls)://([0-9A-Za-z.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}", text
     ):
-        raise ValueError("empty (a cluster of this machine), or an address: tcp://<host>:<port>")
+        raise ValueError("empty (this machine), or the address of a scheduler: tcp://host:8786")
     return text
 
 
@@ -219,6 +233,12 @@ TEST_SIZE = Parameter(
 RANDOM_STATE = Parameter(
     "random_state", "42", _number(int, 0, 2**32 - 1), "Seed of estimator, folds and bootstrap."
 )
+SCHEDULER = Parameter(
+    "scheduler",
+    "",
+    _scheduler,
+    "A Dask scheduler, tcp://host:8786; empty: a cluster of this machine.",
+)
 PROMOTE = Parameter(
     "promote",
     "true",
@@ -227,10 +247,9 @@ PROMOTE = Parameter(
 )
 CACHE = Parameter("cache", "true", _flag, "Whether finished steps with equal inputs are reused.")
 
-SCHEDULER = Parameter(
-    "scheduler", "", _scheduler, "A running Dask scheduler's address; empty: this machine."
+WORKERS = Parameter(
+    "workers", "0", _number(int, 0, 256), "Worker processes on this machine; 0: one for each core."
 )
-WORKERS = Parameter("workers", "2", _number(int, 1, 256), "Worker processes of this machine.")
 
 _TRAINING = (
     MODEL,
@@ -292,6 +311,13 @@ ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
             "Patients: a file, or a download or preprocess run's id; empty: those that the model "
             "has not trained on.",
         ),
+    ),
+    "score": (
+        Parameter("input", "", _input, "A CSV or Parquet file, a folder, a glob or a URL."),
+        Parameter("output", "", _output, "The folder of Parquet files to make."),
+        Parameter("model_uri", f"models:/{MODEL_NAME}@champion", _model_uri, "The model."),
+        SCHEDULER,
+        WORKERS,
     ),
     "serve": (
         Parameter("host", "127.0.0.1", _host, "The address to listen on."),

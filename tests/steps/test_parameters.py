@@ -112,7 +112,7 @@ INVALID: dict[str, tuple[str, ...]] = {
     "rollback": ("", "yes", "1"),
     "host": ("", "a b", "host;true", "http://host/"),
     "port": (*NUMBERS, "0", "65536", "80.5"),
-    "workers": (*NUMBERS, "0", "257"),
+    "workers": (*NUMBERS, "-1", "257"),
     "models": (
         "",
         "svm",
@@ -204,6 +204,12 @@ def test_neither_stray_words_nor_short_forms_are_taken(words: list[str]) -> None
 def test_a_name_without_a_value_is_told() -> None:
     with pytest.raises(ParameterError, match="max_depth"):
         parameters.read("train", ["--max_depth"])
+
+
+def test_a_service_has_a_worker_at_least_and_a_cluster_may_have_one_for_each_core() -> None:
+    with pytest.raises(ParameterError, match=r"^'workers' must be an integer in \[1, 256\]"):
+        parameters.check("serve", {"workers": "0"})
+    assert parameters.check("sweep", {"workers": "0"})["workers"] == 0
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -257,7 +257,7 @@ def test_too_few_patients_are_refused(
     [
         ("--models=random_forest,svm", "'models' must be one or more, separated by commas, of"),
         ("--trials=0", "'trials' must be an integer in [1, 10000]"),
-        ("--scheduler=localhost", "'scheduler' must be empty (a cluster of this machine), or"),
+        ("--scheduler=localhost", "'scheduler' must be empty (this machine), or"),
     ],
 )
 def test_a_wrong_parameter_gets_one_line_and_nothing_is_done(
