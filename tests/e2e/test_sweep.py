@@ -70,7 +70,7 @@ def test_main_reuses_the_training_of_the_winner(swept: Clone) -> None:
 
 def test_a_worker_that_is_killed_costs_no_result(clone: Clone) -> None:
     small(clone)
-    process = clone.start("sweep", trials=14, models="random_forest")
+    process = clone.start("sweep", trials=14, models="random_forest", calibration="none")
     try:
         wait_for(lambda: clone.runs("candidate"), 200, "the first candidates")
         victims = [one for one in workers_below(process.pid) if one.is_running()]
@@ -92,7 +92,7 @@ def workers_below(pid: int) -> list[psutil.Process]:
 
 def test_a_killed_sweep_keeps_its_candidates_and_leaves_nobody_behind(clone: Clone) -> None:
     small(clone)
-    process = clone.start("sweep", trials=24, models="random_forest")
+    process = clone.start("sweep", trials=24, models="random_forest", calibration="none")
     wait_for(lambda: clone.runs("candidate"), 200, "the first candidates")
     step = next(
         one for one in psutil.Process(process.pid).children(recursive=True)
@@ -115,7 +115,9 @@ def test_a_cluster_that_runs_already_does_the_work_and_may_lose_a_worker(
     clone: Clone, running: Cluster
 ) -> None:
     small(clone)
-    process = clone.start("sweep", trials=14, models="random_forest", scheduler=running.address)
+    process = clone.start(
+        "sweep", trials=14, models="random_forest", calibration="none", scheduler=running.address
+    )
     try:
         wait_for(lambda: clone.runs("candidate"), 200, "the first candidates")
         assert workers_below(process.pid) == []
