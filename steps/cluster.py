@@ -29,8 +29,8 @@ PACKAGES = ("clinical", "steps")
 """What is sent to the workers of a cluster that runs already."""
 
 NEEDED = (
-    "cloudpickle", "dask", "distributed", "fsspec", "numpy", "onnxruntime", "pandas", "pyarrow",
-    "scikit-learn", "skops",
+    "cloudpickle", "dask", "distributed", "fsspec", "joblib", "numpy", "onnxruntime", "pandas",
+    "pyarrow", "scikit-learn", "scipy", "skops",
 )  # fmt: skip
 """What must be there in the version that is here: tasks and results are objects of these."""
 

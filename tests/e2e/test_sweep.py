@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from steps import searching
 from tests import clusters
 from tests.clusters import Cluster
 from tests.e2e.conftest import Clone, kill_tree, wait_for
@@ -22,7 +23,9 @@ from tests.e2e.conftest import Clone, kill_tree, wait_for
 def swept(make_clone: Callable[[], Clone]) -> Clone:
     """Return a clone in which nothing but a small sweep was asked for."""
     made = make_clone()
-    done = made.launch("sweep", trials=4, models="random_forest,logistic_regression").succeeded()
+    done = made.launch(
+        "sweep", trials=4, models="random_forest,logistic_regression", calibration="none"
+    ).succeeded()
     assert "there is no finished preprocess run yet, so it is built first" in done.output
     (made.path / "said.txt").write_text(done.output)
     return made
@@ -33,6 +36,11 @@ def running(tmp_path: Path) -> Iterator[Cluster]:
     """Return a cluster of two workers, in a folder without this project."""
     with clusters.running(tmp_path) as made:
         yield made
+
+
+def twelve(clone: Clone) -> bool:
+    """Tell whether a sweep has logged its first batch."""
+    return len(clone.runs("candidate", "FINISHED")) == searching.BATCH == 12
 
 
 def small(clone: Clone) -> Clone:
@@ -70,9 +78,9 @@ def test_main_reuses_the_training_of_the_winner(swept: Clone) -> None:
 
 def test_a_worker_that_is_killed_costs_no_result(clone: Clone) -> None:
     small(clone)
-    process = clone.start("sweep", trials=14, models="random_forest", calibration="none")
+    process = clone.start("sweep", trials=13, models="random_forest", calibration="none")
     try:
-        wait_for(lambda: clone.runs("candidate"), 200, "the first candidates")
+        wait_for(lambda: twelve(clone), 200, "the first candidates")
         victims = [one for one in workers_below(process.pid) if one.is_running()]
         victims[0].kill()
         assert process.wait(timeout=400) == 0
@@ -80,7 +88,7 @@ def test_a_worker_that_is_killed_costs_no_result(clone: Clone) -> None:
         if process.poll() is None:
             kill_tree(process)
     assert len(victims) == 2
-    assert len(clone.runs("candidate", "FINISHED")) == 14
+    assert len(clone.runs("candidate", "FINISHED")) == 13
     assert clone.runs("sweep")[0].info.status == "FINISHED"
 
 
@@ -93,7 +101,7 @@ def workers_below(pid: int) -> list[psutil.Process]:
 def test_a_killed_sweep_keeps_its_candidates_and_leaves_nobody_behind(clone: Clone) -> None:
     small(clone)
     process = clone.start("sweep", trials=24, models="random_forest", calibration="none")
-    wait_for(lambda: clone.runs("candidate"), 200, "the first candidates")
+    wait_for(lambda: twelve(clone), 200, "the first candidates")
     step = next(
         one for one in psutil.Process(process.pid).children(recursive=True)
         if "steps.sweep" in " ".join(one.cmdline()) and "bash" not in one.name()
@@ -107,7 +115,7 @@ def test_a_killed_sweep_keeps_its_candidates_and_leaves_nobody_behind(clone: Clo
     # The next step that starts closes what the dead one has left.
     clone.step("preprocess").succeeded()
     assert clone.runs("sweep")[0].info.status == "KILLED"
-    assert 12 <= len(clone.runs("candidate", "FINISHED")) < 24
+    assert len(clone.runs("candidate", "FINISHED")) == 12
     assert clone.runs("candidate", "RUNNING") == []
 
 
@@ -116,17 +124,17 @@ def test_a_cluster_that_runs_already_does_the_work_and_may_lose_a_worker(
 ) -> None:
     small(clone)
     process = clone.start(
-        "sweep", trials=14, models="random_forest", calibration="none", scheduler=running.address
+        "sweep", trials=13, models="random_forest", calibration="none", scheduler=running.address
     )
     try:
-        wait_for(lambda: clone.runs("candidate"), 200, "the first candidates")
+        wait_for(lambda: twelve(clone), 200, "the first candidates")
         assert workers_below(process.pid) == []
         running.workers[0].kill()
         assert process.wait(timeout=400) == 0
     finally:
         if process.poll() is None:
             kill_tree(process)
-    assert len(clone.runs("candidate", "FINISHED")) == 14
+    assert len(clone.runs("candidate", "FINISHED")) == 13
     assert running.workers[1].poll() is None
 
 
@@ -138,7 +146,7 @@ def test_a_scheduler_that_dies_is_told_in_a_line(clone: Clone, running: Cluster)
         words, cwd=clone.path, env=clone.environment(), stderr=subprocess.PIPE, text=True
     )
     try:
-        wait_for(lambda: clone.runs("candidate"), 200, "the first candidates")
+        wait_for(lambda: twelve(clone), 200, "the first candidates")
         running.scheduler.kill()
         _, said = process.communicate(timeout=120)
     finally:
@@ -163,9 +171,9 @@ def test_workers_without_the_requirements_are_refused_in_one_line(
     bare_store: Clone, tmp_path: Path
 ) -> None:
     """On their path lies a scikit-learn of another version."""
-    fake = tmp_path / "elsewhere" / "sklearn"
+    fake = tmp_path / "elsewhere" / "scikit_learn-0.1.dist-info"
     fake.mkdir(parents=True)
-    (fake / "__init__.py").write_text("__version__ = '0.1'\n")
+    (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: scikit-learn\nVersion: 0.1\n")
     env = {**os.environ, "PYTHONPATH": str(fake.parent)}
     with clusters.running(tmp_path, env=env) as running:
         done = bare_store.step("sweep", scheduler=running.address).failed(1)
