@@ -6,6 +6,7 @@ import hashlib
 import io
 import logging
 import os
+import socket
 import tempfile
 import warnings
 import zipfile
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dask.config
 from distributed import Client, LocalCluster
@@ -123,6 +125,7 @@ def cores() -> int:
 
 def _join(scheduler: str) -> Client:
     try:
+        _knock(scheduler)
         with warnings.catch_warnings():
             # Told by `_check`, package by package.
             warnings.simplefilter("ignore", VersionMismatchWarning)
@@ -132,6 +135,14 @@ def _join(scheduler: str) -> Client:
             f"the Dask scheduler {scheduler} does not answer; start one (dask scheduler), or leave "
             "out 'scheduler' to use this machine"
         ) from None
+
+
+def _knock(scheduler: str) -> None:
+    """Hear a scheduler's greeting: Dask would wait for it without end."""
+    parts = urlsplit(scheduler)
+    with socket.create_connection((parts.hostname, parts.port), CONNECT_SECONDS) as caller:
+        if parts.scheme == "tcp" and not caller.recv(1):
+            raise ConnectionError("closed without a greeting")
 
 
 def _check(scheduler: str, client: Client) -> None:
@@ -175,6 +186,7 @@ def _send_code(client: Client) -> None:
         # Who has served another version of this project has its modules loaded.
         import sys
 
+        sys.path[:] = [p for p in sys.path if CODE not in p or p.endswith(name)]
         for module in [m for m in sys.modules if m.partition(".")[0] in ("clinical", "steps")]:
             if name not in str(getattr(sys.modules[module], "__file__", "")):
                 del sys.modules[module]

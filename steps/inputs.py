@@ -241,12 +241,13 @@ def divide(file: File) -> list[Partition]:
         return [Partition(file, start, stop) for start, stop in cuts]
     return [
         Partition(file, start, stop, group)
-        for group, rows in enumerate(file.groups)
+        for group, rows in enumerate(file.groups or (0,))
         for start, stop in _cuts(0, rows, max(ROWS, -(-rows // 8)))
     ]
 
 
 def _cuts(begin: int, end: int, most: int) -> list[tuple[int, int]]:
-    parts = -(-(end - begin) // most)
-    at = [begin + (end - begin) * i // parts for i in range(parts)] if parts else []
+    # One at least: no rows give an output without rows, rather than none.
+    parts = max(1, -(-(end - begin) // most))
+    at = [begin + (end - begin) * i // parts for i in range(parts)]
     return list(zip(at, [*at[1:], end], strict=True))

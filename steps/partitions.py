@@ -59,6 +59,8 @@ def read(partition: Partition) -> Iterator[Block]:
     """
     file = partition.file
     try:
+        if partition.start == partition.stop:
+            return
         if not file.is_text:
             yield from _read_parquet(partition)
         elif lines := read_lines(partition):
@@ -125,7 +127,9 @@ def _without_blank_lines(data: bytes) -> bytes:
 def _has_pair(data: bytes) -> bool:
     """Tell whether a line feed follows another."""
     places = ((start, (len(data) - start) // 2) for start in (0, 1))
-    return any((np.frombuffer(data, "<u2", n, start) == 0x0A0A).any() for start, n in places if n)
+    return any(
+        (np.frombuffer(data, "<u2", n, start) == 0x0A0A).any() for start, n in places if n > 0
+    )
 
 
 def _lines(data: bytes) -> int:
