@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -14,9 +13,8 @@ import psutil
 import pytest
 
 from steps import searching
-from tests import clusters
-from tests.clusters import Cluster
 from tests.e2e.conftest import Clone, kill_tree, wait_for
+from tests.steps.dask_cluster import Cluster, cluster
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +32,7 @@ def swept(make_clone: Callable[[], Clone]) -> Clone:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Cluster]:
     """Return a cluster of two workers, in a folder without this project."""
-    with clusters.running(tmp_path) as made:
+    with cluster(tmp_path, workers=2) as made:
         yield made
 
 
@@ -129,13 +127,13 @@ def test_a_cluster_that_runs_already_does_the_work_and_may_lose_a_worker(
     try:
         wait_for(lambda: twelve(clone), 200, "the first candidates")
         assert workers_below(process.pid) == []
-        running.workers[0].kill()
+        running.processes[1].kill()
         assert process.wait(timeout=400) == 0
     finally:
         if process.poll() is None:
             kill_tree(process)
     assert len(clone.runs("candidate", "FINISHED")) == 13
-    assert running.workers[1].poll() is None
+    assert running.processes[2].poll() is None
 
 
 def test_a_scheduler_that_dies_is_told_in_a_line(clone: Clone, running: Cluster) -> None:
@@ -147,7 +145,7 @@ def test_a_scheduler_that_dies_is_told_in_a_line(clone: Clone, running: Cluster)
     )
     try:
         wait_for(lambda: twelve(clone), 200, "the first candidates")
-        running.scheduler.kill()
+        running.processes[0].kill()
         _, said = process.communicate(timeout=120)
     finally:
         process.kill()
@@ -174,9 +172,10 @@ def test_workers_without_the_requirements_are_refused_in_one_line(
     fake = tmp_path / "elsewhere" / "scikit_learn-0.1.dist-info"
     fake.mkdir(parents=True)
     (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: scikit-learn\nVersion: 0.1\n")
-    env = {**os.environ, "PYTHONPATH": str(fake.parent)}
-    with clusters.running(tmp_path, env=env) as running:
+    with cluster(tmp_path, workers=0) as running:
+        running.start_worker(PYTHONPATH=str(fake.parent))
         done = bare_store.step("sweep", scheduler=running.address).failed(1)
     (line,) = done.output.splitlines()
-    assert "scikit-learn" in line
-    assert "0.1" in line
+    assert re.search(
+        r"lack what this project needs: scikit-learn \S+ is needed, 0\.1 is there", line
+    )
