@@ -252,5 +252,6 @@ def measured(results: Results) -> dict[str, NDArray[np.float64]]:
     for name, scorer in MEASURES.items():
         sign = -1 if scorer.startswith("neg_") else 1
         found[f"cv_{name}_mean"] = sign * results[f"mean_test_{name}"]
-        found[f"cv_{name}_std"] = results[f"std_test_{name}"]
+        # scikit-learn's is that of these folds alone, that of `train` the estimate for others.
+        found[f"cv_{name}_std"] = results[f"std_test_{name}"] * (FOLDS / (FOLDS - 1)) ** 0.5
     return found
