@@ -18,7 +18,10 @@ from urllib.parse import urlsplit
 
 import dask.config
 from distributed import Client, LocalCluster
+from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
 from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
+from distributed.scheduler import KilledWorker
 from distributed.versions import VersionMismatchWarning, get_versions
 
 from steps.files import ROOT
@@ -28,8 +31,8 @@ PACKAGES = ("clinical", "steps")
 """What is sent to the workers of a cluster that runs already."""
 
 NEEDED = (
-    "cloudpickle", "dask", "distributed", "fsspec", "numpy", "onnxruntime", "pandas", "pyarrow",
-    "scikit-learn", "skops",
+    "cloudpickle", "dask", "distributed", "fsspec", "joblib", "numpy", "onnxruntime", "pandas",
+    "pyarrow", "scikit-learn", "scipy", "skops",
 )  # fmt: skip
 """What must be there in the version that is here: tasks and results are objects of these."""
 
@@ -54,7 +57,7 @@ def connect(scheduler: str = "", workers: int | None = None) -> Iterator[Client]
     ------
     StepError
         With one line where the scheduler does not answer within seconds, has no workers, or they
-        lack what the project needs.
+        lack what the project needs; and where the cluster is lost within the block.
     """
     settings = {
         "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
@@ -62,7 +65,7 @@ def connect(scheduler: str = "", workers: int | None = None) -> Iterator[Client]
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
     }
-    with _quiet(), dask.config.set(settings):
+    with _quiet(), dask.config.set(settings), _loss_told():
         if scheduler:
             with _join(scheduler) as client:
                 _check(scheduler, client)
@@ -76,13 +79,30 @@ def connect(scheduler: str = "", workers: int | None = None) -> Iterator[Client]
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Dask from telling of its own comings and goings; what fails is raised all the same."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    # Dask gives its clients a level of their own.
+    loggers = {name: logging.getLogger(name) for name in ("distributed", "distributed.client")}
+    before = {name: logger.level for name, logger in loggers.items()}
+    for logger in loggers.values():
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for name, logger in loggers.items():
+            logger.setLevel(before[name])
+
+
+@contextmanager
+def _loss_told() -> Iterator[None]:
+    """Say in a line that a cluster which has worked does so no more."""
+    try:
+        yield
+    except KilledWorker:
+        raise StepError(
+            "a task has killed one Dask worker after the other, as lack of memory does; "
+            "the logs of the workers tell more"
+        ) from None
+    except (FutureCancelledError, CommClosedError):
+        raise StepError("the connection to the Dask scheduler was lost; start again") from None
 
 
 def _own_cluster(workers: int | None) -> LocalCluster:

@@ -75,6 +75,16 @@ def _choice(*allowed: str) -> Callable[[str], Value]:
     return read
 
 
+def _choices(*allowed: str) -> Callable[[str], Value]:
+    def read(text: str) -> Value:
+        names = text.split(",")
+        if not set(names) <= set(allowed) or len(set(names)) < len(names):
+            raise ValueError("one or more, separated by commas, of " + ", ".join(allowed))
+        return text
+
+    return read
+
+
 def _flag(text: str) -> Value:
     if text.lower() not in ("true", "false"):
         raise ValueError("true or false")
@@ -181,7 +191,9 @@ def _output(text: str) -> Value:
 
 
 def _scheduler(text: str) -> Value:
-    if text and not re.fullmatch(r"(tcp|tls)://[0-9A-Za-z.:\[\]-]+:[0-9]{1,5}", text):
+    if text and not re.fullmatch(
+        r"(tcp|tls)://([0-9A-Za-z.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}", text
+    ):
         raise ValueError("empty (this machine), or the address of a scheduler: tcp://host:8786")
     return text
 
@@ -202,6 +214,12 @@ N_ESTIMATORS = Parameter(
 MAX_DEPTH = Parameter("max_depth", "5", _number(int, 1, 100), "Greatest depth of a tree.")
 MIN_SAMPLES_LEAF = Parameter(
     "min_samples_leaf", "1", _number(int, 1, 10_000), "Fewest training rows in a leaf."
+)
+C = Parameter(
+    "C",
+    "1.0",
+    _number(float, 1e-6, 1e6),
+    "How freely logistic regression follows the training rows: the inverse of its penalty.",
 )
 CALIBRATION = Parameter(
     "calibration",
@@ -229,11 +247,16 @@ PROMOTE = Parameter(
 )
 CACHE = Parameter("cache", "true", _flag, "Whether finished steps with equal inputs are reused.")
 
+WORKERS = Parameter(
+    "workers", "0", _number(int, 0, 256), "Worker processes on this machine; 0: one for each core."
+)
+
 _TRAINING = (
     MODEL,
     N_ESTIMATORS,
     MAX_DEPTH,
     MIN_SAMPLES_LEAF,
+    C,
     CALIBRATION,
     TEST_SIZE,
     RANDOM_STATE,
@@ -250,6 +273,21 @@ ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
             "data", "", _data, "A preprocess run's id or a Parquet file; empty: the latest one."
         ),
         *_TRAINING,
+    ),
+    "sweep": (
+        Parameter("data", "", _data, "As for train."),
+        Parameter(
+            "models",
+            "random_forest,logistic_regression",
+            _choices(*MODELS),
+            "The models to search, separated by commas.",
+        ),
+        Parameter("trials", "60", _number(int, 1, 10_000), "How many candidates are tried."),
+        CALIBRATION,
+        TEST_SIZE,
+        RANDOM_STATE,
+        SCHEDULER,
+        WORKERS,
     ),
     "register": (
         Parameter("run_id", "", _run_id, "A train run's id; empty: the latest finished one."),
@@ -279,12 +317,7 @@ ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("output", "", _output, "The folder of Parquet files to make."),
         Parameter("model_uri", f"models:/{MODEL_NAME}@champion", _model_uri, "The model."),
         SCHEDULER,
-        Parameter(
-            "workers",
-            "0",
-            _number(int, 0, 256),
-            "Worker processes on this machine; 0: one for each core.",
-        ),
+        WORKERS,
     ),
     "serve": (
         Parameter("host", "127.0.0.1", _host, "The address to listen on."),

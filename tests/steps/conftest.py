@@ -34,6 +34,7 @@ from steps import (
     evaluate,
     metrics,
     preprocess,
+    sweep,
     tracking,
     train,
 )
@@ -60,7 +61,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for module in (download, preprocess, train, evaluate):
+    for module in (download, preprocess, train, evaluate, sweep):
         monkeypatch.setattr(module, "ROOT", tmp_path / "copies")
     yield
     signal.signal(signal.SIGTERM, handler)
