@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from clinical import hospitals, shapley
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps import artifact, assessment, clinical_metrics, estimators, gate, metrics, twin
+from steps import assessment, clinical_metrics, estimators, facts, gate, metrics, twin
 from steps.parameters import ENTRY_POINTS
 from steps.train import build
 from steps.validation import OutOfFold, cross_validated
@@ -144,7 +144,7 @@ def test_the_reference_is_a_typical_patient_and_nobody_in_particular(
     def predict(frame: pd.DataFrame) -> np.ndarray:
         return said(frame.to_numpy(float))
 
-    found = assessment.reference(predict, artifact.seen(features, forest))
+    found = assessment.reference(predict, facts.seen(features, forest))
     values = [found["values"][name] for name in FEATURE_NAMES]
     assert not (features == values).all(axis=1).any()
     assert found["probability"] == pytest.approx(said(np.full((1, 13), np.nan))[0], abs=1e-6)
