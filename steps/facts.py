@@ -89,9 +89,7 @@ def gather(done: Training, content: bytes | None) -> dict[str, Any]:
         "data": _data(done),
         # Such as the precision of a model that says nobody is ill.
         "metrics": {k: v for k, v in done.measures.items() if math.isfinite(v)},
-        "out_of_fold": assessment.out_of_fold(
-            done.data.patients, done.labels, done.validated, seed
-        ),
+        "out_of_fold": assessment.out_of_fold(patients, labels, validated, seed),
         "unknown": assessment.unknown(labels, validated, seed),
         "risk_bands": clinical_metrics.bands(
             labels, validated.probabilities, assessment.RISK_BANDS
