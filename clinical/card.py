@@ -13,7 +13,18 @@ from typing import Any
 from clinical import blocks
 from clinical.blocks import Block, Points, Table
 from clinical.schema import FEATURES, LABEL
-from clinical.wording import FILE, FOR, MEASURES, MODELS, NOT_FOR, SYNTHETIC, UCI, between
+from clinical.wording import (
+    FILE,
+    FOR,
+    MEASURES,
+    MODELS,
+    NOT_FOR,
+    READING,
+    SYNTHETIC,
+    UCI,
+    between,
+    percent,
+)
 
 Facts = Mapping[str, Any]
 
@@ -76,7 +87,7 @@ def _patients(facts: Facts) -> list[Block]:
     return [
         about,
         f"{rows['train']} patients to learn from and {rows['test']} held out; "
-        f"{data['prevalence']:.0%} of all have the disease. SHA-256 of the prepared data: "
+        f"{percent(data['prevalence'])} of all have the disease. SHA-256 of the prepared data: "
         f"{data['digest']}.",
         "An unknown value is replaced by a typical one of the training patients (median or most "
         "frequent).",
@@ -98,7 +109,7 @@ def _performance(facts: Facts) -> list[Block]:
         "has not seen them (10 folds). Held out: this very model on the patients held out."
     )
     table = Table(about, ("measure", *columns), rows)
-    return [table, late_values(facts)] if facts.get("unknown") else [table]
+    return [table, READING, *([late_values(facts)] if facts.get("unknown") else [])]
 
 
 def _with_sensitivity(held_out: Mapping[str, float]) -> dict[str, float]:
@@ -123,7 +134,7 @@ def late_values(facts: Facts) -> str:
 
 def _named(name: str) -> str:
     feature = next(feature for feature in FEATURES if feature.name == name)
-    return f"{feature.title.lower()} ({name})"
+    return f"{feature.inline} ({name})"
 
 
 def _groups(facts: Facts) -> list[Block]:
@@ -150,7 +161,7 @@ def _elsewhere(facts: Facts) -> list[Block]:
         (
             site["title"],
             str(site["patients"]),
-            f"{site['prevalence']:.0%}",
+            percent(site["prevalence"]),
             ", ".join(site["mostly_missing"]) or "none",
             *(
                 between(site["metrics"], name, 2)
@@ -181,7 +192,7 @@ def _bands(facts: Facts) -> list[Block]:
         rows.append(
             (
                 band["level"],
-                f"{band['from']:.0%} to {end:.0%}",
+                f"{percent(band['from'])} to {percent(end)}",
                 str(seen["patients"] or "-"),
                 observed_rate(seen) if seen["patients"] else "-",
             )
@@ -196,17 +207,17 @@ def _bands(facts: Facts) -> list[Block]:
 def observed_rate(seen: Mapping[str, float]) -> str:
     """Return the share of a band's patients who had the disease, with its interval."""
     share = seen["diseased"] / seen["patients"]
-    return f"{share:.0%} ({seen['low']:.0%} to {seen['high']:.0%})"
+    return f"{percent(share)} ({percent(seen['low'])} to {percent(seen['high'])})"
 
 
 def _importance(facts: Facts) -> list[Block]:
     moved = sorted(facts["importance"].items(), key=lambda item: -item[1])
     titles = {feature.name: feature.title for feature in FEATURES}
+    base = percent(facts["reference"]["probability"])
     about = (
         "By how much each finding moves the probability away from that of the reference patient "
-        f"({facts['reference']['probability']:.0%}), on average over the held-out patients, in "
-        "percentage points. The reference has a typical value of each finding, and is nobody in "
-        "particular."
+        f"({base}), on average over the held-out patients, in percentage points. The "
+        "reference has a typical value of each finding, and is nobody in particular."
     )
     return [
         Table(

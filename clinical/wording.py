@@ -29,6 +29,14 @@ MODELS = {
     "logistic_regression": "logistic regression",
     "hist_gradient_boosting": "histogram gradient boosting",
 }
+READING = (
+    "ROC AUC: how often a patient with the disease gets a "
+    "higher probability than one without. Brier score: mean squared error of the probabilities; "
+    "lower is better. Calibration slope: 1 is right; below 1 the probabilities are too extreme, "
+    "above 1 too timid. Calibration intercept: 0 is right; above 0 they are too low on the whole. "
+    "Net benefit: patients with the disease found, less those without it who were "
+    "treated as ill, weighed by the odds of the risk from which one acts, per patient."
+)
 UCI = (
     "303 patients of the Cleveland Clinic Foundation, referred for coronary angiography, 1981 to "
     "1984 (UCI Heart Disease, doi 10.24432/C52P4X, licence CC BY 4.0)."
@@ -66,3 +74,8 @@ def between(found: Mapping[str, float], name: str, digits: int = 3) -> str:
     if None in ends:
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f} ({ends[0]:.{digits}f} to {ends[1]:.{digits}f})"
+
+
+def percent(share: float) -> str:
+    """Return a share in whole percent."""
+    return f"{100 * share:.0f} %"

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask, request
 
-from serving import health, invocations, pages, predict, problems, reference, webhooks
+from serving import explain, health, invocations, pages, predict, problems, reference, webhooks
 from serving.edge import Edge
 from serving.following import Following
 from serving.metrics import Metrics
@@ -41,6 +41,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     problems.register(app)
     app.register_blueprint(health.make_blueprint(following, metrics))
     app.register_blueprint(predict.make_blueprint(predictor))
+    app.register_blueprint(explain.make_blueprint(following, settings))
     app.register_blueprint(invocations.make_blueprint(batches))
     app.register_blueprint(webhooks.make_blueprint(following, metrics, settings))
     app.register_blueprint(reference.make_blueprint(settings))

@@ -8,7 +8,7 @@ from typing import Any
 
 from clinical import card
 from clinical.schema import FEATURES, LABEL
-from clinical.wording import MEASURES, MODELS, SYNTHETIC, between
+from clinical.wording import MEASURES, MODELS, READING, SYNTHETIC, between
 from steps import clinical_metrics, evaluation_plots, pages
 from steps.card import block_html
 from steps.evaluation import Measured
@@ -17,14 +17,8 @@ from steps.metrics import Floats, Labels
 
 Calibrations = Mapping[str, tuple[Floats, Mapping[str, float]]]
 
-READING = (
-    "Intervals are 95 % bootstrap intervals. ROC AUC: how often a patient with the disease gets a "
-    "higher probability than one without. Brier score: mean squared error of the probabilities; "
-    "lower is better. Calibration slope: 1 is right; below 1 the probabilities are too extreme, "
-    "above 1 too timid. Calibration intercept: 0 is right; above 0 they are too low on the whole. "
-    "Net benefit: patients with the disease found, less those without it who were "
-    "treated as ill, weighed by the odds of the risk from which one acts, per patient."
-)
+INTERVALS = "Intervals are 95 % bootstrap intervals."
+TOO_FEW = '<span class="soft">too few</span>'
 WARNING = (
     "Not for clinical use. What a figure means for patients of today is not known: these "
     "are referred patients of the 1980s."
@@ -52,7 +46,7 @@ def draw(
         f'<span class="soft">{escape(LABEL.title)}: {escape(LABEL.definition)}.</span></p>\n',
         f"<p><b>{SYNTHETIC}</b></p>\n" * (about["source"] == "synthetic"),
         _tiles(cohorts[0]),
-        f"<h2>All figures</h2>\n<p class='soft'>{READING}</p>\n{_figures(cohorts)}",
+        f"<h2>All figures</h2>\n<p class='soft'>{INTERVALS} {READING}</p>\n{_figures(cohorts)}",
     ]
     with pages.drawing():
         parts += [_cohort(cohort) for cohort in cohorts]
@@ -154,7 +148,7 @@ def _groups(cohort: Measured) -> str:
             escape(group["group"]),
             f"{group['patients']:,}",
             f"{group['diseased']:,}",
-            *(_cell(group["metrics"], name) if group["metrics"] else "" for name in names),
+            *(_cell(group["metrics"], name) if group["metrics"] else TOO_FEW for name in names),
         ]
         for group in cohort.found["groups"]
     ]
