@@ -6,10 +6,12 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
 
+from benchmarks import explaining
 from clinical import archive
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, FEATURES
@@ -69,6 +71,17 @@ def test_what_is_known_to_matter_moves_the_risk_the_way_it_should(
         ]
         assert len(parts) >= 3
         assert min(parts) > 0
+
+
+def test_explaining_takes_at_most_a_hundred_times_as_long_as_predicting(
+    service: Service, patients: list[dict[str, float | None]]
+) -> None:
+    reference = ask(service, "/explain", patients[0])["reference"]
+    every = tuple(feature.name for feature in FEATURES)
+    worst = explaining.patient(reference, every)
+    bodies = {"/predict": ("/predict", worst), "/explain": ("/explain", worst)}
+    found = explaining.measure(service.port, bodies, 60)
+    assert median(found["/explain"]) <= explaining.TIMES * median(found["/predict"])
 
 
 def test_the_warning_states_the_measured_figure(
