@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import need
+from tests.e2e.browser import VIEWS, chromium, fits, serious
 from tests.serving import forge
 from tests.serving.service import Service, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +27,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    program = shutil.which("chromium")
-    need(program, "no chromium on this machine (Debian package chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
-VIEWS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
 VERDICT = {
     "rules": [
         {"rule": "ROC AUC at least 0.75", "candidate": 0.904, "champion": None, "passed": True},
@@ -81,25 +62,6 @@ def page(browser: Any, request: Any, service: Service) -> Iterator[Any]:
 
 def is_foreign(url: str, service: Service) -> bool:
     return not url.startswith((f"http://127.0.0.1:{service.port}/", "data:", "blob:"))
-
-
-def serious(page: Any) -> list[str]:
-    """Return what axe-core finds; it is put in by the debugger, which the page's CSP lets pass."""
-    import axe_core_python
-
-    source = next(Path(axe_core_python.__file__).parent.rglob("axe.min.js")).read_text()
-    session = page.context.new_cdp_session(page)
-    session.send("Runtime.evaluate", {"expression": source})
-    found = page.evaluate("() => axe.run().then(result => result.violations)")
-    return [
-        f"{v['id']}: {[node['html'] for node in v['nodes']][:3]}"
-        for v in found
-        if v["impact"] in ("serious", "critical")
-    ]
-
-
-def fits(page: Any) -> bool:
-    return bool(page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth"))
 
 
 def test_from_the_form_to_an_answer(page: Any) -> None:

@@ -74,6 +74,27 @@ def test_the_forest_is_what_it_is_known_to_be(
     assert holds(groups["age under 50"]["metrics"], "sensitivity", 0.65)
 
 
+@pytest.mark.parametrize(("model", "known"), [
+    ("random_forest", {
+        "accuracy": (0.828, 0.061), "roc_auc": (0.904, 0.046),
+        "brier": (0.127, 0.02), "log_loss": (0.403, 0.05),
+    }),
+    ("logistic_regression", {
+        "accuracy": (0.843, 0.058), "roc_auc": (0.911, 0.048),
+        "brier": (0.117, 0.02), "log_loss": (0.380, 0.05),
+    }),
+])  # fmt: skip
+def test_folds_agree_with_what_ten_times_ten_of_them_are_known_to_give(
+    cleveland: Patients, model: str, known: dict[str, tuple[float, float]]
+) -> None:
+    values = {**DEFAULTS, "model": model, "calibration": "none"}
+    found = cross_validated(build(values), *cleveland, SEED).measures
+    for name, (mean, spread) in known.items():
+        assert found[f"cv_{name}_mean"] == pytest.approx(mean, abs=spread / 2), name
+    if model == "random_forest":
+        assert found["cv_accuracy_std"] == pytest.approx(0.061, abs=0.03)
+
+
 def test_without_ca_and_thal_it_does_as_is_known(
     cleveland: Patients, uncalibrated: OutOfFold, calibrated: OutOfFold
 ) -> None:
