@@ -11,13 +11,13 @@ from serving.bodies import read_body, require_json
 from serving.errors import NotExplained, NotLoaded
 from serving.explanation import explain, to_json
 from serving.following import Follows
-from serving.green import in_thread
+from serving.green import Aside
 from serving.keys import Keys
 from serving.prediction import predict
 from serving.schemas import read_patient
 
 
-def make_blueprint(following: Follows, settings: Mapping[str, Any]) -> Blueprint:
+def make_blueprint(following: Follows, settings: Mapping[str, Any], aside: Aside) -> Blueprint:
     """Return the route. It goes through Flask: what it computes takes far longer than that."""
     blueprint = Blueprint("explain", __name__)
     keys = Keys(settings["HEART_API_KEYS"])
@@ -34,7 +34,7 @@ def make_blueprint(following: Follows, settings: Mapping[str, Any]) -> Blueprint
         values = read_patient(body)
         prediction = predict(model, values)
         # Up to 8,192 combinations: other requests go on meanwhile.
-        found = in_thread(lambda: explain(model, values, prediction))
+        found = aside(lambda: explain(model, values, prediction))
         if found is None:
             raise NotExplained
         return Response(to_json(model, prediction, found), content_type="application/json")

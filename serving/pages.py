@@ -17,7 +17,7 @@ from serving.errors import NotLoaded, Problem
 from serving.explanation import explain
 from serving.following import Follows
 from serving.form import UNKNOWN, Typed, grouped, read_form
-from serving.green import in_thread
+from serving.green import Aside
 from serving.health import readiness
 from serving.keys import Keys
 from serving.metrics import Metrics
@@ -36,7 +36,9 @@ _PLOT_TITLES = {
 }
 
 
-def make_blueprint(following: Follows, metrics: Metrics, settings: Mapping[str, Any]) -> Blueprint:
+def make_blueprint(
+    following: Follows, metrics: Metrics, settings: Mapping[str, Any], aside: Aside
+) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint("pages", __name__)
     keys = Keys(settings["HEART_API_KEYS"])
@@ -67,7 +69,7 @@ def make_blueprint(following: Follows, metrics: Metrics, settings: Mapping[str, 
         model = following.model
         if model is None:
             return show(typed, 503, failure=NotLoaded().detail)
-        told = _answer(model, values)
+        told = _answer(model, values, aside)
         metrics.predicted(told["prediction"].label, model.origin.version)
         return show(typed, answered=model, **told)
 
@@ -101,7 +103,7 @@ def make_blueprint(following: Follows, metrics: Metrics, settings: Mapping[str, 
     return blueprint
 
 
-def _answer(model: Model, values: Values) -> dict[str, Any]:
+def _answer(model: Model, values: Values, aside: Aside) -> dict[str, Any]:
     """Return what the page shows of an answer."""
     prediction = predict(model, values)
     parts: dict[str, Any] = {
@@ -111,7 +113,7 @@ def _answer(model: Model, values: Values) -> dict[str, Any]:
         "observed": result.observed(model, prediction.risk_level),
         "titles": _TITLES,
     }
-    explanation = in_thread(lambda: explain(model, values, prediction))
+    explanation = aside(lambda: explain(model, values, prediction))
     if explanation is not None:
         parts |= {
             "explanation": explanation,

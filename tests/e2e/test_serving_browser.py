@@ -164,7 +164,9 @@ def test_the_model_page_is_the_card(page: Any) -> None:
                     "Risk bands", "What moves its answers", "Limits"):  # fmt: skip
         assert page.get_by_role("heading", name=heading).is_visible()
     assert page.get_by_role("cell", name="0.900 (0.855 to 0.936)").first.is_visible()
-    rule = page.get_by_role("row", name="calibration slope, out of fold, from 0.5 to 2 1.07 1.44 ok")
+    rule = page.get_by_role(
+        "row", name="calibration slope, out of fold, from 0.5 to 2 1.07 1.44 ok"
+    )
     assert rule.is_visible()
     page.locator("figure").first.scroll_into_view_if_needed()
     page.get_by_role("img", name="ROC curve").wait_for()
