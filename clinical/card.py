@@ -7,26 +7,13 @@ or a file can show, and as Markdown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from clinical import blocks
-from clinical.blocks import Block, Points, Table
-from clinical.schema import FEATURES, LABEL
-from clinical.wording import (
-    FILE,
-    FOR,
-    MEASURES,
-    MODELS,
-    NOT_FOR,
-    READING,
-    SYNTHETIC,
-    UCI,
-    between,
-    percent,
-)
-
-Facts = Mapping[str, Any]
+from clinical import blocks, card_tables
+from clinical.blocks import Block, Points
+from clinical.card_tables import Facts
+from clinical.schema import LABEL
+from clinical.wording import FILE, FOR, MODELS, NOT_FOR, SYNTHETIC, UCI, percent
 
 
 def sections(facts: Facts) -> dict[str, list[Block]]:
@@ -94,140 +81,6 @@ def _patients(facts: Facts) -> list[Block]:
     ]
 
 
-def _performance(facts: Facts) -> list[Block]:
-    held_out = _with_sensitivity(facts["metrics"])
-    columns = {f"held out ({facts['data']['rows']['test']})": held_out}
-    if unseen := facts.get("out_of_fold"):
-        columns = {f"cross-validated ({unseen['patients']})": unseen["metrics"], **columns}
-    rows = [
-        (MEASURES[name], *(between(found, name) for found in columns.values()))
-        for name in MEASURES
-        if any(name in found for found in columns.values())
-    ]
-    about = (
-        "With 95 % bootstrap intervals. Cross-validated: all patients, each judged by a model that "
-        "has not seen them (10 folds). Held out: this very model on the patients held out."
-    )
-    table = Table(about, ("measure", *columns), rows)
-    return [table, READING, *([late_values(facts)] if facts.get("unknown") else [])]
-
-
-def _with_sensitivity(held_out: Mapping[str, float]) -> dict[str, float]:
-    """Call the recall of the ill by the name that clinicians use."""
-    renamed = {
-        name.replace("recall", "sensitivity"): value
-        for name, value in held_out.items()
-        if name.startswith("recall")
-    }
-    return {**held_out, **renamed}
-
-
-def late_values(facts: Facts) -> str:
-    """Say how well a model does without what comes late, in the card's words."""
-    missing = facts["unknown"]
-    names = " and ".join(_named(name) for name in missing["without"])
-    return (
-        f"While {names} are unknown, its ROC AUC is {missing['roc_auc']:.2f} "
-        f"({missing['ci_low']:.2f} to {missing['ci_high']:.2f}), cross-validated."
-    )
-
-
-def _named(name: str) -> str:
-    feature = next(feature for feature in FEATURES if feature.name == name)
-    return f"{feature.inline} ({name})"
-
-
-def _groups(facts: Facts) -> list[Block]:
-    names = ("roc_auc", "sensitivity", "specificity", "calibration_slope")
-    rows = []
-    for group in facts["out_of_fold"]["groups"]:
-        cells = [
-            between(group["metrics"], name, 2) if group["metrics"] else "too few" for name in names
-        ]
-        rows.append((group["group"], str(group["patients"]), str(group["diseased"]), *cells))
-    about = (
-        "Cross-validated, with 95 % intervals. Nothing is said of a group with fewer than 10 "
-        "patients of either outcome."
-    )
-    return [
-        Table(about, ("group", "patients", "diseased", *(MEASURES[name] for name in names)), rows)
-    ]
-
-
-def _elsewhere(facts: Facts) -> list[Block]:
-    if not facts["elsewhere"]:
-        return ["Not tried on patients of any other hospital."]
-    rows = [
-        (
-            site["title"],
-            str(site["patients"]),
-            percent(site["prevalence"]),
-            ", ".join(site["mostly_missing"]) or "none",
-            *(
-                between(site["metrics"], name, 2)
-                for name in ("roc_auc", "calibration_slope", "sensitivity", "specificity")
-            ),
-        )
-        for site in facts["elsewhere"]
-    ]
-    return [
-        Table(
-            "As it is, with typical values in place of what these hospitals did not record. Where "
-            "nearly everybody is ill, only ranking and calibration are shown.",
-            (
-                "hospital", "patients", "diseased", "mostly unknown", "ROC AUC",
-                "calibration slope", "sensitivity", "specificity",
-            ),
-            rows,
-        )
-    ]  # fmt: skip
-
-
-def _bands(facts: Facts) -> list[Block]:
-    bands = facts["risk_bands"]
-    ends = [*(band["from"] for band in bands[1:]), 1.0]
-    rows = []
-    for band, end in zip(bands, ends, strict=True):
-        seen = band.get("observed") or {"patients": 0}
-        rows.append(
-            (
-                band["level"],
-                f"{percent(band['from'])} to {percent(end)}",
-                str(seen["patients"] or "-"),
-                observed_rate(seen) if seen["patients"] else "-",
-            )
-        )
-    about = (
-        "How many of the cross-validated patients fell into each band, and how many of them had "
-        "the disease."
-    )
-    return [Table(about, ("risk", "probability", "patients", "had the disease"), rows)]
-
-
-def observed_rate(seen: Mapping[str, float]) -> str:
-    """Return the share of a band's patients who had the disease, with its interval."""
-    share = seen["diseased"] / seen["patients"]
-    return f"{percent(share)} ({percent(seen['low'])} to {percent(seen['high'])})"
-
-
-def _importance(facts: Facts) -> list[Block]:
-    moved = sorted(facts["importance"].items(), key=lambda item: -item[1])
-    titles = {feature.name: feature.title for feature in FEATURES}
-    base = percent(facts["reference"]["probability"])
-    about = (
-        "By how much each finding moves the probability away from that of the reference patient "
-        f"({base}), on average over the held-out patients, in percentage points. The "
-        "reference has a typical value of each finding, and is nobody in particular."
-    )
-    return [
-        Table(
-            about,
-            ("finding", "points"),
-            [(titles[name], f"{100 * value:.1f}") for name, value in moved],
-        )
-    ]
-
-
 def _limits(facts: Facts) -> list[str]:
     found = [
         "Few patients: intervals are wide, and differences between models of this kind are within "
@@ -266,11 +119,11 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...], Callable[[Facts], list[Block]]], ..
     ("What it is for", (), lambda _: [Points(FOR)]),
     ("What it is not for", (), lambda _: [Points(NOT_FOR)]),
     ("Patients", ("data",), _patients),
-    ("Performance", ("metrics", "data"), _performance),
-    ("Groups of patients", ("out_of_fold",), _groups),
-    ("Other hospitals", ("elsewhere",), _elsewhere),
-    ("Risk bands", ("risk_bands",), _bands),
-    ("What moves its answers", ("importance", "reference"), _importance),
+    ("Performance", ("metrics", "data"), card_tables.performance),
+    ("Groups of patients", ("out_of_fold",), card_tables.groups),
+    ("Other hospitals", ("elsewhere",), card_tables.elsewhere),
+    ("Risk bands", ("risk_bands",), card_tables.bands),
+    ("What moves its answers", ("importance", "reference"), card_tables.importance),
     ("Limits", ("data",), lambda facts: [Points(_limits(facts))]),
     ("Contact", ("git",), lambda facts: [_contact(facts)]),
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from clinical import card
+from clinical import card_tables
 from clinical.schema import FEATURES, LABEL
 from clinical.wording import MEASURES, MODELS, READING, SYNTHETIC, between
 from steps import clinical_metrics, evaluation_plots, pages
@@ -204,11 +204,11 @@ def _bands(facts: Mapping[str, Any]) -> str:
     """Return what the model card says of the risk bands, where the model has one."""
     if not any(band.get("observed") for band in facts.get("risk_bands", [])):
         return ""
-    blocks = card.sections(facts)["Risk bands"]
+    blocks = card_tables.bands(facts)
     return "<h2>Risk bands</h2>\n" + "".join(map(block_html, blocks))
 
 
 def _unknown(facts: Mapping[str, Any]) -> str:
     if not facts.get("unknown"):
         return ""
-    return f"<h2>Unknown values</h2>\n<p>{escape(card.late_values(facts))}</p>\n"
+    return f"<h2>Unknown values</h2>\n<p>{escape(card_tables.late_values(facts))}</p>\n"
