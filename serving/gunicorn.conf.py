@@ -69,11 +69,12 @@ def _import_early() -> None:
     """Import what every worker needs once, before they are forked: they share its memory."""
     import gc
 
-    import onnxruntime  # noqa: F401
     import prometheus_client.multiprocess  # noqa: F401
 
     import serving.app  # noqa: F401
+    from serving.model import import_runtime
 
+    import_runtime()
     gc.collect()
     gc.freeze()
 
