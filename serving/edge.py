@@ -152,13 +152,14 @@ class Edge:
         seconds = time.perf_counter() - started
         method = environ["REQUEST_METHOD"]
         self._metrics.request(route, status, seconds)
-        self._log.write(
+        if not self._log.write(
             environ["heart.request_id"],
             method if method in _METHODS else "OTHER",
             route,
             status,
             seconds,
-        )
+        ):
+            self._metrics.log_line_lost()
 
 
 def _answer(handler: Handler, environ: Environ) -> Answer:

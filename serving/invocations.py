@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import threading
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -22,7 +24,7 @@ from serving.bodies import media_type, read_body
 from serving.edge import Answer, Environ
 from serving.errors import NotLoaded, Problem
 from serving.following import Follows
-from serving.green import in_thread
+from serving.green import in_thread, in_threads
 from serving.keys import Keys
 from serving.metrics import Metrics
 from serving.model import Model, Rows
@@ -31,6 +33,9 @@ FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 # Bodies beyond this are scored in a thread, so that single patients do not wait behind them.
 _SMALL = 16 * 1024
 _BATCHES_AT_ONCE = 8
+# Rows that are worth a thread of their own: a few milliseconds' work.
+_PART = 1000
+_CORES = len(os.sched_getaffinity(0))
 
 
 class Batches:
@@ -62,27 +67,30 @@ class Batches:
         if model is None:
             raise NotLoaded
         if len(body) <= _SMALL:
-            labels = _score(model, kind, body)
+            labels = model.engine.score(_read(kind, body)).labels
         else:
-            labels = self._score_in_thread(model, kind, body)
+            labels = self._score_in_threads(model, kind, body)
         for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
             self._metrics.predicted(int(label), model.origin.version, int(count))
         return Answer(200, _to_json(labels))
 
-    def _score_in_thread(self, model: Model, kind: str, body: bytes) -> Any:
+    def _score_in_threads(self, model: Model, kind: str, body: bytes) -> Any:
         if not self._places.acquire(blocking=False):
             raise Problem(503, "Too many batches at once; try again.", headers={"Retry-After": "1"})
         try:
-            return in_thread(lambda: _score(model, kind, body))
+            rows = in_thread(lambda: _read(kind, body))
+            parts = np.array_split(rows, min(_CORES, -(-len(rows) // _PART)))
+            scored = in_threads([partial(model.engine.score, part) for part in parts])
         finally:
             self._places.release()
+        return np.concatenate([scores.labels for scores in scored])
 
 
-def _score(model: Model, kind: str, body: bytes) -> Any:
+def _read(kind: str, body: bytes) -> Rows:
     rows = _READERS[kind](body)
     if not len(rows):
         raise _bad("There are no rows to score.")
-    return model.engine.score(rows).labels
+    return rows
 
 
 def _to_json(labels: Any) -> bytes:
