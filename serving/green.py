@@ -69,7 +69,8 @@ def in_thread(function: Callable[[], T]) -> T:
         return function()
     from gevent import get_hub
 
-    return get_hub().threadpool.apply(function)  # type: ignore[no-any-return]
+    result: T = _outcome(get_hub().threadpool.apply(_settled, (function,)))
+    return result
 
 
 def in_threads(functions: Sequence[Callable[[], T]]) -> list[T]:
@@ -78,5 +79,20 @@ def in_threads(functions: Sequence[Callable[[], T]]) -> list[T]:
         return [function() for function in functions]
     from gevent import get_hub
 
-    started = [get_hub().threadpool.spawn(function) for function in functions]
-    return [call.get() for call in started]
+    pool = get_hub().threadpool
+    return [_outcome(call.get()) for call in [pool.spawn(_settled, f) for f in functions]]
+
+
+def _settled(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    """Return what a call returns or raises: gevent prints what is raised in a thread of its."""
+    try:
+        return function(), None
+    except Exception as error:
+        return None, error
+
+
+def _outcome(settled: tuple[T | None, Exception | None]) -> T:
+    result, error = settled
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]

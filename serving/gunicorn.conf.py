@@ -30,6 +30,7 @@ http_parser = "auto"  # the C parser, where gunicorn[fast] brought it
 keepalive = 5
 timeout = 30  # the heartbeat of a worker, not a limit for requests
 graceful_timeout = 25
+forwarder_headers = ""  # a client must not say under which path the service is mounted
 control_socket_disable = True
 accesslog = None  # the service writes its own line for each request
 errorlog = "-"

@@ -33,6 +33,7 @@ FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 # Bodies beyond this are scored in a thread, so that single patients do not wait behind them.
 _SMALL = 16 * 1024
 _BATCHES_AT_ONCE = 8
+_LARGEST = np.finfo(np.float32).max  # what models compute with
 # Rows that are worth a thread of their own: a few milliseconds' work.
 _PART = 1000
 _CORES = len(os.sched_getaffinity(0))
@@ -90,6 +91,8 @@ def _read(kind: str, body: bytes) -> Rows:
     rows = _READERS[kind](body)
     if not len(rows):
         raise _bad("There are no rows to score.")
+    if (np.abs(rows) > _LARGEST).any():
+        raise _bad("A value is infinite, or larger than any model can take.")
     return rows
 
 
