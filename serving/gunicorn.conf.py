@@ -60,8 +60,10 @@ def on_starting(server: Any) -> None:
     prepare_directory(made.metrics)
     _own["state"] = made
     _own["follower"] = spawn_follower(made, read_settings())
+    addresses = server.cfg.address
     warn_if_open(
-        [str(address[0]) if isinstance(address, tuple) else "" for address in server.cfg.address]
+        [str(address[0]) if isinstance(address, tuple) else "" for address in addresses],
+        setting("HEART_API_KEYS"),
     )
     _import_early()
 
