@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
-import os
+import struct
 import threading
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -20,11 +18,12 @@ import pydantic_core
 from flask import Blueprint, Response, request
 
 from clinical.schema import FEATURE_NAMES
+from serving import batching
 from serving.bodies import media_type, read_body
 from serving.edge import Answer, Environ
 from serving.errors import NotLoaded, Problem
 from serving.following import Follows
-from serving.green import in_thread, in_threads
+from serving.green import in_thread
 from serving.keys import Keys
 from serving.metrics import Metrics
 from serving.model import Model, Rows
@@ -34,9 +33,6 @@ FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _SMALL = 16 * 1024
 _BATCHES_AT_ONCE = 8
 _LARGEST = np.finfo(np.float32).max  # what models compute with
-# Rows that are worth a thread of their own: a few milliseconds' work.
-_PART = 1000
-_CORES = len(os.sched_getaffinity(0))
 
 
 class Batches:
@@ -79,12 +75,9 @@ class Batches:
         if not self._places.acquire(blocking=False):
             raise Problem(503, "Too many batches at once; try again.", headers={"Retry-After": "1"})
         try:
-            rows = in_thread(lambda: _read(kind, body))
-            parts = np.array_split(rows, min(_CORES, -(-len(rows) // _PART)))
-            scored = in_threads([partial(model.engine.score, part) for part in parts])
+            return batching.score(model, in_thread(lambda: _read(kind, body)))
         finally:
             self._places.release()
-        return np.concatenate([scores.labels for scores in scored])
 
 
 def _read(kind: str, body: bytes) -> Rows:
@@ -162,7 +155,7 @@ def _read_columns(part: Any) -> Rows:
 
 
 def _from_table(columns: Any, data: Any) -> Rows:
-    if not isinstance(data, list) or not all(isinstance(row, list) for row in data):
+    if not isinstance(data, list) or set(map(type, data)) - {list}:
         raise _bad("The data must be a list of rows, each a list.")
     if columns is None:
         columns = list(FEATURE_NAMES)
@@ -170,7 +163,7 @@ def _from_table(columns: Any, data: Any) -> Rows:
             raise _bad(f"Without column names a row must have {len(columns)} values.")
     if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
         raise _bad("The columns must be a list of names.")
-    if any(len(row) != len(columns) for row in data):
+    if set(map(len, data)) - {len(columns)}:
         raise _bad("A row has more or fewer values than there are columns.")
     if tuple(columns) == FEATURE_NAMES:
         return _array(data)
@@ -192,8 +185,9 @@ def _array(rows: Sequence[Sequence[Any]]) -> Rows:
     width = len(FEATURE_NAMES)
     try:
         # Takes numbers only, in one pass; what it refuses is looked at below.
-        return np.frombuffer(array("d", chain.from_iterable(rows))).reshape(-1, width)
-    except (TypeError, OverflowError, ValueError):
+        packed = struct.pack(f"{width * len(rows)}d", *chain.from_iterable(rows))
+        return np.frombuffer(packed).reshape(-1, width)
+    except (struct.error, OverflowError):
         flat = list(chain.from_iterable(rows))
     if not set(map(type, flat)) <= {int, float, type(None), bool}:
         raise _bad("A value is not a number.")
