@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pandas as pd
 from numpy.typing import NDArray
 from skl2onnx import convert_sklearn
@@ -147,9 +147,6 @@ def _isotonic(add: _Nodes, score: str, calibrator: IsotonicRegression) -> str:
 
 def load(content: bytes) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
     """Return the twin as a function: from rows of shape (n, 13) to probabilities of disease."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # counts before the import only
-    import onnxruntime
-
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
     def said(rows: NDArray[np.float64]) -> NDArray[np.float64]:
