@@ -82,18 +82,23 @@ def _import_early() -> None:
     gc.freeze()
 
 
+def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names them
+    """See how a request of this worker's class lets others go first."""
+    from serving.green import fair_yield
+
+    _own["turn"] = fair_yield()
+
+
 def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:  # noqa: ARG001
     """Let the other connections go first; meanwhile the next request of this one arrives.
 
     The service itself yields before it works on a request (serving.edge), which is what makes the
     waiting ones countable; without this second turn that wait would fall to whoever comes last.
     """
-    import gevent
-
-    gevent.sleep(0)
+    _own["turn"]()
 
 
-def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 -- gunicorn names them
+def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
     """Drop the gauges of a worker that is gone."""
     from serving.metrics import forget_worker
 
