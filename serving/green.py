@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -81,6 +81,27 @@ def in_threads(functions: Sequence[Callable[[], T]]) -> list[T]:
 
     pool = get_hub().threadpool
     return [_outcome(call.get()) for call in [pool.spawn(_settled, f) for f in functions]]
+
+
+class Aside:
+    """One real thread under gevent, in which what is long is done one at a time.
+
+    Many at once would leave the thread of all other requests its share of the processor only.
+    """
+
+    def __init__(self) -> None:
+        self._pool: Any = None
+
+    def __call__(self, function: Callable[[], T]) -> T:
+        """Call a function there, and wait for it as a greenlet does."""
+        if not is_patched():
+            return function()
+        if self._pool is None:
+            from gevent.threadpool import ThreadPool
+
+            self._pool = ThreadPool(1)
+        result: T = _outcome(self._pool.apply(_settled, (function,)))
+        return result
 
 
 def _settled(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
