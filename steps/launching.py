@@ -16,7 +16,12 @@ from steps.files import ROOT
 from steps.parameters import ENTRY_POINTS, Value
 from steps.tracking import StepError, StepRun, finished_runs, say
 
-BUILDS = {"preprocess": "download", "train": "preprocess", "register": "train"}
+BUILDS = {
+    "preprocess": "download",
+    "train": "preprocess",
+    "sweep": "preprocess",
+    "register": "train",
+}
 """The step that makes the input of each step."""
 
 
