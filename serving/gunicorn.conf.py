@@ -5,6 +5,7 @@ What was measured to choose this: docs/decisions/0005-gunicorn.md.
 """
 
 import contextlib
+import logging
 import os
 import resource
 import shutil
@@ -96,6 +97,16 @@ def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:  # noq
     waiting ones countable; without this second turn that wait would fall to whoever comes last.
     """
     _own["turn"]()
+
+
+def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
+    """Let the interpreter end without a word.
+
+    On its last way it would take the lock of the log handlers, which gevent has replaced and which
+    is half gone by then: a traceback in the log for each worker that ends as it should.
+    """
+    logging.shutdown()
+    logging._handlerList.clear()
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001

@@ -73,6 +73,7 @@ def test_sigterm_ends_it_in_time_and_finishes_what_it_has(registry: str, tmp_pat
         log = service.log.read_text()
         assert "SIGABRT" not in log, log  # such as of a thread that was lost in a fork
         assert "follower.py" not in log, log
+        assert "Traceback" not in log, log
     assert not list((tmp_path / "home" / "cache").rglob("current.json"))
 
 
