@@ -18,8 +18,9 @@ from mlflow.entities import Metric, Param, Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from clinical import frame
+from clinical.wording import between
 from steps import cluster, metrics, search_plot, searching
-from steps.card import between
+from steps.facts import Input
 from steps.files import ROOT, place
 from steps.launching import ensure
 from steps.parameters import check
@@ -32,7 +33,7 @@ from steps.tracking import (
     latest_or_named,
     say,
 )
-from steps.train import Input, columns, read_patients
+from steps.train import columns, read_patients
 
 CANDIDATE = "candidate"
 REGISTER = "mlflow run . -e register --env-manager local"
