@@ -189,6 +189,7 @@ class Bench:
     """A folder with a model and patients, and both sides' commands."""
 
     def __init__(self, folder: Path) -> None:
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         self.folder = folder
         self.patients = make_patients(folder)
         self.model = make_model(folder, self.patients)
