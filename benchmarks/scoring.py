@@ -156,7 +156,7 @@ def measure(command: list[str], folder: Path) -> Run:
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
 
     def watch() -> None:
-        while not ended.wait(0.25):
+        while not ended.wait(1):
             peak[0] = max(peak[0], _memory(process.pid))
 
     watcher = threading.Thread(target=watch)
