@@ -64,6 +64,15 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "many.data"
 
 
+def start(clone: Clone, source: Path, output: Path) -> subprocess.Popen[bytes]:
+    """Start a job and do not wait for it."""
+    with (output.parent / "job.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "steps.score", f"--input={source}", f"--output={output}"],
+            cwd=clone.path, env=clone.environment(), stderr=log,
+        )  # fmt: skip
+
+
 def test_every_cleveland_patient_gets_what_the_pipeline_says(
     cleveland: Clone, uci_file: Path, tmp_path: Path
 ) -> None:
@@ -129,10 +138,7 @@ def test_a_killed_job_goes_on_where_it_stopped(
     cleveland: Clone, many: Path, tmp_path: Path, scored: Callable[..., pd.DataFrame]
 ) -> None:
     output = tmp_path / "killed.parquet"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "steps.score", f"--input={many}", f"--output={output}"],
-        cwd=cleveland.path, env=cleveland.environment(), stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = start(cleveland, many, output)
     wait_for(lambda: list(tmp_path.glob(".killed.parquet.*.work/told/*.json")), 120, "a part")
     kill_tree(process)
     assert not output.exists()
@@ -278,10 +284,7 @@ def test_patients_in_s3_are_read_from_there(
 
 
 def test_sigterm_ends_the_job_and_its_workers(cleveland: Clone, many: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "steps.score", f"--input={many}", f"--output={tmp_path}/out"],
-        cwd=cleveland.path, env=cleveland.environment(), stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = start(cleveland, many, tmp_path / "out")
     wait_for(lambda: list(tmp_path.glob(".out.*.work/told/*.json")), 120, "a part")
     family = psutil.Process(process.pid).children(recursive=True)
     process.terminate()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import mlflow.sklearn
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
@@ -22,10 +23,25 @@ def stored(folder: Path, pipeline: Pipeline, training: pd.DataFrame) -> Path:
     """Write what scoring reads of a stored model, and return its folder."""
     extras = folder / "extra_files"
     extras.mkdir(parents=True)
-    known = {"run_id": "a" * 32, "risk_bands": BANDS}
+    known = {"run_id": "a" * 32, "risk_bands": BANDS, "data": {"source": "synthetic"}}
     content = twin.convert(pipeline, training)
     artifact.write_extras(extras, pipeline, training, known, content)
     return folder
+
+
+def saved(folder: Path, pipeline: Pipeline, training: pd.DataFrame, model: str) -> Path:
+    """Store a model as MLflow does, with what this project adds, and return its folder."""
+    extras = stored(folder / "extras", pipeline, training) / "extra_files"
+    mlflow.sklearn.save_model(
+        pipeline,
+        folder / "model",
+        serialization_format="skops",
+        skops_trusted_types=estimators.trusted_types(model, "sigmoid"),
+        signature=artifact.signature(),
+        pip_requirements=artifact.pinned(),
+        extra_files=[str(path) for path in sorted(extras.iterdir())],
+    )
+    return folder / "model"
 
 
 def forest(features: pd.DataFrame, y: object) -> Pipeline:

@@ -7,15 +7,14 @@ import pickle
 from dataclasses import replace
 from pathlib import Path
 
-import mlflow.sklearn
 import numpy as np
 import pandas as pd
 import pytest
 
 from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
-from steps import artifact, engine, estimators
-from tests.steps.scoring_jobs import BANDS, forest, packed_from, stored
+from steps import engine, estimators
+from tests.steps.scoring_jobs import BANDS, forest, packed_from, saved, stored
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -79,17 +78,8 @@ def test_a_model_that_is_not_what_was_written_is_refused(packed: engine.Packed, 
 def test_a_model_without_a_twin_answers_by_scikit_learn(sample: Patients, tmp_path: Path) -> None:
     features, y = sample
     pipeline = estimators.build("hist_gradient_boosting", 5, 3, 1, 1).fit(features, y)
-    folder = stored(tmp_path / "extras", pipeline, features)
-    mlflow.sklearn.save_model(
-        pipeline,
-        tmp_path / "model",
-        serialization_format="skops",
-        skops_trusted_types=estimators.trusted_types("hist_gradient_boosting", "none"),
-        signature=artifact.signature(),
-        pip_requirements=artifact.pinned(),
-        extra_files=[str(path) for path in sorted((folder / "extra_files").iterdir())],
-    )
-    packed = packed_from(tmp_path / "model")
+    folder = saved(tmp_path, pipeline, features, "hist_gradient_boosting")
+    packed = packed_from(folder)
     assert packed.engine == "scikit-learn"
     _, said = engine.unpack(packed)(columns(features))
     np.testing.assert_array_equal(said, pipeline.predict_proba(features)[:, 1])

@@ -1,0 +1,108 @@
+"""The step itself: what it tells, what it keeps, and when it moves nothing in."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from steps import score, tasks
+from steps.running import run_step
+from tests.steps.conftest import note
+from tests.steps.scoring_jobs import forest, saved
+
+Patients = tuple[pd.DataFrame, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def model(sample: Patients, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stored")
+    return saved(folder, forest(*sample), sample[0], "random_forest")
+
+
+@pytest.fixture
+def source(sample: Patients, tmp_path: Path) -> Path:
+    path = tmp_path / "patients.csv"
+    sample[0].assign(age=lambda f: f["age"].mask(f.index == 3, 200), ward="A").to_csv(
+        path, index=False
+    )
+    return path
+
+
+def run(source: Path, output: Path, model: Path, *words: str) -> int:
+    given = [f"--input={source}", f"--output={output}", f"--model_uri={model}", "--workers=1"]
+    return run_step("score", score.score, [*given, *words], resolve=score.resolve)
+
+
+def latest(client: MlflowClient) -> object:
+    experiment = client.get_experiment_by_name("Heart Disease Prediction")
+    return client.search_runs([experiment.experiment_id])[0]
+
+
+def test_the_output_the_account_and_what_is_said(
+    client: MlflowClient, source: Path, model: Path, tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert run(source, tmp_path / "new" / "out.parquet", model) == 0
+    found = pd.read_parquet(tmp_path / "new" / "out.parquet")
+    assert found["row"].tolist() == [1, 2, 3, *range(5, 301)]
+    assert set(found["model_version"]) == {f"run-{'a' * 32}"}
+    rejects = (tmp_path / "new" / "out.rejects.csv").read_text().splitlines()
+    assert rejects == [
+        "source,row,id,column,expected",
+        'patients.csv,4,,age,"a number in [18, 110] years"',
+    ]
+    made = latest(client)
+    assert made.info.status == "FINISHED"
+    assert (made.data.metrics["rows"], made.data.metrics["rejected"]) == (300, 1)
+    assert made.data.tags["data.source"] == "synthetic"
+    account = json.loads(Path(made.info.artifact_uri, "scoring.json").read_text())
+    assert account["model"]["engine"] == "onnx"
+    assert account["risk_levels"].keys() == {"Low", "Moderate", "High"}
+    said = capfd.readouterr().err
+    assert "SYNTHETIC" in said
+    assert "columns that are not used: ward" in said
+    assert "1 rows REJECTED" in said
+
+
+def test_an_input_that_changes_while_it_is_read_gives_no_output(
+    client: MlflowClient, source: Path, model: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    work = tasks.work
+
+    def work_and_touch(*given: object) -> object:
+        done = work(*given)
+        os.utime(source, (1, 1))
+        return done
+
+    monkeypatch.setattr(tasks, "work", work_and_touch)
+    assert run(source, tmp_path / "out.parquet", model) == 1
+    assert not (tmp_path / "out.parquet").exists()
+    made = latest(client)
+    assert made.info.status == "FAILED"
+    assert "has changed while it was read" in note(client, made.info.run_id)
+
+
+@pytest.mark.parametrize("lacking", ["input", "output"])
+def test_what_must_be_given_is_asked_for_before_a_run_is_opened(
+    client: MlflowClient, source: Path, model: Path, lacking: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(source, source.with_name("out"), model, f"--{lacking}=") == 2
+    assert f"score: '{lacking}' must be given" in capfd.readouterr().err
+    experiment = client.get_experiment_by_name("Heart Disease Prediction")
+    assert client.search_runs([experiment.experiment_id]) == []
+
+
+def test_without_a_champion_it_is_told_how_to_make_one(
+    client: MlflowClient, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"--input={source}", f"--output={tmp_path}/out"]
+    assert run_step("score", score.score, words, resolve=score.resolve) == 2
+    said = capfd.readouterr().err
+    assert "there is no model models:/heart-disease-model@champion; 'mlflow run . -e main'" in said
