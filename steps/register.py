@@ -15,7 +15,6 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
 from clinical import frame
 from clinical.schema import FEATURE_NAMES, LABEL
@@ -25,7 +24,7 @@ from steps.registry import number
 from steps.reuse import fetch_output
 from steps.running import Values, run_step
 from steps.scoring import EXTRAS
-from steps.store import StepError
+from steps.store import STORE_ERRORS, StepError
 from steps.tracking import StepRun, latest_or_named, say
 
 AGAINST_TAG = "gate.against"
@@ -141,7 +140,7 @@ def shared_rows(candidate: Run, champion: Run) -> pd.DataFrame:
     held_out = pd.read_parquet(_split_file(candidate, "held_out.parquet"))
     try:
         trained_on = pd.read_parquet(_split_file(champion, "training_rows.parquet"))["row_hash"]
-    except (MlflowException, OSError):
+    except (*STORE_ERRORS, OSError):
         # Nobody knows what this champion has seen, so no patient is known to be new to it.
         return held_out.iloc[:0]
     return held_out[~np.isin(frame.row_hashes(held_out), trained_on.to_numpy())]

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import mlflow
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -35,8 +37,9 @@ TALKATIVE = ("mlflow.store.db.utils", "psycopg")
 DATABASES = ("postgresql", "mysql", "mssql")
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 
-# What a tracking store raises; a locked or broken database comes through unwrapped.
-STORE_ERRORS = (MlflowException, SQLAlchemyError)
+# What a tracking store raises: a locked or broken database comes through unwrapped, and so does
+# an S3 that cannot be reached or has lost a file.
+STORE_ERRORS = (MlflowException, SQLAlchemyError, Boto3Error, BotoCoreError, ClientError)
 
 
 class StepError(Exception):

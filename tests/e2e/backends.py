@@ -67,14 +67,13 @@ def adapted(block: str, given: Mapping[str, str]) -> str:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a server and what it has started."""
-    family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-    for member in family:
-        if member.is_running():
-            member.terminate()
-    process.wait(timeout=30)
-    for member in psutil.wait_procs(family, timeout=10)[1]:
-        member.kill()
+    """End a server, and then what it has left behind."""
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    process.wait(timeout=60)
+    for child in started:
+        if child.is_running():
+            child.kill()
 
 
 # --- PostgreSQL ------------------------------------------------------------------------------
