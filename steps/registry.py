@@ -189,7 +189,8 @@ def tag(name: str, version: str, key: str, value: str) -> None:
 
 
 def _untag(name: str, version: str, key: str) -> None:
-    MlflowClient().delete_model_version_tag(name, version, stored(key))
+    if key in tags_of(named(name, version)):
+        MlflowClient().delete_model_version_tag(name, version, stored(key))
 
 
 def stored(key: str) -> str:
