@@ -24,14 +24,14 @@ def machine() -> str:
     )
 
 
-def paste(section: str, command: str, text: str) -> None:
-    """Replace a section of the page, which is made where it does not exist; print it too."""
+def paste(section: str, command: str, text: str, path: Path = PAGE) -> None:
+    """Replace a section of a page, which is made where it does not exist; print it too."""
     print(text)
     start, end = f"<!-- {section} -->", f"<!-- /{section} -->"
     block = f"{start}\n{text.strip()}\n\n{machine()}\nMade by `{command}`.\n{end}"
-    page = PAGE.read_text() if PAGE.exists() else "# Benchmarks\n"
+    page = path.read_text() if path.exists() else "# Benchmarks\n"
     if start in page:
         page = re.sub(f"{re.escape(start)}.*?{re.escape(end)}", lambda _: block, page, flags=re.S)
     else:
         page = f"{page.rstrip()}\n\n{block}\n"
-    PAGE.write_text(page)
+    path.write_text(page)

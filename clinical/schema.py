@@ -73,6 +73,17 @@ class Feature:
             return value in self.codes
         return math.isfinite(value) and self.low <= value <= self.high
 
+    @property
+    def inline(self) -> str:
+        """The title as it stands within a sentence."""
+        return self.title if self.title[:2].isupper() else self.title[0].lower() + self.title[1:]
+
+    def told(self, value: float | None) -> str:
+        """Say a value as a person reads it: what a code means, a number with its unit."""
+        if value is None:
+            return "unknown"
+        return self.codes[int(value)] if value in self.codes else f"{value:g} {self.unit}".rstrip()
+
 
 _NO_YES = {0: "no", 1: "yes"}
 

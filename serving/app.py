@@ -7,9 +7,10 @@ from typing import Any
 
 from flask import Flask, request
 
-from serving import health, invocations, pages, predict, problems, reference, webhooks
+from serving import explain, health, invocations, pages, predict, problems, reference, webhooks
 from serving.edge import Edge
 from serving.following import Following
+from serving.green import Aside
 from serving.metrics import Metrics
 from serving.settings import read_settings
 
@@ -38,13 +39,15 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.extensions["heart"] = {"following": following, "metrics": metrics}
     predictor = predict.Predictor(following, metrics, settings)
     batches = invocations.Batches(following, metrics, settings)
+    aside = Aside()
     problems.register(app)
     app.register_blueprint(health.make_blueprint(following, metrics))
     app.register_blueprint(predict.make_blueprint(predictor))
+    app.register_blueprint(explain.make_blueprint(following, settings, aside))
     app.register_blueprint(invocations.make_blueprint(batches))
     app.register_blueprint(webhooks.make_blueprint(following, metrics, settings))
     app.register_blueprint(reference.make_blueprint(settings))
-    app.register_blueprint(pages.make_blueprint(following, metrics, settings))
+    app.register_blueprint(pages.make_blueprint(following, metrics, settings, aside))
     app.before_request(_remember_route)
     app.wsgi_app = Edge(  # type: ignore[method-assign]
         app.wsgi_app,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -70,3 +70,23 @@ def in_thread(function: Callable[[], T]) -> T:
     from gevent import get_hub
 
     return get_hub().threadpool.apply(function)  # type: ignore[no-any-return]
+
+
+class Aside:
+    """One real thread under gevent, in which what is long is done one at a time.
+
+    Many at once would leave the thread of all other requests its share of the processor only.
+    """
+
+    def __init__(self) -> None:
+        self._pool: Any = None
+
+    def __call__(self, function: Callable[[], T]) -> T:
+        """Call a function there, and wait for it as a greenlet does."""
+        if not is_patched():
+            return function()
+        if self._pool is None:
+            from gevent.threadpool import ThreadPool
+
+            self._pool = ThreadPool(1)
+        return self._pool.apply(function)  # type: ignore[no-any-return]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -194,6 +195,8 @@ class Model:
         self.facts = facts
         self.bands = _bands(facts)
         self.seen = _seen(facts)
+        self.reference = _reference(facts)
+        self.late = _late(facts)
         self.data_source = str((facts.get("data") or {}).get("source") or "unknown")
         self.synthetic = self.data_source == "synthetic"
 
@@ -236,6 +239,33 @@ def _seen_feature(name: str, entry: Mapping[str, Any] | None) -> Seen | None:
     message = f"'{name}' is outside of what the model was trained on: {words}."
     fill = entry.get("fill")
     return Seen(name, low, high, None if codes is None else frozenset(codes), fill, message)
+
+
+def _reference(facts: Mapping[str, Any]) -> dict[str, float] | None:
+    """Return the patient with whom others are compared; None where the model names none."""
+    try:
+        values = facts["reference"]["values"]
+        found = {name: float(values[name]) for name in FEATURE_NAMES}
+    except (KeyError, TypeError, ValueError):
+        return None
+    return found if all(map(math.isfinite, found.values())) else None
+
+
+def _late(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return, for each feature whose lack was measured, what to say where it is unknown."""
+    try:
+        found = facts["unknown"]
+        names = [str(name) for name in found["without"]]
+        without = f"{found['roc_auc']:.2f} ({found['ci_low']:.2f} to {found['ci_high']:.2f})"
+        whole = f"{facts['out_of_fold']['metrics']['roc_auc']:.2f}"
+    except (KeyError, TypeError, ValueError):
+        return {}
+    listed = " and ".join(f"'{name}'" for name in names)
+    words = (
+        f"The ROC AUC of this model is {whole} with {listed}, and {without} where they are "
+        "unknown (cross-validated)."
+    )
+    return dict.fromkeys(names, words)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ _WORDS = {
     404: "There is nothing here.",
     405: "This route does not take that method.",
     408: "The body took too long to arrive.",
+    409: "The model that is served cannot be explained.",
     413: "The body is too long.",
     415: "The content type is not one that this route takes.",
     422: "Fields are missing, unknown or not valid; each of them is listed.",
@@ -49,6 +50,7 @@ def openapi(*, keys: bool = False) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "paths": {
             "/predict": {"post": _predict(keys)},
+            "/explain": {"post": _explain(keys)},
             "/invocations": {"post": _invocations(keys)},
             "/ready": {"get": _get("Whether there is a model, and which", _READY, 503)},
             "/ping": {"get": _alive("Alive and with a model, as MLflow's scoring server")},
@@ -61,6 +63,7 @@ def openapi(*, keys: bool = False) -> dict[str, Any]:
             "schemas": {
                 "Patient": patient_schema(),
                 "Prediction": _PREDICTION,
+                "Explanation": _EXPLANATION,
                 "Problem": problem_schema(),
             },
             **({"securitySchemes": schemes} if keys else {}),
@@ -142,10 +145,49 @@ _PREDICTION: dict[str, Any] = {
         "warnings": {
             "type": "array",
             "items": _WARNING,
-            "description": "Fields that are possible but outside of what the model has seen.",
+            "description": (
+                "Fields that are possible but outside of what the model has seen, or unknown "
+                "though much depends on them."
+            ),
         },
     },
 }
+_said = _PREDICTION["properties"]
+
+
+def _by_feature(each: Mapping[str, Any], words: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": words,
+        "required": list(FEATURE_NAMES),
+        "properties": {name: dict(each) for name in FEATURE_NAMES},
+    }
+
+
+_EXPLANATION: dict[str, Any] = {
+    "type": "object",
+    "title": "Explanation",
+    "required": ["probability", "base_probability", "contributions", "reference", "model_version"],
+    "properties": {
+        "probability": _said["probability"],
+        "base_probability": _UNIT | {"description": "That of the reference patient."},
+        "contributions": _by_feature(
+            {"type": "number", "minimum": -1, "maximum": 1},
+            "What each field added to the probability; with base_probability they add up to it. "
+            "Shapley values: they describe the model, and are no causes.",
+        ),
+        "reference": _by_feature(
+            {"type": "number"},
+            "The patient compared with, made up of what replaces unknown values.",
+        ),
+        **{
+            name: _said[name]
+            for name in (
+                "risk_level", "model_version", "engine", "data_source", "imputed", "warnings",
+            )
+        },
+    },
+}  # fmt: skip
 _READY = {
     "type": "object",
     "required": ["status", "degraded", "problems"],
@@ -198,6 +240,20 @@ def _predict(keys: bool) -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": _ok({"$ref": _ref + "Prediction"}, example)
         | _problems(400, *denied, 408, 413, 415, 422, 503),
+        **_locks(keys),
+    }
+
+
+def _explain(keys: bool) -> dict[str, Any]:
+    body = {"schema": {"$ref": _ref + "Patient"}, "example": EXAMPLE}
+    denied = (401, 403) if keys else ()
+    return {
+        "operationId": "explain",
+        "summary": "Say how each field of one patient moved the probability",
+        "description": "Takes what /predict takes, and longer.",
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": _ok({"$ref": _ref + "Explanation"})
+        | _problems(400, *denied, 408, 409, 413, 415, 422, 503),
         **_locks(keys),
     }
 

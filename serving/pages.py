@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
 
-from clinical.schema import FEATURES, LABEL, Feature
+from clinical import card
+from clinical.schema import FEATURES, LABEL
+from serving import result
 from serving.cache import PLOTS
 from serving.errors import NotLoaded, Problem
+from serving.explanation import explain
 from serving.following import Follows
+from serving.form import UNKNOWN, Typed, grouped, read_form
+from serving.green import Aside
 from serving.health import readiness
 from serving.keys import Keys
 from serving.metrics import Metrics
-from serving.model import Model
+from serving.model import EXTRA, Model
 from serving.prediction import predict
 from serving.schemas import Values
 
-UNKNOWN = "unknown"
-_TITLES = {feature.name: feature.title for feature in FEATURES}
+CARD = "card.md"
+_TITLES = {feature.name: feature.inline for feature in FEATURES}
 _PLOT_TITLES = {
     "roc": "ROC curve",
     "precision_recall": "Precision and recall",
@@ -31,112 +34,11 @@ _PLOT_TITLES = {
     "confusion_matrix": "Confusion matrix",
     "permutation_importance": "Importance of the features",
 }
-_METRIC_TITLES = {
-    "roc_auc": "ROC AUC",
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "sensitivity": "Sensitivity",
-    "recall": "Sensitivity (recall)",
-    "specificity": "Specificity",
-    "precision": "Precision",
-    "f1": "F1",
-    "brier": "Brier score",
-    "log_loss": "Log-loss",
-    "average_precision": "Average precision",
-    "calibration_slope": "Calibration slope",
-    "calibration_intercept": "Calibration intercept",
-}
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """One field of the form as it was typed.
-
-    Parameters
-    ----------
-    feature : Feature
-    text : str
-    error : str
-        What is wrong with it; empty where nothing is.
-    """
-
-    feature: Feature
-    text: str = ""
-    error: str = ""
-
-    @property
-    def hint(self) -> str:
-        """The range in words, as the form shows it."""
-        return _range(self.feature)
-
-
-def _range(feature: Feature) -> str:
-    return f"{feature.low:g} to {feature.high:g} {feature.unit}".rstrip()
-
-
-def read_form(form: Mapping[str, str]) -> tuple[list[Typed], Values]:
-    """Return the fields as typed, with their errors, and the values (None where unknown)."""
-    typed, values = [], []
-    for feature in FEATURES:
-        text = form.get(feature.name, "").strip()
-        value, error = _read_field(feature, text)
-        typed.append(Typed(feature, text, error))
-        values.append(value)
-    return typed, values
-
-
-def _read_field(feature: Feature, text: str) -> tuple[float | None, str]:
-    if text == UNKNOWN or not text:
-        if feature.nullable and (text or not feature.codes):
-            return None, ""
-        return (
-            None,
-            "Please choose one." if feature.codes else f"Please fill this in: {_range(feature)}.",
-        )
-    try:
-        value = float(text.replace(",", ".")) if len(text) <= 40 else math.nan
-    except ValueError:
-        value = math.nan
-    if not feature.accepts(value):
-        wanted = "one of the list" if feature.codes else f"a number from {_range(feature)}"
-        return None, f"This must be {wanted}."
-    return value, ""
-
-
-def _groups(typed: list[Typed]) -> list[tuple[str, list[Typed]]]:
-    order = list(dict.fromkeys(feature.group for feature in FEATURES))
-    ordered = sorted(typed, key=lambda field: order.index(field.feature.group))
-    return [(name, list(fields)) for name, fields in groupby(ordered, lambda f: f.feature.group)]
-
-
-def metric_rows(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return title, value and interval of each metric of a model."""
-    rows = []
-    for name, value in metrics.items():
-        if name.endswith(("_ci_low", "_ci_high")) or not isinstance(value, int | float):
-            continue
-        low, high = metrics.get(f"{name}_ci_low"), metrics.get(f"{name}_ci_high")
-        interval = f"{low:.3f} to {high:.3f}" if low is not None and high is not None else ""
-        title = _METRIC_TITLES.get(name, name.replace("_", " ").capitalize())
-        rows.append((title, f"{value:.3f}" if isinstance(value, float) else str(value), interval))
-    return rows
-
-
-def _gate(model: Model) -> dict[str, str] | None:
-    verdict = model.origin.tags.get("gate.verdict")
-    if not verdict:
-        return None
-    return {"verdict": verdict, "reason": model.origin.tags.get("gate.reason", "")}
-
-
-def _plots(model: Model) -> list[tuple[str, str]]:
-    folder = Path(model.origin.directory) / PLOTS
-    return [
-        (name, title) for name, title in _PLOT_TITLES.items() if (folder / f"{name}.png").is_file()
-    ]
-
-
-def make_blueprint(following: Follows, metrics: Metrics, settings: Mapping[str, Any]) -> Blueprint:
+def make_blueprint(
+    following: Follows, metrics: Metrics, settings: Mapping[str, Any], aside: Aside
+) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint("pages", __name__)
     keys = Keys(settings["HEART_API_KEYS"])
@@ -144,7 +46,7 @@ def make_blueprint(following: Follows, metrics: Metrics, settings: Mapping[str, 
     def show(typed: list[Typed], status: int = 200, **parts: Any) -> Response:
         page = render_template(
             "form.html",
-            groups=_groups(typed),
+            groups=grouped(typed),
             wrong=[field for field in typed if field.error],
             model=following.model,
             needs_key=bool(keys),
@@ -167,25 +69,29 @@ def make_blueprint(following: Follows, metrics: Metrics, settings: Mapping[str, 
         model = following.model
         if model is None:
             return show(typed, 503, failure=NotLoaded().detail)
-        prediction = predict(model, values)
-        metrics.predicted(prediction.label, model.origin.version)
-        return show(
-            typed, prediction=prediction, bands=_picture(model), titles=_TITLES, answered=model
-        )
+        told = _answer(model, values, aside)
+        metrics.predicted(told["prediction"].label, model.origin.version)
+        return show(typed, answered=model, **told)
 
     @blueprint.get("/model")
-    def card() -> Response:
+    def show_model() -> Response:
         model = following.model
         status, ready = readiness(following)
         parts: dict[str, Any] = {"model": model, "ready": ready, "label": LABEL}
         if model is not None:
-            parts |= {
-                "facts": model.facts,
-                "metrics": metric_rows(model.facts.get("metrics") or {}),
-                "gate": _gate(model),
-                "plots": _plots(model),
-            }
+            parts |= _card(model) | {"gate": _gate(model), "plots": _plots(model)}
         return make_response(render_template("model.html", **parts), status)
+
+    @blueprint.get("/model/card.md")
+    def card_file() -> Response:
+        model = following.model
+        if model is None or not _carries_card(model):
+            raise Problem(404, "The model that is served carries no card.")
+        name = f"{model.origin.version}-card.md"
+        return send_from_directory(
+            Path(model.origin.directory, EXTRA), CARD, mimetype="text/markdown",
+            as_attachment=True, download_name=name, max_age=0,
+        )  # fmt: skip
 
     @blueprint.get("/model/plots/<name>.png")
     def plot(name: str) -> Response:
@@ -197,10 +103,58 @@ def make_blueprint(following: Follows, metrics: Metrics, settings: Mapping[str, 
     return blueprint
 
 
-def _picture(model: Model) -> list[dict[str, Any]]:
-    """Return the bands of risk as parts of a bar of 100 units."""
-    starts = [start for _, start in model.bands] + [1.0]
+def _answer(model: Model, values: Values, aside: Aside) -> dict[str, Any]:
+    """Return what the page shows of an answer."""
+    prediction = predict(model, values)
+    parts: dict[str, Any] = {
+        "prediction": prediction,
+        "cautions": result.cautions(prediction.warnings),
+        "bands": result.bands(model),
+        "observed": result.observed(model, prediction.risk_level),
+        "titles": _TITLES,
+    }
+    explanation = aside(lambda: explain(model, values, prediction))
+    if explanation is not None:
+        parts |= {
+            "explanation": explanation,
+            "moves": result.moves(explanation, values),
+            "unmoved": result.unmoved(explanation, values),
+        }
+    return parts
+
+
+def _card(model: Model) -> dict[str, Any]:
+    """Return the model card; an earlier release, or another project, knew less or other facts."""
+    try:
+        sections, lacking = card.sections(model.facts), card.lacking(model.facts)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        sections, lacking = card.sections({}), card.lacking({})
+    return {"sections": sections, "lacking": lacking, "has_file": _carries_card(model)}
+
+
+def _carries_card(model: Model) -> bool:
+    return Path(model.origin.directory, EXTRA, CARD).is_file()
+
+
+def _gate(model: Model) -> dict[str, Any] | None:
+    """Return the gate's verdict: its words, and its rules with both models' figures."""
+    tags = model.origin.tags
+    if not tags.get("gate.verdict"):
+        return None
+    try:
+        rules = json.loads(tags.get("gate.decision", "{}")).get("rules", [])
+    except (AttributeError, ValueError):
+        rules = []
+    return {
+        "verdict": tags["gate.verdict"],
+        "reason": tags.get("gate.reason", ""),
+        "against": tags.get("gate.against", ""),
+        "rules": rules,
+    }
+
+
+def _plots(model: Model) -> list[tuple[str, str]]:
+    folder = Path(model.origin.directory) / PLOTS
     return [
-        {"level": level, "x": 100 * start, "width": 100 * (end - start)}
-        for (level, start), end in zip(model.bands, starts[1:], strict=True)
+        (name, title) for name, title in _PLOT_TITLES.items() if (folder / f"{name}.png").is_file()
     ]

@@ -30,7 +30,8 @@ class Prediction:
     imputed : list of str
         Fields that were unknown, so that the model put in a typical value.
     warnings : list of (str, str)
-        Fields outside of what the model has seen, and the words for it.
+        Fields outside of what the model has seen, or unknown though much depends on them, and the
+        words for it.
     """
 
     label: int
@@ -47,9 +48,6 @@ class Prediction:
 
 def predict(model: Model, values: Sequence[float | None]) -> Prediction:
     """Score one patient, given as the 13 values in the order of FEATURES, None where unknown."""
-    imputed: list[str] = []
-    if None in values:
-        imputed = [name for name, value in zip(_NAMES, values, strict=True) if value is None]
     known = [_NAN if value is None else value for value in values]
     label, probability = model.engine.score_one(known)
     warnings = [
@@ -57,6 +55,10 @@ def predict(model: Model, values: Sequence[float | None]) -> Prediction:
         for seen, value in zip(model.seen, values, strict=True)
         if seen is not None and value is not None and seen.warns(value)
     ]
+    imputed: list[str] = []
+    if None in values:
+        imputed = [name for name, value in zip(_NAMES, values, strict=True) if value is None]
+        warnings += [(name, model.late[name]) for name in imputed if name in model.late]
     return Prediction(label, probability, model.risk_level(probability), imputed, warnings)
 
 
@@ -72,11 +74,7 @@ def to_json(model: Model, prediction: Prediction) -> bytes:
     """Write the answer. By hand: the fields are few and known, and it is done for each request."""
     constant = _constant_part(model.origin.version, model.engine.name, model.data_source)
     imputed = json.dumps(prediction.imputed) if prediction.imputed else "[]"
-    warnings = "[]"
-    if prediction.warnings:
-        warnings = json.dumps(
-            [{"pointer": f"/{name}", "detail": words} for name, words in prediction.warnings]
-        )
+    warnings = json.dumps(pointed(prediction.warnings)) if prediction.warnings else "[]"
     # Six decimals: below the 1e-5 that engines may differ by, above what anybody reads.
     return (
         f'{{"prediction":{prediction.label},"confidence":{round(prediction.confidence, 6)},'
@@ -84,3 +82,8 @@ def to_json(model: Model, prediction: Prediction) -> bytes:
         f'"risk_level":{json.dumps(prediction.risk_level)},{constant},'
         f'"imputed":{imputed},"warnings":{warnings}}}\n'
     ).encode()
+
+
+def pointed(warnings: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """Return warnings as an answer has them."""
+    return [{"pointer": f"/{name}", "detail": words} for name, words in warnings]

@@ -43,22 +43,7 @@ STRIDE = 1.0  # the most that one round moves a coefficient, so that it cannot r
 
 
 def scores(y: Labels, p: Floats, weights: Floats | None = None) -> dict[str, Floats]:
-    """Return the measures of NAMES, for many weightings of the rows at once.
-
-    Parameters
-    ----------
-    y : array of int, shape (n_rows,)
-        Labels, 0 or 1.
-    p : array of float, shape (n_rows,)
-        Probabilities of label 1.
-    weights : array of float, shape (n_weightings, n_rows), optional
-        Ones by default.
-
-    Returns
-    -------
-    dict of str to array, shape (n_weightings,)
-        NaN where a measure is undefined.
-    """
+    """Return the measures of NAMES, for many weightings at once, as ``metrics.scores`` does."""
     w = np.ones((1, len(y))) if weights is None else weights
     known = metrics.scores(y, p, w)
     found = {name: known[name] for name in ("roc_auc", "pr_auc", "brier", "log_loss")}
@@ -140,15 +125,7 @@ def with_intervals(
     y: Labels, p: Floats, seed: int, names: tuple[str, ...] = NAMES
 ) -> dict[str, float]:
     """Return measures and their 95 % bootstrap percentile intervals, by metric name."""
-    drawn = scores(y, p, metrics.bootstrap_weights(y, seed))
-    values = scores(y, p)
-    found = {}
-    for name in names:
-        known = drawn[name][np.isfinite(drawn[name])]
-        low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
-        found[name] = float(values[name][0])
-        found[f"{name}_ci_low"], found[f"{name}_ci_high"] = float(low), float(high)
-    return found
+    return metrics.with_intervals(y, p, seed, names, scores)
 
 
 def enough(y: Labels) -> bool:

@@ -15,8 +15,8 @@ from mlflow.entities import Run
 from clinical import archive, hospitals
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, LABEL
+from clinical.wording import MEASURES, between
 from steps import evaluation, evaluation_plots, evaluation_report, lineage, registry, scoring
-from steps.card import TITLES, between
 from steps.evaluation import Measured
 from steps.files import ROOT, as_json, place
 from steps.launching import launch
@@ -179,7 +179,7 @@ def _draw_groups(path: Path, cohort: Measured, groups: list[dict[str, Any]]) -> 
     for axes, name in zip(figure.subplots(1, 2), ("roc_auc", "sensitivity"), strict=True):
         axes.spines[["top", "right"]].set_visible(False)
         evaluation_plots.forest(axes, evaluation_plots.ALONE, [everyone, *groups], name)
-        axes.set_title(f"{TITLES[name]} by group")
+        axes.set_title(f"{MEASURES[name]} by group")
     figure.savefig(path, dpi=120)
     return path
 

@@ -6,23 +6,19 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from clinical import card_tables
 from clinical.schema import FEATURES, LABEL
+from clinical.wording import MEASURES, MODELS, READING, SYNTHETIC, between
 from steps import clinical_metrics, evaluation_plots, pages
-from steps.card import MODELS, SYNTHETIC, TITLES, between
+from steps.card import block_html
 from steps.evaluation import Measured
 from steps.evaluation_plots import ON_PAGE
 from steps.metrics import Floats, Labels
 
 Calibrations = Mapping[str, tuple[Floats, Mapping[str, float]]]
 
-READING = (
-    "Intervals are 95 % bootstrap intervals. ROC AUC: how often a patient with the disease gets a "
-    "higher probability than one without. Brier score: mean squared error of the probabilities; "
-    "lower is better. Calibration slope: 1 is right; below 1 the probabilities are too extreme, "
-    "above 1 too timid. Calibration intercept: 0 is right; above 0 they are too low on the whole. "
-    "Net benefit: patients with the disease found, less those without it who were "
-    "treated as ill, weighed by the odds of the risk from which one acts, per patient."
-)
+INTERVALS = "Intervals are 95 % bootstrap intervals."
+TOO_FEW = '<span class="soft">too few</span>'
 WARNING = (
     "Not for clinical use. What a figure means for patients of today is not known: these "
     "are referred patients of the 1980s."
@@ -50,7 +46,7 @@ def draw(
         f'<span class="soft">{escape(LABEL.title)}: {escape(LABEL.definition)}.</span></p>\n',
         f"<p><b>{SYNTHETIC}</b></p>\n" * (about["source"] == "synthetic"),
         _tiles(cohorts[0]),
-        f"<h2>All figures</h2>\n<p class='soft'>{READING}</p>\n{_figures(cohorts)}",
+        f"<h2>All figures</h2>\n<p class='soft'>{INTERVALS} {READING}</p>\n{_figures(cohorts)}",
     ]
     with pages.drawing():
         parts += [_cohort(cohort) for cohort in cohorts]
@@ -65,7 +61,7 @@ def _tiles(cohort: Measured) -> str:
     found = cohort.found["metrics"]
     names = ("roc_auc", "brier", "calibration_slope", "sensitivity", "specificity")
     tiles = [("patients", f"{cohort.found['patients']:,}")]
-    tiles += [(TITLES[name], f"{found[name]:.2f}") for name in names if name in found]
+    tiles += [(MEASURES[name], f"{found[name]:.2f}") for name in names if name in found]
     return f"<p>{escape(cohort.found['title'])}</p>\n{pages.tiles(tiles)}"
 
 
@@ -76,7 +72,7 @@ def _figures(cohorts: Sequence[Measured]) -> str:
         ["with disease", *(pages.percent(cohort.found["prevalence"]) for cohort in cohorts)],
     ]
     measured = [
-        [TITLES[name], *(_cell(cohort.found["metrics"], name) for cohort in cohorts)]
+        [MEASURES[name], *(_cell(cohort.found["metrics"], name) for cohort in cohorts)]
         for name in clinical_metrics.NAMES
     ]
     return f'<div class="wide figures">{pages.table(head, [*counted, *measured])}</div>\n'
@@ -127,7 +123,7 @@ def _missing(found: Mapping[str, Any]) -> list[str]:
             f"The same model fitted without {', '.join(again['without'])}, which are mostly "
             "unknown here: "
             + ", ".join(
-                f"{TITLES[name]} {between(again['metrics'], name, 2)}"
+                f"{MEASURES[name]} {between(again['metrics'], name, 2)}"
                 for name in ("roc_auc", "brier", "calibration_slope", "calibration_intercept")
                 if name in again["metrics"]
             )
@@ -152,11 +148,11 @@ def _groups(cohort: Measured) -> str:
             escape(group["group"]),
             f"{group['patients']:,}",
             f"{group['diseased']:,}",
-            *(_cell(group["metrics"], name) if group["metrics"] else "" for name in names),
+            *(_cell(group["metrics"], name) if group["metrics"] else TOO_FEW for name in names),
         ]
         for group in cohort.found["groups"]
     ]
-    head = ["group", "patients", "diseased", *(TITLES[name] for name in names)]
+    head = ["group", "patients", "diseased", *(MEASURES[name] for name in names)]
     everyone = {
         "group": "all",
         "patients": cohort.found["patients"],
@@ -175,7 +171,7 @@ def _forest(cohort: Measured, rows: Sequence[dict[str, Any]], name: str) -> str:
     figure, axes = pages.canvas(3.6, 2.4)
     evaluation_plots.forest(axes, ON_PAGE, rows, name)
     pages.tidy(axes)
-    title = f"{TITLES[name]} by group"
+    title = f"{MEASURES[name]} by group"
     key = f"{cohort.site}-groups-{name}".replace("_", "-")
     svg = pages.svg(figure, key, f"{title}, {cohort.found['title']}")
     return f"<figure><figcaption>{title}</figcaption>{svg}</figure>\n"
@@ -191,7 +187,7 @@ def _calibrations(y: Labels, found: Calibrations, facts: Mapping[str, Any]) -> s
         ]
         for name, (_, m) in found.items()
     ]
-    head = ["calibration", *(TITLES[name] for name in names)]
+    head = ["calibration", *(MEASURES[name] for name in names)]
     figure, axes = pages.canvas(3.6, 2.7)
     evaluation_plots.several(axes, ON_PAGE, y, {name: p for name, (p, _) in found.items()})
     pages.tidy(axes)
@@ -205,34 +201,14 @@ def _calibrations(y: Labels, found: Calibrations, facts: Mapping[str, Any]) -> s
 
 
 def _bands(facts: Mapping[str, Any]) -> str:
-    bands = [band for band in facts.get("risk_bands", []) if band.get("observed")]
-    if not bands:
+    """Return what the model card says of the risk bands, where the model has one."""
+    if not any(band.get("observed") for band in facts.get("risk_bands", [])):
         return ""
-    rows = []
-    for band in bands:
-        seen = band["observed"]
-        share = seen["diseased"] / seen["patients"] if seen["patients"] else None
-        rows.append(
-            [
-                escape(band["level"]),
-                pages.percent(band["from"]),
-                f"{seen['patients']:,}",
-                f"{pages.percent(share)} ({seen['low']:.0%} to {seen['high']:.0%})",
-            ]
-        )
-    head = ["risk", "from", "patients", "had the disease (95 % interval)"]
-    about = "<p>Cross-validated patients of the training data.</p>"
-    return f"<h2>Risk bands</h2>\n{about}\n{pages.table(head, rows)}"
+    blocks = card_tables.bands(facts)
+    return "<h2>Risk bands</h2>\n" + "".join(map(block_html, blocks))
 
 
 def _unknown(facts: Mapping[str, Any]) -> str:
-    found = facts.get("unknown")
-    if not found:
+    if not facts.get("unknown"):
         return ""
-    titles = {feature.name: feature.title.lower() for feature in FEATURES}
-    names = " and ".join(f"{titles[name]} ({name})" for name in found["without"])
-    return (
-        f"<h2>Unknown values</h2>\n<p>While {names} are unknown, as they often are when a risk is "
-        f"asked for, the ROC AUC is {found['roc_auc']:.2f} ({found['ci_low']:.2f} to "
-        f"{found['ci_high']:.2f}), cross-validated.</p>\n"
-    )
+    return f"<h2>Unknown values</h2>\n<p>{escape(card_tables.late_values(facts))}</p>\n"

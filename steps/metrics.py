@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int8]
+Measure = Callable[[Labels, Floats, Floats | None], dict[str, Floats]]
 
 NAMES = ("accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "brier", "log_loss")
 THRESHOLD = 0.5
@@ -93,14 +96,16 @@ def bootstrap_weights(y: Labels, seed: int, times: int = BOOTSTRAPS) -> Floats:
     return weights
 
 
-def with_intervals(y: Labels, p: Floats, seed: int) -> dict[str, float]:
-    """Return the measures and their 95 % bootstrap percentile intervals, by metric name."""
-    drawn = scores(y, p, bootstrap_weights(y, seed))
+def with_intervals(
+    y: Labels, p: Floats, seed: int, names: Iterable[str] = NAMES, measure: Measure = scores
+) -> dict[str, float]:
+    """Return measures and their 95 % bootstrap percentile intervals, by metric name."""
+    drawn, values = measure(y, p, bootstrap_weights(y, seed)), measure(y, p, None)
     found = {}
-    for name, value in scores(y, p).items():
-        found[name] = float(value[0])
+    for name in names:
         # A draw may leave a measure undefined, such as precision where nobody is said to be ill.
-        known = drawn[name][~np.isnan(drawn[name])]
-        ends = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
-        found[f"{name}_ci_low"], found[f"{name}_ci_high"] = ends
-    return {name: float(value) for name, value in found.items()}
+        known = drawn[name][np.isfinite(drawn[name])]
+        low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+        found[name] = float(values[name][0])
+        found[f"{name}_ci_low"], found[f"{name}_ci_high"] = float(low), float(high)
+    return found

@@ -52,6 +52,7 @@ ul { margin: .25rem 0; padding-left: 1.2rem; }
   gap: 1.5rem 1.25rem; }
 .pictures.four { grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); }
 .figures td:not(:first-child) { white-space: nowrap; }
+.figures td:first-child { min-width: 6.5rem; }
 figure { margin: 0; break-inside: avoid; }
 figcaption { line-height: 1.3; margin-bottom: .25rem; }
 figcaption small { display: block; }

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import joblib
 import mlflow
@@ -21,7 +20,8 @@ from clinical import frame
 from clinical.hospitals import Cohort
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps import artifact, assessment, clinical_metrics, estimators, metrics, plots, twin
+from steps import artifact, assessment, card, estimators, facts, metrics, plots, twin
+from steps.facts import Input, Training
 from steps.files import ROOT, place, replacing, sha256
 from steps.launching import input_run
 from steps.lineage import other_hospitals
@@ -42,26 +42,6 @@ from steps.validation import OutOfFold, cross_validated, require_both_classes
 PERMUTATIONS = 10
 
 
-@dataclass(frozen=True)
-class Input:
-    """What a model is trained and tried on.
-
-    Parameters
-    ----------
-    patients : DataFrame
-        Prepared.
-    source, digest : str
-        The value of ``data.source``, and the SHA-256 of the patients' file.
-    elsewhere : list of Cohort
-        Patients of other hospitals, where the data came with some.
-    """
-
-    patients: pd.DataFrame
-    source: str
-    digest: str
-    elsewhere: list[Cohort]
-
-
 def train(run: StepRun, values: Values, given: Run | None) -> None:
     """Fit on the training rows, measure on the held-out ones, log everything."""
     data = read_patients(run, values, given)
@@ -71,30 +51,15 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
     pipeline = build(values)
     features, labels = columns(data.patients)
     validated = cross_validated(pipeline, features, labels, seed)
-    require_both_classes(columns(held_out)[1], float(values["test_size"]))
-    estimators.fit(pipeline, *columns(fitting))
-    x, y = columns(held_out)
+    (fitted, diagnosed), (x, y) = columns(fitting), columns(held_out)
+    require_both_classes(y, float(values["test_size"]))
+    estimators.fit(pipeline, fitted, diagnosed)
     p = pipeline.predict_proba(x)[:, 1]
     found = validated.measures | metrics.with_intervals(y, p, seed)
-    unseen = assessment.out_of_fold(data.patients, labels, validated, seed)
-    mlflow.log_metrics(found | assessment.flattened(unseen))
-    about = {
-        "name": values["model"],
-        "run_id": run.run_id,
-        "parameters": dict(values),
-        "metrics": found,
-        "data": {
-            "source": data.source,
-            "digest": data.digest,
-            "rows": {"train": len(fitting), "test": len(held_out)},
-            "prevalence": float(labels.mean()),
-        },
-        "out_of_fold": unseen,
-        "unknown": assessment.unknown(labels, validated, seed),
-        "risk_bands": clinical_metrics.bands(
-            labels, validated.probabilities, assessment.RISK_BANDS
-        ),
-    }
+    content = twin.convert(pipeline, fitted)
+    done = Training(run.run_id, values, data, labels, validated, pipeline, fitted, x, found)
+    known = facts.gather(done, content)
+    mlflow.log_metrics(found | assessment.flattened(known["out_of_fold"]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         log_split(run, folder, fitting, held_out)
@@ -103,7 +68,7 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
         for picture in plots.draw_all(folder, y, p, found, losses):
             run.log_file(picture, "plots")
             place(picture, ROOT / "plots" / picture.name)
-        log_model(run, folder, pipeline, Rows(columns(fitting)[0], x, data.elsewhere), about)
+        log_model(run, folder, done, content, known)
     say(summary(str(values["model"]), found))
 
 
@@ -182,56 +147,25 @@ def permutation_losses(
     return dict(zip(FEATURE_NAMES, found.importances.tolist(), strict=True))
 
 
-class Rows(NamedTuple):
-    """The rows that a model's facts are drawn from: fitted on, held out, and of other hospitals."""
-
-    fitted: pd.DataFrame
-    held_out: pd.DataFrame
-    elsewhere: list[Cohort]
-
-
 def log_model(
-    run: StepRun, folder: Path, pipeline: Pipeline, rows: Rows, about: Mapping[str, Any]
+    run: StepRun, folder: Path, done: Training, content: bytes | None, known: Mapping[str, Any]
 ) -> None:
     """Log the model, and keep a working copy as a pickle with its SHA-256 beside it."""
-    content = twin.convert(pipeline, rows.fitted)
-    known = artifact.facts(rows.fitted, pipeline, about)
-    known |= describe(pipeline, content, rows, known)
-    cards = artifact.write_card(folder, known)
-    extras = [*artifact.write_extras(folder, pipeline, rows.fitted, known, content), *cards]
-    tags = {SOURCE_TAG: str(known["data"]["source"])}
-    calibration = str(about["parameters"]["calibration"])
-    uri = artifact.log(pipeline, str(about["name"]), extras, tags, calibration)
+    cards = card.write(folder, known)
+    extras = artifact.write_extras(folder, done.pipeline, done.fitted, known, content)
+    tags = {SOURCE_TAG: done.data.source}
+    name, calibration = str(done.parameters["model"]), str(done.parameters["calibration"])
+    uri = artifact.log(done.pipeline, name, [*extras, *cards], tags, calibration)
     run.outputs[uri] = sha256(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)))
     for page in cards:
         run.log_file(page)
     target = ROOT / "models" / "model.pkl"
     with replacing(target) as part:
-        joblib.dump(pipeline, part)
+        joblib.dump(done.pipeline, part)
         digest = sha256(part)
     place(folder / "model.json", target.with_name("model.json"))
     with replacing(target.with_name("model.pkl.sha256")) as part:
         part.write_text(f"{digest}  {target.name}\n")
-
-
-def describe(
-    pipeline: Pipeline, content: bytes | None, rows: Rows, known: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the facts that need the fitted model: what moves its answers, other hospitals."""
-    said = twin.load(content) if content is not None else None
-
-    def predict(patients: pd.DataFrame) -> metrics.Floats:
-        if said is not None:
-            return said(patients.to_numpy(float))
-        return np.asarray(pipeline.predict_proba(patients)[:, 1], dtype=float)
-
-    seed = int(known["parameters"]["random_state"])
-    reference = assessment.reference(predict, known["seen"])
-    return {
-        "reference": reference,
-        "importance": assessment.importance(predict, rows.held_out, reference),
-        "elsewhere": assessment.elsewhere(rows.elsewhere, predict, seed),
-    }
 
 
 def summary(model: str, found: Mapping[str, float]) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow.entities import Run
 
+from tests.e2e.browser import VIEWS, chromium, fits, serious
 from tests.e2e.conftest import Clone, model_facts
 
 SITES = ("cleveland", "hungarian", "switzerland", "va")
@@ -79,6 +80,49 @@ def test_the_report_stands_alone_and_its_pictures_are_artifacts(evaluated: Clone
     assert {Path(name).stem for name in drawn} == {
         "calibration", "decision_curve", "roc", "distributions", "groups",
     }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
+def pages(clone: Clone) -> dict[str, Path]:
+    """Return the pages that the pipeline leaves for people."""
+    trained = clone.runs("train")[-1].info.run_id
+    card = Path(clone.client.download_artifacts(trained, "card.html"))
+    return {
+        "evaluation": clone.path / "reports" / "evaluation.html",
+        "data report": clone.path / "data" / "data_report.html",
+        "model card": card,
+    }
+
+
+@pytest.mark.parametrize("name", ["evaluation", "data report", "model card"])
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_a_page_can_be_read_by_everybody_and_on_a_phone(
+    evaluated: Clone, browser: Any, name: str, width: int, scheme: str
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.goto(pages(evaluated)[name].as_uri())
+    assert serious(page) == []
+    assert fits(page)
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["evaluation", "data report", "model card"])
+def test_a_page_fits_the_paper_it_is_printed_on(evaluated: Clone, browser: Any, name: str) -> None:
+    """As wide as A4 between its margins; pictures and rows are not cut, and ink is dark."""
+    page = browser.new_page(viewport={"width": 718, "height": 1040}, color_scheme="dark")
+    page.goto(pages(evaluated)[name].as_uri())
+    page.emulate_media(media="print")
+    assert fits(page)
+    cut = "() => [...document.querySelectorAll('table')].filter(t => t.offsetWidth > innerWidth)"
+    assert page.evaluate(f"({cut})().length") == 0
+    assert page.evaluate("() => getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    assert page.pdf(format="A4").startswith(b"%PDF")
+    page.close()
 
 
 def test_the_model_carries_its_card_bands_reference_and_hospitals(evaluated: Clone) -> None:

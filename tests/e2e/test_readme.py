@@ -106,7 +106,7 @@ def test_mlflow_ui_starts_on_what_the_pipeline_left(cleveland: Clone) -> None:
 @pytest.mark.parametrize("entry", ["gunicorn", "mlflow run"])
 def test_the_service_of_the_readme_answers_its_request(cleveland: Clone, entry: str) -> None:
     (command,) = (line for line in ELSEWHERE if line.startswith(f"{entry} "))
-    (request,) = (line for line in commands() if line.startswith("curl"))
+    requests = [line for line in commands() if line.startswith("curl")]
     port = free_port()
     environment = cleveland.environment(HEART_PORT=str(port))
     process = subprocess.Popen(
@@ -115,7 +115,10 @@ def test_the_service_of_the_readme_answers_its_request(cleveland: Clone, entry: 
     )  # fmt: skip
     try:
         wait_for(lambda: answers(f"http://127.0.0.1:{port}/ready"), 90, "a model to be served")
-        done = cleveland.run("bash", "-c", request.replace("8000", str(port))).succeeded()
+        done, explained = (
+            cleveland.run("bash", "-c", request.replace("8000", str(port))).succeeded()
+            for request in requests
+        )
     finally:
         for child in psutil.Process(process.pid).children(recursive=True):
             child.terminate()
@@ -124,6 +127,7 @@ def test_the_service_of_the_readme_answers_its_request(cleveland: Clone, entry: 
     answer, shown = json.loads(done.output), json.loads(README.split("```json")[1].split("```")[0])
     assert answer.keys() == shown.keys()
     assert answer["model_version"].startswith("registry-v")
+    assert json.loads(explained.output)["probability"] == answer["probability"]
 
 
 def test_the_readme_lists_every_setting_of_the_service_with_its_default() -> None:

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import need
+from tests.e2e.browser import VIEWS, chromium, fits, serious
 from tests.serving import forge
 from tests.serving.service import Service, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
@@ -31,24 +20,27 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("registry")
     uri = f"sqlite:///{folder}/mlflow.db"
     run = forge.log_run(uri, forge.fit(), folder, source="synthetic")
-    forge.register(uri, *run)
+    forge.register(uri, *run, tags={"gate.decision": json.dumps(VERDICT)})
     with running(folder / "home", uri, workers=1) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    program = shutil.which("chromium")
-    need(program, "no chromium on this machine (Debian package chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
-@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["desktop", "phone"])
+VERDICT = {
+    "rules": [
+        {"rule": "ROC AUC at least 0.75", "candidate": 0.904, "champion": None, "passed": True},
+        {"rule": "calibration slope, out of fold, from 0.5 to 2", "candidate": 1.07,
+         "champion": 1.44, "passed": True},
+    ]
+}  # fmt: skip
+
+
+@pytest.fixture(params=VIEWS, ids=lambda view: f"{view[0]}-{view[1]}")
 def page(browser: Any, request: Any, service: Service) -> Iterator[Any]:
     width, scheme = request.param
     context = browser.new_context(
@@ -72,25 +64,6 @@ def is_foreign(url: str, service: Service) -> bool:
     return not url.startswith((f"http://127.0.0.1:{service.port}/", "data:", "blob:"))
 
 
-def serious(page: Any) -> list[str]:
-    """Return what axe-core finds; it is put in by the debugger, which the page's CSP lets pass."""
-    import axe_core_python
-
-    source = next(Path(axe_core_python.__file__).parent.rglob("axe.min.js")).read_text()
-    session = page.context.new_cdp_session(page)
-    session.send("Runtime.evaluate", {"expression": source})
-    found = page.evaluate("() => axe.run().then(result => result.violations)")
-    return [
-        f"{v['id']}: {[node['html'] for node in v['nodes']][:3]}"
-        for v in found
-        if v["impact"] in ("serious", "critical")
-    ]
-
-
-def fits(page: Any) -> bool:
-    return bool(page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth"))
-
-
 def test_from_the_form_to_an_answer(page: Any) -> None:
     page.goto("/")
     assert page.get_by_text("Synthetic data.").is_visible()
@@ -101,7 +74,33 @@ def test_from_the_form_to_an_answer(page: Any) -> None:
     page.get_by_role("heading", name="Result").wait_for()
     assert page.get_by_role("img", name="Probability of disease").is_visible()
     assert page.get_by_text("Unknown, so that the model put in").is_visible()
+    assert page.get_by_text("0.90 with major vessels coloured").is_visible()
     assert page.evaluate("() => document.activeElement.id") == "answer"
+    assert serious(page) == []
+    assert fits(page)
+
+
+def test_an_answer_shows_what_moved_the_risk(page: Any) -> None:
+    page.goto("/")
+    page.get_by_role("button", name="Fill in an example").click()
+    page.get_by_label("Highest heart rate reached").fill("90")
+    page.get_by_label("Angina during exercise").select_option("Yes")
+    page.get_by_role("button", name="Estimate").click()
+    why = page.get_by_role("region", name="How each finding moved the risk")
+    why.wait_for()
+    moved = why.get_by_role("listitem")
+    assert moved.count() > 3
+    row = moved.filter(has_text="Highest heart rate reached: 90 beats/min")
+    assert row.is_visible()
+    assert "percentage points" in row.inner_text()
+    assert why.get_by_text("What this is not.").is_visible()
+    # Every bar is drawn within its picture, and the furthest reaches from the middle to an end.
+    bars = [bar.bounding_box() for bar in why.locator("svg rect").all()]
+    pictures = [svg.bounding_box() for svg in why.locator("svg").all()]
+    for bar, picture in zip(bars, pictures, strict=True):
+        assert picture["x"] - 1 <= bar["x"]
+        assert bar["x"] + bar["width"] <= picture["x"] + picture["width"] + 1
+    assert bars[0]["width"] == pytest.approx(pictures[0]["width"] / 2, abs=2)
     assert serious(page) == []
     assert fits(page)
 
@@ -145,6 +144,9 @@ def test_it_works_without_javascript(browser: Any, service: Service, patient_for
             field.fill(value)
     page.get_by_role("button", name="Estimate").click()
     page.get_by_role("heading", name="Result").wait_for()
+    assert page.get_by_role("region", name="How each finding moved the risk").is_visible()
+    page.goto("/model")
+    assert page.get_by_role("heading", name="Model card").is_visible()
     context.close()
 
 
@@ -155,11 +157,22 @@ def patient_form() -> dict[str, str]:
     return {feature.name: f"{feature.example:g}" for feature in FEATURES}
 
 
-def test_the_model_page_is_readable(page: Any) -> None:
+def test_the_model_page_is_the_card(page: Any) -> None:
     page.goto("/model")
     assert page.get_by_role("heading", name="registry-v1").is_visible()
-    assert page.get_by_text("0.850 to 0.950").is_visible()
+    for heading in ("What it is not for", "Performance", "Groups of patients", "Other hospitals",
+                    "Risk bands", "What moves its answers", "Limits"):  # fmt: skip
+        assert page.get_by_role("heading", name=heading).is_visible()
+    assert page.get_by_role("cell", name="0.900 (0.855 to 0.936)").first.is_visible()
+    rule = page.get_by_role(
+        "row", name="calibration slope, out of fold, from 0.5 to 2 1.07 1.44 ok"
+    )
+    assert rule.is_visible()
+    page.locator("figure").first.scroll_into_view_if_needed()
     page.get_by_role("img", name="ROC curve").wait_for()
+    with page.expect_download() as started:
+        page.get_by_role("link", name="Model card as Markdown").click()
+    assert started.value.suggested_filename == "registry-v1-card.md"
     assert serious(page) == []
     assert fits(page)
 

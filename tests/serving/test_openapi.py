@@ -29,7 +29,7 @@ def test_every_feature_is_described_with_codes_unit_and_example(client: FlaskCli
 
 def test_every_documented_route_exists_and_the_other_way_round(make_app: MakeApp) -> None:
     app = make_app()
-    pages = {"/", "/model", "/model/plots/<name>.png", "/docs", "/openapi.json"}
+    pages = {"/", "/docs", "/openapi.json", "/model", "/model/card.md", "/model/plots/<name>.png"}
     routes = {
         rule.rule
         for rule in app.url_map.iter_rules()

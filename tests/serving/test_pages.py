@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from typing import Any
 
@@ -12,6 +14,8 @@ from clinical.schema import FEATURES, Feature
 from serving.model import Model
 from tests.serving import forge
 from tests.serving.conftest import FakeFollowing, MakeApp
+
+MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
 def form(patient: dict[str, Any], **more: str) -> dict[str, str]:
@@ -41,6 +45,69 @@ def test_the_form_says_what_predict_says(client: FlaskClient, patient: Any) -> N
     probability = client.post("/predict", json=patient).get_json()["probability"]
     page = client.post("/", data=form(patient)).text
     assert f"{probability * 100:.0f}&nbsp;%" in page
+
+
+def test_the_form_says_what_moved_the_risk(client: FlaskClient, patient: Any) -> None:
+    found = client.post("/explain", json=patient).get_json()
+    page = client.post("/", data=form(patient)).text
+    assert f"{found['base_probability'] * 100:.1f}&nbsp;%" in page
+    shown = dict(re.findall(r'<strong>([^<]+):</strong>.*?class="points[^>]*>([^<]+)<', page, re.S))
+    for feature in FEATURES:
+        points = 100 * found["contributions"][feature.name]
+        if abs(points) >= 0.05:
+            assert shown[feature.title] == f"{points:+.1f}".replace("-", MINUS)
+    assert list(map(magnitude, shown.values())) == sorted(map(magnitude, shown.values()))[::-1]
+    assert "What this is not." in page
+
+
+def magnitude(points: str) -> float:
+    return abs(float(points.replace(MINUS, "-")))
+
+
+def test_findings_are_told_in_words_and_units(client: FlaskClient, patient: Any) -> None:
+    page = client.post("/", data=form(patient, thalach="112", cp="3", ca="unknown")).text
+    assert "<strong>Highest heart rate reached:</strong> 112 beats/min" in page
+    assert "<strong>Chest pain:</strong> typical angina" in page
+    assert "major vessels coloured (unknown)" in page
+
+
+def test_the_reference_itself_has_nothing_to_explain(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    old = following.model
+    assert old is not None
+    same = {name: float(value) for name, value in patient.items()}
+    following.model = Model(old.engine, old.origin, {**old.facts, "reference": {"values": same}})
+    assert "nothing moved the risk" in client.post("/", data=form(patient)).text
+
+
+def test_a_model_without_a_reference_answers_without_an_explanation(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    old = following.model
+    assert old is not None
+    following.model = Model(old.engine, old.origin, forge.facts())
+    answer = client.post("/", data=form(patient))
+    assert answer.status_code == 200
+    assert "How each finding moved the risk" not in answer.text
+    assert "band has meant" not in answer.text
+
+
+def test_the_band_is_told_with_what_it_has_meant(client: FlaskClient, patient: Any) -> None:
+    level = client.post("/predict", json=patient).get_json()["risk_level"]
+    page = client.post("/", data=form(patient)).text
+    counts = {"Low": (130, 16, 12), "Moderate": (60, 26, 43), "High": (113, 97, 86)}[level]
+    assert f"What the {level.lower()} band has meant: of {counts[0]} patients" in page
+    assert f"{counts[1]} ({counts[2]}&nbsp;%)" in page
+
+
+def test_unknown_late_values_are_warned_of_once_and_by_title(
+    client: FlaskClient, patient: Any
+) -> None:
+    page = client.post("/", data=form(patient, ca="unknown", thal="unknown")).text
+    words = "0.90 with major vessels coloured and thallium scan, and 0.86 (0.81 to 0.90)"
+    assert page.count(words) == 1
+    assert words not in client.post("/", data=form(patient)).text
 
 
 def test_errors_stand_at_their_field_and_what_was_typed_is_kept(
@@ -94,9 +161,96 @@ def test_a_synthetic_model_wears_a_banner(client: FlaskClient, following: FakeFo
 
 def test_the_model_page_says_what_is_served(client: FlaskClient) -> None:
     page = client.get("/model").text
-    for words in ("registry-v3", "alias champion", "0.904", "0.850 to 0.950", "passed",
+    for words in ("registry-v3", "alias champion", "0.904", "(0.859 to 0.940)", "passed",
                   "No champion yet.", "242 patients", "2026-01-02"):  # fmt: skip
         assert words in page
+
+
+def test_the_model_page_is_the_models_card(client: FlaskClient) -> None:
+    page = client.get("/model").text
+    for words in (
+        "no medical device", "cross-validated (303)", "held out (61)", "age 60 and over", "too few",
+        "Another hospital", "12 %\n(8 % to 19 %)", "What moves its answers", "CC BY 4.0",
+        "0.86 (0.81 to 0.90)",
+    ):  # fmt: skip
+        assert words in page
+    assert "0.821" not in page  # A figure over folds is not one of this model.
+    assert "Not the whole card" not in page
+
+
+def test_the_card_of_an_earlier_release_says_what_it_lacks(
+    client: FlaskClient, following: FakeFollowing
+) -> None:
+    old = following.model
+    assert old is not None
+    following.model = Model(old.engine, old.origin, forge.facts())
+    page = client.get("/model").text
+    assert "This model does not carry: groups of patients, other hospitals, what moves" in page
+    assert "0.904" in page
+
+
+@pytest.mark.parametrize("facts", [
+    {}, {"label": "1 = ill"}, forge.facts(risk_bands=[{"level": "Low"}]),
+    forge.facts(risk_bands=[1]), forge.facts(importance=[1], reference=2),
+    forge.facts(data={"source": "uci"}), forge.facts(metrics=3),
+])  # fmt: skip
+def test_facts_that_nobody_understands_spoil_no_page(
+    client: FlaskClient, following: FakeFollowing, patient: Any, facts: dict[str, Any]
+) -> None:
+    old = following.model
+    assert old is not None
+    following.model = Model(old.engine, old.origin, facts)
+    page = client.get("/model")
+    assert page.status_code == 200
+    assert "no medical device" in page.text
+    assert client.post("/", data=form(patient)).status_code == 200
+
+
+def test_the_gates_verdict_is_a_table_with_both_figures(
+    client: FlaskClient, following: FakeFollowing
+) -> None:
+    old = following.model
+    assert old is not None
+    rules = [
+        {"rule": "ROC AUC at least 0.75", "candidate": 0.9, "champion": None, "passed": True},
+        {"rule": "Brier score not worse", "candidate": 0.31, "champion": 0.12, "passed": False},
+        {"rule": "no synthetic patients", "candidate": "uci", "champion": "uci", "passed": True},
+    ]
+    tags = {"gate.verdict": "rejected", "gate.reason": "broken", "gate.against": "2",
+            "gate.decision": json.dumps({"rules": rules})}  # fmt: skip
+    following.model = Model(old.engine, dataclasses.replace(old.origin, tags=tags), old.facts)
+    page = client.get("/model").text
+    row = r"<th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td>"
+    for cells in (("ROC AUC at least 0.75", "0.9", DASH, "ok"),
+                  ("Brier score not worse", "0.31", "0.12", "BROKEN"),
+                  ("no synthetic patients", "uci", "uci", "ok")):  # fmt: skip
+        assert re.search(row.format(*cells), page)
+    assert "against version 2: broken." in page
+
+
+@pytest.mark.parametrize("stored", ["", "nonsense", "[]", "{}"])
+def test_a_decision_that_cannot_be_read_leaves_the_verdict(
+    client: FlaskClient, following: FakeFollowing, stored: str
+) -> None:
+    old = following.model
+    assert old is not None
+    tags = {"gate.verdict": "passed", "gate.decision": stored}
+    following.model = Model(old.engine, dataclasses.replace(old.origin, tags=tags), old.facts)
+    assert "<strong>passed</strong>" in client.get("/model").text
+
+
+def test_the_card_can_be_taken_along(client: FlaskClient, following: FakeFollowing) -> None:
+    answer = client.get("/model/card.md")
+    assert answer.status_code == 200
+    assert answer.content_type.startswith("text/markdown")
+    assert "registry-v3-card.md" in answer.headers["Content-Disposition"]
+    assert answer.text == "# Model card\n"
+    answer.close()
+    old = following.model
+    assert old is not None
+    following.model = Model(old.engine, dataclasses.replace(old.origin, directory="/no"), old.facts)
+    assert client.get("/model/card.md").status_code == 404
+    assert "card.md" not in client.get("/model").text
 
 
 def test_the_model_page_without_a_model_says_what_to_run(

@@ -206,6 +206,25 @@ def test_a_value_that_the_model_has_not_seen_brings_a_warning(
     assert "110" not in answer.json["warnings"][0]["detail"]
 
 
+@pytest.mark.parametrize("names", [("ca",), ("thal",), ("ca", "thal")])
+def test_without_what_comes_late_the_answer_warns_and_says_how_good_it_is(
+    client: FlaskClient, patient: Any, names: tuple[str, ...]
+) -> None:
+    warnings = post(client, patient | dict.fromkeys(names)).json["warnings"]
+    assert [warning["pointer"] for warning in warnings] == [f"/{name}" for name in names]
+    assert all("0.86 (0.81 to 0.90)" in warning["detail"] for warning in warnings)
+    assert post(client, patient | {"chol": None}).json["warnings"] == []
+
+
+def test_a_model_that_knows_nothing_of_late_values_does_not_warn(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    old = following.model
+    assert old is not None
+    following.model = type(old)(old.engine, old.origin, {**old.facts, "unknown": {"without": 3}})
+    assert post(client, patient | {"ca": None}).json["warnings"] == []
+
+
 def test_no_error_repeats_a_value(client: FlaskClient, patient: Any) -> None:
     for bad in (98765.25, "98765.25", [98765.25]):
         answer = post(client, patient | {"chol": bad, "98765.25": 98765.25})

@@ -25,18 +25,8 @@ from mlflow.entities import Run
 from clinical import archive, cohort, frame, hospitals
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps import (
-    artifact,
-    assessment,
-    clinical_metrics,
-    download,
-    estimators,
-    evaluate,
-    metrics,
-    preprocess,
-    tracking,
-    train,
-)
+from steps import download, estimators, evaluate, metrics, preprocess, tracking, train
+from steps.facts import Input, Training, gather
 from steps.parameters import ENTRY_POINTS
 from steps.validation import cross_validated
 
@@ -215,25 +205,10 @@ def facts(sample: Patients) -> dict[str, Any]:
     validated = cross_validated(pipeline, features, y, 42)
     patients = features.assign(**{LABEL.name: y})
     fitting, held_out = frame.split(patients, 0.2)
-    x, labels = train.columns(held_out)
-    estimators.fit(pipeline, *train.columns(fitting))
+    (fitted, diagnosed), (x, labels) = train.columns(fitting), train.columns(held_out)
+    estimators.fit(pipeline, fitted, diagnosed)
     other = hospitals.Cohort("va", "Elsewhere", patients.head(60).assign(ca=np.nan), 60)
-    about: dict[str, Any] = {
-        "name": "random_forest",
-        "run_id": "0" * 32,
-        "parameters": values,
-        "metrics": validated.measures
-        | metrics.with_intervals(labels, pipeline.predict_proba(x)[:, 1], 42),
-        "data": {
-            "source": "synthetic",
-            "digest": "f" * 64,
-            "rows": {"train": len(fitting), "test": len(held_out)},
-            "prevalence": float(y.mean()),
-        },
-        "out_of_fold": assessment.out_of_fold(patients, y, validated, 42),
-        "unknown": assessment.unknown(y, validated, 42),
-        "risk_bands": clinical_metrics.bands(y, validated.probabilities, assessment.RISK_BANDS),
-    }
-    rows = train.Rows(fitting[list(FEATURE_NAMES)], x, [other])
-    known = artifact.facts(rows.fitted, pipeline, about)
-    return {**known, **train.describe(pipeline, None, rows, known)}
+    found = validated.measures | metrics.with_intervals(labels, pipeline.predict_proba(x)[:, 1], 42)
+    data = Input(patients, "synthetic", "f" * 64, [other])
+    done = Training("0" * 32, values, data, y, validated, pipeline, fitted, x, found)
+    return gather(done, None)

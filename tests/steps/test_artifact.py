@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +12,12 @@ from mlflow.models.utils import _enforce_schema
 from sklearn.pipeline import Pipeline
 
 from clinical import frame
-from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
+from clinical.schema import FEATURE_NAMES, FEATURES
 from steps import artifact, estimators, twin
 from steps.files import ROOT, sha256
 
 Patients = tuple[pd.DataFrame, np.ndarray]
-ABOUT = {
-    "name": "random_forest",
-    "run_id": "0" * 32,
-    "parameters": {"n_estimators": 5},
-    "metrics": {"roc_auc": 0.9, "precision": math.nan},
-    "data": {"source": "synthetic", "digest": "d", "rows": {"train": 1, "test": 1}},
-}
+FACTS = {"name": "random_forest", "data": {"source": "synthetic"}}
 
 
 def refuse(word: str) -> float:
@@ -46,9 +38,8 @@ def extras(sample: Patients, tmp_path: Path) -> tuple[Path, Pipeline]:
     """Return the folder of what is added to a small forest, and the forest."""
     features, y = sample
     pipeline = fitted(features, y)
-    known = artifact.facts(features, pipeline, ABOUT)
     content = twin.convert(pipeline, features)
-    artifact.write_extras(tmp_path, pipeline, features, known, content)
+    artifact.write_extras(tmp_path, pipeline, features, FACTS, content)
     return tmp_path, pipeline
 
 
@@ -104,88 +95,15 @@ def test_a_model_without_a_twin_has_references_all_the_same(
     assert len(references["inputs"]) == len(references["probabilities"]) > 10
 
 
-def test_the_facts_are_what_a_server_is_promised(
-    extras: tuple[Path, Pipeline], sample: Patients
+def test_the_facts_are_kept_as_they_are(extras: tuple[Path, Pipeline]) -> None:
+    assert strict(extras[0] / "model.json") == FACTS
+
+
+def test_references_of_features_that_nobody_knew_are_strict_json(
+    sample: Patients, tmp_path: Path
 ) -> None:
-    known = strict(extras[0] / "model.json")
-    assert known["label"] == LABEL.definition
-    assert str(known["trained_at"]).endswith("+00:00")
-    assert known["data"] == ABOUT["data"]
-    assert set(known["git"]) == {"commit", "dirty"}
-    assert list(known["seen"]) == list(FEATURE_NAMES)
-    assert known["seen"]["age"]["low"] == sample[0]["age"].min()
-    assert known["seen"]["age"]["high"] == sample[0]["age"].max()
-    assert known["seen"]["cp"]["codes"] == [0, 1, 2, 3]
-    assert known["seen"]["thal"]["fill"] in (1, 2, 3)
-
-
-def test_an_undefined_figure_does_not_spoil_the_facts(extras: tuple[Path, Pipeline]) -> None:
-    known = strict(extras[0] / "model.json")
-    assert known["metrics"] == {"roc_auc": 0.9}
-
-
-def test_features_that_nobody_knew_do_not_spoil_the_facts(sample: Patients, tmp_path: Path) -> None:
     features, y = sample
     never = features.assign(chol=np.nan, ca=np.nan)
     pipeline = fitted(never, y)
-    known = artifact.facts(never, pipeline, ABOUT)
-    artifact.write_extras(tmp_path, pipeline, never, known, twin.convert(pipeline, never))
-    seen = strict(tmp_path / "model.json")["seen"]
-    assert set(seen["chol"]) == {"fill"}
-    assert seen["ca"]["codes"] == []
+    artifact.write_extras(tmp_path, pipeline, never, FACTS, twin.convert(pipeline, never))
     strict(tmp_path / "references.json")
-
-
-def git(folder: Path, *words: str) -> str:
-    who = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
-    done = subprocess.run(
-        ["git", "-C", folder, *who, *words], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
-
-
-def test_the_git_state_is_that_of_the_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(artifact, "ROOT", tmp_path)
-    git(tmp_path, "init", "-q")
-    (tmp_path / "x").write_text("1")
-    git(tmp_path, "add", "x")
-    git(tmp_path, "commit", "-qm", "One")
-    commit = git(tmp_path, "rev-parse", "HEAD")
-    assert artifact.git_state() == {"commit": commit, "dirty": False}
-    (tmp_path / "x").write_text("2")
-    assert artifact.git_state() == {"commit": commit, "dirty": True}
-
-
-def test_a_project_outside_of_git_has_no_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(artifact, "ROOT", tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert artifact.git_state()["commit"] is None
-
-
-def test_a_machine_without_git_has_no_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert artifact.git_state() == {"commit": None, "dirty": True}
-
-
-@pytest.mark.parametrize(("remote", "address"), [
-    ("https://example.org/clinic/heart.git", "https://example.org/clinic/heart"),
-    ("https://somebody:secret@example.org/clinic/heart", "https://example.org/clinic/heart"),
-    ("git@example.org:clinic/heart.git", "https://example.org/clinic/heart"),
-    ("ssh://git@example.org/clinic/heart.git", "https://example.org/clinic/heart"),
-    ("/home/somebody/heart", None),
-    ("file:///home/somebody/heart", None),
-])  # fmt: skip
-def test_the_repository_is_named_without_passwords_and_folders(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: str, address: str | None
-) -> None:
-    monkeypatch.setattr(artifact, "ROOT", tmp_path)
-    git(tmp_path, "init", "-q")
-    assert artifact.repository() is None
-    git(tmp_path, "remote", "add", "origin", remote)
-    assert artifact.repository() == address

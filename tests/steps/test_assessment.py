@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from clinical import hospitals, shapley
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps import artifact, assessment, clinical_metrics, estimators, gate, metrics, twin
+from steps import assessment, clinical_metrics, estimators, facts, gate, metrics, twin
 from steps.parameters import ENTRY_POINTS
 from steps.train import build
 from steps.validation import OutOfFold, cross_validated
@@ -72,6 +72,27 @@ def test_the_forest_is_what_it_is_known_to_be(
     assert holds(groups["female"]["metrics"], "roc_auc", 0.924)
     assert holds(groups["female"]["metrics"], "sensitivity", 0.72)
     assert holds(groups["age under 50"]["metrics"], "sensitivity", 0.65)
+
+
+@pytest.mark.parametrize(("model", "known"), [
+    ("random_forest", {
+        "accuracy": (0.828, 0.061), "roc_auc": (0.904, 0.046),
+        "brier": (0.127, 0.02), "log_loss": (0.403, 0.05),
+    }),
+    ("logistic_regression", {
+        "accuracy": (0.843, 0.058), "roc_auc": (0.911, 0.048),
+        "brier": (0.117, 0.02), "log_loss": (0.380, 0.05),
+    }),
+])  # fmt: skip
+def test_folds_agree_with_what_ten_times_ten_of_them_are_known_to_give(
+    cleveland: Patients, model: str, known: dict[str, tuple[float, float]]
+) -> None:
+    values = {**DEFAULTS, "model": model, "calibration": "none"}
+    found = cross_validated(build(values), *cleveland, SEED).measures
+    for name, (mean, spread) in known.items():
+        assert found[f"cv_{name}_mean"] == pytest.approx(mean, abs=spread / 2), name
+    if model == "random_forest":
+        assert found["cv_accuracy_std"] == pytest.approx(0.061, abs=0.03)
 
 
 def test_without_ca_and_thal_it_does_as_is_known(
@@ -144,7 +165,7 @@ def test_the_reference_is_a_typical_patient_and_nobody_in_particular(
     def predict(frame: pd.DataFrame) -> np.ndarray:
         return said(frame.to_numpy(float))
 
-    found = assessment.reference(predict, artifact.seen(features, forest))
+    found = assessment.reference(predict, facts.seen(features, forest))
     values = [found["values"][name] for name in FEATURE_NAMES]
     assert not (features == values).all(axis=1).any()
     assert found["probability"] == pytest.approx(said(np.full((1, 13), np.nan))[0], abs=1e-6)

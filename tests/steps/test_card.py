@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from clinical import card
+from clinical.blocks import Table
 from clinical.schema import FEATURES
-from steps import card, files
+from clinical.wording import between
+from steps import files
+from steps.card import as_html
 
 Facts = dict[str, Any]
 
@@ -26,7 +30,7 @@ def plain(html: str) -> str:
 
 
 def test_both_forms_say_the_same(uci: Facts) -> None:
-    page, text = plain(card.as_html(uci)), card.as_markdown(uci)
+    page, text = plain(as_html(uci)), card.as_markdown(uci)
     for heading, blocks in card.sections(uci).items():
         assert f"## {heading}" in text
         assert heading in page
@@ -47,7 +51,7 @@ def test_it_states_every_measure_with_its_interval(uci: Facts) -> None:
     text = card.as_markdown(uci)
     found = uci["out_of_fold"]["metrics"]
     for name in ("roc_auc", "brier", "calibration_slope", "sensitivity"):
-        assert card.between(found, name) in text
+        assert between(found, name) in text
     assert f"{uci['unknown']['roc_auc']:.2f}" in text
     for band in uci["risk_bands"]:
         assert f"| {band['level']} |" in text
@@ -77,20 +81,20 @@ def test_a_synthetic_model_says_so_before_anything_else_of_its_limits(facts: Fac
 
 def test_importance_is_listed_in_words_and_order(uci: Facts) -> None:
     (table,) = card.sections(uci)["What moves its answers"]
-    assert isinstance(table, card.Table)
+    assert isinstance(table, Table)
     points = [float(row[1]) for row in table.rows]
     assert points == sorted(points, reverse=True)
     assert {row[0] for row in table.rows} == {feature.title for feature in FEATURES}
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(uci: Facts) -> None:
-    page = card.as_html(uci)
+    page = as_html(uci)
     assert not re.search(r"<script|<link|<img|src=|@import|url\(", page)
 
 
 def test_no_path_of_a_machine_is_on_the_card(uci: Facts) -> None:
     known = {**uci, "parameters": {**uci["parameters"], "data": "/home/somebody/patients.csv"}}
-    assert "somebody" not in card.as_markdown(known) + card.as_html(known)
+    assert "somebody" not in card.as_markdown(known) + as_html(known)
 
 
 def test_an_undefined_measure_is_called_so(uci: Facts) -> None:
