@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 
 from tests.e2e.backends import NAME, OTHER, QUICK, Postgres, Remote, an_mlflow_server, blocks
 from tests.e2e.conftest import Clone
-from tests.serving.service import Load, free_port, running, wait_for
+from tests.serving.service import free_port, running, wait_for
 
 ADMIN = "an-unlikely-password"
 WHO = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": ADMIN}
@@ -144,30 +144,3 @@ def _ready(port: int) -> str:
 def test_the_key_of_the_readme_is_one_that_the_server_takes(machine: Remote) -> None:
     (block,) = blocks("webhook key")
     Fernet(machine.run("bash", "-c", block).succeeded().output.strip())
-
-
-def test_the_server_going_fails_no_request(postgres: Postgres, tmp_path: Path) -> None:
-    from tests.serving import forge
-
-    port = free_port()
-    (command,) = blocks("server")
-    for name, value in {
-        "postgresql://mlflow:secret@db.example.org/mlflow": postgres.create("open"),
-        "/srv/mlflow": str(tmp_path / "artifacts"),
-        "0.0.0.0": "127.0.0.1",
-        "mlflow.example.org:5000": f"127.0.0.1:{port}",
-    }.items():
-        assert name in command
-        command = command.replace(name, value)
-    with an_mlflow_server(tmp_path / "server", command.strip(), port) as url:
-        forge.register(url, *forge.log_run(url, forge.fit(), tmp_path))
-        home = running(tmp_path / "home", url)
-        service = home.__enter__()
-    try:
-        # The server has ended.
-        with Load(service.port, connections=4) as load:
-            wait_for(lambda: service.ready()[1]["degraded"], 60, "degraded")
-        load.assert_lost_nothing()
-        assert service.ready()[0] == 200
-    finally:
-        home.__exit__(None, None, None)
