@@ -4,7 +4,8 @@ Run as ``python -m benchmarks.serving`` (about five minutes; needs Debian's wrk)
 table and a plot to docs/. ``--short`` takes two seconds where the full form takes ten, writes
 nothing, and exits 1 where a figure is missed by more than a factor of two: that is for CI.
 
-The registry is a temporary one with two forests made as the training step makes them.
+The registry is a temporary one with two models that the project's own steps have made there, with
+their defaults, of synthetic patients. All servers run as they are configured by default.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ import psutil
 
 from benchmarks.pasting import PAGE, paste
 from clinical.schema import FEATURE_NAMES, FEATURES
-from tests.serving import forge
+from tests.serving.forge import patients
 from tests.serving.service import environment, free_port
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +60,19 @@ control_socket_disable = True
 worker_connections = 4096
 def post_request(worker, req, environ, resp):
     gevent.sleep(0)
+"""
+MODELS = """
+from steps import download, preprocess, register, train
+from steps.running import run_step
+for name, work, resolve, words in (
+    ("download", download.download, None, ["--source=sample"]),
+    ("preprocess", preprocess.preprocess, preprocess.resolve, []),
+    ("train", train.train, train.resolve, ["--random_state=1"]),
+    ("register", register.register, register.resolve, ["--promote=false"]),
+    ("train", train.train, train.resolve, ["--random_state=2"]),
+    ("register", register.register, register.resolve, ["--promote=false"]),
+):
+    assert run_step(name, work, words, resolve=resolve) == 0
 """
 FASTAPI = """
 import joblib, pandas as pd
@@ -197,26 +211,29 @@ def measure(server: Server, home: Path, seconds: float, batch: bytes | None) -> 
 def measure_two_workers(server: Server, home: Path) -> float:
     """Return the memory of the service with two workers in MB."""
     port = free_port()
-    two = Server(server.name, server.command, server.path, server.body,
-                 server.env | {"HEART_WORKERS": "2"})  # fmt: skip
+    two = replace(server, env=server.env | {"HEART_WORKERS": "2"})
     with started(two, port, home) as (pid, _):
         wrk(port, two, 16, 2, home)
         return memory(pid)
 
 
 def measure_swaps(server: Server, home: Path, uri: str, steady: float) -> dict[str, float]:
-    """Move the alias 20 times under 16 connections; return failures and percentiles."""
+    """Move the alias 20 times under 16 connections; return failures and percentiles.
+
+    Here the registry is asked five times a second, so that the swaps fall into half a minute.
+    """
     import mlflow
 
     client = mlflow.MlflowClient(uri, uri)
     port = free_port()
     body = json.dumps(server.body).encode()
-    with started(server, port, home):
+    quick = replace(server, env=server.env | {"HEART_POLL_SECONDS": "0.2"})
+    with started(quick, port, home):
         result: dict[str, float] = {}
         ended = threading.Event()
 
         def load() -> None:
-            result.update(wrk(port, server, 16, 30, home))
+            result.update(wrk(port, quick, 16, 30, home))
             ended.set()
 
         thread = threading.Thread(target=load)
@@ -234,6 +251,20 @@ def measure_swaps(server: Server, home: Path, uri: str, steady: float) -> dict[s
     return result | {"swaps": swaps, "times": result["p99"] / steady}
 
 
+def make_models(uri: str, home: Path) -> Path:
+    """Fill the registry with two versions; return the working copy of the second as a pickle."""
+    import mlflow
+
+    clone = home / "clone"  # the steps write their working copies into the project's folder
+    subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
+    env = environment(home, MLFLOW_TRACKING_URI=uri, PYTHONPATH=str(clone))
+    with (home / "steps.log").open("ab") as log:
+        words = [sys.executable, "-c", MODELS]
+        subprocess.run(words, cwd=clone, env=env, stdout=log, stderr=log, check=True)
+    mlflow.MlflowClient(uri, uri).set_registered_model_alias(NAME, "champion", "1")
+    return clone / "models" / "model.pkl"
+
+
 def servers(home: Path, uri: str, pickle: Path) -> dict[str, Server]:
     """Return the service and its peers."""
     python = sys.executable
@@ -249,7 +280,7 @@ def servers(home: Path, uri: str, pickle: Path) -> dict[str, Server]:
             [python, "-m", "gunicorn", "-c", conf],
             "/predict",
             PATIENT,
-            tracking | {"HEART_WORKERS": "1", "HEART_POLL_SECONDS": "0.2"},
+            tracking | {"HEART_WORKERS": "1"},
         ),
         "Flask, a constant": Server(
             "Flask, a constant", [*constant, "constant:app"], "/predict", PATIENT
@@ -353,14 +384,9 @@ def plot(found: dict[str, Found], path: Path) -> None:
 
 def run(seconds: float, home: Path) -> tuple[dict[str, Found], list[dict[str, Any]], float]:
     """Measure everything."""
-    import joblib
-
     uri = f"sqlite:///{home}/mlflow.db"
-    for seed in (0, 1):
-        forge.register(uri, *forge.log_run(uri, forge.fit(seed=seed), home), champion=seed == 0)
-    pickle = home / "model.pkl"
-    joblib.dump(forge.fit(), pickle)
-    rows = forge.patients(ROWS, unknown=0.0).tolist()
+    pickle = make_models(uri, home)
+    rows = patients(ROWS, unknown=0.0).tolist()
     batch = json.dumps({"dataframe_split": {"columns": list(FEATURE_NAMES), "data": rows}}).encode()
     made = servers(home, uri, pickle)
     found = {}

@@ -122,7 +122,7 @@ _BY_LABEL = {dialect.label: dialect for dialect in DIALECTS}
 _CODES = 16
 
 #: The features whose codes tell UCI files from the others.
-_TELLING = ("cp", "slope", "thal")
+TELLING = ("cp", "slope", "thal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,23 +249,23 @@ def _choose(table: Table, layout: Layout) -> tuple[Dialect, list[str]]:
         coding = "UCI files" if other is UCI else "heart.csv and canonical files"
         raise DataError(
             f"its columns and its codes contradict each other: {said} means the "
-            f"{dialect.name} coding, but the codes in {', '.join(_TELLING)} are those of {coding}."
+            f"{dialect.name} coding, but the codes in {', '.join(TELLING)} are those of {coding}."
         )
     return dialect, []
 
 
 def _misfits(table: Table, dialect: Dialect) -> int:
     """Count the cells that hold a code which a dialect does not have."""
-    telling = [f for f in FEATURES if f.name in _TELLING and f.name in table.names]
+    telling = [f for f in FEATURES if f.name in TELLING and f.name in table.names]
     total = 0
     for batch in table.batches:
         for feature in telling:
-            values, _ = _unmask(table.column(batch, feature.name), feature.name, dialect)
+            values, _ = unmask(table.column(batch, feature.name), feature.name, dialect)
             total += int(_recode(values, dialect.codes_of(feature))[1].sum())
     return total
 
 
-def _unmask(values: Column, name: str, dialect: Dialect) -> tuple[Column, int]:
+def unmask(values: Column, name: str, dialect: Dialect) -> tuple[Column, int]:
     """Turn the numbers that stand for an unknown value into NaN, and count them."""
     hidden = values == -9
     if name in dialect.disguised:
@@ -301,12 +301,12 @@ def _convert(table: Table, dialect: Dialect, remarks: list[str]) -> tuple[Patien
         part = slice(start, start + batch.num_rows)
         for feature, column in zip(FEATURES, columns, strict=True):
             if feature.name in table.names:
-                cells, hidden = _unmask(table.column(batch, feature.name), feature.name, dialect)
-                column[part], bad = _convert_feature(cells, feature, dialect)
+                cells, hidden = unmask(table.column(batch, feature.name), feature.name, dialect)
+                column[part], bad = convert_feature(cells, feature, dialect)
                 disguised[feature.name] += hidden
                 _note_bad(faults, feature.name, bad, start)
         if labelled:
-            cells, hidden = _unmask(table.column(batch, dialect.label), dialect.label, dialect)
+            cells, hidden = unmask(table.column(batch, dialect.label), dialect.label, dialect)
             labels[part], bad = _recode(cells, dialect.label_codes)
             disguised[dialect.label] += hidden
             _note_bad(faults, dialect.label, bad, start)
@@ -319,7 +319,8 @@ def _convert(table: Table, dialect: Dialect, remarks: list[str]) -> tuple[Patien
     return patients, _problems(table, dialect, faults)
 
 
-def _convert_feature(values: Column, feature: Feature, dialect: Dialect) -> tuple[Column, Mask]:
+def convert_feature(values: Column, feature: Feature, dialect: Dialect) -> tuple[Column, Mask]:
+    """Bring a feature's cells to the canonical coding; mark the known ones that are not valid."""
     if feature.codes:
         return _recode(values, dialect.codes_of(feature))
     return values, out_of_range(values, feature.low, feature.high)

@@ -27,7 +27,8 @@ Column = npt.NDArray[np.float64]
 
 _UNKNOWN = ("", "?", "na", "n/a", "nan", "null", "none")
 _SPELT = [spelling for word in _UNKNOWN for spelling in (word, word.upper(), word.capitalize())]
-_ARROW_UNKNOWN = sorted({*_SPELT, "NaN", *(f" {word}" for word in _SPELT)})
+#: What Arrow is to take for an unknown value.
+ARROW_UNKNOWN = sorted({*_SPELT, "NaN", *(f" {word}" for word in _SPELT)})
 _PEEK = 1 << 16
 
 
@@ -199,7 +200,7 @@ def _read_fast(source: Source, layout: Layout) -> Table:
             pa_csv.ConvertOptions(
                 column_types=dict.fromkeys(wanted, pa.float64()),
                 include_columns=wanted,
-                null_values=_ARROW_UNKNOWN,
+                null_values=ARROW_UNKNOWN,
             ),
         )
     return Table(wanted, table.to_batches())
@@ -241,7 +242,7 @@ def _rows(source: Source, layout: Layout) -> Iterator[list[str]]:
 def _read_parquet(source: Source, layout: Layout) -> Table:
     table = _parquet(pa_parquet.read_table, source).rename_columns(list(layout.names))
     wanted = [c for c in layout.names if not is_index(c) and layout.names.count(c) == 1]
-    textual = [column for column in wanted if not _is_numeric(table.schema.field(column).type)]
+    textual = [column for column in wanted if not is_numeric(table.schema.field(column).type)]
     problems = [f"{column}: this column must hold numbers" for column in textual]
     numeric = [column for column in wanted if column not in textual]
     return Table(numeric, table.select(numeric).to_batches(), problems=problems)
@@ -255,6 +256,7 @@ def _parquet(read: Any, source: Source) -> Any:
         raise DataError("it is not a complete Parquet file: damaged or cut off") from error
 
 
-def _is_numeric(kind: Any) -> bool:
+def is_numeric(kind: Any) -> bool:
+    """Tell whether an Arrow type holds numbers."""
     tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
     return pa.types.is_null(kind) or any(test(kind) for test in tests)

@@ -71,6 +71,8 @@ def read_body(environ: Environ, limit: int, seconds: float) -> bytes:
             body: bytes = environ["wsgi.input"].read(length)
     except TookTooLongError:
         raise Problem(408, f"The body took longer than {seconds:g} s.") from None
+    except Exception:  # whatever a server raises for chunks that are none
+        raise Problem(400, "The body cannot be read: it is not sent as HTTP says.") from None
     if len(body) > limit:
         raise _too_long(limit)
     if text and len(body) < length:

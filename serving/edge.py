@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 
 from serving.errors import Problem
 from serving.green import fair_yield
+from serving.keys import warn_if_open
 from serving.log import AccessLog, log_failure
 from serving.metrics import Metrics
 from serving.problems import problem_body
+from serving.state import ENVIRONMENT
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -65,8 +67,8 @@ class Edge:
     begin : callable
         Called with the first request of a process.
     settings : mapping
-        HEART_ACCESS_LOG, and HEART_MAX_CONCURRENCY: the requests that this process holds at once;
-        further ones get 503.
+        HEART_ACCESS_LOG; HEART_API_KEYS; and HEART_MAX_CONCURRENCY: the requests that this process
+        holds at once; further ones get 503.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Edge:
         self._metrics = metrics
         self._log = AccessLog(settings["HEART_ACCESS_LOG"])
         self._limit = settings["HEART_MAX_CONCURRENCY"]
+        self._keys = settings["HEART_API_KEYS"]
         self._held = 0
         self._begin = begin
         self._yield: Callable[[], None] | None = None
@@ -94,9 +97,7 @@ class Edge:
             request_id = os.urandom(8).hex()
         environ["heart.request_id"] = request_id
         if self._yield is None:
-            # Not before the first request: with gunicorn --preload, gevent patches after import.
-            self._begin()
-            self._yield = fair_yield()
+            self._yield = self._start(environ)
         if self._held >= self._limit:
             self._metrics.shed()
             return self._send(environ, start_response, _overloaded(), "(shed)", started)
@@ -111,6 +112,16 @@ class Edge:
             return self._send(environ, start_response, answer, environ["PATH_INFO"], started)
         finally:
             self._held -= 1
+
+    def _start(self, environ: Environ) -> Callable[[], None]:
+        """Begin the work of this process, and return how a request yields to others.
+
+        Not before the first request: with gunicorn --preload, gevent patches after import.
+        """
+        self._begin()
+        if ENVIRONMENT not in os.environ:  # else the server's own settings have seen to it
+            warn_if_open([environ.get("SERVER_NAME", "")], self._keys)
+        return fair_yield()
 
     def _send(
         self,
@@ -152,13 +163,14 @@ class Edge:
         seconds = time.perf_counter() - started
         method = environ["REQUEST_METHOD"]
         self._metrics.request(route, status, seconds)
-        self._log.write(
+        if not self._log.write(
             environ["heart.request_id"],
             method if method in _METHODS else "OTHER",
             route,
             status,
             seconds,
-        )
+        ):
+            self._metrics.log_line_lost()
 
 
 def _answer(handler: Handler, environ: Environ) -> Answer:

@@ -295,10 +295,12 @@ def namespace(settings: Mapping[str, Any]) -> str:
 def main(folder: str, parent: int) -> None:
     """Follow until the parent is gone."""
     state = State(Path(folder))
-    lock = state.lock()
+    try:
+        lock, bell = state.lock(), state.open_bell()
+    except FileNotFoundError:
+        return  # The service has ended meanwhile, and its folder with it.
     if lock is None:
         return  # Another follower is there.
-    bell = state.open_bell()
     settings = read_settings()
     cache = Cache(namespace(settings), settings["HEART_CACHED_MODELS"])
     follower = _LateRegistry.follower(cache, state, settings)
@@ -308,6 +310,9 @@ def main(folder: str, parent: int) -> None:
         except ReplacedError:
             # Open connections would go on reading the file that was there: begin again.
             os.execv(sys.executable, [sys.executable, "-m", "serving.follower", *sys.argv[1:]])  # noqa: S606
+        except FileNotFoundError:
+            if state.folder.is_dir():
+                raise
         _wait(bell, settings["HEART_POLL_SECONDS"], parent)
 
 

@@ -30,6 +30,7 @@ http_parser = "auto"  # the C parser, where gunicorn[fast] brought it
 keepalive = 5
 timeout = 30  # the heartbeat of a worker, not a limit for requests
 graceful_timeout = 25
+forwarder_headers = ""  # a client must not say under which path the service is mounted
 control_socket_disable = True
 accesslog = None  # the service writes its own line for each request
 errorlog = "-"
@@ -59,8 +60,10 @@ def on_starting(server: Any) -> None:
     prepare_directory(made.metrics)
     _own["state"] = made
     _own["follower"] = spawn_follower(made, read_settings())
+    addresses = server.cfg.address
     warn_if_open(
-        [str(address[0]) if isinstance(address, tuple) else "" for address in server.cfg.address]
+        [str(address[0]) if isinstance(address, tuple) else "" for address in addresses],
+        setting("HEART_API_KEYS"),
     )
     _import_early()
 
@@ -69,16 +72,33 @@ def _import_early() -> None:
     """Import what every worker needs once, before they are forked: they share its memory."""
     import gc
 
-    import onnxruntime  # noqa: F401
     import prometheus_client.multiprocess  # noqa: F401
 
     import serving.app  # noqa: F401
+    from serving.model import import_runtime
 
+    import_runtime()
     gc.collect()
     gc.freeze()
 
 
-def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 -- gunicorn names them
+def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names them
+    """See how a request of this worker's class lets others go first."""
+    from serving.green import fair_yield
+
+    _own["turn"] = fair_yield()
+
+
+def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:  # noqa: ARG001
+    """Let the other connections go first; meanwhile the next request of this one arrives.
+
+    The service itself yields before it works on a request (serving.edge), which is what makes the
+    waiting ones countable; without this second turn that wait would fall to whoever comes last.
+    """
+    _own["turn"]()
+
+
+def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
     """Drop the gauges of a worker that is gone."""
     from serving.metrics import forget_worker
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import csv
 import io
+import struct
 import threading
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -18,6 +18,7 @@ import pydantic_core
 from flask import Blueprint, Response, request
 
 from clinical.schema import FEATURE_NAMES
+from serving import batching
 from serving.bodies import media_type, read_body
 from serving.edge import Answer, Environ
 from serving.errors import NotLoaded, Problem
@@ -31,6 +32,7 @@ FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 # Bodies beyond this are scored in a thread, so that single patients do not wait behind them.
 _SMALL = 16 * 1024
 _BATCHES_AT_ONCE = 8
+_LARGEST = np.finfo(np.float32).max  # what models compute with
 
 
 class Batches:
@@ -62,27 +64,29 @@ class Batches:
         if model is None:
             raise NotLoaded
         if len(body) <= _SMALL:
-            labels = _score(model, kind, body)
+            labels = model.engine.score(_read(kind, body)).labels
         else:
-            labels = self._score_in_thread(model, kind, body)
+            labels = self._score_in_threads(model, kind, body)
         for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
             self._metrics.predicted(int(label), model.origin.version, int(count))
         return Answer(200, _to_json(labels))
 
-    def _score_in_thread(self, model: Model, kind: str, body: bytes) -> Any:
+    def _score_in_threads(self, model: Model, kind: str, body: bytes) -> Any:
         if not self._places.acquire(blocking=False):
             raise Problem(503, "Too many batches at once; try again.", headers={"Retry-After": "1"})
         try:
-            return in_thread(lambda: _score(model, kind, body))
+            return batching.score(model, in_thread(lambda: _read(kind, body)))
         finally:
             self._places.release()
 
 
-def _score(model: Model, kind: str, body: bytes) -> Any:
+def _read(kind: str, body: bytes) -> Rows:
     rows = _READERS[kind](body)
     if not len(rows):
         raise _bad("There are no rows to score.")
-    return model.engine.score(rows).labels
+    if (np.abs(rows) > _LARGEST).any():
+        raise _bad("A value is infinite, or larger than any model can take.")
+    return rows
 
 
 def _to_json(labels: Any) -> bytes:
@@ -151,7 +155,7 @@ def _read_columns(part: Any) -> Rows:
 
 
 def _from_table(columns: Any, data: Any) -> Rows:
-    if not isinstance(data, list) or not all(isinstance(row, list) for row in data):
+    if not isinstance(data, list) or set(map(type, data)) - {list}:
         raise _bad("The data must be a list of rows, each a list.")
     if columns is None:
         columns = list(FEATURE_NAMES)
@@ -159,7 +163,7 @@ def _from_table(columns: Any, data: Any) -> Rows:
             raise _bad(f"Without column names a row must have {len(columns)} values.")
     if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
         raise _bad("The columns must be a list of names.")
-    if any(len(row) != len(columns) for row in data):
+    if set(map(len, data)) - {len(columns)}:
         raise _bad("A row has more or fewer values than there are columns.")
     if tuple(columns) == FEATURE_NAMES:
         return _array(data)
@@ -181,8 +185,9 @@ def _array(rows: Sequence[Sequence[Any]]) -> Rows:
     width = len(FEATURE_NAMES)
     try:
         # Takes numbers only, in one pass; what it refuses is looked at below.
-        return np.frombuffer(array("d", chain.from_iterable(rows))).reshape(-1, width)
-    except (TypeError, OverflowError, ValueError):
+        packed = struct.pack(f"{width * len(rows)}d", *chain.from_iterable(rows))
+        return np.frombuffer(packed).reshape(-1, width)
+    except (struct.error, OverflowError):
         flat = list(chain.from_iterable(rows))
     if not set(map(type, flat)) <= {int, float, type(None), bool}:
         raise _bad("A value is not a number.")

@@ -55,12 +55,10 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("latin-1", "replace")).digest()
 
 
-def warn_if_open(addresses: Sequence[str]) -> None:
+def warn_if_open(addresses: Sequence[str], keys: Sequence[str]) -> None:
     """Say loudly that predictions are open to others, where they are."""
-    from serving.settings import setting
-
     outside = [address for address in addresses if not _is_loopback(address)]
-    if outside and not setting("HEART_API_KEYS"):
+    if outside and not keys:
         log_event(
             "open.to.the.network",
             "warning",

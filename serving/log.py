@@ -5,49 +5,89 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import sys
 import time
+
+from serving.settings import SettingError
 
 
 class AccessLog:
     """Writes one JSON line for each request. No path, query or body: they may be a patient's.
 
+    A log that cannot be written, such as on a full disk or into a pipe that nobody empties, fails
+    and holds up no request: its lines are lost, counted, and the gap is told in the log itself as
+    soon as it takes lines again.
+
     Parameters
     ----------
     target : str
         ``-`` for standard output, a file's name, or empty for nowhere.
+
+    Raises
+    ------
+    SettingError
+        Where there can be no such file.
     """
 
     def __init__(self, target: str) -> None:
-        self._descriptor: int | None = None
-        if target == "-":
-            self._descriptor = sys.__stdout__.fileno() if sys.__stdout__ else None
-        elif target:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-            self._descriptor = os.open(target, flags, 0o640)
+        self._descriptor = _open(target)
         self._second = 0
         self._stamp = ""
+        self._lost = 0
+        self._torn = b""
 
-    def write(self, request_id: str, method: str, route: str, status: int, seconds: float) -> None:
-        """Write the line for one request."""
+    def write(self, request_id: str, method: str, route: str, status: int, seconds: float) -> bool:
+        """Write the line for one request; tell whether it was, where lines are wanted."""
         if self._descriptor is None:
-            return
+            return True
         now = time.time()
         second = int(now)
         if second != self._second:
             self._second = second
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         level = "info" if status < 500 else "error"
+        head = f'{{"time":"{self._stamp}.{int((now - second) * 1000):03d}Z","level":'
         line = (
-            f'{{"time":"{self._stamp}.{int((now - second) * 1000):03d}Z","level":"{level}",'
+            f'{head}"{level}",'
             f'"event":"request","request_id":"{request_id}","method":"{method}",'
             f'"route":"{route}","status":{status},"ms":{seconds * 1000:.3f}}}\n'
         )
+        if self._lost:
+            line = f'{head}"error","event":"log.gap","lines_lost":{self._lost}}}\n{line}'
+        return self._put(self._torn + line.encode())
+
+    def _put(self, content: bytes) -> bool:
+        assert self._descriptor is not None
         try:
-            os.write(self._descriptor, line.encode())
+            written = os.write(self._descriptor, content)
         except OSError:
-            # A log that nobody reads any more must not fail requests.
-            self._descriptor = None
+            self._lost += 1
+            return False
+        if written < len(content):  # the last bytes of a disk: the next line must not join on
+            self._lost += 1
+            self._torn = b"\n"
+            return False
+        self._lost, self._torn = 0, b""
+        return True
+
+
+def _open(target: str) -> int | None:
+    """Return what to write to; a pipe is opened anew, so that it makes nobody wait."""
+    if target not in ("", "-"):
+        try:
+            return os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        except OSError as error:
+            words = f"HEART_ACCESS_LOG must be a file that can be written: {error.strerror}."
+            raise SettingError(words) from None
+    if not target or sys.__stdout__ is None:
+        return None
+    descriptor = sys.__stdout__.fileno()
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        with contextlib.suppress(OSError):
+            # Another opening of the same pipe: whoever else has it keeps what they had.
+            return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+    return descriptor
 
 
 def log_event(event: str, level: str = "info", **facts: object) -> None:

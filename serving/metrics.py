@@ -28,6 +28,12 @@ METRICS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ),
     ("heart_shed_requests_total", "counter", (), "Requests refused because too many were held."),
     (
+        "heart_log_lines_lost_total",
+        "counter",
+        (),
+        "Lines about requests that could not be written.",
+    ),
+    (
         "heart_worker_swaps_total",
         "counter",
         ("outcome",),
@@ -120,6 +126,10 @@ class Metrics:
     def shed(self) -> None:
         """Count one refused request."""
         self._made["heart_shed_requests_total"].inc()
+
+    def log_line_lost(self) -> None:
+        """Count one line about a request that could not be written."""
+        self._made["heart_log_lines_lost_total"].inc()
 
     def webhook(self, outcome: str) -> None:
         """Count one webhook."""

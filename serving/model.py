@@ -74,15 +74,25 @@ class Engine(Protocol):
         ...
 
 
+def import_runtime() -> Any:
+    """Import onnxruntime without its telemetry.
+
+    Its variable counts before the import only. That would start a thread, which reports to its
+    maker, and for which a worker forked later waits in vain when it ends.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    return onnxruntime
+
+
 class OnnxEngine:
     """The ONNX twin in onnxruntime."""
 
     name = "onnx"
 
     def __init__(self, content: bytes) -> None:
-        import onnxruntime
-
-        onnxruntime.disable_telemetry_events()
+        onnxruntime = import_runtime()
         options = onnxruntime.SessionOptions()
         # Work is spread over processes; the runtime's own threads made batches slower.
         options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -64,6 +64,7 @@ def build(  # noqa: PLR0913
     min_samples_leaf: int,
     random_state: int,
     *,
+    C: float = 1.0,  # noqa: N803 (scikit-learn's name)
     calibration: str = "none",
 ) -> Pipeline:
     """Return an unfitted pipeline.
@@ -80,6 +81,8 @@ def build(  # noqa: PLR0913
         Size of the ensembles; logistic regression has no use for them.
     random_state : int
         Seed of the estimator.
+    C : float
+        The inverse of logistic regression's penalty; the ensembles have no use for it.
     calibration : str
         A name of ``parameters.CALIBRATIONS``: what brings the probabilities in line with the
         observed shares. It is learnt by cross-validation inside the training rows; the estimator
@@ -95,7 +98,7 @@ def build(  # noqa: PLR0913
         "random_forest": RandomForestClassifier(**trees),
         "extra_trees": ExtraTreesClassifier(**trees),
         "logistic_regression": make_pipeline(
-            StandardScaler(), LogisticRegression(max_iter=1000, random_state=random_state)
+            StandardScaler(), LogisticRegression(C=C, max_iter=1000, random_state=random_state)
         ),
         "hist_gradient_boosting": HistGradientBoostingClassifier(
             max_iter=n_estimators,

@@ -15,7 +15,7 @@ from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, LABEL
 from steps import assessment, clinical_metrics, estimators, train
 from steps.metrics import Floats, Labels
-from steps.parameters import CALIBRATIONS, Value
+from steps.parameters import CALIBRATIONS, Value, check
 from steps.validation import cross_validated
 
 Predict = Callable[[pd.DataFrame], Floats]
@@ -83,8 +83,10 @@ def calibrations(
     """Return, for each calibration on offer, out-of-fold probabilities and how well they fit."""
     x, y = train.columns(patients)
     found = {}
+    # A model that an older version has trained knows fewer parameters.
+    known = {**check("train", {}), **parameters}
     for name in CALIBRATIONS:
-        pipeline = train.build({**parameters, "calibration": name})
+        pipeline = train.build({**known, "calibration": name})
         p = cross_validated(pipeline, x, y, seed).probabilities
         found[name] = p, clinical_metrics.with_intervals(y, p, seed)
     return found

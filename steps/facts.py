@@ -28,6 +28,8 @@ class Input:
     ----------
     patients : DataFrame
         Prepared.
+    data : str
+        What names them to `train`: the id of a preprocess run, or a path.
     source, digest : str
         The value of ``data.source``, and the SHA-256 of the patients' file.
     elsewhere : list of Cohort
@@ -35,6 +37,7 @@ class Input:
     """
 
     patients: pd.DataFrame
+    data: str
     source: str
     digest: str
     elsewhere: list[Cohort]

@@ -17,7 +17,12 @@ from steps.parameters import ENTRY_POINTS, Value
 from steps.store import StepError
 from steps.tracking import StepRun, finished_runs, say
 
-BUILDS = {"preprocess": "download", "train": "preprocess", "register": "train"}
+BUILDS = {
+    "preprocess": "download",
+    "train": "preprocess",
+    "sweep": "preprocess",
+    "register": "train",
+}
 """The step that makes the input of each step."""
 
 

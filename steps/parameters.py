@@ -75,6 +75,16 @@ def _choice(*allowed: str) -> Callable[[str], Value]:
     return read
 
 
+def _choices(*allowed: str) -> Callable[[str], Value]:
+    def read(text: str) -> Value:
+        names = text.split(",")
+        if not set(names) <= set(allowed) or len(set(names)) < len(names):
+            raise ValueError("one or more, separated by commas, of " + ", ".join(allowed))
+        return text
+
+    return read
+
+
 def _flag(text: str) -> Value:
     if text.lower() not in ("true", "false"):
         raise ValueError("true or false")
@@ -166,6 +176,28 @@ def _target(text: str) -> Value:
     return value
 
 
+def _input(text: str) -> Value:
+    if not text or "://" in text:
+        return text
+    # A step may run in another directory than the user's: a path is made absolute once, here.
+    return os.path.abspath(os.path.expanduser(text))
+
+
+def _output(text: str) -> Value:
+    path = os.path.abspath(os.path.expanduser(text)) if text else ""
+    if "://" in text or (path and os.path.lexists(path)):
+        raise ValueError("a path on this machine where nothing is: an output is not overwritten")
+    return path
+
+
+def _scheduler(text: str) -> Value:
+    if text and not re.fullmatch(
+        r"(tcp|tls)://([0-9A-Za-z.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}", text
+    ):
+        raise ValueError("empty (this machine), or the address of a scheduler: tcp://host:8786")
+    return text
+
+
 def _host(text: str) -> Value:
     if not re.fullmatch(r"[0-9A-Za-z.:\[\]-]+", text):
         raise ValueError("an address or a host name, such as 127.0.0.1")
@@ -183,6 +215,12 @@ MAX_DEPTH = Parameter("max_depth", "5", _number(int, 1, 100), "Greatest depth of
 MIN_SAMPLES_LEAF = Parameter(
     "min_samples_leaf", "1", _number(int, 1, 10_000), "Fewest training rows in a leaf."
 )
+C = Parameter(
+    "C",
+    "1.0",
+    _number(float, 1e-6, 1e6),
+    "How freely logistic regression follows the training rows: the inverse of its penalty.",
+)
 CALIBRATION = Parameter(
     "calibration",
     "sigmoid",
@@ -195,6 +233,12 @@ TEST_SIZE = Parameter(
 RANDOM_STATE = Parameter(
     "random_state", "42", _number(int, 0, 2**32 - 1), "Seed of estimator, folds and bootstrap."
 )
+SCHEDULER = Parameter(
+    "scheduler",
+    "",
+    _scheduler,
+    "A Dask scheduler, tcp://host:8786; empty: a cluster of this machine.",
+)
 PROMOTE = Parameter(
     "promote",
     "true",
@@ -204,11 +248,16 @@ PROMOTE = Parameter(
 NAME = Parameter("name", MODEL_NAME, _model_name, "Name of the registered model.")
 CACHE = Parameter("cache", "true", _flag, "Whether finished steps with equal inputs are reused.")
 
+WORKERS = Parameter(
+    "workers", "0", _number(int, 0, 256), "Worker processes on this machine; 0: one for each core."
+)
+
 _TRAINING = (
     MODEL,
     N_ESTIMATORS,
     MAX_DEPTH,
     MIN_SAMPLES_LEAF,
+    C,
     CALIBRATION,
     TEST_SIZE,
     RANDOM_STATE,
@@ -225,6 +274,21 @@ ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
             "data", "", _data, "A preprocess run's id or a Parquet file; empty: the latest one."
         ),
         *_TRAINING,
+    ),
+    "sweep": (
+        Parameter("data", "", _data, "As for train."),
+        Parameter(
+            "models",
+            "random_forest,logistic_regression",
+            _choices(*MODELS),
+            "The models to search, separated by commas.",
+        ),
+        Parameter("trials", "60", _number(int, 1, 10_000), "How many candidates are tried."),
+        CALIBRATION,
+        TEST_SIZE,
+        RANDOM_STATE,
+        SCHEDULER,
+        WORKERS,
     ),
     "register": (
         Parameter("run_id", "", _run_id, "A train run's id; empty: the latest finished one."),
@@ -248,6 +312,13 @@ ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
             "Patients: a file, or a download or preprocess run's id; empty: those that the model "
             "has not trained on.",
         ),
+    ),
+    "score": (
+        Parameter("input", "", _input, "A CSV or Parquet file, a folder, a glob or a URL."),
+        Parameter("output", "", _output, "The folder of Parquet files to make."),
+        Parameter("model_uri", f"models:/{MODEL_NAME}@champion", _model_uri, "The model."),
+        SCHEDULER,
+        WORKERS,
     ),
     "serve": (
         Parameter("host", "127.0.0.1", _host, "The address to listen on."),

@@ -81,15 +81,20 @@ def archive_of(prepared: Run) -> tuple[Run, str] | None:
 
 
 def _key(step: str, parameters: Mapping[str, Value], digest: str) -> str:
-    sources = sorted(_sources(ROOT / "steps" / f"{step}.py"))
     facts = {
         "step": step,
         "parameters": dict(parameters),
         "input": digest,
-        "sources": {path.relative_to(ROOT).as_posix(): sha256(path) for path in sources},
+        "sources": digests_of_sources(step),
         "requirements": sha256(ROOT / "requirements.txt"),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def digests_of_sources(module: str) -> dict[str, str]:
+    """Return the SHA-256 of a module of the steps, and of all that it imports of ours."""
+    paths = sorted(_sources(ROOT / "steps" / f"{module}.py"))
+    return {path.relative_to(ROOT).as_posix(): sha256(path) for path in paths}
 
 
 def _sources(module: Path, seen: frozenset[Path] = frozenset()) -> frozenset[Path]:

@@ -335,10 +335,13 @@ def latest_or_named(step: str, data: str, experiment_id: str) -> Run | None:
     return None if Path(data).is_file() else step_of(data, step)
 
 
-def _dataset_source(uri: str) -> DatasetSource | None:
+def dataset_source(uri: str) -> DatasetSource | None:
     """Return MLflow's object for where a dataset is; it has none for artifacts behind a server."""
     try:
-        return resolve_dataset_source(uri)
+        with warnings.catch_warnings():
+            # MLflow warns that two sources of the same class would do.
+            warnings.simplefilter("ignore", UserWarning)
+            return resolve_dataset_source(uri)
     except MlflowException:
         return None
 
@@ -363,7 +366,7 @@ def log_dataset(
         warnings.simplefilter("ignore", UserWarning)
         dataset = from_pandas(
             patients,
-            source=_dataset_source(uri),  # type: ignore[arg-type]
+            source=dataset_source(uri),  # type: ignore[arg-type]
             name="heart-disease",
             targets="disease",
             digest=digest[:32],

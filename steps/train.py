@@ -80,6 +80,7 @@ def build(values: Values) -> Pipeline:
             name: int(values[name])
             for name in ("n_estimators", "max_depth", "min_samples_leaf", "random_state")
         },
+        C=float(values["C"]),
         calibration=str(values["calibration"]),
     )
 
@@ -89,14 +90,14 @@ def columns(patients: pd.DataFrame) -> tuple[pd.DataFrame, metrics.Labels]:
     return patients[list(FEATURE_NAMES)], patients[LABEL.name].to_numpy(np.int8)
 
 
-def read_patients(run: StepRun, values: Values, given: Run | None) -> Input:
-    """Return the prepared patients and what is known of them; note it on the run."""
+def read_patients(run: StepRun, values: Values, given: Run | None, step: str = "train") -> Input:
+    """Return the prepared patients and what is known of them; note it on the run of a step."""
     elsewhere: list[Cohort] = []
     if given is None and values["data"]:
         data = uri = str(values["data"])
         file, source = Path(data), "file"
     else:
-        before = given or input_run("train", run.experiment_id, run)
+        before = given or input_run(step, run.experiment_id, run)
         data, source = before.info.run_id, before.data.tags[SOURCE_TAG]
         run.tag(INPUT_TAG, data)
         file, uri = (
@@ -105,10 +106,10 @@ def read_patients(run: StepRun, values: Values, given: Run | None) -> Input:
         )
         elsewhere = other_hospitals(before)
     run.tag(SOURCE_TAG, source)
-    run.tag(KEY_TAG, work_key("train", {**values, "data": data}) or "")
+    run.tag(KEY_TAG, work_key(step, {**values, "data": data}) or "")
     patients, digest = prepare(file, file.name).frame, sha256(file)
     log_dataset(run, patients, uri=uri, digest=digest, source=source)
-    return Input(patients, source, digest, elsewhere)
+    return Input(patients, data, source, digest, elsewhere)
 
 
 def log_split(run: StepRun, folder: Path, fitting: pd.DataFrame, held_out: pd.DataFrame) -> None:

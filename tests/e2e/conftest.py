@@ -19,7 +19,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, need
 
 if TYPE_CHECKING:
     from tests.e2e.backends import Postgres
@@ -213,6 +213,19 @@ def bare_store(clone: Clone) -> Clone:
     """Return a fresh clone whose tracking store exists already."""
     clone.client.search_experiments()
     return clone
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system of a megabyte, which only root may do."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=False, capture_output=True
+    )
+    need(mounted.returncode == 0, "a small disk needs the right to mount one")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
 
 
 def model_facts(run: Run, client: MlflowClient) -> dict[str, object]:

@@ -78,7 +78,7 @@ def test_every_parameter_of_training_is_logged(cleveland: Clone) -> None:
     found = cleveland.runs("train")[-1].data.params
     assert found["model"] == "random_forest"
     for name, value in (("n_estimators", "100"), ("max_depth", "5"), ("min_samples_leaf", "1"),
-                        ("test_size", "0.2"), ("random_state", "42")):  # fmt: skip
+                        ("C", "1.0"), ("test_size", "0.2"), ("random_state", "42")):  # fmt: skip
         assert found[name] == value
 
 

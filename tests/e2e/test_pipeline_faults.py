@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -238,19 +238,6 @@ def test_a_failing_step_fails_main_with_its_reason(
     for run in (bare_store.runs("main")[0], bare_store.launches()[0]):
         assert run.info.status == "FAILED"
         assert "not a complete zip file" in run.data.tags["mlflow.note.content"]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of a megabyte, which only root may do."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=False, capture_output=True
-    )
-    need(mounted.returncode == 0, "a small disk needs the right to mount one")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_fails_the_run_and_leaves_no_half_written_file(

@@ -32,6 +32,7 @@ MARKED = re.compile(r"<!-- ([\w .-]+) -->\n```\w+\n.*?```", re.DOTALL)
 ELSEWHERE = {
     "gunicorn -c serving/gunicorn.conf.py": "test_the_service_of_the_readme_answers_its_request",
     "mlflow run . -e serve --env-manager local -P port=8000 -P workers=2": "the same test",
+    "mlflow run . -e sweep --env-manager local -P scheduler=tcp://127.0.0.1:8786": "test_sweep",
     "mlflow ui": "test_mlflow_ui_starts_on_what_the_pipeline_left",
     'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"': "the same, with the store of `export`",
     "export MLFLOW_TRACKING_URI=sqlite:////absolute/path/mlflow.db": "the same",

@@ -70,6 +70,9 @@ def test_sigterm_ends_it_in_time_and_finishes_what_it_has(registry: str, tmp_pat
         assert service.process.wait(30) == 0
         assert time.monotonic() - started < 20
         assert set(load.statuses) == {200}
+        log = service.log.read_text()
+        assert "SIGABRT" not in log, log  # such as of a thread that was lost in a fork
+        assert "follower.py" not in log, log
     assert not list((tmp_path / "home" / "cache").rglob("current.json"))
 
 
@@ -157,14 +160,43 @@ def test_twenty_swaps_under_load_fail_nothing(registry: str, service: Service) -
     assert set(load.versions) == {"registry-v1", "registry-v2"}
 
 
-def test_what_is_not_http_does_no_harm(service: Service) -> None:
-    for nonsense in (
+JSON_HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CHUNKED = JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
         b"\0" * 1000,
         b"GET\r\n\r\n",
         b"POST /predict HTTP/1.1\r\nContent-Length: x\r\n\r\n",
-    ):
-        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
-            connection.sendall(nonsense)
-            connection.shutdown(socket.SHUT_WR)
-            assert not connection.recv(1000).startswith(b"HTTP/1.1 5")
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        JSON_HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        JSON_HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        JSON_HEAD + b"Content-Length: 5000\r\n\r\n{",
+        CHUNKED + b"zz\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"fff\r\n{",
+        CHUNKED + b"ffffffffffffffff\r\n{",
+        CHUNKED + b"2\r\n{}junk",
+        JSON_HEAD + b"SCRIPT_NAME: /elsewhere\r\nContent-Length: 2\r\n\r\n{}",
+        JSON_HEAD + b"X-Request-ID: a\rb\r\nContent-Length: 2\r\n\r\n{}",
+        b"GET /static/..%2f..%2fmodel.py HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nHost: <script>\r\n\r\n",
+    ],
+    ids=range(15),
+)
+def test_what_is_not_http_does_no_harm(service: Service, nonsense: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(nonsense)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 4")
     assert service.predict()[0] == 200
+
+
+def test_batches_that_cannot_be_scored_are_no_failures_in_the_log(service: Service) -> None:
+    before = len(service.log.read_bytes())
+    for body in (b"[" * 2**20, b'{"inputs": "' + b"4711" * 10_000 + b'"}'):
+        assert service.ask("/invocations", body)[0] == 400
+    said = service.log.read_bytes()[before:]
+    assert b"Traceback" not in said
+    assert b"4711" not in said

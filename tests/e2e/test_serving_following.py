@@ -16,7 +16,16 @@ import mlflow
 import pytest
 
 from tests.serving import forge
-from tests.serving.service import PATIENT, Load, Service, free_port, running, wait_for
+from tests.serving.service import (
+    PATIENT,
+    POLL_SECONDS,
+    Load,
+    Service,
+    environment,
+    free_port,
+    running,
+    wait_for,
+)
 
 NAME = "heart-disease-model"
 
@@ -96,6 +105,22 @@ def test_an_alias_that_moves_moves_the_service_without_a_failed_request(
             service.wait_for_version(f"registry-v{version}", 10)
     load.assert_lost_nothing()
     assert set(load.versions) == {"registry-v1", "registry-v2", "registry-v4"}
+
+
+def test_promotion_and_rollback_show_within_the_polling_interval_and_two_seconds(
+    world: World, service: Service, tmp_path: Path
+) -> None:
+    def promote(*words: str) -> None:
+        command = [sys.executable, "-m", "steps.promote", *words]
+        env = environment(tmp_path, MLFLOW_TRACKING_URI=world.uri)
+        subprocess.run(command, env=env, cwd=tmp_path, check=True, timeout=120)
+
+    with Load(service.port, connections=2) as load:
+        promote("--version=2")
+        service.wait_for_version("registry-v2", POLL_SECONDS + 2)
+        promote("--rollback=true")
+        service.wait_for_version("registry-v1", POLL_SECONDS + 2)
+    load.assert_lost_nothing()
 
 
 def test_a_model_without_a_twin_is_served_by_scikit_learn(world: World, service: Service) -> None:

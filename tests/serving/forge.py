@@ -24,6 +24,8 @@ NOMINAL = [i for i, feature in enumerate(FEATURES) if feature.nominal]
 OTHERS = [i for i, feature in enumerate(FEATURES) if not feature.nominal]
 TRUSTED = [
     "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
     "sklearn.tree._tree.Tree",
     "sklearn._loss._loss.CyHalfBinomialLoss",
     "sklearn._loss.link.Interval",
@@ -61,7 +63,8 @@ def labels(rows: Rows, seed: int = 0) -> npt.NDArray[np.int64]:
 
 
 def fit(kind: str = "forest", seed: int = 0, rows: int = 300) -> Any:
-    """Return a fitted pipeline of one of the kinds forest, logistic, boosting."""
+    """Return a fitted and calibrated pipeline of one of the kinds forest, logistic, boosting."""
+    from sklearn.calibration import CalibratedClassifierCV
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
     from sklearn.impute import SimpleImputer
@@ -84,7 +87,8 @@ def fit(kind: str = "forest", seed: int = 0, rows: int = 300) -> Any:
 
     made = patients(rows, seed)
     frame = pd.DataFrame(made, columns=list(FEATURE_NAMES))
-    return make_pipeline(columns, estimator).fit(frame, labels(made, seed))
+    calibrated = CalibratedClassifierCV(estimator, method="sigmoid", cv=3, ensemble=False)
+    return make_pipeline(columns, calibrated).fit(frame, labels(made, seed))
 
 
 def probabilities(pipeline: Any, rows: Rows) -> npt.NDArray[np.float64]:

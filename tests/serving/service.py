@@ -24,6 +24,7 @@ from clinical.schema import FEATURES
 
 ROOT = Path(__file__).parents[2]
 PATIENT = json.dumps({feature.name: feature.example for feature in FEATURES}).encode()
+POLL_SECONDS = 0.5
 JSON = {"Content-Type": "application/json"}
 
 
@@ -151,7 +152,7 @@ def running(
         "MLFLOW_TRACKING_URI": uri,
         "HEART_PORT": str(port),
         "HEART_WORKERS": str(workers),
-        "HEART_POLL_SECONDS": "0.5",
+        "HEART_POLL_SECONDS": str(POLL_SECONDS),
         "HEART_ACCESS_LOG": "",
         **env,
     }

@@ -121,8 +121,11 @@ def test_csv_without_gaps_is_read_in_compiled_code(client: FlaskClient, pipeline
         {"inputs": 3},
         {"inputs": [], "signature_name": "x"},
         {"instances": [[10**400] * 13]},
+        {"instances": [[1] * 12 + [1e39]]},
+        {"instances": [[1] * 12 + [-(10**300)]]},
+        b'{"instances": [[1,1,1,1,1,1,1,1,1,1,1,1,Infinity]]}',
     ],
-    ids=range(25),
+    ids=range(28),
 )
 def test_what_cannot_be_scored_is_a_400(client: FlaskClient, body: Any) -> None:
     answer = invoke(client, body)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 
 from serving.errors import ModelError
 from serving.model import Model, Origin, load
+from tests.conftest import ROOT
 from tests.serving import forge
 
 
@@ -122,3 +126,14 @@ def test_a_foreign_model_is_refused_in_words(
     (tmp_path / "MLmodel").write_text(json.dumps(description))
     with pytest.raises(ModelError, match=words):
         open_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["from serving.model import import_runtime; import_runtime()", "import steps, onnxruntime"],
+)
+def test_the_runtime_starts_no_thread_that_reports_to_its_maker(words: str) -> None:
+    count = "len(os.listdir('/proc/self/task'))"
+    code = f"import os, numpy; before = {count}; {words}; assert {count} == before"
+    env = {k: v for k, v in os.environ.items() if not k.startswith("ORT_")}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True, timeout=60)

@@ -25,7 +25,7 @@ from mlflow.entities import Run
 from clinical import archive, cohort, frame, hospitals
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps import download, estimators, evaluate, metrics, preprocess, tracking, train
+from steps import download, estimators, evaluate, metrics, preprocess, sweep, tracking, train
 from steps.facts import Input, Training, gather
 from steps.parameters import ENTRY_POINTS
 from steps.validation import cross_validated
@@ -50,7 +50,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for module in (download, preprocess, train, evaluate):
+    for module in (download, preprocess, train, evaluate, sweep):
         monkeypatch.setattr(module, "ROOT", tmp_path / "copies")
     yield
     signal.signal(signal.SIGTERM, handler)
@@ -209,6 +209,6 @@ def facts(sample: Patients) -> dict[str, Any]:
     estimators.fit(pipeline, fitted, diagnosed)
     other = hospitals.Cohort("va", "Elsewhere", patients.head(60).assign(ca=np.nan), 60)
     found = validated.measures | metrics.with_intervals(labels, pipeline.predict_proba(x)[:, 1], 42)
-    data = Input(patients, "synthetic", "f" * 64, [other])
+    data = Input(patients, "", "synthetic", "f" * 64, [other])
     done = Training("0" * 32, values, data, y, validated, pipeline, fitted, x, found)
     return gather(done, None)

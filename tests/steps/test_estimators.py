@@ -136,14 +136,14 @@ def test_the_parameters_reach_the_estimator() -> None:
         "n_estimators": 7, "max_depth": 3, "min_samples_leaf": 4, "random_state": 9,
     }  # fmt: skip
     for model in ("random_forest", "extra_trees"):
-        found = build({"model": model, "calibration": "none", **values})
+        found = build({**DEFAULTS, "model": model, "calibration": "none", **values})
         found = found.named_steps["estimator"].get_params()
         assert {name: found[name] for name in values} == values
-    values["calibration"] = "none"
-    boosted = build({"model": "hist_gradient_boosting", **values}).named_steps["estimator"]
+    values = {**DEFAULTS, **values, "C": 0.5, "calibration": "none"}
+    boosted = build({**values, "model": "hist_gradient_boosting"}).named_steps["estimator"]
     assert (boosted.max_iter, boosted.max_depth, boosted.min_samples_leaf) == (7, 3, 4)
-    logistic = build({"model": "logistic_regression", **values}).named_steps["estimator"]
-    assert logistic[-1].random_state == 9
+    logistic = build({**values, "model": "logistic_regression"}).named_steps["estimator"]
+    assert (logistic[-1].C, logistic[-1].random_state) == (0.5, 9)
 
 
 def test_the_same_seed_gives_the_same_forest(sample: Patients) -> None:

@@ -65,7 +65,7 @@ def test_where_nearly_everybody_is_ill_ranking_and_calibration_are_all_that_is_t
 def test_what_a_cohort_lacks_is_left_out_of_the_refitted_model(sample: Patients) -> None:
     values: dict[str, Any] = {
         "model": "random_forest", "n_estimators": 15, "max_depth": 4, "min_samples_leaf": 1,
-        "random_state": 1, "calibration": "none",
+        "C": 1.0, "random_state": 1, "calibration": "none",
     }  # fmt: skip
     pipeline = estimators.fit(build(values), *sample)
     lacking = cohort(sample, "there", ca=np.nan, thal=np.nan)

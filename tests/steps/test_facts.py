@@ -30,7 +30,7 @@ def training(sample: Patients, **measures: float) -> Training:
     """Return a training of a small forest, which cross-validation has found to guess well."""
     features, y = sample
     p = np.clip(y + np.random.default_rng(1).normal(0, 0.4, len(y)), 0.01, 0.99)
-    data = Input(features.assign(**{LABEL.name: y}), "synthetic", "d" * 64, [])
+    data = Input(features.assign(**{LABEL.name: y}), "", "synthetic", "d" * 64, [])
     found = metrics.with_intervals(y, p, 1) | measures
     pipeline = fitted(features, y)
     validated = OutOfFold(p, p, {})

@@ -28,6 +28,7 @@ VALID: dict[str, dict[str, object]] = {
     "n_estimators": {"1": 1, "10000": 10_000},
     "max_depth": {"1": 1, "100": 100},
     "min_samples_leaf": {"1": 1, "10000": 10_000},
+    "C": {"1e-6": 1e-6, "1000000": 1e6, "0.1": 0.1},
     "calibration": {name: name for name in CALIBRATIONS},
     "test_size": {"0.05": 0.05, "0.9": 0.9, "5e-1": 0.5},
     "random_state": {"0": 0, "4294967295": 2**32 - 1},
@@ -54,9 +55,19 @@ VALID: dict[str, dict[str, object]] = {
         f"models:/m-{RUN_ID}": None,
         f"runs:/{RUN_ID}/random_forest_model": None,
     },
+    "input": {"": "", "/in/patients.csv": None, "/in/*.csv": None, "s3://bucket/in": None},
+    "output": {"": "", "/nowhere/scored.parquet": None},
     "host": {"127.0.0.1": None, "0.0.0.0": None, "::1": None, "heart.clinic.example": None},
     "port": {"1": 1, "65535": 65_535},
     "workers": {"1": 1, "256": 256},
+    "models": {"extra_trees": None, "random_forest,logistic_regression": None},
+    "trials": {"1": 1, "10000": 10_000},
+    "scheduler": {
+        "": "",
+        "tcp://127.0.0.1:8786": None,
+        "tls://dask.clinic.example:8786": None,
+        "tcp://[::1]:8786": None,
+    },
 }
 
 NUMBERS = ("", "abc", "nan", "inf", "-inf", "None", "1,5", "0x10", "1_0", "\uff11")
@@ -81,8 +92,11 @@ INVALID: dict[str, tuple[str, ...]] = {
     "n_estimators": (*NUMBERS, "0", "-1", "10001", "5.5", "1e2"),
     "max_depth": (*NUMBERS, "0", "-1", "101", "5.0", "9" * 5000),
     "min_samples_leaf": (*NUMBERS, "0", "10001", "0.5"),
+    "C": (*NUMBERS, "0", "-1", "1e7"),
     "calibration": ("", "platt", "Sigmoid", "sigmoid "),
     "model_uri": ("", "models:/", "runs:/abc", "nowhere", "/nowhere", "champion"),
+    "input": (),  # what is not there is told by the step, whatever kind of source it is
+    "output": ("/", "~", "s3://bucket/scored.parquet", "file:///scored.parquet"),
     "test_size": (*NUMBERS, "0", "0.049", "0.91", "1.5", "-0.2", "20%"),
     "random_state": (*NUMBERS, "-1", "4294967296"),
     "promote": ("", "yes", "TRUE", "required"),
@@ -102,7 +116,16 @@ INVALID: dict[str, tuple[str, ...]] = {
     "rollback": ("", "yes", "1"),
     "host": ("", "a b", "host;true", "http://host/"),
     "port": (*NUMBERS, "0", "65536", "80.5"),
-    "workers": (*NUMBERS, "0", "257"),
+    "workers": (*NUMBERS, "-1", "257"),
+    "models": (
+        "",
+        "svm",
+        "random_forest,",
+        "random_forest, extra_trees",
+        "extra_trees,extra_trees",
+    ),
+    "trials": (*NUMBERS, "0", "-1", "10001", "1.5"),
+    "scheduler": ("localhost", "127.0.0.1:8786", "http://host:8786", "tcp://host", "tcp://a b:1"),
 }
 
 
@@ -137,8 +160,8 @@ def test_an_invalid_text_gets_one_line_that_says_what_is_allowed(
             parameters.check(step, {parameter.name: text})
         (line,) = str(caught.value).split("\n")
         allowed = (
-            "(one of|an integer in|a number in|true or false"
-            "|auto, |empty |models:/|a registered|an address|the)"
+            "(one or more|one of|an integer in|a number in|true or false"
+            "|auto, |empty |models:/|a registered|an address|a path|the)"
         )
         assert re.match(rf"'{parameter.name}' must be {allowed}", line), line
         assert line.endswith(f" Got {text!r} instead.")
@@ -185,6 +208,12 @@ def test_neither_stray_words_nor_short_forms_are_taken(words: list[str]) -> None
 def test_a_name_without_a_value_is_told() -> None:
     with pytest.raises(ParameterError, match="max_depth"):
         parameters.read("train", ["--max_depth"])
+
+
+def test_a_service_has_a_worker_at_least_and_a_cluster_may_have_one_for_each_core() -> None:
+    with pytest.raises(ParameterError, match=r"^'workers' must be an integer in \[1, 256\]"):
+        parameters.check("serve", {"workers": "0"})
+    assert parameters.check("sweep", {"workers": "0"})["workers"] == 0
 
 
 def test_all_problems_are_told_at_once() -> None:

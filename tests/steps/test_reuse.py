@@ -60,6 +60,7 @@ def test_a_key_is_64_hex_digits_and_the_same_each_time(project: Path, file: Path
     ("n_estimators", 101),
     ("max_depth", 6),
     ("min_samples_leaf", 2),
+    ("C", 0.1),
     ("calibration", "none"),
     ("test_size", 0.25),
     ("random_state", 43),
@@ -72,8 +73,8 @@ def test_each_parameter_of_training_changes_the_key(
 
 def test_no_parameter_of_training_is_forgotten_above() -> None:
     assert set(TRAINING) == {
-        "model", "n_estimators", "max_depth", "min_samples_leaf", "calibration", "test_size",
-        "random_state",
+        "model", "n_estimators", "max_depth", "min_samples_leaf", "C", "calibration",
+        "test_size", "random_state",
     }  # fmt: skip
 
 

@@ -189,7 +189,7 @@ def test_the_dataset_is_an_input_of_the_run_with_digest_and_source(
 def test_all_parameters_are_logged(pipeline: Store) -> None:
     assert pipeline.run("train").data.params == {
         "data": "", "model": "random_forest", "n_estimators": "25", "max_depth": "5",
-        "min_samples_leaf": "1", "calibration": "sigmoid", "test_size": "0.2",
+        "min_samples_leaf": "1", "C": "1.0", "calibration": "sigmoid", "test_size": "0.2",
         "random_state": "42",
     }  # fmt: skip
 

@@ -1,0 +1,372 @@
+"""Batch scoring against its limit, bare onnxruntime, and against ``mlflow models predict``.
+
+``python -m benchmarks.scoring`` draws synthetic patients, trains a model on some, and measures, all
+in one run on one machine: what a core spends on reading, checking, scoring and writing against
+calls of onnxruntime on the same matrix in memory; the commands of both sides from file to file;
+one worker process against two; and time and memory from a thousand to twenty million rows. The
+figures go to docs/benchmarks.md, the picture to docs/scoring.png. ``--short`` takes less than a
+minute, writes nothing, and fails where a ratio is below half of its target.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import pyarrow as pa
+import pyarrow.parquet
+
+from benchmarks.pasting import PAGE, paste
+from clinical.cohort import draw, write_uci
+from clinical.dialects import read_patients
+from clinical.schema import FEATURE_NAMES, LABEL
+
+DRAWN = 200_000
+MOST_MEMORY = 1.5
+PICTURE = PAGE.with_name("scoring.png")
+TARGETS = {"csv": 0.85, "parquet": 0.85, "peer": 2.0, "peer at 10,000,000": 4.0, "workers": 1.8}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command took: seconds, and the highest memory of all its processes in bytes."""
+
+    seconds: float
+    memory: float
+
+
+def make_patients(folder: Path) -> pd.DataFrame:
+    """Draw patients in the canonical coding."""
+    path = folder / "drawn.data"
+    write_uci(draw(DRAWN), path)
+    return read_patients(path, path.name).frame
+
+
+def make_model(folder: Path, patients: pd.DataFrame) -> Path:
+    """Train the default model on a few patients, and store it as MLflow does."""
+    import mlflow.sklearn
+
+    from steps import artifact, estimators, twin
+    from steps.parameters import CALIBRATION, ENTRY_POINTS
+
+    values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
+    names = ("n_estimators", "max_depth", "min_samples_leaf", "random_state", "calibration")
+    model = str(values["model"])
+    training = patients.head(300)
+    features, y = training[list(FEATURE_NAMES)], training[LABEL.name].to_numpy()
+    pipeline = estimators.build(model, **{name: values[name] for name in names})
+    estimators.fit(pipeline, features, y)
+    extras = folder / "extras"
+    extras.mkdir()
+    known = {"run_id": "0" * 32, "data": {"source": "synthetic"}}
+    files = artifact.write_extras(
+        extras, pipeline, features, known, twin.convert(pipeline, features)
+    )
+    mlflow.sklearn.save_model(
+        pipeline,
+        folder / "model",
+        serialization_format="skops",
+        skops_trusted_types=estimators.trusted_types(model, CALIBRATION.default),
+        signature=artifact.signature(),
+        pip_requirements=artifact.pinned(),
+        extra_files=[str(file) for file in files],
+    )
+    return folder / "model"
+
+
+def write_rows(patients: pd.DataFrame, rows: int, path: Path) -> Path:
+    """Write so many rows: the drawn ones, again and again.
+
+    Text has ``63.0`` for 63, since MLflow's signature refuses whole numbers for fractions.
+    """
+    features = patients[list(FEATURE_NAMES)]
+    counts = [min(DRAWN, rows - start) for start in range(0, rows, DRAWN)]
+    if path.suffix == ".csv":
+        lines = features.to_csv(index=False).encode().splitlines(keepends=True)
+        block = b"".join(lines[1:])
+        with path.open("wb") as file:
+            file.write(lines[0])
+            for count in counts:
+                file.write(block if count == DRAWN else b"".join(lines[1 : count + 1]))
+    else:
+        table = pa.Table.from_pandas(features)
+        blocks = [table.slice(0, count) for count in counts]
+        pyarrow.parquet.write_table(pa.concat_tables(blocks), path)
+    return path
+
+
+def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, list[float]]:
+    """Return microseconds a row for calls of onnxruntime, and for all that a worker does."""
+    import onnxruntime
+
+    from steps import batches, inputs, partitions
+    from steps.engine import ROWS, TWIN, pack
+
+    packed = pack(model, {}, "path-model")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(packed.files[TWIN], options)
+    work: dict[str, Callable[[], int]] = {}
+    for source in sources:
+        (file,) = inputs.find(str(source))
+        work[source.suffix[1:]] = lambda file=file: sum(  # type: ignore[misc]
+            batches.score(
+                batches.Batch(part, 1, partitions.count(part), "canonical", False), packed
+            ).counts["rows"]
+            for part in inputs.divide(file)
+        )
+    frame = pd.read_parquet(sources[-1])
+    matrix = np.ascontiguousarray(frame.to_numpy(np.float32, na_value=np.nan))
+
+    def bare(size: int) -> int:
+        for start in range(0, len(matrix), size):
+            session.run(["label", "probabilities"], {"patients": matrix[start : start + size]})
+        return len(matrix)
+
+    # Whatever is the better way to call it, many rows at once or all, is the limit.
+    work |= {"bare, in blocks": lambda: bare(ROWS), "bare, at once": lambda: bare(len(matrix))}
+    taken: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(rounds + 1):
+        for name, do in work.items():
+            started = time.process_time()
+            rows = do()
+            taken[name].append((time.process_time() - started) / rows * 1e6)
+    return {name: seconds[1:] for name, seconds in taken.items()}
+
+
+def measure(command: list[str], folder: Path) -> Run:
+    """Run a command, and watch the memory of all its processes (proportional set size)."""
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true",
+                   "PYTHONPATH": str(Path(__file__).parents[1])}  # fmt: skip
+    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+    started, peak, ended = time.perf_counter(), [0.0], threading.Event()
+    log = (folder / "log").open("ab")
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+
+    def watch() -> None:
+        while not ended.wait(0.25):
+            peak[0] = max(peak[0], _memory(process.pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    code = process.wait()
+    seconds = time.perf_counter() - started
+    ended.set()
+    watcher.join()
+    log.close()
+    if code:
+        raise RuntimeError((folder / "log").read_text()[-2000:])
+    return Run(seconds, peak[0])
+
+
+def _memory(pid: int) -> float:
+    total = 0.0
+    try:
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return total
+    for process in family:
+        try:
+            total += process.memory_full_info().pss
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return total
+
+
+class Bench:
+    """A folder with a model and patients, and both sides' commands."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.patients = make_patients(folder)
+        self.model = make_model(folder, self.patients)
+        self.count = 0
+
+    def source(self, rows: int, suffix: str = ".csv") -> Path:
+        """Return a file of so many patients."""
+        path = self.folder / f"{rows}{suffix}"
+        return path if path.exists() else write_rows(self.patients, rows, path)
+
+    def ours(self, rows: int, workers: int = 0) -> tuple[Run, dict[str, Any]]:
+        """Score a file, and return what it took and the account that the run kept."""
+        self.count += 1
+        run = measure(
+            [sys.executable, "-m", "steps.score", f"--input={self.source(rows)}",
+             f"--output={self.folder}/out-{self.count}", f"--model_uri={self.model}",
+             f"--workers={workers}"],
+            self.folder,
+        )  # fmt: skip
+        accounts = self.folder.rglob("scoring.json")
+        newest = max(accounts, key=lambda path: path.stat().st_mtime)
+        return run, json.loads(newest.read_text())
+
+    def peer(self, rows: int) -> Run:
+        """Let ``mlflow models predict`` do a file."""
+        mlflow = str(Path(sys.executable).with_name("mlflow"))
+        return measure(
+            [mlflow, "models", "predict", "-m", str(self.model), "-t", "csv", "--env-manager",
+             "local", "-i", str(self.source(rows)), "-o", f"{self.folder}/peer-{rows}"],
+            self.folder,
+        )  # fmt: skip
+
+
+def ratios_per_core(taken: dict[str, list[float]]) -> dict[str, float]:
+    """Return the share of the limit that each kind of input reaches, by the medians."""
+    middle = {name: float(np.median(times)) for name, times in taken.items()}
+    limit = min(middle["bare, in blocks"], middle["bare, at once"])
+    return {name: limit / middle[name] for name in ("csv", "parquet")}
+
+
+def scoring_seconds(bench: Bench, rows: int, workers: int) -> float:
+    """Return the seconds from the first task to the last part."""
+    return float(bench.ours(rows, workers)[1]["seconds"])
+
+
+def short() -> int:
+    """Check all ratios at half their targets, on few rows."""
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(Path(name))
+        files = [bench.source(200_000, suffix) for suffix in (".csv", ".parquet")]
+        found = ratios_per_core(per_core(bench.model, files, 2))
+        bench.ours(1000)
+        found["peer"] = bench.peer(400_000).seconds / bench.ours(400_000)[0].seconds
+        found["workers"] = scoring_seconds(bench, 1_000_000, 1) / scoring_seconds(
+            bench, 1_000_000, 2
+        )
+    for what, ratio in found.items():
+        print(f"{what:<10} {ratio:.2f}, at least {TARGETS[what] / 2:g}")
+    return int(any(ratio < TARGETS[what] / 2 for what, ratio in found.items()))
+
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 20_000_000)
+PEER_SIZES = (1_000, 100_000, 1_000_000, 10_000_000)
+
+
+def full() -> int:
+    """Measure everything, paste it, and draw the picture."""
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(Path(name))
+        files = [bench.source(1_000_000, suffix) for suffix in (".csv", ".parquet")]
+        taken = per_core(bench.model, files, 3)
+        bench.ours(1000)  # makes the database, as the first command in a project does
+        ours, peer = {}, {}
+        for rows in SIZES:
+            ours[rows] = bench.ours(rows)[0]
+            if rows in PEER_SIZES:
+                peer[rows] = bench.peer(rows)
+        alone = scoring_seconds(bench, 4_000_000, 1)
+        together = scoring_seconds(bench, 4_000_000, 2)
+    start, slope = fitted(ours)
+    found = ratios_per_core(taken) | {
+        "peer": peer[1_000_000].seconds / ours[1_000_000].seconds,
+        "peer at 10,000,000": peer[10_000_000].seconds / ours[10_000_000].seconds,
+        "workers": alone / together,
+    }
+    memory = max(run.memory for run in ours.values()) / 1e9
+    draw_picture(ours, peer, start, slope)
+    text = page(taken, found, ours, peer) + (
+        f"\nTime grows as {start:.1f} s + {slope * 1e6:.2f} s for each million rows (least squares "
+        "on relative errors).\n\n![Time against rows](scoring.png)\n"
+    )
+    paste("scoring", "python -m benchmarks.scoring", text)
+    return int(
+        any(found[what] < target for what, target in TARGETS.items()) or memory > MOST_MEMORY
+    )
+
+
+def fitted(runs: dict[int, Run]) -> tuple[float, float]:
+    """Fit seconds = start + slope * rows, each size with the same relative weight."""
+    rows = np.array(list(runs), float)
+    seconds = np.array([run.seconds for run in runs.values()])
+    terms = np.stack([np.ones_like(rows), rows], 1) / seconds[:, np.newaxis]
+    start, slope = np.linalg.lstsq(terms, np.ones_like(rows), rcond=None)[0]
+    return float(start), float(slope)
+
+
+def page(
+    taken: dict[str, list[float]],
+    found: dict[str, float],
+    ours: dict[int, Run],
+    peer: dict[int, Run],
+) -> str:
+    """Return the tables."""
+    micro = {name: float(np.median(times)) for name, times in taken.items()}
+    limit = min(micro["bare, in blocks"], micro["bare, at once"])
+    largest = max(ours)
+    lines = [
+        "## Scoring many patients",
+        "",
+        "Synthetic patients, the default forest, two cores. A core: processor time of everything "
+        "that a worker does to a million",
+        "rows (count, read, check, score, write) against calls of onnxruntime on the same matrix "
+        "in memory, medians of 3 rounds that take turns.",
+        "The commands: CSV to output, start of Python to its end; memory is the sum over all "
+        "processes (PSS).",
+        "",
+        "| what | ours | against | ratio | target |",
+        "|---|---|---|---|---|",
+    ]
+    for kind in ("csv", "parquet"):
+        title = {"csv": "CSV", "parquet": "Parquet"}[kind]
+        lines.append(
+            f"| a core, {title}, against onnxruntime alone | {1 / micro[kind]:.3f} million rows/s "
+            f"| {1 / limit:.3f} million rows/s | {found[kind]:.2f} | at least {TARGETS[kind]} |"
+        )
+    for rows, key in ((1_000_000, "peer"), (10_000_000, "peer at 10,000,000")):
+        lines.append(
+            f"| {rows:,} rows, against `mlflow models predict` | {ours[rows].seconds:.1f} s | "
+            f"{peer[rows].seconds:.1f} s | {found[key]:.1f} | at least {TARGETS[key]:g} |"
+        )
+    lines += [
+        f"| two worker processes against one, 4,000,000 rows | | | {found['workers']:.2f} | "
+        f"at least {TARGETS['workers']} |",
+        f"| memory of all processes, {largest:,} rows | {ours[largest].memory / 1e9:.2f} GB | | | "
+        f"at most {MOST_MEMORY} GB |",
+        "",
+        "| rows | ours | memory | `mlflow models predict` | memory |",
+        "|---|---|---|---|---|",
+    ]
+    for rows, run in ours.items():
+        other = peer.get(rows)
+        beside = f"{other.seconds:.1f} s | {other.memory / 1e9:.2f} GB" if other else "|"
+        lines.append(f"| {rows:,} | {run.seconds:.1f} s | {run.memory / 1e9:.2f} GB | {beside} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw_picture(ours: dict[int, Run], peer: dict[int, Run], start: float, slope: float) -> None:
+    """Draw time against rows, both on logarithmic axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    rows = np.geomspace(min(ours), max(ours), 200)
+    label = f"{start:.1f} s + {slope * 1e6:.2f} s per million rows"
+    axes.plot(rows, start + slope * rows, color="#1f5fa8", linewidth=1, label=label)
+    for runs, colour, mark, title in (
+        (ours, "#1f5fa8", "o", "score"),
+        (peer, "#b5532a", "s", "mlflow models predict"),
+    ):
+        times = [run.seconds for run in runs.values()]
+        line = "none" if runs is ours else ":"
+        axes.plot(list(runs), times, mark, color=colour, linestyle=line, label=title)
+    axes.set(xscale="log", yscale="log", xlabel="rows", ylabel="seconds, file to file")
+    axes.set_title("Scoring time against the number of rows")
+    axes.legend(frameon=False)
+    figure.savefig(PICTURE, dpi=110, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    sys.exit(short() if sys.argv[1:] == ["--short"] else full())

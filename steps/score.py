@@ -1,0 +1,45 @@
+"""Score many patients: files of any size, on all cores or on a Dask cluster."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from steps.running import Values, run_step
+
+if TYPE_CHECKING:
+    from steps.job import Job
+    from steps.tracking import StepRun
+
+# Each worker process imports this module once more, as the one that was started: whatever takes
+# long to import is imported where the work is done.
+
+
+def score(run: StepRun, values: Values, job: Job) -> None:
+    """Score the rows that no earlier, killed start of the job has scored, and move all in."""
+    from steps import job as jobs
+    from steps import tasks
+    from steps.cluster import connect
+
+    with job.parts.held():
+        jobs.describe(run, job)
+        workers = int(values["workers"]) or None
+        with connect(str(values["scheduler"]), workers) as client:
+            done = tasks.work(client, job)
+        jobs.conclude(run, job, done)
+
+
+def resolve(values: Values, _experiment_id: str) -> Job:
+    """Find the input and the model, and refuse an output that exists, before any run is opened."""
+    from steps import job as jobs
+
+    return jobs.plan(str(values["input"]), str(values["output"]), str(values["model_uri"]))
+
+
+def main() -> int:
+    """Run the step from the command line."""
+    return run_step("score", score, resolve=resolve)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

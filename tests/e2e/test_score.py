@@ -1,0 +1,292 @@
+"""Scoring many patients through the commands of the README, killed, resumed, and refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import mlflow.sklearn
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from clinical import cohort
+from clinical.dialects import read_patients
+from clinical.schema import FEATURE_NAMES
+from tests.conftest import need
+from tests.e2e.conftest import Clone, kill_tree, wait_for
+from tests.servers import closed_port
+from tests.steps.dask_cluster import cluster
+
+NUMBERS = ["row", "probability", "prediction"]
+
+
+@pytest.fixture
+def scored(cleveland: Clone, tmp_path: Path) -> Callable[..., pd.DataFrame]:
+    """Return a function that scores a file and returns the output."""
+
+    def score(source: object, **parameters: object) -> pd.DataFrame:
+        output = tmp_path / f"out-{len(list(tmp_path.iterdir()))}.parquet"
+        cleveland.step("score", input=source, output=output, **parameters).succeeded()
+        return pd.read_parquet(output)
+
+    return score
+
+
+@pytest.fixture
+def uci_file(uci_zip: Path, tmp_path: Path) -> Path:
+    """Return the Cleveland patients as UCI has them."""
+    path = tmp_path / "cleveland.data"
+    with zipfile.ZipFile(uci_zip) as archive:
+        path.write_bytes(archive.read("processed.cleveland.data"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of 2,400,000 patients, in a dozen partitions."""
+    folder = tmp_path_factory.mktemp("many")
+    cohort.write_uci(cohort.draw(100_000, 3), folder / "drawn.data")
+    lines = (folder / "drawn.data").read_bytes()
+    with (folder / "many.data").open("wb") as file:
+        for _ in range(24):
+            file.write(lines)
+    return folder / "many.data"
+
+
+def test_every_cleveland_patient_gets_what_the_pipeline_says(
+    cleveland: Clone, uci_file: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "scored.parquet"
+    done = cleveland.launch("score", input=uci_file, output=output).succeeded()
+    found = pd.read_parquet(output)
+    patients = read_patients(uci_file, "uci").frame[list(FEATURE_NAMES)]
+    version = cleveland.client.get_model_version_by_alias("heart-disease-model", "champion")
+    trained = cleveland.client.get_run(version.run_id).outputs.model_outputs[0]
+    folder = cleveland.client.get_logged_model(trained.model_id).artifact_location
+    pipeline = mlflow.sklearn.load_model(folder)
+    expected = pipeline.predict_proba(patients)[:, 1]
+    assert len(found) == len(patients) == 303
+    np.testing.assert_allclose(found["probability"], expected, atol=1e-5)
+    np.testing.assert_array_equal(found["prediction"], expected > 0.5)
+    assert set(found["model_version"]) == {f"registry-v{version.version}"}
+    levels = np.select([expected < 0.3, expected < 0.7], ["Low", "Moderate"], "High")
+    np.testing.assert_array_equal(found["risk_level"], levels)
+    assert "303 of 303 rows scored" in done.output
+    assert "Warning" not in done.output
+
+
+def test_the_run_keeps_the_account_and_no_patient(
+    cleveland: Clone, data_dir: Path, tmp_path: Path
+) -> None:
+    source = pd.read_csv(data_dir / "kaggle_heart_303.csv")
+    source.columns = [*FEATURE_NAMES, "target"]
+    source.loc[4, "age"] = 987
+    source.loc[9, ["chol", "thalach"]] = [9876, 9875]
+    source.assign(patient_id=[f"secret-{i}" for i in source.index]).to_csv(
+        tmp_path / "in.csv", index=False
+    )
+    output = tmp_path / "scored.parquet"
+    done = cleveland.launch("score", input=tmp_path / "in.csv", output=output).succeeded()
+    run = cleveland.runs("score", "FINISHED")[0]
+    assert run.data.metrics["rows"] == 303
+    assert run.data.metrics["rejected"] == 2
+    assert run.data.metrics["scored"] == 301
+    assert run.data.metrics["rows_per_second"] > 0
+    assert run.data.tags["heart.model_version"] == "registry-v1"
+    (read,) = run.inputs.dataset_inputs
+    assert (read.dataset.name, len(read.dataset.digest)) == ("patients-to-score", 32)
+    assert str(tmp_path / "in.csv") in read.dataset.source
+    (account,) = cleveland.client.list_artifacts(run.info.run_id)
+    told = json.loads(Path(cleveland.client.download_artifacts(
+        run.info.run_id, account.path, str(tmp_path))).read_text())  # fmt: skip
+    assert told["counts"] == {"rows": 303, "scored": 301, "rejected": 2}
+    assert sum(told["risk_levels"].values()) == 301
+    with (tmp_path / "scored.rejects.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["row"], line["id"], line["column"]) for line in lines] == [
+        ("5", "secret-4", "age"), ("10", "secret-9", "chol"), ("10", "secret-9", "thalach"),
+    ]  # fmt: skip
+    found = pd.read_parquet(output)
+    assert len(found) == 301
+    assert found["id"].tolist()[:5] == [f"secret-{i}" for i in (0, 1, 2, 3, 5)]
+    kept = done.output + json.dumps(told) + json.dumps(run.data.params) + json.dumps(run.data.tags)
+    assert not any(word in kept for word in ("987", "secret"))
+    assert "2 rows REJECTED" in done.output
+
+
+def test_a_killed_job_goes_on_where_it_stopped(
+    cleveland: Clone, many: Path, tmp_path: Path, scored: Callable[..., pd.DataFrame]
+) -> None:
+    output = tmp_path / "killed.parquet"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "steps.score", f"--input={many}", f"--output={output}"],
+        cwd=cleveland.path, env=cleveland.environment(), stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(lambda: list(tmp_path.glob(".killed.parquet.*.work/told/*.json")), 120, "a part")
+    kill_tree(process)
+    assert not output.exists()
+    kept = {
+        path.name: path.stat().st_mtime_ns for path in tmp_path.glob(".killed*/parts/*.parquet")
+    }
+    finished = len(list(tmp_path.glob(".killed*/told/*.json")))
+    assert finished
+
+    done = cleveland.step("score", input=many, output=output).succeeded()
+
+    resumed = re.search(r"(\d+) of (\d+) parts were finished already", done.output)
+    assert resumed
+    assert int(resumed[1]) == finished < int(resumed[2])
+    now = {path.name: path.stat().st_mtime_ns for path in output.iterdir()}
+    assert sum(now[name] == kept[name] for name in kept) >= finished
+    assert [run.info.status for run in cleveland.runs("score")[:2]] == ["FINISHED", "KILLED"]
+    assert cleveland.runs("score")[0].data.metrics["resumed_rows"] > 0
+    assert not list(tmp_path.glob(".killed*"))
+    pd.testing.assert_frame_equal(pd.read_parquet(output), scored(many))
+
+
+def test_csv_and_parquet_and_either_number_of_workers_give_the_same(
+    uci_file: Path, tmp_path: Path, scored: Callable[..., pd.DataFrame]
+) -> None:
+    patients = read_patients(uci_file, "uci").frame[list(FEATURE_NAMES)]
+    patients.to_csv(tmp_path / "canonical.csv", index=False)
+    patients.to_parquet(tmp_path / "canonical.parquet", index=False)
+    expected = scored(uci_file)[NUMBERS]
+    pd.testing.assert_frame_equal(scored(tmp_path / "canonical.csv", workers=1)[NUMBERS], expected)
+    pd.testing.assert_frame_equal(
+        scored(tmp_path / "canonical.parquet", workers=2)[NUMBERS], expected
+    )
+
+
+def test_a_cluster_that_runs_already_does_the_work(
+    tmp_path: Path, uci_file: Path, scored: Callable[..., pd.DataFrame]
+) -> None:
+    folder = tmp_path / "dask"
+    folder.mkdir()
+    expected = scored(uci_file)
+    with cluster(folder, workers=2) as running:
+        pd.testing.assert_frame_equal(scored(uci_file, scheduler=running.address), expected)
+
+
+REFUSED: dict[str, tuple[dict[str, object], int, str]] = {
+    "no input": ({"input": ""}, 2, "'input' must be given"),
+    "no such file": ({"input": "nowhere-*.csv"}, 2, "there is no file '.*nowhere-"),
+    "no such model": ({"model_uri": "models:/heart-disease-model/99"}, 2, "there is no model"),
+    "no such alias": ({"model_uri": "models:/heart-disease-model@best"}, 2, "there is no model"),
+    "a wrong number": ({"workers": "many"}, 2, "'workers' must be an integer in"),
+    "no address": ({"scheduler": "localhost"}, 2, "'scheduler' must be empty"),
+    "nobody there": ({"scheduler": "tcp://127.0.0.1:{port}"}, 1, "does not answer; start one"),
+    "mixed codings": ({"input": "{mixed}"}, 1, "expected one coding in all files, found several"),
+    "a column less": (
+        {"input": "{less}"},
+        2,
+        "'less.csv': expected the columns .*missing: oldpeak",
+    ),
+    "an output that is there": ({"output": "{uci}"}, 2, "'output' must be a path"),
+    "an output elsewhere": ({"output": "s3://bucket/x"}, 2, "'output' must be a path on this mach"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_done_gets_one_line_and_leaves_nothing(
+    cleveland: Clone, uci_file: Path, data_dir: Path, tmp_path: Path, case: str
+) -> None:
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    (mixed / "1.data").write_bytes(uci_file.read_bytes())
+    (mixed / "2.csv").write_bytes((data_dir / "kaggle_heart_303.csv").read_bytes())
+    less = tmp_path / "less.csv"
+    pd.read_csv(data_dir / "kaggle_heart_303.csv").drop(columns="oldpeak").to_csv(less, index=False)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    values = {"port": closed_port(), "mixed": mixed, "less": less, "uci": uci_file}
+    given, code, line = REFUSED[case]
+    parameters = {"input": uci_file, "output": tmp_path / "out.parquet"} | {
+        name: str(text).format(**values) for name, text in given.items()
+    }
+    done = cleveland.step("score", **parameters).failed(code)
+    # Where it could begin, a line says with what; then comes the one that says why it ended.
+    said = [text for text in done.output.splitlines() if " by registry-v1 (onnx)" not in text]
+    assert len(said) == 1, done.output
+    assert re.match(f"score: .*{line}", said[0]), said
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert cleveland.runs("score", "RUNNING") == []
+
+
+def test_a_full_disk_keeps_what_is_finished_and_tells(
+    cleveland: Clone, many: Path, small_disk: Path
+) -> None:
+    done = cleveland.step("score", input=many, output=small_disk / "out.parquet").failed()
+    assert "No space left on device" in done.output
+    assert not (small_disk / "out.parquet").exists()
+    assert not list(small_disk.rglob("*.part"))
+    assert cleveland.runs("score")[0].info.status == "FAILED"
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Run an S3 server with one bucket, and return the environment that leads to it."""
+    port = closed_port()
+    url = f"http://127.0.0.1:{port}"
+    program = Path(sys.executable).with_name("moto_server")
+    need(program.is_file(), "an S3 server needs moto[server]")
+    with (tmp_path / "moto.log").open("wb") as log:
+        process = subprocess.Popen([program, "-H", "127.0.0.1", "-p", str(port)],
+                                   stdout=log, stderr=log)  # fmt: skip
+
+    def answers() -> bool:
+        try:
+            return bool(urllib.request.urlopen(f"{url}/moto-api/").status == 200)
+        except OSError:
+            return False
+
+    try:
+        wait_for(answers, 60, "the S3 server")
+        yield {"MLFLOW_S3_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "key",
+               "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}  # fmt: skip
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def test_patients_in_s3_are_read_from_there(
+    cleveland: Clone, uci_file: Path, tmp_path: Path, s3: dict[str, str],
+    scored: Callable[..., pd.DataFrame],
+) -> None:  # fmt: skip
+    client = boto3.client("s3", endpoint_url=s3["MLFLOW_S3_ENDPOINT_URL"], region_name="us-east-1",
+                          aws_access_key_id="key", aws_secret_access_key="secret")  # fmt: skip
+    client.create_bucket(Bucket="patients")
+    client.upload_file(str(uci_file), "patients", "2026/a.data")
+    expected = scored(uci_file)[NUMBERS]
+    output = tmp_path / "from-s3.parquet"
+    words = ["--input=s3://patients/2026/*.data", f"--output={output}"]
+    cleveland.run(sys.executable, "-m", "steps.score", *words, **s3).succeeded()
+    pd.testing.assert_frame_equal(pd.read_parquet(output)[NUMBERS], expected)
+    words[0] = "--input=s3://nowhere/a.data"
+    words[1] = f"--output={tmp_path}/none"
+    done = cleveland.run(sys.executable, "-m", "steps.score", *words, **s3).failed(2)
+    assert "'s3://nowhere/a.data'" in done.output
+
+
+def test_sigterm_ends_the_job_and_its_workers(cleveland: Clone, many: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "steps.score", f"--input={many}", f"--output={tmp_path}/out"],
+        cwd=cleveland.path, env=cleveland.environment(), stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(lambda: list(tmp_path.glob(".out.*.work/told/*.json")), 120, "a part")
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    assert process.wait(timeout=60) == 130
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []
+    assert cleveland.runs("score")[0].info.status == "KILLED"
+    assert not os.path.lexists(tmp_path / "out")

@@ -1,0 +1,181 @@
+"""``sweep`` through ``mlflow run``: on this machine and on a cluster that runs already."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from steps import searching
+from tests.e2e.conftest import Clone, kill_tree, wait_for
+from tests.steps.dask_cluster import Cluster, cluster
+
+
+@pytest.fixture(scope="module")
+def swept(make_clone: Callable[[], Clone]) -> Clone:
+    """Return a clone in which nothing but a small sweep was asked for."""
+    made = make_clone()
+    done = made.launch(
+        "sweep", trials=4, models="random_forest,logistic_regression", calibration="none"
+    ).succeeded()
+    assert "there is no finished preprocess run yet, so it is built first" in done.output
+    (made.path / "said.txt").write_text(done.output)
+    return made
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Cluster]:
+    """Return a cluster of two workers, in a folder without this project."""
+    with cluster(tmp_path, workers=2) as made:
+        yield made
+
+
+def twelve(clone: Clone) -> bool:
+    """Tell whether a sweep has logged its first batch."""
+    return len(clone.runs("candidate", "FINISHED")) == searching.BATCH == 12
+
+
+def small(clone: Clone) -> Clone:
+    """Return the clone with prepared patients, so that a sweep begins at once."""
+    clone.launch("preprocess").succeeded()
+    return clone
+
+
+def test_the_candidates_and_the_winner_are_runs_below_the_sweep(swept: Clone) -> None:
+    (run,) = swept.runs("sweep")
+    below = [*swept.runs("candidate", "FINISHED"), *swept.runs("train", "FINISHED")]
+    assert len(below) == 5
+    assert {one.data.tags["mlflow.parentRunId"] for one in below} == {run.info.run_id}
+    (trained,) = swept.runs("train")
+    assert run.data.tags["heart.winner"] == trained.info.run_id
+    assert run.info.status == "FINISHED"
+    (launch,) = swept.launches()
+    assert launch.info.run_name == "launch of sweep"
+
+
+def test_register_takes_the_winner_by_the_command_that_sweep_prints(swept: Clone) -> None:
+    (command,) = re.findall(r"^Register: (.*)$", (swept.path / "said.txt").read_text(), re.M)
+    swept.run("bash", "-c", command).succeeded()
+    (trained,) = swept.runs("train")
+    version = swept.client.get_model_version("heart-disease-model", "1")
+    assert version.run_id == trained.info.run_id
+
+
+def test_main_reuses_the_training_of_the_winner(swept: Clone) -> None:
+    (trained,) = swept.runs("train")
+    wanted = {k: v for k, v in trained.data.params.items() if k not in ("data",)}
+    done = swept.launch("main", **{k: v.strip("'") for k, v in wanted.items()}).succeeded()
+    assert f"train: reused run {trained.info.run_id}" in done.output
+
+
+def test_a_worker_that_is_killed_costs_no_result(clone: Clone) -> None:
+    small(clone)
+    process = clone.start("sweep", trials=13, models="random_forest", calibration="none")
+    try:
+        wait_for(lambda: twelve(clone), 200, "the first candidates")
+        victims = [one for one in workers_below(process.pid) if one.is_running()]
+        victims[0].kill()
+        assert process.wait(timeout=400) == 0
+    finally:
+        if process.poll() is None:
+            kill_tree(process)
+    assert len(victims) == 2
+    assert len(clone.runs("candidate", "FINISHED")) == 13
+    assert clone.runs("sweep")[0].info.status == "FINISHED"
+
+
+def workers_below(pid: int) -> list[psutil.Process]:
+    """Return the worker processes of the cluster that a process has started."""
+    children = psutil.Process(pid).children(recursive=True)
+    return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
+
+
+def test_a_killed_sweep_keeps_its_candidates_and_leaves_nobody_behind(clone: Clone) -> None:
+    small(clone)
+    process = clone.start("sweep", trials=24, models="random_forest", calibration="none")
+    wait_for(lambda: twelve(clone), 200, "the first candidates")
+    step = next(
+        one for one in psutil.Process(process.pid).children(recursive=True)
+        if "steps.sweep" in " ".join(one.cmdline()) and "bash" not in one.name()
+    )  # fmt: skip
+    workers = workers_below(step.pid)
+    assert len(workers) == 2
+    step.kill()
+    assert process.wait(timeout=60) != 0
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert alive == []
+    # The next step that starts closes what the dead one has left.
+    clone.step("preprocess").succeeded()
+    assert clone.runs("sweep")[0].info.status == "KILLED"
+    assert len(clone.runs("candidate", "FINISHED")) == 12
+    assert clone.runs("candidate", "RUNNING") == []
+
+
+def test_a_cluster_that_runs_already_does_the_work_and_may_lose_a_worker(
+    clone: Clone, running: Cluster
+) -> None:
+    small(clone)
+    process = clone.start(
+        "sweep", trials=13, models="random_forest", calibration="none", scheduler=running.address
+    )
+    try:
+        wait_for(lambda: twelve(clone), 200, "the first candidates")
+        assert workers_below(process.pid) == []
+        running.processes[1].kill()
+        assert process.wait(timeout=400) == 0
+    finally:
+        if process.poll() is None:
+            kill_tree(process)
+    assert len(clone.runs("candidate", "FINISHED")) == 13
+    assert running.processes[2].poll() is None
+
+
+def test_a_scheduler_that_dies_is_told_in_a_line(clone: Clone, running: Cluster) -> None:
+    small(clone)
+    words = [sys.executable, "-m", "steps.sweep", "--trials=24", "--models=random_forest",
+             f"--scheduler={running.address}"]  # fmt: skip
+    process = subprocess.Popen(
+        words, cwd=clone.path, env=clone.environment(), stderr=subprocess.PIPE, text=True
+    )
+    try:
+        wait_for(lambda: twelve(clone), 200, "the first candidates")
+        running.processes[0].kill()
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert said.splitlines()[-1] == (
+        "sweep: the connection to the Dask scheduler was lost; start again"
+    )
+    assert "Traceback" not in said
+    assert clone.runs("sweep")[0].info.status == "FAILED"
+
+
+def test_nobody_at_the_address_is_one_clear_line_within_seconds(bare_store: Clone) -> None:
+    start = time.monotonic()
+    done = bare_store.step("sweep", scheduler="tcp://127.0.0.1:9").failed(1)
+    assert time.monotonic() - start < 60
+    assert done.output.count("\n") == 1
+    assert "the Dask scheduler tcp://127.0.0.1:9 does not answer" in done.output
+
+
+def test_workers_without_the_requirements_are_refused_in_one_line(
+    bare_store: Clone, tmp_path: Path
+) -> None:
+    """On their path lies a scikit-learn of another version."""
+    fake = tmp_path / "elsewhere" / "scikit_learn-0.1.dist-info"
+    fake.mkdir(parents=True)
+    (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: scikit-learn\nVersion: 0.1\n")
+    with cluster(tmp_path, workers=0) as running:
+        running.start_worker(PYTHONPATH=str(fake.parent))
+        done = bare_store.step("sweep", scheduler=running.address).failed(1)
+    (line,) = done.output.splitlines()
+    assert re.search(
+        r"lack what this project needs: scikit-learn \S+ is needed, 0\.1 is there", line
+    )

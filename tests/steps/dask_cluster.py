@@ -1,0 +1,71 @@
+"""A Dask cluster as somebody else would have started it, on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.servers import closed_port
+
+#: A worker must find the project by what it is sent, not by where it was started.
+ELSEWHERE = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+
+
+class Cluster:
+    """A scheduler and its workers, each a process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.address = f"tcp://127.0.0.1:{closed_port()}"
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(
+        self, *words: str, python: tuple[str, ...] = (), **env: str
+    ) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{words[0]}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *python, "-m", "dask", *words, "--host", "127.0.0.1",
+                 "--no-dashboard"],
+                cwd=self.folder, env={**ELSEWHERE, **env}, stdout=log, stderr=log,
+            )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    def start_scheduler(self) -> subprocess.Popen[bytes]:
+        process = self.start("scheduler", "--port", self.address.rpartition(":")[2])
+        log = self.folder / "scheduler.log"
+        deadline = time.monotonic() + 60
+        while b"Scheduler at" not in log.read_bytes():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return process
+
+    def start_worker(self, python: tuple[str, ...] = (), **env: str) -> subprocess.Popen[bytes]:
+        words = ("--nthreads", "1", "--no-nanny", "--local-directory", str(self.folder / "scratch"))
+        return self.start("worker", self.address, *words, python=python, **env)
+
+
+@contextmanager
+def cluster(folder: Path, workers: int) -> Iterator[Cluster]:
+    """Run a scheduler with workers while the block lasts."""
+    made = Cluster(folder)
+    try:
+        made.start_scheduler()
+        for _ in range(workers):
+            made.start_worker()
+        yield made
+    finally:
+        for process in reversed(made.processes):
+            process.terminate()
+        for process in made.processes:
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

@@ -1,0 +1,47 @@
+"""Small models and jobs for the tests of scoring."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from steps import artifact, estimators, twin
+from steps.engine import Packed, pack
+from steps.inputs import find
+from steps.job import Job
+from steps.parts import Parts, key_of
+
+BANDS = [{"level": "Low", "from": 0.0}, {"level": "Moderate", "from": 0.3},
+         {"level": "High", "from": 0.7}]  # fmt: skip
+
+
+def stored(folder: Path, pipeline: Pipeline, training: pd.DataFrame) -> Path:
+    """Write what scoring reads of a stored model, and return its folder."""
+    extras = folder / "extra_files"
+    extras.mkdir(parents=True)
+    known = {"run_id": "a" * 32, "risk_bands": BANDS}
+    content = twin.convert(pipeline, training)
+    artifact.write_extras(extras, pipeline, training, known, content)
+    return folder
+
+
+def forest(features: pd.DataFrame, y: object) -> Pipeline:
+    """Fit a small calibrated forest."""
+    pipeline = estimators.build("random_forest", 15, 4, 1, 1, calibration="sigmoid")
+    return estimators.fit(pipeline, features, y)
+
+
+def packed_from(folder: Path, version: str = "registry-v3") -> Packed:
+    """Pack a stored model."""
+    facts = json.loads((folder / "extra_files" / "model.json").read_text())
+    return pack(folder, facts, version)
+
+
+def job_of(source: Path | str, output: Path, packed: Packed) -> Job:
+    """Plan a job for a model that is in no registry."""
+    files = find(str(source))
+    parts = Parts(output, key_of([file.key for file in files], packed.digest))
+    return Job(str(source), output, files, "models:/m/3", "uci", packed, parts)

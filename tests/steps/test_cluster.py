@@ -1,0 +1,132 @@
+"""A cluster of this machine, or one that runs already and has what is needed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import site
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from clinical.tables import ARROW_UNKNOWN
+from steps import cluster, engine
+from steps.cluster import connect
+from steps.store import StepError
+from tests.servers import closed_port, silent_port
+from tests.steps.dask_cluster import cluster as running
+
+
+def where(_: int) -> str:
+    return __file__
+
+
+def test_the_cluster_of_this_machine_has_one_thread_in_each_process_and_ends() -> None:
+    with connect(workers=2) as client:
+        assert list(client.nthreads().values()) == [1, 1]
+        family = psutil.Process().children(recursive=True)
+        sockets = [s for p in (psutil.Process(), *family) for s in p.net_connections("inet")]
+        listening = [s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN]
+        assert set(listening) == {"127.0.0.1"}
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert [p for p in alive if "resource_tracker" not in " ".join(p.cmdline())] == []
+
+
+def test_it_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with connect(workers=1) as client:
+        assert client.submit(len, "abc").result() == 3
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kind", ["closed", "silent"])
+def test_a_scheduler_that_does_not_answer_is_told_within_seconds(kind: str) -> None:
+    started = time.monotonic()
+    with silent_port() as silent:
+        port = silent if kind == "silent" else closed_port()
+        line = f"^the Dask scheduler tcp://127.0.0.1:{port} does not answer"
+        with pytest.raises(StepError, match=line), connect(f"tcp://127.0.0.1:{port}"):
+            pass
+    assert time.monotonic() - started < 15
+
+
+def test_the_code_goes_to_workers_that_run_already_and_to_those_that_come(tmp_path: Path) -> None:
+    with running(tmp_path, workers=1) as made, connect(made.address) as client:
+        client.submit(engine.carry, 1).result()
+        made.start_worker()
+        client.wait_for_workers(2, timeout=60)
+        found = client.run(lambda: __import__("clinical.tables").__file__)
+        assert len(found) == 2
+        assert all(str(tmp_path) in path and ".zip" in path for path in found.values())
+
+
+def test_other_code_of_this_project_gives_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    for package in cluster.PACKAGES:
+        (project / package).mkdir(parents=True)
+        (project / package / "__init__.py").write_text("")
+    (project / "clinical" / "tables.py").write_text("ARROW_UNKNOWN = ['old']")
+
+    def unknown() -> list[str]:
+        import clinical.tables
+
+        return list(clinical.tables.ARROW_UNKNOWN)
+
+    with running(tmp_path, workers=1) as made:
+        with monkeypatch.context() as patch, connect(made.address) as client:
+            patch.setattr(cluster, "ROOT", project)
+            cluster._send_code(client)
+            assert list(client.run(unknown).values()) == [["old"]]
+        with connect(made.address) as client:
+            assert list(client.run(unknown).values()) == [ARROW_UNKNOWN]
+
+
+def test_a_scheduler_without_workers_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    with running(tmp_path, workers=0) as made:
+        line = f"{made.address} has no workers; start some"
+        with pytest.raises(StepError, match=line), connect(made.address):
+            pass
+
+
+def without(package: str, folder: Path) -> Path:
+    """Return a folder that has all that is installed here but one package."""
+    folder.mkdir()
+    for path in Path(site.getsitepackages()[0]).iterdir():
+        if not path.name.lower().startswith(package):
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+def test_workers_that_lack_a_requirement_are_told_with_what_they_lack(tmp_path: Path) -> None:
+    installed = without("onnxruntime", tmp_path / "installed")
+    with running(tmp_path, workers=1) as made:
+        # -S: without the packages that this Python has by itself.
+        made.start_worker(("-S",), PYTHONPATH=str(installed))
+        here = importlib.metadata.version("onnxruntime")
+        line = (
+            f"^the Dask scheduler {made.address} or its workers lack what this project needs: "
+            f"onnxruntime {here} is needed, none is there. Start them in"
+        )
+        with pytest.raises(StepError, match=line):
+            wait_for_two(made.address)
+
+
+def wait_for_two(address: str) -> None:
+    """Connect again and again until both workers are there, and fail as that does."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with connect(address) as client:
+            assert len(client.nthreads()) == 1
+        time.sleep(0.2)
+
+
+def test_another_python_is_told_of() -> None:
+    major, minor = sys.version_info[:2]
+    found = {"host": {"python": f"{major}.{minor}.99.final.0"}, "packages": {}}
+    assert cluster._versions(found)["python"] == f"{major}.{minor}"

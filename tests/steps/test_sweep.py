@@ -1,0 +1,270 @@
+"""The sweep: its candidates, its honest figure, and the winner that it hands to `train`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from clinical import frame
+from clinical.preparation import prepare
+from steps import search_plot, searching, sweep, tracking
+from steps.parameters import check
+from steps.running import run_step
+from steps.searching import MEASURES, Candidate
+from steps.tracking import StepRun
+from steps.train import columns
+from tests.steps.conftest import copy_database, note, use_store
+
+TRIALS = 4
+MODELS = "random_forest,logistic_regression"
+HELD_OUT = {f"{name}{end}": 0.5 for name in MEASURES for end in ("", "_ci_low", "_ci_high")}
+
+
+class FakeTraining:
+    """Takes the place of the launcher: notes what is asked for, and gives a finished train run."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def __call__(self, step: str, values: Mapping[str, Any], run: StepRun) -> Run:
+        self.asked.append((step, dict(values)))
+        client = MlflowClient()
+        run_id = client.create_run(run.experiment_id, tags={"heart.step": step}).info.run_id
+        for name, value in HELD_OUT.items():
+            client.log_metric(run_id, name, value)
+        client.set_terminated(run_id)
+        return client.get_run(run_id)
+
+
+def do(*words: str) -> int:
+    return run_step("sweep", sweep.sweep, words, resolve=sweep.resolve)
+
+
+def runs(client: MlflowClient, step: str) -> list[Run]:
+    experiment_id = tracking.open_experiment(None)
+    query, order = f"tags.`heart.step` = '{step}'", ["attributes.start_time ASC"]
+    return list(client.search_runs([experiment_id], query, order_by=order))
+
+
+@pytest.fixture(scope="module")
+def prepared(sample_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("prepared") / "patients.parquet"
+    prepare(sample_file, sample_file.name).frame.to_parquet(path, index=False)
+    return path
+
+
+@pytest.fixture
+def training(monkeypatch: pytest.MonkeyPatch) -> FakeTraining:
+    made = FakeTraining()
+    monkeypatch.setattr(sweep, "ensure", made)
+    return made
+
+
+class Swept:
+    """A store in which a sweep was run once."""
+
+    def __init__(self, uri: str, folder: Path, training: FakeTraining) -> None:
+        self.client = MlflowClient(uri, uri)
+        self.folder = folder
+        self.training = training
+        (self.run,) = runs(self.client, "sweep")
+        self.candidates = runs(self.client, "candidate")
+
+
+@pytest.fixture(scope="module")
+def swept(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path, prepared: Path
+) -> Iterator[Swept]:
+    folder = tmp_path_factory.mktemp("swept")
+    before, training = mlflow.get_tracking_uri(), FakeTraining()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sweep, "ROOT", folder)
+        patch.setattr(sweep, "ensure", training)
+        uri = copy_database(empty_database, folder)
+        use_store(uri)
+        words = (f"--data={prepared}", f"--models={MODELS}", f"--trials={TRIALS}")
+        assert do(*words, "--calibration=none", "--random_state=3") == 0
+        yield Swept(uri, folder, training)
+    use_store(before)
+
+
+@pytest.fixture(scope="module")
+def again(prepared: Path) -> Any:
+    """Return the same search over the rows that `train` fits on, in this process."""
+    fitting, _ = frame.split(pd.read_parquet(prepared), 0.2)
+    values = check("train", {"calibration": "none", "random_state": "3"})
+    fixed: Any = {k: v for k, v in values.items() if k not in ("data", "test_size")}
+    search = searching.prepare(
+        Candidate(**fixed), MODELS.split(","), TRIALS, 12, lambda results, first: None
+    )
+    return search.fit(*columns(fitting))
+
+
+def test_every_candidate_is_a_finished_run_below_the_sweep(swept: Swept) -> None:
+    assert len(swept.candidates) == TRIALS
+    for candidate in swept.candidates:
+        assert candidate.info.status == "FINISHED"
+        assert candidate.data.tags["mlflow.parentRunId"] == swept.run.info.run_id
+        assert candidate.data.tags["heart.owner"] == swept.run.data.tags["heart.owner"]
+
+
+def test_a_candidate_has_its_parameters_and_the_mean_and_spread_of_each_measure(
+    swept: Swept, again: Any
+) -> None:
+    """Those of a search that never saw the patients whom `train` holds out."""
+    measured = searching.measured(again.cv_results_)
+    for i, candidate in enumerate(swept.candidates):
+        given = again.cv_results_["params"][i]
+        assert candidate.data.params == {name: str(value) for name, value in given.items()}
+        assert candidate.info.run_name == f"{given['model']} {i + 1}"
+        assert candidate.data.metrics == pytest.approx(
+            {name: values[i] for name, values in measured.items()}
+        )
+    assert {f"cv_{name}_{kind}" for name in MEASURES for kind in ("mean", "std")} == set(measured)
+
+
+def test_the_sweep_states_the_best_of_its_draws_beside_the_honest_figure(
+    swept: Swept, again: Any
+) -> None:
+    found = swept.run.data.metrics
+    means = [candidate.data.metrics["cv_brier_mean"] for candidate in swept.candidates]
+    assert found["cv_brier_mean"] == min(means)
+    for name in ("brier", "roc_auc", "log_loss"):
+        low, high = found[f"nested_{name}_ci_low"], found[f"nested_{name}_ci_high"]
+        assert low < found[f"nested_{name}"] < high
+
+
+def test_the_winner_is_trained_as_train_would_be_asked_to(swept: Swept, prepared: Path) -> None:
+    ((step, asked),) = swept.training.asked
+    best = min(swept.candidates, key=lambda run: run.data.metrics["cv_brier_mean"])
+    expected = check(
+        "train",
+        {**best.data.params, "data": str(prepared), "calibration": "none", "random_state": "3"},
+    )
+    assert (step, asked) == ("train", expected)
+    (trained,) = runs(swept.client, "train")
+    assert swept.run.data.tags["heart.winner"] == trained.info.run_id
+
+
+def test_no_candidate_is_taken_for_a_trained_model(swept: Swept) -> None:
+    found = tracking.finished_runs(swept.run.info.experiment_id, "train")
+    assert [run.info.run_id for run in found] == [swept.run.data.tags["heart.winner"]]
+
+
+def test_all_candidates_are_a_table_best_first(swept: Swept) -> None:
+    path = swept.client.download_artifacts(swept.run.info.run_id, "candidates.csv")
+    table = pd.read_csv(path)
+    assert len(table) == TRIALS
+    assert table["cv_brier_mean"].is_monotonic_increasing
+    assert set(table["model"]) <= set(MODELS.split(","))
+
+
+def test_the_picture_is_an_artifact_and_a_working_copy(swept: Swept) -> None:
+    path = swept.client.download_artifacts(swept.run.info.run_id, "plots/search.png")
+    assert imread(path).std() > 0.05
+    assert (swept.folder / "plots" / "search.png").read_bytes() == Path(path).read_bytes()
+
+
+def test_the_data_is_noted_as_for_train(swept: Swept) -> None:
+    (given,) = swept.run.inputs.dataset_inputs
+    assert {tag.key: tag.value for tag in given.tags}["mlflow.data.context"] == "sweep"
+    assert swept.run.data.tags["data.source"] == "file"
+
+
+def test_a_picture_of_one_parameter_can_be_drawn_too(tmp_path: Path) -> None:
+    means = np.array([0.15, 0.14])
+    tried = pd.DataFrame({"model": "logistic_regression", "C": [0.1, 1.0]}).assign(
+        **{f"cv_{name}_{kind}": means for name in MEASURES for kind in ("mean", "std")}
+    )
+    path = search_plot.draw(tmp_path / "search.png", tried, 1, HELD_OUT)
+    height, width, _ = imread(path).shape
+    assert height > width
+
+
+def test_what_is_said_tells_how_far_it_is_and_how_to_register(
+    client: MlflowClient, prepared: Path, training: FakeTraining,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(searching, "BATCH", 4)
+    words = (f"--data={prepared}", "--models=logistic_regression", "--trials=6")
+    assert do(*words) == 0
+    said = capsys.readouterr().err
+    assert "sweep: 4 of 6 candidates tried, best Brier score 0." in said
+    assert "sweep: nested cross-validation, fold 5 of 5 done" in said
+    (trained,) = runs(client, "train")
+    assert said.rstrip().endswith(
+        f"-e register --env-manager local -P run_id={trained.info.run_id}"
+    )
+
+
+def test_what_was_found_before_an_interruption_stays(
+    client: MlflowClient, prepared: Path, training: FakeTraining,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(searching, "BATCH", 4)
+
+    def interrupt(text: str) -> None:
+        if "4 of 8 candidates" in text:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "say", interrupt)
+    words = (f"--data={prepared}", "--models=logistic_regression", "--trials=8")
+    assert do(*words) == 130
+    (run,) = runs(client, "sweep")
+    assert run.info.status == "KILLED"
+    assert [one.info.status for one in runs(client, "candidate")] == ["FINISHED"] * 4
+    assert training.asked == []
+
+
+def test_a_scheduler_that_does_not_answer_is_told_within_seconds(
+    client: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = time.monotonic()
+    assert do("--scheduler=tcp://127.0.0.1:9") == 1
+    assert time.monotonic() - start < 30
+    said = capsys.readouterr().err
+    assert said.startswith("sweep: the Dask scheduler tcp://127.0.0.1:9 does not answer")
+    assert said.count("\n") == 1
+    (run,) = runs(client, "sweep")
+    assert run.info.status == "FAILED"
+    assert "does not answer" in note(client, run.info.run_id)
+    # Nothing was built on the way.
+    assert runs(client, "preprocess") == []
+
+
+def test_too_few_patients_are_refused(
+    store: str, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = pd.read_parquet(prepared).groupby("disease").head(8)
+    few.to_parquet(tmp_path / "few.parquet", index=False)
+    assert do(f"--data={tmp_path / 'few.parquet'}", "--trials=2") == 1
+    assert "a search needs 10 training rows of each class" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("--models=random_forest,svm", "'models' must be one or more, separated by commas, of"),
+        ("--trials=0", "'trials' must be an integer in [1, 10000]"),
+        ("--scheduler=localhost", "'scheduler' must be empty (this machine), or"),
+    ],
+)
+def test_a_wrong_parameter_gets_one_line_and_nothing_is_done(
+    client: MlflowClient, capsys: pytest.CaptureFixture[str], word: str, told: str
+) -> None:
+    assert do(word) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert said.count("\n") == 1
+    assert runs(client, "sweep") == []
