@@ -158,13 +158,20 @@ class MlflowRegistry:
             yield _of_version(staged, f"stage {PRODUCTION}")
         versions = client.search_model_versions(f"name='{self._name}'", max_results=1000)
         versions = sorted(versions, key=lambda version: int(version.version), reverse=True)
-        rejected = [v for v in versions if v.tags.get("gate.verdict") == REJECTED]
+        if self._in_catalog():
+            # What a search finds there has no tags.
+            versions = versions[:_MOST_VERSIONS]
+            versions = [client.get_model_version(self._name, v.version) for v in versions]
+        rejected = [v for v in versions if _tags(v).get("gate.verdict") == REJECTED]
         self._rejected_runs = {version.run_id for version in rejected}
         for version in [v for v in versions if v not in rejected][:_MOST_VERSIONS]:
             yield _of_version(version, "latest version that no gate rejected")
 
+    def _in_catalog(self) -> bool:
+        return str(self._mlflow.get_registry_uri()).startswith(("databricks-uc", "uc:"))
+
     def _trained(self, client: Any) -> Iterator[Candidate]:
-        experiment = client.get_experiment_by_name(self._experiment)
+        experiment = client.get_experiment_by_name(self._experiment_path())
         if experiment is None:
             return
         runs = client.search_runs(
@@ -180,6 +187,12 @@ class MlflowRegistry:
                 for output in (run.outputs.model_outputs if run.outputs else [])[:1]:
                     uri = f"models:/{output.model_id}"
                     yield Candidate(f"run-{run_id}", "latest train run", uri, uri, {}, run_id)
+
+    def _experiment_path(self) -> str:
+        """Return the experiment's name; on Databricks it is a path in the workspace."""
+        remote = self._mlflow.get_tracking_uri().startswith("databricks")
+        relative = remote and not self._experiment.startswith("/")
+        return f"/Shared/{self._experiment}" if relative else self._experiment
 
     def _resolve_pinned(self, client: Any) -> Candidate:
         uri = self._pinned
@@ -258,7 +271,12 @@ def _of_version(version: Any, source: str) -> Candidate:
     identity = f"{version.source}|{version.creation_timestamp}"
     uri = f"models:/{version.name}/{version.version}"
     label = f"registry-v{version.version}"
-    return Candidate(label, source, uri, identity, dict(version.tags), version.run_id or "")
+    return Candidate(label, source, uri, identity, _tags(version), version.run_id or "")
+
+
+def _tags(version: Any) -> dict[str, str]:
+    """Return a version's tags by their own names: Unity Catalog takes no dots."""
+    return {key.replace("__", "."): value for key, value in version.tags.items()}
 
 
 def _pinned_version(client: Any, name: str, wanted: str | None, alias: str | None) -> Any:

@@ -25,7 +25,7 @@ from distributed.scheduler import KilledWorker
 from distributed.versions import VersionMismatchWarning, get_versions
 
 from steps.files import ROOT
-from steps.tracking import StepError
+from steps.store import StepError
 
 PACKAGES = ("clinical", "steps")
 """What is sent to the workers of a cluster that runs already."""

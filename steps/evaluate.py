@@ -24,7 +24,8 @@ from steps.lineage import Lineage
 from steps.parameters import ENTRY_POINTS, MODEL_NAME
 from steps.reuse import data_output, fetch_output
 from steps.running import Values, run_step
-from steps.tracking import SOURCE_TAG, StepError, StepRun, say, step_of
+from steps.store import StepError
+from steps.tracking import SOURCE_TAG, StepRun, say, step_of
 
 SEED = 42
 OWN = {"uci": "cleveland", "synthetic": "synthetic"}

@@ -20,7 +20,8 @@ from steps.files import as_json
 from steps.inputs import File, find
 from steps.parts import Parts, key_of, rejects_of
 from steps.reuse import digests_of_sources
-from steps.tracking import SOURCE_TAG, StepError, StepRun, dataset_source, is_absence, say
+from steps.store import StepError, is_absence
+from steps.tracking import SOURCE_TAG, StepRun, dataset_source, say
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from steps import reuse
 from steps.files import ROOT
 from steps.parameters import ENTRY_POINTS, Value
-from steps.tracking import StepError, StepRun, finished_runs, say
+from steps.store import StepError
+from steps.tracking import StepRun, finished_runs, say
 
 BUILDS = {
     "preprocess": "download",

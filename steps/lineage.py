@@ -21,7 +21,8 @@ from clinical import frame, hospitals
 from clinical.hospitals import Cohort
 from steps.reuse import archive_of, data_output, fetch_output
 from steps.scoring import EXTRAS
-from steps.tracking import SOURCE_TAG, StepError, input_of
+from steps.store import StepError
+from steps.tracking import SOURCE_TAG, input_of
 
 
 @dataclass(frozen=True)

@@ -11,44 +11,42 @@ from steps import registry
 from steps.files import ROOT
 from steps.launching import ensure
 from steps.metrics import NAMES
-from steps.parameters import MODEL_NAME
 from steps.running import Values, run_step
-from steps.tracking import SOURCE_TAG, StepRun, say, shown
+from steps.store import shown
+from steps.tracking import SOURCE_TAG, StepRun, say
 
 
-def run_all(run: StepRun, values: Values) -> None:
+def run_all(run: StepRun, values: Values, _: None) -> None:
     """Run the four steps in turn; what a finished run has done already is reused."""
     cache = bool(values["cache"])
     downloaded = ensure("download", values, run, cache)
     prepared = ensure("preprocess", {"data": downloaded.info.run_id}, run, cache)
     trained = ensure("train", {**values, "data": prepared.info.run_id}, run, cache)
-    chosen = {"run_id": trained.info.run_id, "promote": values["promote"]}
-    ensure("register", chosen, run)
+    chosen = {name: values[name] for name in ("name", "promote")}
+    ensure("register", {"run_id": trained.info.run_id, **chosen}, run)
     source = trained.data.tags[SOURCE_TAG]
     run.tag(SOURCE_TAG, source)
     mlflow.log_metrics({name: trained.data.metrics[name] for name in NAMES})
-    say(summary(trained, source))
+    say(summary(trained, source, str(values["name"])))
 
 
-def summary(trained: Run, source: str) -> str:
+def summary(trained: Run, source: str, name: str) -> str:
     """Return what came out, and what to do with it."""
     found = trained.data.metrics
     figures = [
-        f"  {name:<10} {found[name]:.3f}   95 % interval {found[f'{name}_ci_low']:.3f} to "
-        f"{found[f'{name}_ci_high']:.3f}"
-        for name in NAMES
+        f"  {metric:<10} {found[metric]:.3f}   95 % interval {found[f'{metric}_ci_low']:.3f} to "
+        f"{found[f'{metric}_ci_high']:.3f}"
+        for metric in NAMES
     ]
-    version = registry.version_of(MODEL_NAME, trained.info.run_id)
-    aliases = (
-        ", ".join(registry.named(MODEL_NAME, registry.number(version)).aliases) if version else ""
-    )
+    version = registry.version_of(name, trained.info.run_id)
+    aliases = ", ".join(registry.aliases(name, version)) if version else ""
     number = version.version if version else "-"
     return "\n".join(
         [
             "",
             f"{trained.data.params['model']} on held-out patients (data.source={source}):",
             *figures,
-            f"{MODEL_NAME} version {number}, alias: {aliases or 'none'}",
+            f"{name} version {number}, alias: {aliases or 'none'}",
             "",
             f"Look:   {how_to_look(mlflow.get_tracking_uri())}",
             "Serve:  gunicorn -c serving/gunicorn.conf.py",
@@ -65,9 +63,14 @@ def how_to_look(uri: str) -> str:
     return f"mlflow ui --backend-store-uri {shown(uri)}, then http://localhost:5000"
 
 
+def resolve(values: Values, _experiment_id: str) -> None:
+    """Check, before any work, that its result can be registered."""
+    registry.check_name(str(values["name"]))
+
+
 def main() -> int:
     """Run the step from the command line."""
-    return run_step("main", run_all)
+    return run_step("main", run_all, resolve=resolve)
 
 
 if __name__ == "__main__":

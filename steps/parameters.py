@@ -245,6 +245,7 @@ PROMOTE = Parameter(
     _choice("true", "false", "require"),
     "Whether a version that passes the gate becomes champion; require: fail if it does not.",
 )
+NAME = Parameter("name", MODEL_NAME, _model_name, "Name of the registered model.")
 CACHE = Parameter("cache", "true", _flag, "Whether finished steps with equal inputs are reused.")
 
 WORKERS = Parameter(
@@ -263,7 +264,7 @@ _TRAINING = (
 )
 
 ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
-    "main": (SOURCE, *_TRAINING, PROMOTE, CACHE),
+    "main": (SOURCE, *_TRAINING, NAME, PROMOTE, CACHE),
     "download": (SOURCE,),
     "preprocess": (
         Parameter("data", "", _data, "A download run's id or a file; empty: the latest download."),
@@ -291,14 +292,14 @@ ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
     ),
     "register": (
         Parameter("run_id", "", _run_id, "A train run's id; empty: the latest finished one."),
-        Parameter("name", MODEL_NAME, _model_name, "Name of the registered model."),
+        NAME,
         PROMOTE,
     ),
     "promote": (
         Parameter("version", "", _version, "The version to move."),
         Parameter("to", "champion", _target, "champion, challenger, archived, or a stage name."),
         Parameter("rollback", "false", _flag, "Put the champion before this one back."),
-        Parameter("name", MODEL_NAME, _model_name, "Name of the registered model."),
+        NAME,
     ),
     "evaluate": (
         Parameter(

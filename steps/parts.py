@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from steps.files import ABANDONED_SECONDS, replacing
-from steps.tracking import StepError
+from steps.store import StepError
 
 
 def rejects_of(output: Path) -> Path:

@@ -6,7 +6,8 @@ import sys
 
 from steps import registry
 from steps.running import Values, run_step
-from steps.tracking import StepError, StepRun, say
+from steps.store import StepError
+from steps.tracking import StepRun, say
 
 
 def promote(run: StepRun, values: Values, _: None) -> None:
@@ -36,6 +37,7 @@ def resolve(values: Values, _experiment_id: str) -> None:
     """Check that there is something to move."""
     if bool(values["version"]) == bool(values["rollback"]):
         raise StepError("give either version=<number>, or rollback=true")
+    registry.check_name(str(values["name"]))
     if values["version"]:
         registry.named(str(values["name"]), str(values["version"]))
 

@@ -15,7 +15,6 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
 from clinical import frame
 from clinical.schema import FEATURE_NAMES, LABEL
@@ -25,9 +24,11 @@ from steps.registry import number
 from steps.reuse import fetch_output
 from steps.running import Values, run_step
 from steps.scoring import EXTRAS
-from steps.tracking import StepError, StepRun, latest_or_named, say
+from steps.store import STORE_ERRORS, StepError
+from steps.tracking import StepRun, latest_or_named, say
 
 AGAINST_TAG = "gate.against"
+DECISION_TAG = "gate.decision"
 
 
 def register(run: StepRun, values: Values, given: Run | None) -> None:
@@ -42,7 +43,7 @@ def register(run: StepRun, values: Values, given: Run | None) -> None:
             registry.make_champion(name, number(version), by="gate")
         # An earlier registration may have been killed half-way.
         registry.align_stages(name)
-    aliases = ", ".join(registry.named(name, number(version)).aliases) or "none"
+    aliases = ", ".join(registry.aliases(name, version)) or "none"
     say(gate.table(decision))
     say(f"register: {name} version {version.version}: {decision.verdict}, {decision.reason}")
     say(f"register: aliases of version {version.version}: {aliases}")
@@ -95,16 +96,16 @@ def decide(name: str, version: ModelVersion, trained: Run) -> gate.Decision:
     """Return the gate's decision; an earlier one stands as long as the champion is the same."""
     champion = registry.holder(name, registry.CHAMPION)
     against = number(champion) if champion else ""
-    tags = version.tags
+    tags = registry.tags_of(version)
     if registry.VERDICT_TAG in tags:
         settled = against in (number(version), tags.get(AGAINST_TAG, ""))
-        if settled or "rolled_back" in tags:
+        if (settled or "rolled_back" in tags) and DECISION_TAG in tags:
             return _read_decision(tags)
     return _judge(trained, version, champion)
 
 
 def _read_decision(tags: dict[str, str]) -> gate.Decision:
-    stored = json.loads(tags["gate.decision"])
+    stored = json.loads(tags[DECISION_TAG])
     rules = [gate.Rule(**rule) for rule in stored["rules"]]
     return gate.Decision(stored["verdict"], stored["reason"], stored["against"], rules)
 
@@ -130,7 +131,7 @@ def _contender(
     if rows is not None and len(rows):
         folder = fetch_output(trained, registry.model_uri(trained))
         probabilities = scoring.probabilities(folder, rows[list(FEATURE_NAMES)])
-    source = version.tags.get("data.source", "unknown")
+    source = registry.tags_of(version).get("data.source", "unknown")
     return gate.Contender(number(version), source, trained.data.metrics, probabilities)
 
 
@@ -139,7 +140,7 @@ def shared_rows(candidate: Run, champion: Run) -> pd.DataFrame:
     held_out = pd.read_parquet(_split_file(candidate, "held_out.parquet"))
     try:
         trained_on = pd.read_parquet(_split_file(champion, "training_rows.parquet"))["row_hash"]
-    except (MlflowException, OSError):
+    except (*STORE_ERRORS, OSError):
         # Nobody knows what this champion has seen, so no patient is known to be new to it.
         return held_out.iloc[:0]
     return held_out[~np.isin(frame.row_hashes(held_out), trained_on.to_numpy())]
@@ -160,14 +161,15 @@ def _record(run: StepRun, name: str, version: ModelVersion, decision: gate.Decis
         registry.VERDICT_TAG: decision.verdict,
         "gate.reason": decision.reason,
         AGAINST_TAG: decision.against,
-        "gate.decision": json.dumps(dataclasses.asdict(decision), separators=(",", ":")),
+        DECISION_TAG: json.dumps(dataclasses.asdict(decision), separators=(",", ":")),
     }
     for tag, value in tags.items():
-        MlflowClient().set_model_version_tag(name, number(version), tag, value)
+        registry.tag(name, number(version), tag, value)
 
 
 def resolve(values: Values, experiment_id: str) -> Run | None:
     """Look up the train run that `run_id` names; an empty one means the latest."""
+    registry.check_name(str(values["name"]))
     return latest_or_named("train", str(values["run_id"]), experiment_id)
 
 

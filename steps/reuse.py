@@ -15,11 +15,11 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from steps.files import ROOT, sha256
 from steps.parameters import Value, local_path
 from steps.sources import UCI_DIGEST, plan, stated_digest
+from steps.store import STORE_ERRORS
 from steps.tracking import KEY_TAG, OUTPUTS_TAG, finished_runs, input_of
 
 PACKAGES = ("clinical", "steps")
@@ -132,7 +132,7 @@ def _is_intact(run: Run) -> bool:
         return bool(recorded) and all(
             sha256(fetch_output(run, name)) == digest for name, digest in recorded.items()
         )
-    except (MlflowException, OSError):
+    except (*STORE_ERRORS, OSError):
         # Whatever keeps an output from being read, the answer is to make it anew.
         return False
 

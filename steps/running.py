@@ -76,12 +76,12 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 def _refuse(refusal: str) -> None:
     """End the run that ``mlflow run`` has opened, if any; bad parameters open none of ours."""
     if "MLFLOW_RUN_ID" in os.environ:
-        from steps import tracking
+        from steps import store, tracking
 
         launch = tracking.take_launch()
         try:
             tracking.connect(launch)
-        except tracking.StepError as error:
+        except store.StepError as error:
             tracking.say(str(error))
         else:
             _end_launch(launch, "FAILED", refusal)
@@ -94,20 +94,20 @@ def _run(
     resolve: Callable[[Values, str], object] | None,
 ) -> int:
     from clinical.errors import DataError
-    from steps import tracking
+    from steps import orphans, store, tracking
 
     launch = tracking.take_launch()
     opened = False
     try:
         tracking.connect(launch)
         experiment_id = tracking.open_experiment(launch)
-        tracking.close_orphans(experiment_id)
+        orphans.close_orphans(experiment_id)
         resolved = (resolve(values, experiment_id),) if resolve else ()
         opened = True
         with tracking.step_run(step, values, launch, experiment_id) as run:
             work(run, values, *resolved)
-    except (DataError, tracking.StepError, OSError, *tracking.STORE_ERRORS) as error:
-        said = f"{step}: {tracking.explain(error)}"
+    except (DataError, store.StepError, OSError, *store.STORE_ERRORS) as error:
+        said = f"{step}: {store.explain(error)}"
         tracking.say(said)
         _end_launch(launch, "FAILED", said)
         return 1 if opened else 2
@@ -117,17 +117,17 @@ def _run(
         return 130
     except Exception as error:
         traceback.print_exc()
-        _end_launch(launch, "FAILED", f"{step}: {tracking.explain(error)}")
+        _end_launch(launch, "FAILED", f"{step}: {store.explain(error)}")
         return 1
     return 0
 
 
 def _end_launch(launch: Launch | None, status: str, note: str) -> None:
     """End the launch run, where no run of ours has ended it and the store still allows it."""
-    from steps import tracking
+    from steps import store, tracking
 
     try:
         if launch and tracking.is_open(launch):
             tracking.end_launch(launch, status, note)
-    except tracking.STORE_ERRORS as error:
-        tracking.say(tracking.explain(error))
+    except store.STORE_ERRORS as error:
+        tracking.say(store.explain(error))

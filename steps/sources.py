@@ -14,7 +14,8 @@ import requests
 from tqdm import tqdm
 
 from steps.files import cache_dir, replacing, sha256
-from steps.tracking import StepError, say
+from steps.store import StepError
+from steps.tracking import say
 
 UCI_URL = "https://archive.ics.uci.edu/static/public/45/heart+disease.zip"
 UCI_DIGEST = "b17cd273da9ce1caa4710fce80227ea454d4dbf9fcbc8e6a9121672751563adc"

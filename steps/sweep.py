@@ -23,16 +23,11 @@ from steps import cluster, metrics, search_plot, searching
 from steps.facts import Input
 from steps.files import ROOT, place
 from steps.launching import ensure
+from steps.orphans import OWNER_TAG
 from steps.parameters import check
 from steps.running import Values, run_step
 from steps.searching import DECIDES, FOLDS, MEASURES, Candidate, Results, Search
-from steps.tracking import (
-    OWNER_TAG,
-    STEP_TAG,
-    StepRun,
-    latest_or_named,
-    say,
-)
+from steps.tracking import STEP_TAG, StepRun, latest_or_named, say
 from steps.train import columns, read_patients
 
 CANDIDATE = "candidate"

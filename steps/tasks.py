@@ -22,7 +22,8 @@ from steps.batches import Batch, Scored, score
 from steps.engine import Packed, carry
 from steps.inputs import File, Partition, divide
 from steps.job import Done, Job
-from steps.tracking import StepError, say
+from steps.store import StepError
+from steps.tracking import say
 
 AHEAD = 3
 """Tasks that are given out for each worker: one to work on, and some so that it never waits."""

@@ -1,4 +1,4 @@
-"""The tracking store: reaching it, the experiment, the run of a step, and runs left by the dead.
+"""The experiment and the run of a step, and what earlier runs have left.
 
 ``mlflow run`` opens a run before our code starts, in experiment ``Default`` unless the user chose
 one. A step adopts that run where the user chose the experiment (or ``main`` did); otherwise it
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,6 @@ from urllib.parse import urlsplit
 
 import mlflow
 import pandas as pd
-import psutil
 from mlflow import MlflowClient
 from mlflow.data.dataset_source import DatasetSource
 from mlflow.data.dataset_source_registry import resolve_dataset_source
@@ -30,18 +28,27 @@ from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import (
-    MLFLOW_PARENT_RUN_ID,
-    MLFLOW_PROJECT_ENTRY_POINT,
     MLFLOW_RUN_NAME,
     MLFLOW_RUN_NOTE,
 )
-from sqlalchemy.exc import SQLAlchemyError
 
 from steps.files import sha256
-from steps.parameters import ENTRY_POINTS, Value
+from steps.orphans import DEFAULT_EXPERIMENT_ID, OWNER_TAG, owner
+from steps.parameters import Value
+from steps.store import (
+    DATABASES,
+    STORE_ERRORS,
+    StepError,
+    explain,
+    is_absence,
+    reach,
+    refusal,
+    run_or_none,
+    scheme,
+    shown,
+)
 
 EXPERIMENT = "Heart Disease Prediction"
-DEFAULT_EXPERIMENT_ID = "0"
 EXPERIMENT_TAGS = {
     # MLflow's pages show the runs of a model's training at once, instead of guessing.
     "mlflow.experimentKind": "custom_model_development",
@@ -51,27 +58,9 @@ EXPERIMENT_TAGS = {
 STEP_TAG = "heart.step"
 KEY_TAG = "heart.key"
 OUTPUTS_TAG = "heart.outputs"
-OWNER_TAG = "heart.owner"
 WORK_TAG = "heart.run_id"
 SOURCE_TAG = "data.source"
 INPUT_TAG = "heart.input"
-
-# MLflow's own patience adds up to minutes, and its bars show nothing that takes time here. What
-# the user has set stays.
-SETTINGS = {
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    "PGCONNECT_TIMEOUT": "5",
-}
-CONNECT_SECONDS = 5
-
-# What a tracking store raises; a locked or broken database comes through unwrapped.
-STORE_ERRORS = (MlflowException, SQLAlchemyError)
-
-
-class StepError(Exception):
-    """A step cannot go on; the message is what the user reads."""
 
 
 @dataclass(frozen=True)
@@ -109,66 +98,19 @@ def connect(launch: Launch | None) -> None:
     StepError
         With one line that names the store and what to do.
     """
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    uri = mlflow.get_tracking_uri()
-    _knock(uri)
-    _refuse_lost_sqlite(uri, launch)
+    reach(launched=launch is not None)
     try:
-        MlflowClient().search_experiments(max_results=1)
         if launch:
-            MlflowClient().set_tag(launch.run_id, OWNER_TAG, _owner())
+            MlflowClient().set_tag(launch.run_id, OWNER_TAG, owner())
     except STORE_ERRORS as error:
-        raise StepError(f"the tracking store {shown(uri)} refused: {explain(error)}") from None
+        raise refusal(error) from None
 
 
-def shown(uri: str) -> str:
-    """Return a URI without its password; in doubt less of it."""
-    hidden = re.sub(r"://([^:/@]*):.*@", r"://\1:***@", uri)
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", hidden)
-
-
-def is_absence(error: MlflowException) -> bool:
-    """Tell whether an error means that something does not exist, rather than a failed store."""
-    absent = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
-    # Databricks has codes of its own, which MLflow knows in the message only.
-    return error.error_code in absent or "DOES_NOT_EXIST" in str(error)
-
-
-def explain(error: BaseException) -> str:
-    """Say in words what went wrong, without the details that MLflow and SQLAlchemy append."""
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.strerror}: {error.filename}"
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0] if isinstance(error, STORE_ERRORS) else text
-
-
-def _knock(uri: str) -> None:
-    ports = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
-    try:
-        parts = urlsplit(uri)
-        port = ports.get(parts.scheme.split("+")[0])
-        if not (parts.hostname and port):
-            return
-        socket.create_connection((parts.hostname, parts.port or port), CONNECT_SECONDS).close()
-    except ValueError:
-        # The error would repeat the part of the address that it stumbled over.
-        raise StepError(f"the tracking store {shown(uri)} has no valid address") from None
-    except OSError as error:
-        raise StepError(
-            f"the tracking store {shown(uri)} does not answer ({error}); "
-            "start it, or set MLFLOW_TRACKING_URI to another"
-        ) from None
-
-
-def _refuse_lost_sqlite(uri: str, launch: Launch | None) -> None:
-    """Refuse a relative database path that was meant from the directory of ``mlflow run``."""
-    relative = re.match(r"sqlite(?:\+\w+)?:///(?!/)([^?]+)", uri)
-    if launch and relative and not Path(relative[1]).exists():
-        raise StepError(
-            f"no database {relative[1]} in {Path.cwd()}: 'mlflow run' from another directory needs "
-            f"an absolute MLFLOW_TRACKING_URI, such as sqlite:////home/me/{Path(relative[1]).name}"
-        )
+def experiment_name() -> str:
+    """Return the name of the experiment; on Databricks it is a path in the workspace."""
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    relative = scheme(mlflow.get_tracking_uri()) == "databricks" and not name.startswith("/")
+    return f"/Shared/{name}" if relative else name
 
 
 def open_experiment(launch: Launch | None) -> str:
@@ -178,7 +120,7 @@ def open_experiment(launch: Launch | None) -> str:
     if chosen := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return chosen
     client = MlflowClient()
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    name = experiment_name()
     if found := client.get_experiment_by_name(name):
         if found.lifecycle_stage == "deleted":
             raise StepError(
@@ -203,12 +145,7 @@ def _artifact_location(name: str) -> str | None:
     With a database as the store, MLflow would put them below the current directory, which for a
     project from a git URL is a clone that will be deleted. They go beside Default's instead.
     """
-    if mlflow.get_tracking_uri().split(":")[0].split("+")[0] not in (
-        "sqlite",
-        "postgresql",
-        "mysql",
-        "mssql",
-    ):
+    if scheme(mlflow.get_tracking_uri()) not in ("sqlite", *DATABASES):
         return None
     default = MlflowClient().get_experiment(DEFAULT_EXPERIMENT_ID)
     folder = re.sub(r"\W+", "-", name.lower()).strip("-")
@@ -287,7 +224,7 @@ def step_run(
 
 def _open(step: str, launch: Launch | None, experiment_id: str) -> str:
     client = MlflowClient()
-    tags = {STEP_TAG: step, OWNER_TAG: _owner()}
+    tags = {STEP_TAG: step, OWNER_TAG: owner()}
     if launch and launch.adoptable:
         run = client.get_run(launch.run_id)
         for name, value in tags.items():
@@ -386,78 +323,6 @@ def step_of(run_id: str, step: str) -> Run:
     return run
 
 
-def _owner() -> str:
-    process = psutil.Process()
-    return json.dumps(
-        {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
-    )
-
-
-def _is_gone(owner: Mapping[str, object]) -> bool:
-    """Tell whether the process that wrote an owner tag has ended. On another host: nobody knows."""
-    if owner["host"] != socket.gethostname():
-        return False
-    try:
-        process = psutil.Process(int(str(owner["pid"])))
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return True
-        return abs(process.create_time() - float(str(owner["started"]))) > 1
-    except psutil.NoSuchProcess:
-        return True
-
-
-def close_orphans(experiment_id: str) -> list[str]:
-    """End as KILLED every run of ours that its process left open, and return their ids."""
-    client = MlflowClient()
-    open_runs = client.search_runs(
-        list({experiment_id, DEFAULT_EXPERIMENT_ID}), "attributes.status = 'RUNNING'"
-    )
-    closed = [run.info.run_id for run in open_runs if _is_orphan(run)]
-    for run_id in closed:
-        client.set_tag(run_id, MLFLOW_RUN_NOTE, "The process of this run was killed.")
-        client.set_terminated(run_id, "KILLED")
-    return closed
-
-
-def _is_orphan(run: Run | None) -> bool:
-    """Tell whether nobody works on a run any more.
-
-    A child that has not come to tag itself belongs to the owner of its parent. A launch that has
-    not either belongs to an ``mlflow run`` on some machine: it is alive while one runs here that
-    is as old as the launch.
-    """
-    if run is None or run.info.status != "RUNNING":
-        return True
-    tags = run.data.tags
-    if OWNER_TAG in tags:
-        return _is_gone(json.loads(tags[OWNER_TAG]))
-    if tags.get(MLFLOW_PROJECT_ENTRY_POINT) not in ENTRY_POINTS:
-        return False
-    if parent := tags.get(MLFLOW_PARENT_RUN_ID):
-        return _is_orphan(_run_or_none(parent))
-    local = mlflow.get_tracking_uri().startswith("sqlite")
-    return local and not _launchers_since(run.info.start_time / 1000)
-
-
-def _run_or_none(run_id: str) -> Run | None:
-    try:
-        return MlflowClient().get_run(run_id)
-    except MlflowException as error:
-        if not is_absence(error):
-            raise
-        return None
-
-
-def _launchers_since(moment: float) -> bool:
-    """Tell whether an ``mlflow run`` lives that had already started at a moment (unix seconds)."""
-    for process in psutil.process_iter(["cmdline", "create_time"]):
-        words = process.info["cmdline"] or []
-        launches = "run" in words and any("mlflow" in word for word in words)
-        if launches and process.info["create_time"] <= moment:
-            return True
-    return False
-
-
 def say(text: str) -> None:
     """Tell the user something, on standard error, at once."""
     print(text, file=sys.stderr, flush=True)
@@ -484,7 +349,7 @@ def dataset_source(uri: str) -> DatasetSource | None:
 def input_of(run: Run) -> Run | None:
     """Return the run whose output a run has read, None where there is none, or no more."""
     before = run.data.tags.get(INPUT_TAG)
-    return _run_or_none(before) if before else None
+    return run_or_none(before) if before else None
 
 
 def artifact_uri(run_id: str, name: str) -> str:

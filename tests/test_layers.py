@@ -88,7 +88,8 @@ def test_importing_the_steps_does_nothing_else(tmp_path: Path) -> None:
         f"sys.path.insert(0, {str(ROOT)!r})\n"
         f"os.chdir({str(tmp_path)!r})\n"
         # What the libraries do to a process that imports them is no work of ours.
-        "import mlflow, mlflow.sklearn, matplotlib, onnxruntime, pandas, requests, skl2onnx\n"
+        "import boto3, mlflow, mlflow.sklearn, matplotlib, onnxruntime, pandas, requests\n"
+        "import skl2onnx\n"
         "def state():\n"
         "    return {\n"
         "        'uri': mlflow.get_tracking_uri(), 'environment': dict(os.environ),\n"

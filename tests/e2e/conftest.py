@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -19,6 +20,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.conftest import ROOT, need
+
+if TYPE_CHECKING:
+    from tests.e2e.backends import Postgres
 
 NOBODY = "http://127.0.0.1:9/heart+disease.zip"
 """An address on this machine where no server listens."""
@@ -193,6 +197,15 @@ def cleveland(make_clone: Callable[[], Clone], uci_zip: Path) -> Clone:
     made = make_clone()
     made.launch("main", source=uci_zip).succeeded()
     return made
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Run one PostgreSQL server for all tests that need one."""
+    from tests.e2e.backends import a_postgres
+
+    with a_postgres() as server:
+        yield server
 
 
 @pytest.fixture

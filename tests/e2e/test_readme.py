@@ -1,6 +1,7 @@
 """Every command of the README does what it says, in the order in which it stands there.
 
-The two set-up commands are run by ``.ci/run``, in empty environments.
+The two set-up commands are run by ``.ci/run``, in empty environments; those of the backends by
+``test_backends_*.py``, each with the real servers.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from tests.serving.conftest import FakeFollowing
 from tests.serving.service import free_port
 
 README = (ROOT / "README.md").read_text()
-SETUP = re.compile(r"<!-- (?:run|test) -->\n```bash\n.*?```", re.DOTALL)
+MARKED = re.compile(r"<!-- ([\w .-]+) -->\n```\w+\n.*?```", re.DOTALL)
+"""Blocks that need more than a clone: tried in empty environments, or with servers of their own."""
 ELSEWHERE = {
     "gunicorn -c serving/gunicorn.conf.py": "test_the_service_of_the_readme_answers_its_request",
     "mlflow run . -e serve --env-manager local -P port=8000 -P workers=2": "the same test",
@@ -39,7 +41,7 @@ ELSEWHERE = {
 
 
 def commands() -> list[str]:
-    blocks = re.findall(r"```bash\n(.*?)```", SETUP.sub("", README), re.DOTALL)
+    blocks = re.findall(r"```bash\n(.*?)```", MARKED.sub("", README), re.DOTALL)
     lines = (line.partition("  #")[0].strip() for block in blocks for line in block.splitlines())
     return [line for line in lines if line and line not in ELSEWHERE]
 
@@ -64,6 +66,12 @@ def followed(make_clone: Callable[[], Clone], data_dir: Path) -> Clone:
     shutil.copy(data_dir / "kaggle_heart_303.csv", made.path / "heart.csv")
     made.launch("main").succeeded()
     return made
+
+
+def test_every_marked_block_is_tried_by_somebody() -> None:
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_backends_*.py"))
+    for marker in MARKED.findall(README):
+        assert marker in ("run", "test") or f'blocks("{marker}")' in tests, marker
 
 
 @pytest.mark.parametrize("command", pipeline_commands())

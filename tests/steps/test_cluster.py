@@ -14,7 +14,7 @@ import pytest
 from clinical.tables import ARROW_UNKNOWN
 from steps import cluster, engine
 from steps.cluster import connect
-from steps.tracking import StepError
+from steps.store import StepError
 from tests.servers import closed_port, silent_port
 from tests.steps.dask_cluster import cluster as running
 

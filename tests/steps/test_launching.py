@@ -13,7 +13,8 @@ from mlflow.exceptions import ExecutionException
 from steps import launching
 from steps.files import ROOT
 from steps.parameters import Value
-from steps.tracking import STEP_TAG, StepError, StepRun
+from steps.store import StepError
+from steps.tracking import STEP_TAG, StepRun
 
 VALUES: dict[str, Value] = {
     "source": "sample", "model": "random_forest", "n_estimators": 100, "max_depth": 5,

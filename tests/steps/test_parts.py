@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from steps.parts import Parts, key_of, rejects_of
-from steps.tracking import StepError
+from steps.store import StepError
 
 COUNTS = {"rows": 3, "rejected": 1}
 KEY = key_of("a job")

@@ -14,7 +14,7 @@ from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from steps import registry
 from steps.registry import CHALLENGER, CHAMPION
-from steps.tracking import StepError
+from steps.store import StepError
 
 NAME = "heart-disease-model"
 

@@ -13,8 +13,10 @@ from mlflow.exceptions import MlflowException
 
 from clinical.errors import DataError
 from steps import tracking
+from steps.orphans import OWNER_TAG
 from steps.running import Values, run_step
-from steps.tracking import StepError, StepRun
+from steps.store import StepError
+from steps.tracking import StepRun
 from tests.servers import closed_port
 from tests.steps.conftest import note, status
 
@@ -241,7 +243,7 @@ def test_runs_of_the_dead_are_closed_before_the_work_begins(
     client: MlflowClient, dead_owner: str
 ) -> None:
     experiment_id = tracking.open_experiment(None)
-    tags = {tracking.OWNER_TAG: dead_owner}
+    tags = {OWNER_TAG: dead_owner}
     orphan = client.create_run(experiment_id, tags=tags).info.run_id
     seen = []
 

@@ -15,7 +15,7 @@ import pytest
 from clinical import cohort
 from steps import download, sources
 from steps.sources import UCI_DIGEST, UnreachableError, fetch_url
-from steps.tracking import StepError
+from steps.store import StepError
 from tests.servers import Answers, FileServer, closed_port, fails, gives, hangs, serving
 
 CONTENT = bytes(range(256)) * 1000

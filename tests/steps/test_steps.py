@@ -35,6 +35,7 @@ from steps import (
 from steps.files import sha256
 from steps.parameters import ENTRY_POINTS
 from steps.running import run_step
+from steps.store import StepError
 from tests.steps.conftest import copy_database, note, use_store
 
 NAME = "heart-disease-model"
@@ -390,7 +391,7 @@ def test_no_patient_is_shared_with_a_champion_of_unknown_training(pipeline: Stor
 
 
 def test_a_model_of_another_project_is_not_registered(pipeline: Store) -> None:
-    with pytest.raises(tracking.StepError, match="has no model"):
+    with pytest.raises(StepError, match="has no model"):
         register.facts(pipeline.run("download"))
 
 

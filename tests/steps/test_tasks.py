@@ -18,7 +18,7 @@ from steps.cluster import connect
 from steps.engine import Packed
 from steps.job import Job
 from steps.parts import rejects_of
-from steps.tracking import StepError
+from steps.store import StepError
 from tests.clinical.patient_files import (
     SICK_CSV,
     SICK_UCI,

@@ -1,0 +1,219 @@
+"""The stores that a team runs: PostgreSQL, MLflow's server, S3 and nginx, on loopback."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import requests
+
+from tests.conftest import ROOT, need
+from tests.e2e.conftest import Clone, Done
+from tests.serving.service import free_port, wait_for
+
+NAME = "heart-disease-model"
+PASSWORD = "quite-secret"
+QUICK = "-P source=sample -P model=logistic_regression"
+"""What makes a main quick; the forest is tried on SQLite, and once on PostgreSQL."""
+OTHER = {"model": "logistic_regression", "random_state": 1}
+"""Parameters of another model, as quick to train."""
+AWS = {
+    "AWS_ACCESS_KEY_ID": "heart",
+    "AWS_SECRET_ACCESS_KEY": "another-secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+@dataclass
+class Remote(Clone):
+    """A clone, with a home of its own, whose tracking store is elsewhere: another machine."""
+
+    store: str = ""
+
+    @property
+    def uri(self) -> str:
+        return self.store
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return super().environment(**{"MLFLOW_TRACKING_URI": self.store, **more})
+
+    def follow(self, block: str, given: Mapping[str, str], **env: str) -> Done:
+        """Run the commands of one of the README's blocks, with other addresses."""
+        return self.run("bash", "-euo", "pipefail", "-c", adapted(block, given), **env)
+
+
+def blocks(backend: str) -> list[str]:
+    """Return the README's blocks of commands for a backend."""
+    text = (ROOT / "README.md").read_text()
+    return re.findall(rf"<!-- {backend} -->\n```\w+\n(.*?)```", text, re.DOTALL)
+
+
+def adapted(block: str, given: Mapping[str, str]) -> str:
+    """Replace what stands for an address or a secret in a block; all of it must be there."""
+    for name, value in given.items():
+        assert name in block, f"the README's block no longer has {name}:\n{block}"
+        block = block.replace(name, value)
+    return block
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a server, and then what it has left behind."""
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    process.wait(timeout=60)
+    for child in started:
+        if child.is_running():
+            child.kill()
+
+
+# --- PostgreSQL ------------------------------------------------------------------------------
+
+
+class Postgres:
+    """A PostgreSQL server with a data folder of its own.
+
+    It refuses to run as root; root starts it as the user that Debian's package has made.
+    """
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs, self._folder, self.port = programs, folder, free_port()
+        (folder / "password").write_text(PASSWORD)
+        if os.geteuid() == 0:
+            for path in (folder, folder / "password"):
+                shutil.chown(path, "postgres")
+        self._call("initdb", "-D", self._data, "-U", "mlflow", "-A", "scram-sha-256", "-N",
+                   f"--pwfile={folder}/password")  # fmt: skip
+
+    @property
+    def _data(self) -> str:
+        return str(self._folder / "data")
+
+    def _call(self, program: str, *words: str) -> None:
+        who = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        subprocess.run(
+            [*who, str(self._programs / program), *words],
+            check=True, cwd=self._folder, env={**os.environ, "PGPASSWORD": PASSWORD},
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
+        self._call("pg_ctl", "-D", self._data, "-l", f"{self._folder}/log", "-w", "-o", options,
+                   "start")  # fmt: skip
+
+    def stop(self) -> None:
+        """Stop it, and cut every connection."""
+        self._call("pg_ctl", "-D", self._data, "-m", "fast", "-w", "stop")
+
+    def uri(self, database: str, password: str = PASSWORD) -> str:
+        return f"postgresql://mlflow:{password}@127.0.0.1:{self.port}/{database}"
+
+    def create(self, database: str) -> str:
+        """Make an empty database and return its URI."""
+        self._call("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "mlflow", database)
+        return self.uri(database)
+
+
+def postgres_programs() -> Path | None:
+    """Return the folder of the newest PostgreSQL's programs, where the server is installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    users = {account.pw_name for account in pwd.getpwall()}
+    return found[-1].parent if found and (os.geteuid() or "postgres" in users) else None
+
+
+@contextmanager
+def a_postgres() -> Iterator[Postgres]:
+    programs = postgres_programs()
+    need(programs, "PostgreSQL is missing: apt-get install postgresql")
+    assert programs
+    # Not below pytest's own folder, into which nobody else may look.
+    folder = Path(tempfile.mkdtemp(prefix="heart-postgres-"))
+    try:
+        server = Postgres(programs, folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+# --- the servers of Python packages, and nginx ----------------------------------------------------
+
+
+def answers(url: str) -> bool:
+    """Tell whether a web server is there, whatever it says."""
+    try:
+        requests.get(url, timeout=5)
+    except requests.RequestException:
+        return False
+    return True
+
+
+@contextmanager
+def a_server(words: list[str], folder: Path, url: str, **env: str) -> Iterator[None]:
+    """Run a web server; wait until it answers at a URL."""
+    log = folder / f"{Path(words[0]).name}.log"
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "AWS_"))}
+    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            words, cwd=folder, stdout=file, stderr=file,
+            env={**kept, "MLFLOW_DISABLE_TELEMETRY": "true", **env},
+        )  # fmt: skip
+    try:
+        wait_for(lambda: answers(url) or process.poll() is not None, 90, " ".join(words))
+        assert process.poll() is None, log.read_text()
+        yield
+    finally:
+        if process.poll() is None:
+            end(process)
+
+
+@contextmanager
+def an_mlflow_server(folder: Path, command: str, port: int, **env: str) -> Iterator[str]:
+    """Run one of the README's ``mlflow server`` commands on a port; yield its URL."""
+    url = f"http://127.0.0.1:{port}"
+    folder.mkdir(parents=True, exist_ok=True)
+    words = f"exec {command} --port {port} --workers 1"
+    with a_server(["bash", "-c", words], folder, f"{url}/health", **env):
+        yield url
+
+
+@contextmanager
+def an_s3(folder: Path, port: int) -> Iterator[str]:
+    """Run an S3-compatible server, which keeps everything in memory; yield its URL."""
+    url = f"http://127.0.0.1:{port}"
+    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with a_server(words, folder, url):
+        yield url
+
+
+@contextmanager
+def an_nginx(folder: Path, configuration: str, port: int) -> Iterator[int]:
+    """Run nginx with what stands in its ``http`` block; yield its port."""
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    need(program, "nginx is missing: apt-get install nginx")
+    assert program
+    (folder / "heart.conf").write_text(configuration)
+    temporary = "".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi",
+                                                          "uwsgi", "scgi")
+    )  # fmt: skip
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx-error.log;"
+        f"events {{}} http {{ access_log off; {temporary} include {folder}/heart.conf; }}"
+    )
+    with a_server([program, "-c", str(folder / "nginx.conf")], folder, f"http://127.0.0.1:{port}"):
+        yield port

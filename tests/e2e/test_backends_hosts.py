@@ -1,0 +1,149 @@
+"""Two hosts of the service behind nginx, with the configuration of docs/several-hosts.md."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+from mlflow import MlflowClient
+
+from tests.conftest import ROOT
+from tests.e2e.backends import NAME, Postgres, adapted, an_mlflow_server, an_nginx, blocks
+from tests.e2e.conftest import kill_tree
+from tests.serving import forge
+from tests.serving.service import Load, Service, free_port, running, wait_for
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
+
+
+@dataclass
+class Hosts:
+    """Two hosts, the proxy before them, and the registry behind them."""
+
+    services: list[Service]
+    proxy: int
+    client: MlflowClient
+
+    def answered_by_both(self, version: str) -> None:
+        for service in self.services:
+            service.wait_for_version(version, 30)
+
+    def status(self, path: str) -> int:
+        return requests.get(f"http://127.0.0.1:{self.proxy}{path}", timeout=10).status_code
+
+
+def configuration(services: list[Service], port: int) -> str:
+    """Return the nginx configuration of the docs, with these addresses."""
+    text = (ROOT / "docs" / "several-hosts.md").read_text()
+    (block,) = re.findall(r"```nginx\n(.*?)```", text, re.DOTALL)
+    first, second = (f"127.0.0.1:{service.port}" for service in services)
+    given = {"192.0.2.11:8000": first, "192.0.2.12:8000": second, "listen 8080": f"listen {port}"}
+    return adapted(block, given)
+
+
+@pytest.fixture(scope="module")
+def registry(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run one MLflow server on one PostgreSQL, with two versions."""
+    folder, port = tmp_path_factory.mktemp("registry"), free_port()
+    (block,) = blocks("server")
+    command = adapted(block.strip(), {
+        "postgresql://mlflow:secret@db.example.org/mlflow": postgres.create("hosts"),
+        "/srv/mlflow": f"{folder}/artifacts",
+        "0.0.0.0": "127.0.0.1",
+        "mlflow.example.org:5000": f"127.0.0.1:{port}",
+    })  # fmt: skip
+    with an_mlflow_server(folder, command, port) as url:
+        for seed in (0, 1):
+            run, model = forge.log_run(url, forge.fit(seed=seed), folder, plots=False)
+            forge.register(url, run, model, champion=seed == 0)
+        yield url
+
+
+@pytest.fixture
+def hosts(registry: str, tmp_path: Path) -> Iterator[Hosts]:
+    client = MlflowClient(registry, registry)
+    client.set_registered_model_alias(NAME, "champion", "1")
+    with ExitStack() as stack:
+        services = [
+            stack.enter_context(running(tmp_path / name, registry, wait=False))
+            for name in ("one", "two")
+        ]
+        for service in services:
+            service.wait_for_version("registry-v1", 90)
+        port = free_port()
+        stack.enter_context(an_nginx(tmp_path, configuration(services, port), port))
+        yield Hosts(services, port, client)
+
+
+def test_a_promotion_reaches_both_without_a_failed_request(hosts: Hosts) -> None:
+    with Load(hosts.proxy, connections=4) as load:
+        for version in ("2", "1"):
+            hosts.client.set_registered_model_alias(NAME, "champion", version)
+            hosts.answered_by_both(f"registry-v{version}")
+    load.assert_lost_nothing()
+    assert set(load.versions) == {"registry-v1", "registry-v2"}
+
+
+def test_a_host_killed_under_load_loses_no_request_and_is_taken_back(
+    hosts: Hosts, registry: str, tmp_path: Path
+) -> None:
+    first, second = hosts.services
+    with Load(hosts.proxy, connections=8) as load:
+        time.sleep(1)
+        kill_tree(first.process)
+        time.sleep(4)
+    load.assert_lost_nothing()
+    # It comes back at its old address, and the other one goes.
+    again = {"HEART_PORT": str(first.port)}
+    with running(tmp_path / "one", registry, wait=False, **again) as revived:
+        revived.port = first.port
+        revived.wait_for_version("registry-v1", 90)
+        with Load(hosts.proxy, connections=8) as load:
+            before = served(revived)
+            wait_for(lambda: served(revived) > before + 100, 30, "requests to who is back")
+            kill_tree(second.process)
+            time.sleep(4)
+        load.assert_lost_nothing()
+
+
+def served(service: Service) -> float:
+    """Return how many predictions a host has answered, as its metrics tell."""
+    metrics = str(service.ask("/metrics")[1])
+    counted = re.search(r'heart_requests_total{route="/predict",status="200"} (\S+)', metrics)
+    return float(counted[1]) if counted else 0.0
+
+
+def test_a_host_without_a_model_gets_no_request_that_the_other_can_answer(
+    hosts: Hosts, tmp_path: Path
+) -> None:
+    nothing = f"sqlite:///{tmp_path}/nothing.db"
+    with running(tmp_path / "empty", nothing, wait=False) as empty:
+        wait_for(lambda: psutil.pid_exists(empty.process.pid) and _answers(empty), 60, "an answer")
+        assert empty.ready()[0] == 503
+        (tmp_path / "second").mkdir()
+        port = free_port()
+        text = configuration([empty, hosts.services[0]], port)
+        with an_nginx(tmp_path / "second", text, port), Load(port, connections=4) as load:
+            time.sleep(2)
+    load.assert_lost_nothing()
+
+
+def _answers(service: Service) -> bool:
+    try:
+        service.ready()
+    except OSError:
+        return False
+    return True
+
+
+def test_what_belongs_to_one_host_is_not_behind_the_proxy(hosts: Hosts) -> None:
+    assert hosts.status("/ready") == 200
+    assert hosts.status("/metrics") == 404
+    assert hosts.status("/webhooks/mlflow") == 404

@@ -1,0 +1,177 @@
+"""The same commands on a real PostgreSQL, also while it is restarted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.backends import NAME, OTHER, PASSWORD, QUICK, Postgres, Remote, blocks
+from tests.e2e.conftest import Clone, wait_for
+from tests.serving.service import Load, Service, running
+
+STEPS = ["download", "preprocess", "register", "train"]
+
+
+@pytest.fixture(scope="module")
+def machine(postgres: Postgres, make_clone: Callable[[], Clone]) -> Remote:
+    """Return a machine on which the README's section on PostgreSQL was followed."""
+    made = Remote(make_clone().path, store=postgres.create("heart"))
+    (block,) = blocks("postgresql")
+    given = {
+        "postgresql://mlflow:secret@db.example.org/mlflow": made.store,
+        "-e main --env-manager local": f"-e main --env-manager local {QUICK}",
+        "gunicorn -c serving/gunicorn.conf.py": "",
+    }
+    done = made.follow(block, given).succeeded()
+    assert PASSWORD not in done.output
+    assert f"{NAME} version 1, alias: champion" in done.output
+    return made
+
+
+@pytest.fixture
+def service(machine: Remote, tmp_path: Path) -> Iterator[Service]:
+    with running(tmp_path / "home", machine.store) as made:
+        yield made
+
+
+def children(machine: Remote) -> list[str]:
+    (parent,) = machine.runs("main")[:1]
+    query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    found = machine.client.search_runs([parent.info.experiment_id], query)
+    return sorted(run.info.run_name for run in found)
+
+
+def test_main_is_the_same_as_on_sqlite(machine: Remote) -> None:
+    assert children(machine) == STEPS
+    assert {run.info.status for run in [*machine.runs(), *machine.launches()]} == {"FINISHED"}
+    version = machine.client.get_model_version(NAME, "1")
+    assert (version.current_stage, version.aliases) == ("Production", ["champion"])
+
+
+def test_a_promotion_and_a_rollback_reach_the_service(machine: Remote, service: Service) -> None:
+    assert service.version() == "registry-v1"
+    machine.step("train", **OTHER).succeeded()
+    machine.step("register", promote="false").succeeded()
+    assert service.version() == "registry-v1"
+    machine.step("promote", version=2).succeeded()
+    service.wait_for_version("registry-v2", 30)
+    machine.step("promote", rollback="true").succeeded()
+    service.wait_for_version("registry-v1", 30)
+
+
+def test_two_mains_at_once_both_finish_with_one_champion(machine: Remote) -> None:
+    before = {str(v.version) for v in machine.client.search_model_versions(f"name = '{NAME}'")}
+    both = [machine.start("main", source="sample", n_estimators=count) for count in (30, 31)]
+    assert [process.wait(timeout=400) for process in both] == [0, 0]
+    versions = machine.client.search_model_versions(f"name = '{NAME}'")
+    full = [machine.client.get_model_version(NAME, str(v.version)) for v in versions]
+    assert len(full) == len(before) + 2
+    assert [version.aliases for version in full].count(["champion"]) == 1
+    assert [version.current_stage for version in full].count("Production") == 1
+
+
+def test_the_database_may_restart_in_the_middle_of_main(
+    machine: Remote, postgres: Postgres
+) -> None:
+    process = machine.start("main", source="sample", n_estimators=40)
+    wait_for(lambda: machine.runs("train", "RUNNING"), 120, "the training")
+    postgres.stop()
+    postgres.start()
+    code = process.wait(timeout=300)
+    again = machine.launch("main", source="sample", n_estimators=40).succeeded()
+    for step in ("download", "preprocess"):
+        assert f"{step}: reused run" in again.output
+    # Either it had gone on, or it had failed and the second one did what was missing.
+    assert ("train: reused run" in again.output) == (code == 0)
+    assert machine.runs(status="RUNNING") == []
+
+
+def test_a_step_that_finds_the_database_gone_says_so_in_one_line(
+    machine: Remote, postgres: Postgres
+) -> None:
+    postgres.stop()
+    try:
+        done = machine.step("download", source="sample").failed(2)
+    finally:
+        postgres.start()
+    assert "does not answer" in done.output
+    assert len(done.output.strip().splitlines()) == 1
+    assert PASSWORD not in done.output
+
+
+def test_the_database_going_while_a_step_works_is_told_in_one_line(
+    machine: Remote, postgres: Postgres
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "steps.train", "--n_estimators=300"],
+        cwd=machine.path, env=machine.environment(), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: machine.runs("train", "RUNNING"), 120, "the training")
+    postgres.stop()
+    try:
+        said = process.communicate(timeout=200)[1]
+    finally:
+        postgres.start()
+    assert process.returncode == 1
+    assert "Traceback" not in said
+    assert [line for line in said.splitlines() if line.startswith("train: (psycopg")]
+    assert PASSWORD not in said
+    # The next step that starts closes the run that could not be closed.
+    machine.step("download", source="sample").succeeded()
+    assert machine.runs(status="RUNNING") == []
+
+
+def test_a_restart_of_the_database_fails_no_request_and_following_goes_on(
+    machine: Remote, postgres: Postgres, service: Service
+) -> None:
+    before = service.version()
+    with Load(service.port, connections=4) as load:
+        postgres.stop()
+        wait_for(lambda: service.ready()[1]["degraded"], 60, "degraded")
+        assert service.ready()[0] == 200
+        postgres.start()
+        wait_for(lambda: not service.ready()[1]["degraded"], 60, "recovery")
+        target = "2" if before == "registry-v1" else "1"
+        machine.client.set_registered_model_alias(NAME, "champion", target)
+        service.wait_for_version(f"registry-v{target}", 60)
+    load.assert_lost_nothing()
+    assert PASSWORD not in service.log.read_text()
+
+
+def test_a_wrong_password_gets_one_line_and_is_not_shown(
+    machine: Remote, postgres: Postgres
+) -> None:
+    stranger = Remote(machine.path, store=postgres.uri("heart", "mistaken-password"))
+    done = stranger.step("download", source="sample").failed(2)
+    assert "password authentication failed" in done.output
+    assert len(done.output.strip().splitlines()) == 1
+    assert "mistaken" not in done.output
+
+
+def test_two_steps_that_race_for_a_new_database_work_or_name_what_is_to_be_done(
+    postgres: Postgres, make_clone: Callable[[], Clone], tmp_path: Path
+) -> None:
+    uri = postgres.create("raced")
+    machines = [Remote(make_clone().path, store=uri) for _ in range(2)]
+    words = [sys.executable, "-m", "steps.download", "--source=sample"]
+    processes = []
+    for number, made in enumerate(machines):
+        # MLflow's lock is a file in the temporary folder: two hosts do not share it.
+        (tmp_path / str(number)).mkdir()
+        env = made.environment(TMPDIR=str(tmp_path / str(number)))
+        processes.append(
+            subprocess.Popen(words, cwd=made.path, env=env, stderr=subprocess.PIPE, text=True)
+        )
+    for process in processes:
+        said = process.communicate(timeout=120)[1]
+        assert "Traceback" not in said
+        if process.returncode:
+            assert process.returncode == 2, said
+            assert 'mlflow db upgrade "$MLFLOW_TRACKING_URI"' in said
+            assert len(said.strip().splitlines()) == 1
+    # Whoever lost, the database is whole.
+    machines[0].step("download", source="sample").succeeded()

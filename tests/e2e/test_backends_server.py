@@ -1,0 +1,146 @@
+"""The same commands through MLflow's own server, which asks who is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from cryptography.fernet import Fernet
+
+from tests.e2e.backends import NAME, OTHER, QUICK, Postgres, Remote, an_mlflow_server, blocks
+from tests.e2e.conftest import Clone
+from tests.serving.service import free_port, running, wait_for
+
+ADMIN = "an-unlikely-password"
+WHO = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": ADMIN}
+STEPS = ["download", "preprocess", "register", "train"]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder in which the server keeps artifacts."""
+    return tmp_path_factory.mktemp("server") / "artifacts"
+
+
+@pytest.fixture(scope="module")
+def server(postgres: Postgres, kept: Path) -> Iterator[str]:
+    """Run the README's server with names and passwords; return its URL."""
+    port = free_port()
+    (settings,) = blocks("auth.ini")
+    (kept.parent / "auth.ini").write_text(settings)
+    exports, command = blocks("basic-auth")[0].strip().splitlines()
+    for name, value in {
+        "postgresql://mlflow:secret@db.example.org/mlflow": postgres.create("behind"),
+        "/srv/mlflow": str(kept),
+        "0.0.0.0": "127.0.0.1",
+        "mlflow.example.org:5000": f"127.0.0.1:{port}",
+    }.items():
+        assert name in command
+        command = command.replace(name, value)
+    exported = dict(word.split("=") for word in exports.split()[1:])
+    env = {
+        **exported,
+        "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN,
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        # A server remembers for a minute which webhooks there are.
+        "MLFLOW_WEBHOOK_CACHE_TTL": "1",
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": Fernet.generate_key().decode(),
+    }
+    with an_mlflow_server(kept.parent, command, port, **env) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def credentials() -> Iterator[None]:
+    """Let this process in, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in WHO.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def machine(server: str, make_clone: Callable[[], Clone], credentials: None) -> Remote:
+    """Return a machine on which the README's section on the tracking server was followed."""
+    made = Remote(make_clone().path, store=server, env=dict(WHO))
+    (block,) = blocks("client")
+    (who,) = blocks("basic-auth client")
+    given = {
+        "http://mlflow.example.org:5000": server,
+        "-e main --env-manager local": f"-e main --env-manager local {QUICK}",
+        "gunicorn -c serving/gunicorn.conf.py": "",
+        "a-long-password": ADMIN,
+    }
+    done = made.follow(who + block, given).succeeded()
+    assert ADMIN not in done.output
+    assert f"{NAME} version 1, alias: champion" in done.output
+    return made
+
+
+def test_main_leaves_everything_with_the_server(machine: Remote, kept: Path) -> None:
+    (parent,) = machine.runs("main")
+    query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    found = machine.client.search_runs([parent.info.experiment_id], query)
+    assert sorted(run.info.run_name for run in found) == STEPS
+    assert {run.info.status for run in [*machine.runs(), *machine.launches()]} == {"FINISHED"}
+    assert list(kept.rglob("twin.onnx"))
+    assert not (machine.path / "mlruns").exists()
+    assert not (machine.path / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("env", [
+    {}, {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": "a-mistaken-password"},
+])  # fmt: skip
+def test_wrong_credentials_get_one_line(server: str, machine: Remote, env: dict[str, str]) -> None:
+    stranger = Remote(machine.path, store=server, env=env)
+    done = stranger.step("download", source="sample").failed(2)
+    assert f"the tracking store {server} refused" in done.output
+    assert "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in done.output
+    assert len(done.output.strip().splitlines()) == 1
+    assert "mistaken" not in done.output
+
+
+def test_a_promotion_reaches_the_service_by_webhook(machine: Remote, tmp_path: Path) -> None:
+    machine.step("train", **OTHER).succeeded()
+    machine.step("register", promote="false").succeeded()
+    secret = "between-the-two"
+    with running(
+        tmp_path / "home", machine.store, HEART_WEBHOOK_SECRET=secret,
+        # It asks when it is told, and by itself not within this test.
+        HEART_POLL_SECONDS="600", **WHO,
+    ) as service:  # fmt: skip
+        assert service.version() == "registry-v1"
+        (block,) = blocks("webhook")
+        here = {"heart.example.org:8000": f"127.0.0.1:{service.port}"}
+        machine.follow(block, here).succeeded()
+        machine.step("promote", version=2).succeeded()
+        service.wait_for_version("registry-v2", 30)
+        machine.step("promote", rollback="true").succeeded()
+        service.wait_for_version("registry-v1", 30)
+        assert 'heart_webhooks_total{outcome="taken"}' in service.ask("/metrics")[1]
+        assert ADMIN not in service.log.read_text()
+
+
+def test_a_service_that_the_server_does_not_let_in_says_so_and_shows_no_password(
+    machine: Remote, tmp_path: Path
+) -> None:
+    wrong = WHO | {"MLFLOW_TRACKING_PASSWORD": "a-mistaken-password"}
+    with running(tmp_path / "home", machine.store, wait=False, **wrong) as service:
+        wait_for(lambda: "401" in _ready(service.port), 60, "the refusal in /ready")
+        assert requests.get(f"http://127.0.0.1:{service.port}/ready", timeout=10).status_code == 503
+        assert "mistaken" not in _ready(service.port) + service.log.read_text()
+
+
+def _ready(port: int) -> str:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/ready", timeout=10).text
+    except requests.RequestException:
+        return ""
+
+
+def test_the_key_of_the_readme_is_one_that_the_server_takes(machine: Remote) -> None:
+    (block,) = blocks("webhook key")
+    Fernet(machine.run("bash", "-c", block).succeeded().output.strip())
