@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from clinical.errors import DataError
+from clinical.ordering import alike
 from clinical.schema import FEATURE_NAMES
 from clinical.tables import Column
 from steps.scoring import EXTRAS
@@ -132,11 +133,12 @@ def _onnx(content: bytes) -> Engine:
     outputs = ["label", "probabilities"]
 
     def answer(columns: Mapping[str, Column]) -> tuple[Labels, Column]:
-        rows = len(next(iter(columns.values())))
-        labels, said = np.empty(rows, np.int8), np.empty(rows)
-        for start in range(0, rows, ROWS):
-            part = slice(start, start + ROWS)
-            matrix = np.stack([columns[name][part] for name in FEATURE_NAMES], 1, dtype=np.float32)
+        values = [columns[name] for name in FEATURE_NAMES]
+        order = alike(values)
+        labels, said = np.empty(len(order), np.int8), np.empty(len(order))
+        for start in range(0, len(order), ROWS):
+            part = order[start : start + ROWS]
+            matrix = np.stack([cells[part] for cells in values], 1, dtype=np.float32)
             labels[part], both = session.run(outputs, {"patients": matrix})
             said[part] = both[:, 1]
         return labels, said
