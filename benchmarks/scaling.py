@@ -187,6 +187,32 @@ def tasks(home: Path) -> float:
         return (cpu(hub.pid) - before) / TASKS
 
 
+def partition(home: Path) -> dict[str, float]:
+    """Return what one partition of batch scoring costs: CPU seconds, rows, bytes."""
+    from benchmarks.scoring import Bench
+    from steps import batches, inputs, partitions
+    from steps.engine import pack
+
+    home.mkdir()
+    bench = Bench(home)
+    packed = pack(bench.model, {}, "path-model")
+    (file,) = inputs.find(str(bench.source(1_000_000)))
+    parts = inputs.divide(file)[:-1]  # the last one is a rest
+
+    def work(part: inputs.Partition) -> int:
+        batch = batches.Batch(part, 1, partitions.count(part), "canonical", False)
+        return int(batches.score(batch, packed).counts["rows"])
+
+    work(parts[0])  # loads the model
+    began = time.process_time()
+    rows = sum(map(work, parts))
+    return {
+        "part": (time.process_time() - began) / len(parts),
+        "part.rows": rows / len(parts),
+        "part.bytes": sum(part.stop - part.start for part in parts) / len(parts),
+    }
+
+
 def measured(home: Path) -> dict[str, float]:
     """Measure everything."""
     uri = f"sqlite:///{home}/mlflow.db"
@@ -209,7 +235,7 @@ def measured(home: Path) -> dict[str, float]:
         found["request"], found["line"] = predictions(home, address)
     found["look.sqlite"], _, found["look.sqlite.seconds"] = look(home, uri)
     found["task"] = tasks(home)
-    return found
+    return found | partition(home / "scoring")
 
 
 def units(found: dict[str, float]) -> str:
@@ -256,11 +282,28 @@ def steps_up(found: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
+def batches_up(found: dict[str, float]) -> str:
+    """Return what 1, 10, 100 and 1,000 busy cores of batch scoring ask of everything else."""
+    lines = [
+        "| cores | rows/s | read | tasks/s | of one core of the scheduler |",
+        "|---|---|---|---|---|",
+    ]
+    for cores in (1, 10, 100, 1000):
+        rate = cores / found["part"]
+        lines.append(
+            f"| {cores:,} | {rate * found['part.rows'] / 1e6:,.2f} million "
+            f"| {rate * found['part.bytes'] / 1e6:,.0f} MB/s | {rate:,.1f} "
+            f"| {rate * found['task']:.1%} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure, print and paste."""
     with tempfile.TemporaryDirectory() as folder:
         found = measured(Path(folder))
-    for section, text in (("units", units(found)), ("steps", steps_up(found))):
+    tables = {"units": units, "predictions": steps_up, "batches": batches_up}
+    for section, text in ((name, table(found)) for name, table in tables.items()):
         paste(section, "python -m benchmarks.scaling", text, PAGE)
 
 
