@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,20 +10,25 @@ import numpy.typing as npt
 
 from clinical.schema import FEATURES
 
-# The coded features as digits of one number, the last of them the leading one; 0 is unknown.
-_CODED = [i for i, feature in reversed(list(enumerate(FEATURES))) if feature.codes]
-_LEAST = [FEATURES[i].low - 1 for i in _CODED]
-_WIDTH = [int(FEATURES[i].high - FEATURES[i].low) + 2 for i in _CODED]
-_KIND = np.min_scalar_type(int(np.prod(_WIDTH)))  # short, so that sorting is quick
+LEVELS = 16
+"""How finely measured values are told apart; finer ones gain nothing."""
+
+
+# The features as digits of one number, the last of them leading, and codes before measured values.
+_CODED = [feature for feature in reversed(FEATURES) if feature.codes]
+_DIGITS = [*_CODED, *(feature for feature in reversed(FEATURES) if not feature.codes)]
+_PLACES = [FEATURES.index(feature) for feature in _DIGITS]
+_PARTS = [int(f.high - f.low) if f.codes else LEVELS for f in _DIGITS]
+_KIND = np.min_scalar_type(math.prod(parts + 2 for parts in _PARTS) - 1)
 
 
 def alike(
     columns: Sequence[npt.NDArray[np.float64]] | npt.NDArray[np.float64],
 ) -> npt.NDArray[np.intp]:
-    """Return an order of patients in which those with the same codes follow one another.
+    """Return an order of patients in which those who are alike follow one another.
 
-    They take the same ways through a forest, which a processor then guesses right: it takes half
-    the time. No answer depends on it.
+    They have the same codes, and then similar measured values. So they take the same ways through a
+    forest, which a processor then guesses right: it takes half the time. No answer depends on it.
 
     Parameters
     ----------
@@ -35,7 +41,10 @@ def alike(
         The places of the patients in their new order.
     """
     number = np.zeros(len(columns[0]), _KIND)
-    for i, least, width in zip(_CODED, _LEAST, _WIDTH, strict=True):
-        digit = np.clip(np.nan_to_num(columns[i] - least), 0, width - 1)
-        number = number * _KIND.type(width) + digit.astype(_KIND)
-    return np.argsort(number, kind="stable")
+    for feature, place, parts in zip(_DIGITS, _PLACES, _PARTS, strict=True):
+        # 0 is unknown, and whatever is below the possible values.
+        step = (feature.high - feature.low) / parts
+        within = np.clip(columns[place], feature.low - step, feature.high)
+        digit = np.nan_to_num((within - feature.low) / step + 1)
+        number = number * _KIND.type(parts + 2) + digit.astype(_KIND)
+    return np.argsort(number)

@@ -31,7 +31,7 @@ ID_COLUMNS = ("id", "patient_id")
 """The columns that may name a patient, and then go into the output as they are."""
 
 PEEK = 1 << 16
-TEXT_BYTES = 12 << 20
+TEXT_BYTES = 6 << 20
 ROWS = 1 << 19
 
 

@@ -20,7 +20,7 @@ from clinical.schema import FEATURE_NAMES
 from clinical.tables import ARROW_UNKNOWN, Column
 from steps.inputs import File, Partition
 
-BLOCK_ROWS = 1 << 16
+BLOCK_ROWS = 1 << 18
 LINE_BYTES = 1 << 16
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _UNKNOWN = sorted({word.strip().lower() for word in ARROW_UNKNOWN})
