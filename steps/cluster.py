@@ -64,12 +64,14 @@ def connect(scheduler: str = "", workers: int | None = None) -> Iterator[Client]
         # No pages about the patients' tasks, whoever else uses this machine.
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
+        "distributed.worker.multiprocessing-method": "forkserver",
+        "distributed.worker.profile.enabled": False,
     }
     with _quiet(), dask.config.set(settings), _loss_told():
         if scheduler:
             with _join(scheduler) as client:
                 _check(scheduler, client)
-                _send_code(client)
+                _send_code(scheduler, client)
                 yield client
         else:
             with _own_cluster(workers) as cluster, Client(cluster, set_as_default=False) as client:
@@ -177,10 +179,19 @@ def _versions(found: Mapping[str, Any]) -> dict[str, str | None]:
     return {"python": python, **{name: packages.get(name) for name in NEEDED}}
 
 
-def _send_code(client: Client) -> None:
-    """Put this project's code on the scheduler and every worker, also those that come later."""
+def _send_code(scheduler: str, client: Client) -> None:
+    """Put this project's code on the scheduler and every worker, also those that come later.
+
+    Other code of this project gives way to it, but not while tasks are there that may be its own.
+    """
     content = _archive()
     name = f"{CODE}-{hashlib.sha256(content).hexdigest()[:12]}.zip"
+
+    def is_taken(dask_scheduler: Any) -> bool:
+        import sys
+
+        loaded = [p for p in sys.path if CODE in p]
+        return bool(dask_scheduler.tasks) and any(not p.endswith(name) for p in loaded)
 
     def forget_other_code() -> None:
         # Who has served another version of this project has its modules loaded.
@@ -191,6 +202,11 @@ def _send_code(client: Client) -> None:
             if name not in str(getattr(sys.modules[module], "__file__", "")):
                 del sys.modules[module]
 
+    if client.run_on_scheduler(is_taken):
+        raise StepError(
+            f"the Dask scheduler {scheduler} is at work with another version of this project; "
+            "wait, or start another cluster"
+        )
     client.run(forget_other_code)
     client.run_on_scheduler(forget_other_code)
     with tempfile.TemporaryDirectory() as folder:

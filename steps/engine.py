@@ -135,11 +135,11 @@ def _onnx(content: bytes) -> Engine:
     def answer(columns: Mapping[str, Column]) -> tuple[Labels, Column]:
         values = [columns[name] for name in FEATURE_NAMES]
         order = alike(values)
+        matrix = np.stack(values, 1, dtype=np.float32)
         labels, said = np.empty(len(order), np.int8), np.empty(len(order))
         for start in range(0, len(order), ROWS):
             part = order[start : start + ROWS]
-            matrix = np.stack([cells[part] for cells in values], 1, dtype=np.float32)
-            labels[part], both = session.run(outputs, {"patients": matrix})
+            labels[part], both = session.run(outputs, {"patients": matrix[part]})
             said[part] = both[:, 1]
         return labels, said
 
@@ -158,6 +158,8 @@ def _sklearn(files: Mapping[str, bytes]) -> Engine:
 
     def answer(columns: Mapping[str, Column]) -> tuple[Labels, Column]:
         frame = pd.DataFrame({name: columns[name] for name in FEATURE_NAMES}, copy=False)
+        if frame.empty:  # which scikit-learn refuses
+            return np.empty(0, np.int8), np.empty(0)
         said = np.asarray(pipeline.predict_proba(frame)[:, 1], dtype=np.float64)
         # As scikit-learn's own predict: the first of equal probabilities wins.
         return (said > 0.5).astype(np.int8), said

@@ -19,7 +19,7 @@ from steps.engine import Packed, pack
 from steps.files import as_json
 from steps.inputs import File, find
 from steps.parts import Parts, key_of, rejects_of
-from steps.reuse import digests_of_sources
+from steps.reuse import digests_of_code
 from steps.store import StepError, is_absence
 from steps.tracking import SOURCE_TAG, StepRun, dataset_source, say
 
@@ -97,7 +97,7 @@ def plan(source: str, output: str, model_uri: str) -> Job:
             raise StepError(f"'{name}' must be given; see python -m steps.score --help")
     files = find(source)
     packed, trained_on = _model(model_uri)
-    code = digests_of_sources("batches")
+    code = digests_of_code("tasks")
     facts = [(file.name, file.size, file.key, file.layout.names) for file in files]
     parts = Parts(Path(output), key_of(facts, packed.digest, packed.version, packed.bands, code))
     parts.require_free()

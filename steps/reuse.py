@@ -85,10 +85,17 @@ def _key(step: str, parameters: Mapping[str, Value], digest: str) -> str:
         "step": step,
         "parameters": dict(parameters),
         "input": digest,
-        "sources": digests_of_sources(step),
-        "requirements": sha256(ROOT / "requirements.txt"),
+        **digests_of_code(step),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def digests_of_code(module: str) -> dict[str, object]:
+    """Return what decides how a module of the steps works: its sources, and the libraries."""
+    return {
+        "sources": digests_of_sources(module),
+        "requirements": sha256(ROOT / "requirements.txt"),
+    }
 
 
 def digests_of_sources(module: str) -> dict[str, str]:

@@ -9,9 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NoReturn
 
-from distributed import Client, Future, KilledWorker, as_completed
-from distributed.client import FutureCancelledError
-from distributed.comm import CommClosedError
+from distributed import Client, Future, as_completed
 from tqdm import tqdm
 
 from clinical.coding import Evidence
@@ -22,13 +20,10 @@ from steps.batches import Batch, Scored, score
 from steps.engine import Packed, carry
 from steps.inputs import File, Partition, divide
 from steps.job import Done, Job
-from steps.store import StepError
 from steps.tracking import say
 
 AHEAD = 3
 """Tasks that are given out for each worker: one to work on, and some so that it never waits."""
-
-LOST = (KilledWorker, CommClosedError, FutureCancelledError)
 
 Finished = Mapping[int, Mapping[str, int]]
 """What was counted in the parts that an earlier start has finished, by their numbers."""
@@ -39,32 +34,24 @@ def work(client: Client, job: Job) -> Done:
 
     Raises
     ------
-    StepError, DataError
+    DataError
         With one line; what was finished until then is kept.
     """
-    try:
-        finished = job.parts.counts()
-        batches = list(_survey(client, job, finished))
-        if finished:
-            say(f"score: {len(finished)} of {len(batches)} parts were finished already")
-        return _score(client, job, batches, finished)
-    except LOST as error:
-        _give_up(error)
-
-
-def _give_up(error: Exception) -> NoReturn:
-    lost = "workers died at it" if isinstance(error, KilledWorker) else "the cluster went away"
-    raise StepError(f"{lost}; what is finished is kept: start the same command again") from None
+    finished = job.parts.counts()
+    batches = list(_survey(client, job, finished))
+    if finished:
+        say(f"score: {len(finished)} of {len(batches)} parts were finished already")
+    return _score(client, job, batches, finished)
 
 
 def _survey(client: Client, job: Job, finished: Finished) -> Iterator[Batch]:
     """Recognise the coding of the files and count their rows, before any is scored."""
     divided = [divide(file) for file in job.files]
-    dialect = _recognise(client, [parts for parts in divided if parts])
     every = [partition for parts in divided for partition in parts]
     unknown = [i for i, part in enumerate(every) if part.file.is_text and i not in finished]
-    counts = client.gather(client.map(partitions.count, [every[i] for i in unknown], pure=False))
-    counted = dict(zip(unknown, counts, strict=True))
+    counting = client.map(partitions.count, [every[i] for i in unknown], pure=False)
+    dialect = _recognise(client, divided)
+    counted = dict(zip(unknown, client.gather(counting), strict=True))
     with_id, first = any(file.id_column for file in job.files), 1
     for i, partition in enumerate(every):
         if i and partition.file is not every[i - 1].file:

@@ -31,7 +31,9 @@ def test_the_cluster_of_this_machine_has_one_thread_in_each_process_and_ends() -
         listening = [s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN]
         assert set(listening) == {"127.0.0.1"}
     _, alive = psutil.wait_procs(family, timeout=10)
-    assert [p for p in alive if "resource_tracker" not in " ".join(p.cmdline())] == []
+    # What is kept to fork others from ends with this process.
+    words = [" ".join(process.cmdline()) for process in alive]
+    assert [w for w in words if "resource_tracker" not in w and "forkserver" not in w] == []
 
 
 def test_it_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
@@ -78,10 +80,33 @@ def test_other_code_of_this_project_gives_way(
     with running(tmp_path, workers=1) as made:
         with monkeypatch.context() as patch, connect(made.address) as client:
             patch.setattr(cluster, "ROOT", project)
-            cluster._send_code(client)
+            cluster._send_code(made.address, client)
             assert list(client.run(unknown).values()) == [["old"]]
         with connect(made.address) as client:
             assert list(client.run(unknown).values()) == [ARROW_UNKNOWN]
+
+
+def test_a_cluster_at_work_with_other_code_of_this_project_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    for package in cluster.PACKAGES:
+        (project / package).mkdir(parents=True)
+        (project / package / "__init__.py").write_text("")
+    with running(tmp_path, workers=1) as made:
+        with monkeypatch.context() as patch, connect(made.address) as client:
+            patch.setattr(cluster, "ROOT", project)
+            cluster._send_code(made.address, client)
+            patch.undo()
+            working = client.submit(time.sleep, 0.1)
+            line = f"{made.address} is at work with another version of this project; wait, or start"
+            with pytest.raises(StepError, match=line), connect(made.address):
+                pass
+            working.result()
+            found = client.run(lambda: __import__("clinical").__file__)
+            assert all(str(project) not in path and ".zip" in path for path in found.values())
+        with connect(made.address) as client:
+            assert client.submit(engine.carry, 1).result() == 1
 
 
 def test_a_scheduler_without_workers_is_told(

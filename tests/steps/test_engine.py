@@ -83,3 +83,5 @@ def test_a_model_without_a_twin_answers_by_scikit_learn(sample: Patients, tmp_pa
     assert packed.engine == "scikit-learn"
     _, said = engine.unpack(packed)(columns(features))
     np.testing.assert_array_equal(said, pipeline.predict_proba(features)[:, 1])
+    labels, said = engine.unpack(packed)(columns(features[:0]))
+    assert (labels.dtype, said.dtype, len(labels), len(said)) == (np.int8, np.float64, 0, 0)

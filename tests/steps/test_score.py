@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from steps import score, tasks
+from steps import job as jobs
+from steps import reuse, score, tasks
 from steps.running import run_step
 from tests.steps.conftest import note
 from tests.steps.scoring_jobs import forest, saved
@@ -87,6 +88,22 @@ def test_an_input_that_changes_while_it_is_read_gives_no_output(
     made = latest(client)
     assert made.info.status == "FAILED"
     assert "has changed while it was read" in note(client, made.info.run_id)
+
+
+@pytest.mark.parametrize("changed", ["requirements.txt", "tasks.py", "partitions.py"])
+def test_what_other_code_or_libraries_have_scored_is_not_gone_on_with(
+    client: MlflowClient, source: Path, model: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    def folder() -> Path:
+        return jobs.plan(str(source), f"{source}.out", str(model)).parts.folder
+
+    before, sha256 = folder(), reuse.sha256
+    assert folder() == before
+    other = f"other {changed}"
+    monkeypatch.setattr(
+        reuse, "sha256", lambda path: other if path.name == changed else sha256(path)
+    )
+    assert folder() != before
 
 
 @pytest.mark.parametrize("lacking", ["input", "output"])
