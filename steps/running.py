@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -24,6 +26,7 @@ def run_step(
     work: Callable[..., None],
     argv: Sequence[str] | None = None,
     *,
+    ahead: Callable[[Values], None] | None = None,
     resolve: Callable[[Values, str], object] | None = None,
 ) -> int:
     """Run an entry point and return its exit code.
@@ -36,6 +39,8 @@ def run_step(
         ``work(run, values)``, or ``work(run, values, resolved)`` with a `resolve`.
     argv : sequence of str, optional
         The words of the command line; those of this process by default.
+    ahead : callable, optional
+        ``ahead(values)`` starts what can go on beside this process while it loads MLflow.
     resolve : callable, optional
         ``resolve(values, experiment_id)`` looks up what the parameters name, before any run of
         ours is opened; it raises StepError where something does not exist.
@@ -50,6 +55,10 @@ def run_step(
     if values is None:
         return 2
     signal.signal(signal.SIGTERM, _stop)
+    if argv is None:
+        _collect_nothing()
+    if ahead:
+        ahead(values)
     return _run(step, work, values, resolve)
 
 
@@ -66,6 +75,18 @@ def read_or_refuse(
     print(refusal, file=sys.stderr, flush=True)
     _refuse(refusal)
     return None
+
+
+def _collect_nothing() -> None:
+    """Spare the garbage collector what imports make: it would look through it time and again."""
+    gc.disable()
+    atexit.register(gc.freeze)  # else once more at the end
+
+
+def _collect_from_here() -> None:
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
@@ -105,6 +126,7 @@ def _run(
         resolved = (resolve(values, experiment_id),) if resolve else ()
         opened = True
         with tracking.step_run(step, values, launch, experiment_id) as run:
+            _collect_from_here()
             work(run, values, *resolved)
     except (DataError, store.StepError, OSError, *store.STORE_ERRORS) as error:
         said = f"{step}: {store.explain(error)}"

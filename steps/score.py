@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from steps import forkserver
 from steps.running import Values, run_step
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ def score(run: StepRun, values: Values, job: Job) -> None:
         jobs.conclude(run, job, done)
 
 
+def ahead(values: Values) -> None:
+    """Let worker processes load what they need while this one loads MLflow."""
+    if not values["scheduler"]:
+        forkserver.start(*forkserver.WORKERS_NEED)
+
+
 def resolve(values: Values, _experiment_id: str) -> Job:
     """Find the input and the model, and refuse an output that exists, before any run is opened."""
     from steps import job as jobs
@@ -38,7 +45,7 @@ def resolve(values: Values, _experiment_id: str) -> Job:
 
 def main() -> int:
     """Run the step from the command line."""
-    return run_step("score", score, resolve=resolve)
+    return run_step("score", score, ahead=ahead, resolve=resolve)
 
 
 if __name__ == "__main__":

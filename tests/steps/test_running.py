@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -58,6 +59,42 @@ def test_the_words_of_the_command_line_are_the_default(
     monkeypatch.setattr(sys, "argv", ["train", "--max_depth=0"])
     assert run_step("train", does_nothing) == 2
     assert "max_depth" in capsys.readouterr().err
+
+
+def test_what_imports_have_made_is_not_looked_through_for_garbage(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected: list[object] = []
+
+    def resolve(_values: Values, _experiment_id: str) -> None:
+        collected.append(gc.isenabled())
+
+    def work(_run: StepRun, _values: Values, _resolved: None) -> None:
+        collected.extend([gc.isenabled(), gc.get_freeze_count() > 100_000])
+
+    monkeypatch.setattr(sys, "argv", ["train"])
+    try:
+        assert run_step("train", work, resolve=resolve) == 0
+    finally:
+        gc.unfreeze()
+    assert collected == [False, True, True]
+
+
+def test_what_goes_on_beside_starts_before_all_else_but_not_with_wrong_parameters(
+    client: MlflowClient, store: str
+) -> None:
+    begun: list[object] = []
+
+    def ahead(values: Values) -> None:
+        begun.append(values["max_depth"])
+        raise StepError("before the store was asked")
+
+    assert run_step("train", does_nothing, ["--max_depth=0"], ahead=ahead) == 2
+    assert begun == []
+    with pytest.raises(StepError):
+        run_step("train", does_nothing, ["--max_depth=7"], ahead=ahead)
+    assert begun == [7]
+    assert client.get_experiment_by_name(tracking.EXPERIMENT) is None
 
 
 def test_a_wrong_parameter_exits_2_with_one_line_and_no_run(
