@@ -187,17 +187,21 @@ def _send_code(scheduler: str, client: Client) -> None:
     content = _archive()
     name = f"{CODE}-{hashlib.sha256(content).hexdigest()[:12]}.zip"
 
+    def is_other(path: str) -> bool:
+        import re
+
+        return bool(re.search(rf"{CODE}-[0-9a-f]{{12}}\.zip$", path)) and not path.endswith(name)
+
     def is_taken(dask_scheduler: Any) -> bool:
         import sys
 
-        loaded = [p for p in sys.path if CODE in p]
-        return bool(dask_scheduler.tasks) and any(not p.endswith(name) for p in loaded)
+        return bool(dask_scheduler.tasks) and any(map(is_other, sys.path))
 
     def forget_other_code() -> None:
         # Who has served another version of this project has its modules loaded.
         import sys
 
-        sys.path[:] = [p for p in sys.path if CODE not in p or p.endswith(name)]
+        sys.path[:] = [path for path in sys.path if not is_other(path)]
         for module in [m for m in sys.modules if m.partition(".")[0] in ("clinical", "steps")]:
             if name not in str(getattr(sys.modules[module], "__file__", "")):
                 del sys.modules[module]
