@@ -77,13 +77,22 @@ def test_other_code_of_this_project_gives_way(
 
         return list(clinical.tables.ARROW_UNKNOWN)
 
-    with running(tmp_path, workers=1) as made:
+    # What is called as the project is, but none of its archives, stays on the path.
+    clone = tmp_path / "heart-disease-model-main"
+    clone.mkdir()
+    with running(clone, workers=1) as made:
         with monkeypatch.context() as patch, connect(made.address) as client:
             patch.setattr(cluster, "ROOT", project)
             cluster._send_code(made.address, client)
             assert list(client.run(unknown).values()) == [["old"]]
         with connect(made.address) as client:
             assert list(client.run(unknown).values()) == [ARROW_UNKNOWN]
+            (path,) = client.run(lambda: list(sys.path)).values()
+            assert str(clone) in path
+            assert (
+                len([entry for entry in path if cluster.CODE in entry and entry.endswith(".zip")])
+                == 1
+            )
 
 
 def test_a_cluster_at_work_with_other_code_of_this_project_is_left_alone(
