@@ -48,7 +48,7 @@ def make_blueprint(
             "form.html",
             groups=grouped(typed),
             wrong=[field for field in typed if field.error],
-            model=following.model,
+            model=parts.get("answered") or following.model,
             needs_key=bool(keys),
             unknown=UNKNOWN,
             **parts,

@@ -159,6 +159,22 @@ def test_a_synthetic_model_wears_a_banner(client: FlaskClient, following: FakeFo
         assert "Synthetic data" in client.get(path).text
 
 
+def test_an_answer_wears_the_banner_of_the_model_that_gave_it(
+    make_app: MakeApp, following: FakeFollowing, patient: Any
+) -> None:
+    real = following.model
+    assert real is not None
+
+    class Swapping(FakeFollowing):
+        """Goes over to another model while a request is being answered."""
+
+        models = iter([Model(real.engine, real.origin, forge.facts("synthetic")), real])
+        model = property(lambda self: next(self.models, real), lambda self, model: None)  # type: ignore[assignment]
+
+    page = make_app(following=Swapping(following.folder)).test_client().post("/", data=form(patient))
+    assert "Synthetic data" in page.text
+
+
 def test_the_model_page_says_what_is_served(client: FlaskClient) -> None:
     page = client.get("/model").text
     for words in ("registry-v3", "alias champion", "0.904", "(0.859 to 0.940)", "passed",
