@@ -11,7 +11,7 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 
 from clinical import card
 from clinical.schema import FEATURES, LABEL
-from serving import result
+from serving import bodies, result
 from serving.cache import PLOTS
 from serving.errors import NotLoaded, Problem
 from serving.explanation import explain
@@ -61,8 +61,9 @@ def make_blueprint(
 
     @blueprint.post("/")
     def answer() -> Response:
-        typed, values = read_form(request.form)
-        if keys and not keys.accepts(request.form.get("key", "")):
+        fields = bodies.read_form(request, settings["HEART_BODY_SECONDS"])
+        typed, values = read_form(fields)
+        if keys and not keys.accepts(fields.get("key", "")):
             return show(typed, 403, failure="This API key is not valid.")
         if any(field.error for field in typed):
             return show(typed, 422)
