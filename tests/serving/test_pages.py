@@ -130,7 +130,7 @@ def test_unknown_is_taken_where_it_is_allowed(
     assert answer.status_code == (200 if feature.nullable else 422)
 
 
-@pytest.mark.parametrize("text", ["nan", "inf", "1e400", "9" * 5000, "-1", "true", "\u0663"])
+@pytest.mark.parametrize("text", ["nan", "inf", "1e400", "9" * 5000, "-1", "true", "\u0663", "5_4"])
 def test_what_is_no_age_is_refused(client: FlaskClient, patient: Any, text: str) -> None:
     assert client.post("/", data=form(patient, age=text)).status_code == 422
 
