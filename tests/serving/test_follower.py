@@ -250,6 +250,40 @@ def test_a_version_made_anew_under_the_same_number_is_another_model(bench: Bench
     assert bench.registry.fetched == ["v1", "v1"]
 
 
+def test_what_the_registry_does_not_name_is_not_the_first_choice(bench: Bench) -> None:
+    bench.look("v1")
+    bench.registry.named = []
+    bench.look()
+    assert bench.published["version"] == "v1"
+    assert bench.status["degraded"] is True
+    bench.begin("second")
+    for _ in range(2):
+        bench.look()
+        assert bench.published["version"] == "v1"
+        assert bench.status["degraded"] is True
+
+
+def test_plots_that_cannot_be_fetched_leave_nothing_behind(bench: Bench) -> None:
+    def fail(run_id: str, folder: Path) -> None:
+        (folder / "half.png").write_text(run_id)
+        raise OSError
+
+    bench.registry.fetch_plots = fail  # type: ignore[method-assign]
+    bench.registry.named = [candidate("v1", run_id="r" * 32)]
+    bench.look()
+    assert {path.name for path in Path(bench.published["directory"]).iterdir()} == {
+        "content", "entry.json",
+    }  # fmt: skip
+
+
+def test_a_model_that_does_not_come_to_an_end_of_loading_is_refused(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "model.pkl")  # whoever reads it waits for a writer
+    with pytest.raises(ModelError, match="longer than 3 s"):
+        module.check_model(Origin("k", "v", "s", str(tmp_path)), 3)
+
+
 def test_plots_come_after_the_model(bench: Bench) -> None:
     bench.registry.named = [candidate("v1", run_id="r" * 32)]
     bench.look()

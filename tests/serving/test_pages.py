@@ -171,7 +171,9 @@ def test_an_answer_wears_the_banner_of_the_model_that_gave_it(
         models = iter([Model(real.engine, real.origin, forge.facts("synthetic")), real])
         model = property(lambda self: next(self.models, real), lambda self, model: None)  # type: ignore[assignment]
 
-    page = make_app(following=Swapping(following.folder)).test_client().post("/", data=form(patient))
+    page = (
+        make_app(following=Swapping(following.folder)).test_client().post("/", data=form(patient))
+    )
     assert "Synthetic data" in page.text
 
 
