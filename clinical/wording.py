@@ -49,8 +49,8 @@ FILE = (
     "A file that its user supplied. Where it came from, and under which licence, is for that user "
     "to say."
 )
-FOR = (
-    "Teaching, and trying out how such a model is built, judged and served.",
+FOR = ("Teaching, and trying out how such a model is built, judged and served.",)
+FOR_UCI = (
     "Reading its estimates as those for patients like the ones it learnt from: adults of the 1980s "
     "whom a physician had referred for coronary angiography, with all 13 findings at hand.",
 )
