@@ -245,7 +245,7 @@ def _seen_feature(name: str, entry: Mapping[str, Any] | None) -> Seen | None:
     if codes is not None:
         words = ", ".join(f"{code} ({feature.codes.get(int(code), '?')})" for code in codes)
     else:
-        words = f"[{low:g}, {high:g}] {feature.unit}".rstrip()
+        words = f"{low:g} to {high:g} {feature.unit}".rstrip()
     message = f"'{name}' is outside of what the model was trained on: {words}."
     fill = entry.get("fill")
     return Seen(name, low, high, None if codes is None else frozenset(codes), fill, message)

@@ -35,7 +35,7 @@ OLD: dict[str, Any] = {
 def test_an_older_models_card_has_what_is_known_of_it() -> None:
     text = card.as_markdown(OLD)
     assert "| ROC AUC | 0.904 (0.850 to 0.950) |" in text
-    assert "| Low | 0 % to 70 % | - | - |" in text
+    assert "| Low | 0 to 70 % | - | - |" in text
     assert "cross-validated" not in card.as_markdown(OLD).partition("## Performance")[0]
     assert set(card.lacking(OLD)) == {
         "Groups of patients", "Other hospitals", "What moves its answers",

@@ -215,6 +215,10 @@ def test_the_model_page_is_the_card(page: Any) -> None:
         "row", name="calibration slope, out of fold, from 0.5 to 2 1.07 1.44 ok"
     )
     assert rule.is_visible()
+    # What a band has meant is its last column, and no table that is cut off there looks so.
+    rates = page.get_by_role("columnheader", name="had the disease").bounding_box()
+    edge = page.get_by_role("region", name="Risk bands").bounding_box()
+    assert rates["x"] + rates["width"] <= edge["x"] + edge["width"] + 1
     page.locator("figure").first.scroll_into_view_if_needed()
     page.get_by_role("img", name="ROC curve").wait_for()
     with page.expect_download() as started:
