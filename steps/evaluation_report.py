@@ -62,8 +62,8 @@ def _which(facts: Mapping[str, Any]) -> str:
     """Say which model it is: what an alias names today it may not name tomorrow."""
     told = (("trained at", facts.get("trained_at")), ("in run", facts.get("run_id")),
             ("from commit", (facts.get("git") or {}).get("commit")))  # fmt: skip
-    words = " ".join(f"{word} {value}" for word, value in told if value)
-    return f'<p class="soft">The model {escape(words)}.</p>\n' if words else ""
+    words = ", ".join(f"{word} {value}" for word, value in told if value)
+    return f'<p class="soft">{escape(words[0].upper() + words[1:])}.</p>\n' if words else ""
 
 
 def _tiles(cohort: Measured) -> str:
