@@ -100,8 +100,9 @@ def _cohort(cohort: Measured) -> str:
     parts += [f"<p>{escape(note)}</p>\n" for note in [*cohort.notes, *_missing(found)]]
     if found["lopsided"]:
         parts.append(
-            f"<p>{percent(found['prevalence'])} of these patients have the disease: whoever says so of "
-            "everybody is nearly always right, so only ranking and calibration are measured.</p>\n"
+            f"<p>{percent(found['prevalence'])} of these patients have the disease: whoever says "
+            "so of everybody is nearly always right, so only ranking and calibration are "
+            "measured.</p>\n"
         )
     shown = [
         _picture(cohort, name, title, draw)
