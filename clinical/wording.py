@@ -29,6 +29,11 @@ MODELS = {
     "logistic_regression": "logistic regression",
     "hist_gradient_boosting": "histogram gradient boosting",
 }
+SOURCES = {
+    "uci": "patients of the Cleveland Clinic (uci)",
+    "synthetic": "generated patients (synthetic)",
+    "file": "patients of a file that its user supplied",
+}
 READING = (
     "ROC AUC: how often a patient with the disease gets a "
     "higher probability than one without. Brier score: mean squared error of the probabilities; "

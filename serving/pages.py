@@ -11,6 +11,7 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 
 from clinical import card
 from clinical.schema import FEATURES, LABEL
+from clinical.wording import SOURCES
 from serving import bodies, result
 from serving.cache import PLOTS
 from serving.errors import NotLoaded, Problem
@@ -81,6 +82,7 @@ def make_blueprint(
         parts: dict[str, Any] = {"model": model, "ready": ready, "label": LABEL}
         if model is not None:
             parts |= _card(model) | {"gate": _gate(model), "plots": _plots(model)}
+            parts["trained_on"] = _trained_on(model)
         return make_response(render_template("model.html", **parts), status)
 
     @blueprint.get("/model/card.md")
@@ -113,6 +115,7 @@ def _answer(model: Model, values: Values, aside: Aside) -> dict[str, Any]:
         "bands": result.bands(model),
         "observed": result.observed(model, prediction.risk_level),
         "titles": _TITLES,
+        "trained_on": _trained_on(model),
     }
     explanation = aside(lambda: explain(model, values, prediction))
     if explanation is not None:
@@ -122,6 +125,10 @@ def _answer(model: Model, values: Values, aside: Aside) -> dict[str, Any]:
             "unmoved": result.unmoved(explanation, values),
         }
     return parts
+
+
+def _trained_on(model: Model) -> str:
+    return SOURCES.get(model.data_source, model.data_source)
 
 
 def _card(model: Model) -> dict[str, Any]:

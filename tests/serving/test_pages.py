@@ -38,7 +38,7 @@ def test_a_patient_gets_a_risk_as_number_and_picture(client: FlaskClient, patien
     assert re.search(r'class="figure">\d+&nbsp;%', answer.text)
     assert "<svg" in answer.text
     assert "registry-v3" in answer.text
-    assert "uci" in answer.text
+    assert "patients of the Cleveland Clinic (uci)" in answer.text
 
 
 def test_the_form_says_what_predict_says(client: FlaskClient, patient: Any) -> None:
@@ -180,7 +180,7 @@ def test_an_answer_wears_the_banner_of_the_model_that_gave_it(
 def test_the_model_page_says_what_is_served(client: FlaskClient) -> None:
     page = client.get("/model").text
     for words in ("registry-v3", "alias champion", "0.904", "(0.859 to 0.940)", "passed",
-                  "No champion yet.", "242 patients", "2026-01-02"):  # fmt: skip
+                  "No champion yet.", "(uci): 242 patients", "2026-01-02"):  # fmt: skip
         assert words in page
 
 
