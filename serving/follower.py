@@ -324,9 +324,9 @@ def main(folder: str, parent: int) -> None:
         except ReplacedError:
             # Open connections would go on reading the file that was there: begin again.
             os.execv(sys.executable, [sys.executable, "-m", "serving.follower", *sys.argv[1:]])  # noqa: S606
-        except FileNotFoundError:
+        except OSError as error:  # a full disk; or the service has ended, and its folder with it
             if state.folder.is_dir():
-                raise
+                log_event("follower.failed", "error", why=error.strerror)
         _wait(bell, settings["HEART_POLL_SECONDS"], parent)
 
 

@@ -27,11 +27,21 @@ SILENT_SECONDS = 2 * 3600  # twice the longest HEART_POLL_SECONDS
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a file atomically: a reader sees the old content or the new, whole."""
+    """Replace a file atomically: a reader sees the old content or the new, whole.
+
+    Raises
+    ------
+    OSError
+        Such as on a full disk; the file is as it was, and nothing else is left behind.
+    """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(content, file, default=str)
-    os.replace(name, path)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(content, file, default=str)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -20,6 +20,13 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "heart-disease-model" / "services"
 
 
+def test_a_file_that_cannot_be_replaced_stays_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "status.json" / "in the way").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        write_json(tmp_path / "status.json", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+
+
 def made(services: Path, name: str, seconds_ago: float) -> Path:
     """Make the folder of a service that last wrote some time ago."""
     folder = State(services / name).make().folder
