@@ -66,6 +66,7 @@ class Follower:
         self._lock = threading.Lock()
         self._first_look = True
         self._plots_of = ""
+        self._noted: list[str] = []
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -224,6 +225,11 @@ class Follower:
             log_event("plots.missing", "warning", why=type(error).__name__)
 
     def _report(self, problems: list[str], degraded: bool) -> None:
+        notes = list(self._registry.notes)
+        for note in notes:
+            if note not in self._noted:
+                log_event("registry.note", "warning", what=note)
+        self._noted = notes
         write_json(
             self._state.status,
             {
@@ -231,7 +237,7 @@ class Follower:
                 "answered_at": self._answered_at,
                 "degraded": degraded or self.current is None,
                 "problems": problems,
-                "notes": self._registry.notes,
+                "notes": notes,
                 "pinned": bool(self._settings["MODEL_URI"]),
                 **self._counts,
             },

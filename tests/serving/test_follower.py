@@ -308,6 +308,17 @@ def test_a_disk_that_takes_nothing_does_not_end_the_follower(tmp_path: Path) -> 
         process.wait(30)
 
 
+def test_a_note_is_logged_when_it_comes_and_not_with_every_look(
+    bench: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    note = "Alias champion names version 1, stage Production version 2."
+    for notes, times in (([note], 1), ([note], 0), ([], 0), ([note], 1)):
+        bench.registry.notes = notes
+        bench.look("v1")
+        assert bench.status["notes"] == notes
+        assert capfd.readouterr().err.count(note) == times
+
+
 def test_plots_come_after_the_model(bench: Bench) -> None:
     bench.registry.named = [candidate("v1", run_id="r" * 32)]
     bench.look()
