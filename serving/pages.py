@@ -111,6 +111,7 @@ def _answer(model: Model, values: Values, aside: Aside) -> dict[str, Any]:
     prediction = predict(model, values)
     parts: dict[str, Any] = {
         "prediction": prediction,
+        "percent": result.percent(model, prediction.probability),
         "cautions": result.cautions(prediction.warnings),
         "bands": result.bands(model),
         "observed": result.observed(model, prediction.risk_level),

@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from clinical.schema import FEATURES, Feature
+from serving import result
 from serving.model import Model
 from tests.serving import forge
 from tests.serving.conftest import FakeFollowing, MakeApp
@@ -35,16 +36,26 @@ def test_the_form_has_every_feature_with_its_unit_and_codes(client: FlaskClient)
 def test_a_patient_gets_a_risk_as_number_and_picture(client: FlaskClient, patient: Any) -> None:
     answer = client.post("/", data=form(patient))
     assert answer.status_code == 200
-    assert re.search(r'class="figure">\d+&nbsp;%', answer.text)
+    assert re.search(r'class="figure">[\d.]+&nbsp;%', answer.text)
     assert "<svg" in answer.text
     assert "registry-v3" in answer.text
     assert "patients of the Cleveland Clinic (uci)" in answer.text
 
 
-def test_the_form_says_what_predict_says(client: FlaskClient, patient: Any) -> None:
+def test_the_form_says_what_predict_says(client: FlaskClient, patient: Any, model: Model) -> None:
     probability = client.post("/predict", json=patient).get_json()["probability"]
     page = client.post("/", data=form(patient)).text
-    assert f"{probability * 100:.0f}&nbsp;%" in page
+    assert f'class="figure">{result.percent(model, probability)}&nbsp;%' in page
+
+
+@pytest.mark.parametrize(("probability", "told"), [
+    (0.227, "23"), (0.297, "29.7"), (0.29996, "29.996"), (0.3, "30"), (0.496, "50"), (0.5, "50"),
+    (0.504, "50.4"), (0.699999, "69.999900"), (0.9999, "100"),
+])  # fmt: skip
+def test_a_risk_is_never_rounded_into_another_band_or_class(
+    model: Model, probability: float, told: str
+) -> None:
+    assert result.percent(model, probability) == told
 
 
 def test_the_form_says_what_moved_the_risk(client: FlaskClient, patient: Any) -> None:
