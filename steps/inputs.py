@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any
@@ -29,6 +30,9 @@ SUFFIXES = (".csv", ".data", ".parquet", ".pq", ".tsv", ".txt")
 
 ID_COLUMNS = ("id", "patient_id")
 """The columns that may name a patient, and then go into the output as they are."""
+
+PACKED = (".bz2", ".gz", ".xz", ".zip", ".zst")
+"""Files that are refused rather than left out of a folder: rows might be in them."""
 
 PEEK = 1 << 16
 TEXT_BYTES = 12 << 20
@@ -57,7 +61,7 @@ class File:
         The rows of each row group of a Parquet file.
     """
 
-    url: str
+    url: str = field(repr=False)  # a worker's log shows what it failed at, and a URL may be signed
     name: str
     key: str
     size: int
@@ -88,8 +92,21 @@ class File:
     @property
     def unused(self) -> list[str]:
         """The columns that mean nothing here."""
-        known = (*FEATURE_NAMES, *ID_COLUMNS, "num", "target", "disease")
+        known = (*FEATURE_NAMES, self.id_column, "num", "target", "disease")
         return [n for n in self.layout.names if n not in known and not is_index(n)]
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """Return the bytes from `start` to `stop`.
+
+        Raises
+        ------
+        DataError
+            Where there are not so many any more.
+        """
+        data = _fetch(self.url, self.size, start, stop)
+        if len(data) < stop - start:
+            raise DataError(f"'{self.name}' is shorter than it was when the job began")
+        return data
 
 
 @dataclass(frozen=True)
@@ -115,8 +132,22 @@ def filesystem(url: str) -> Any:
     """Return the fsspec filesystem of a URL; S3 is where MLflow's artifacts would be."""
     protocol = fsspec.core.split_protocol(url)[0] or "file"
     endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL")
-    options = {"endpoint_url": endpoint} if endpoint and protocol in ("s3", "s3a") else {}
+    options: dict[str, Any] = {}
+    if endpoint and protocol in ("s3", "s3a"):
+        options = {"endpoint_url": endpoint}
+    elif protocol in ("http", "https"):
+        options = {"client_kwargs": {"trust_env": True}}  # ~/.netrc and proxies
     return fsspec.filesystem(protocol, **options)
+
+
+def _fetch(url: str, size: int, start: int, stop: int) -> bytes:
+    if start == stop:
+        return b""
+    # Not every web server gives parts: what is small is asked for from its beginning.
+    begin = start if size > PEEK else 0
+    with filesystem(url).open(url, "rb", cache_type="none", size=size) as file:
+        file.seek(begin)
+        return bytes(file.read(stop - begin)[start - begin :])
 
 
 def find(source: str) -> list[File]:
@@ -129,16 +160,14 @@ def find(source: str) -> list[File]:
     """
     try:
         fs = filesystem(source)
+        fs.invalidate_cache()  # else a change since the last look would not be seen
         urls = _urls(fs, source)
-        files = [_inspect(fs, url, name) for url, name in zip(urls, _names(urls), strict=True)]
+        return [_inspect(fs, url, name) for url, name in zip(urls, _names(urls), strict=True)]
     except DataError:
         raise
     except Exception as error:
         # Every fsspec protocol has errors of its own: no such bucket, no package for it, ...
         raise DataError(f"'{source}' cannot be read: {_words(error)}") from None
-    if not any(file.size for file in files):
-        raise DataError(f"'{source}' is empty")
-    return files
 
 
 def _words(error: Exception) -> str:
@@ -149,7 +178,8 @@ def _words(error: Exception) -> str:
 def _urls(fs: Any, source: str) -> list[str]:
     path = fs._strip_protocol(source)
     if fs.isdir(path):
-        found = [p for p in fs.find(path) if p.lower().endswith(SUFFIXES) and _is_shown(p, path)]
+        suffixes = (*SUFFIXES, *PACKED)
+        found = [p for p in fs.find(path) if p.lower().endswith(suffixes) and _is_shown(p, path)]
         if not found:
             raise DataError(f"the folder '{source}' has no file of {', '.join(SUFFIXES)}")
     elif fs.exists(path):
@@ -167,16 +197,18 @@ def _is_shown(path: str, folder: str) -> bool:
 
 
 def _names(urls: Sequence[str]) -> list[str]:
-    parts = [url.split("/") for url in urls]
+    # What follows a web address may be a signature, which is nobody's business.
+    parts = [re.sub(r"^(https?://[^?#]*).*", r"\1", url).split("/") for url in urls]
     folders = zip(*(words[:-1] for words in parts), strict=False)
     shared = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, folders))
     return ["/".join(words[shared:]) for words in parts]
 
 
 def _inspect(fs: Any, url: str, name: str) -> File:
-    path = fs._strip_protocol(url)
-    size, key = int(fs.size(path)), str(fs.ukey(path))
-    start = fs.cat_file(path, start=0, end=min(PEEK, size))
+    size, key = _size_and_key(fs, url, name)
+    if name.lower().endswith(PACKED):
+        raise DataError(f"'{name}' is compressed, and cannot be read in parts: unpack it first")
+    start = _fetch(url, size, 0, min(PEEK, size))
     if start.startswith(b"PAR1"):
         return _parquet(fs, url, name, key, size)
     try:
@@ -187,12 +219,39 @@ def _inspect(fs: Any, url: str, name: str) -> File:
         raise DataError(f"'{name}': expected cells divided by commas, semicolons or tabs")
     if not layout.names and layout.width == len(FEATURE_NAMES) + 1:
         layout = Layout([*FEATURE_NAMES, "num"], layout.width, layout.delimiter, layout.skip)
-    begin = 3 * start.startswith(b"\xef\xbb\xbf") if not layout.skip else 0
-    for _ in range(layout.skip):
-        begin = start.find(b"\n", begin) + 1
-        if not begin:
-            return _checked(File(url, name, key, size, layout, size))  # a header, and no row
-    return _checked(File(url, name, key, size, layout, begin))
+    return _checked(File(url, name, key, size, layout, _end_of_header(start, layout, size, name)))
+
+
+def _size_and_key(fs: Any, url: str, name: str) -> tuple[int, str]:
+    path = fs._strip_protocol(url)
+    info = fs.info(path)
+    if info["size"] is None:
+        raise DataError(f"'{name}': its server does not tell its size: download it first")
+    if not url.startswith(("http://", "https://")):
+        return int(info["size"]), str(fs.ukey(path))
+    # For fsspec, what has the same address is the same.
+    version = info.get("ETag") or info.get("Last-Modified") or _this_start()
+    return int(info["size"]), str(version)
+
+
+@cache
+def _this_start() -> str:
+    """Return the key of files of which nobody knows a version: a later start takes over nothing."""
+    return secrets.token_hex()
+
+
+def _end_of_header(start: bytes, layout: Layout, size: int, name: str) -> int:
+    """Return the byte at which the rows begin."""
+    *header, rest = start.split(b"\n", layout.skip)
+    ended = len(header) == layout.skip
+    lines = header if ended else [*header, rest]
+    if any(b"\r" in line[:-1] for line in lines) or (not ended and size > len(start)):
+        raise DataError(
+            f"'{name}': lines must end in LF or CR LF, and the header within {PEEK} bytes"
+        )
+    if not layout.skip:
+        return 3 * start.startswith(b"\xef\xbb\xbf")
+    return len(start) - len(rest) if ended else size
 
 
 def _parquet(fs: Any, url: str, name: str, key: str, size: int) -> File:
@@ -209,7 +268,7 @@ def _parquet(fs: Any, url: str, name: str, key: str, size: int) -> File:
         if column in FEATURE_NAMES and not is_numeric(kind)
     ]
     if textual:
-        raise DataError(f"'{name}': expected numbers in {', '.join(textual)}, found {'text'}")
+        raise DataError(f"'{name}': expected numbers in {', '.join(textual)}, found text")
     groups = tuple(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
     return _checked(File(url, name, key, size, Layout(names, len(names)), groups=groups))
 
@@ -218,7 +277,8 @@ def _checked(file: File) -> File:
     """Refuse a file without the columns that a patient's record has."""
     names = list(file.layout.names)
     missing = [name for name in FEATURE_NAMES if name not in names]
-    twice = sorted({name for name in names if names.count(name) > 1 and name in FEATURE_NAMES})
+    used = (*FEATURE_NAMES, file.id_column)
+    twice = sorted({name for name in names if names.count(name) > 1 and name in used})
     if missing:
         found = "none of them" if len(missing) == len(FEATURE_NAMES) else "the others"
         raise DataError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,28 +59,47 @@ def read(partition: Partition) -> Iterator[Block]:
         With one line, where the file is not there or is damaged.
     """
     file = partition.file
-    try:
-        if partition.start == partition.stop:
-            return
+    if partition.start == partition.stop:
+        return
+    with _in_one_line(file):
         if not file.is_text:
             yield from _read_parquet(partition)
         elif lines := read_lines(partition):
             yield _parse(lines, file)
+
+
+@contextmanager
+def _in_one_line(file: File) -> Iterator[None]:
+    """Raise DataError for whatever goes wrong in reading a file."""
+    try:
+        yield
+    except DataError:
+        raise
     except FileNotFoundError:
         raise DataError(
             f"'{file.name}' is not there any more, or not in reach of the process that was to "
             "read it: workers on other machines need an input that is at the same place for all"
         ) from None
-    except (pa.ArrowException, OSError, UnicodeError) as error:
+    except Exception as error:
+        # Every fsspec protocol has errors of its own. What they say may hold a cell.
         said = type(error).__name__
-        raise DataError(f"'{file.name}' cannot be read: damaged or cut off ({said})") from None
+        raise DataError(
+            f"'{file.name}' cannot be read: damaged or cut off, or its store fails ({said})"
+        ) from None
 
 
 def count(partition: Partition) -> int:
-    """Count the rows of a partition."""
+    """Count the rows of a partition.
+
+    Raises
+    ------
+    DataError
+        As `read` does.
+    """
     if not partition.file.is_text:
         return partition.stop - partition.start
-    return _lines(read_lines(partition))
+    with _in_one_line(partition.file):
+        return _lines(read_lines(partition))
 
 
 def weigh_some(partition: Partition) -> Evidence:
@@ -96,15 +116,14 @@ def weigh_some(partition: Partition) -> Evidence:
 def read_lines(partition: Partition) -> bytes:
     """Return the lines that begin in a partition of a text file, whole, without blank ones."""
     file, start, stop = partition.file, partition.start, partition.stop
-    fs, path = file.filesystem, file.filesystem._strip_protocol(file.url)
     if start == file.begin:
-        data = fs.cat_file(path, start=start, end=stop)
+        data = file.fetch(start, stop)
     else:
         # With the byte before: where it ends a line, the next one begins here.
-        data = fs.cat_file(path, start=start - 1, end=stop)
+        data = file.fetch(start - 1, stop)
         data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
     while data and not data.endswith(b"\n") and stop < file.size:
-        more = fs.cat_file(path, start=stop, end=min(stop + LINE_BYTES, file.size))
+        more = file.fetch(stop, min(stop + LINE_BYTES, file.size))
         end = more.find(b"\n") + 1
         if not end and len(more) == LINE_BYTES:
             raise DataError(f"'{file.name}' has a line of more than {LINE_BYTES} characters")
