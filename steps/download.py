@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clinical import archive, cohort, dialects
 from steps.files import ROOT, place, sha256
-from steps.parameters import local_path
+from steps.parameters import local_path, shown
 from steps.reuse import DATA_FOLDER, work_key
 from steps.running import Values, run_step
 from steps.sources import UCI_DIGEST, UnreachableError, fetch_url, file_name, plan, uci_url
@@ -35,8 +35,8 @@ def download(run: StepRun, values: Values) -> None:
         member, dialect = inspect(path)
         origin = origin_of(path, source)
         facts = {
-            "asked": asked,
-            "source": source,
+            "asked": shown(asked),
+            "source": shown(source),
             "origin": origin,
             "file": path.name,
             "member": member,
