@@ -20,6 +20,7 @@ from clinical.frame import Mask
 from clinical.schema import FEATURE_NAMES
 from clinical.tables import ARROW_UNKNOWN, Column
 from steps.inputs import File, Partition
+from steps.storage import filesystem
 
 BLOCK_ROWS = 1 << 16
 LINE_BYTES = 1 << 16
@@ -247,7 +248,7 @@ def _plain(cells: Any) -> Any:
 
 def _read_parquet(partition: Partition) -> Iterator[Block]:
     file, at = partition.file, 0
-    with file.filesystem.open(file.url, "rb") as stream:
+    with filesystem(file.url).open(file.url, "rb") as stream:
         parquet = pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20)
         actual = dict(zip(file.layout.names, parquet.schema_arrow.names, strict=True))
         wanted = [actual[name] for name in (*FEATURE_NAMES, file.id_column) if name]
