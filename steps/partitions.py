@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,10 +19,10 @@ from clinical.frame import Mask
 from clinical.schema import FEATURE_NAMES
 from clinical.tables import ARROW_UNKNOWN, Column
 from steps.inputs import File, Partition
+from steps.lines import count_lines, read_lines
 from steps.storage import filesystem
 
 BLOCK_ROWS = 1 << 16
-LINE_BYTES = 1 << 16
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _UNKNOWN = sorted({word.strip().lower() for word in ARROW_UNKNOWN})
 
@@ -100,7 +99,7 @@ def count(partition: Partition) -> int:
     if not partition.file.is_text:
         return partition.stop - partition.start
     with _in_one_line(partition.file):
-        return _lines(read_lines(partition))
+        return count_lines(read_lines(partition))
 
 
 def weigh_some(partition: Partition) -> Evidence:
@@ -112,49 +111,6 @@ def weigh_some(partition: Partition) -> Evidence:
             if found != Evidence():
                 return found
     return Evidence()
-
-
-def read_lines(partition: Partition) -> bytes:
-    """Return the lines that begin in a partition of a text file, whole, without blank ones."""
-    file, start, stop = partition.file, partition.start, partition.stop
-    if start == file.begin:
-        data = file.fetch(start, stop)
-    else:
-        # With the byte before: where it ends a line, the next one begins here.
-        data = file.fetch(start - 1, stop)
-        data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
-    while data and not data.endswith(b"\n") and stop < file.size:
-        more = file.fetch(stop, min(stop + LINE_BYTES, file.size))
-        end = more.find(b"\n") + 1
-        if not end and len(more) == LINE_BYTES:
-            raise DataError(f"'{file.name}' has a line of more than {LINE_BYTES} characters")
-        data += more[:end] if end else more
-        stop = stop + len(more) if not end else file.size
-    return _without_blank_lines(data)
-
-
-def _without_blank_lines(data: bytes) -> bytes:
-    if (
-        _has_pair(data)
-        or data.startswith((b"\n", b"\r\n"))
-        or (b"\r" in data and b"\n\r\n" in data)
-    ):
-        return re.sub(rb"(?m)^\r?\n", b"", data)
-    return data
-
-
-# These two look at every byte of the input, several times as fast as methods of `bytes` do.
-def _has_pair(data: bytes) -> bool:
-    """Tell whether a line feed follows another."""
-    places = ((start, (len(data) - start) // 2) for start in (0, 1))
-    return any(
-        (np.frombuffer(data, "<u2", n, start) == 0x0A0A).any() for start, n in places if n > 0
-    )
-
-
-def _lines(data: bytes) -> int:
-    feeds = int(np.count_nonzero(np.frombuffer(data, np.uint8) == 0x0A))
-    return feeds + (bool(data) and not data.endswith(b"\n"))
 
 
 def _parse(lines: bytes, file: File) -> Block:

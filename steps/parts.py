@@ -91,14 +91,26 @@ class Parts:
         return {n: json.loads(p.read_text()) for n, p in told.items() if self._part(n).is_file()}
 
     def add(self, number: int, part: bytes, rejects: str, counts: Mapping[str, int]) -> None:
-        """Keep a part; its counts are written last, and say that it is whole."""
-        with replacing(self._part(number)) as path:
-            path.write_bytes(part)
-        if rejects:
-            with replacing(self._told / f"{number}.csv") as path:
-                path.write_text(rejects, encoding="utf-8")
-        with replacing(self._told / f"{number}.json") as path:
-            path.write_text(json.dumps(counts))
+        """Keep a part; its counts are written last, and say that it is whole.
+
+        Raises
+        ------
+        StepError
+            Where the disk does not take it.
+        """
+        try:
+            with replacing(self._part(number)) as path:
+                path.write_bytes(part)
+            if rejects:
+                with replacing(self._told / f"{number}.csv") as path:
+                    path.write_text(rejects, encoding="utf-8")
+            with replacing(self._told / f"{number}.json") as path:
+                path.write_text(json.dumps(counts))
+        except OSError as error:
+            raise StepError(
+                f"{self.output.parent}: {error.strerror or error}; what is finished is kept: "
+                "start the same command again"
+            ) from None
 
     def _part(self, number: int) -> Path:
         return self._parts / f"part-{number:06}.parquet"

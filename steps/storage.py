@@ -33,7 +33,9 @@ def filesystem(url: str) -> Any:
     if endpoint and protocol in ("s3", "s3a"):
         options = {"endpoint_url": endpoint}
     elif protocol in ("http", "https"):
-        options = {"client_kwargs": {"trust_env": True}}  # ~/.netrc and proxies
+        # ~/.netrc and proxies; and a length and a position must mean bytes of the file itself.
+        headers = {"Accept-Encoding": "identity"}
+        options = {"client_kwargs": {"trust_env": True, "headers": headers}}
     return fsspec.filesystem(protocol, **options)
 
 

@@ -231,7 +231,7 @@ def test_a_full_disk_keeps_what_is_finished_and_tells(
     cleveland: Clone, many: Path, small_disk: Path
 ) -> None:
     done = cleveland.step("score", input=many, output=small_disk / "out.parquet").failed()
-    assert "No space left on device" in done.output
+    assert f"{small_disk}: No space left on device; what is finished is kept" in done.output
     assert not (small_disk / "out.parquet").exists()
     assert not list(small_disk.rglob("*.part"))
     assert cleveland.runs("score")[0].info.status == "FAILED"
