@@ -62,12 +62,15 @@ def cpu(pid: int) -> float:
 
 
 @contextmanager
-def process(words: list[str], home: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a program while the block lasts."""
+def process(
+    words: list[str], home: Path, *, talks: bool = False, **env: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a program while the block lasts: one that is talked with, or one that fills a log."""
     with (home / "programs.log").open("ab") as log:
         program = subprocess.Popen(
-            words, cwd=home, env=environment(home, **env), stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
+            words, cwd=home, env=environment(home, **env),
+            stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if talks else log, stderr=log, text=True, start_new_session=True,
         )  # fmt: skip
     try:
         yield program
@@ -175,7 +178,7 @@ def tasks(home: Path) -> float:
     with (
         process(scheduler, home) as hub,
         process(worker, home),
-        process(asking, home) as client,
+        process(asking, home, talks=True) as client,
     ):
         assert client.stdout is not None
         assert client.stdin is not None

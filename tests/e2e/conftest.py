@@ -145,12 +145,14 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
     psutil.wait_procs(victims, timeout=10)
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60, what: str = "it") -> None:
-    """Wait until something holds; fail where it does not in time."""
+def wait_for(
+    condition: Callable[[], object], seconds: float = 60, what: str = "it", *, every: float = 0.1
+) -> None:
+    """Wait until something holds, asked every so many seconds; fail where it does not in time."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s in vain for {what}"
-        time.sleep(0.1)
+        time.sleep(every)
 
 
 def tracked_files() -> list[str]:

@@ -32,6 +32,23 @@ def process_of(step: str, below: int) -> psutil.Process | None:
         return None
 
 
+def freeze_in_its_run(clone: Clone, step: str, launcher: int) -> None:
+    """Stop a step between the start and the end of its run, however short that is."""
+    wait_for(lambda: process_of(step, launcher), 120, f"{step} to start")
+    process = process_of(step, launcher)
+    assert process is not None
+
+    def frozen() -> bool:
+        # It stands still while it is looked at, and cannot pass through its run unseen.
+        process.suspend()
+        if any("heart.owner" in run.data.tags for run in clone.runs(step, "RUNNING")):
+            return True
+        process.resume()
+        return False
+
+    wait_for(frozen, 120, f"the run of {step}", every=0.01)
+
+
 def no_half_written_files(clone: Clone) -> bool:
     folders = [clone.path, clone.path.parent / "home"]
     return not [path for folder in folders for path in folder.rglob("*.part")]
@@ -41,13 +58,10 @@ def test_main_killed_in_each_step_goes_on_where_it_stopped(bare_store: Clone) ->
     clone = bare_store
     for step in STEPS:
         started = clone.start("main", source="sample")
-
-        def tagged(step: str = step) -> bool:
-            return any("heart.owner" in run.data.tags for run in clone.runs(step, "RUNNING"))
-
-        wait_for(lambda pid=started.pid, step=step: process_of(step, pid), 120, f"{step} to start")
-        wait_for(tagged, 60, f"the run of {step}")
-        kill_tree(started)
+        try:
+            freeze_in_its_run(clone, step, started.pid)
+        finally:
+            kill_tree(started)
         assert clone.runs("main")[0].info.status == "RUNNING"
 
     done = clone.launch("main", source="sample").succeeded()

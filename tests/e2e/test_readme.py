@@ -104,7 +104,7 @@ def test_mlflow_ui_starts_on_what_the_pipeline_left(cleveland: Clone) -> None:
         process.wait(timeout=30)
 
 
-@pytest.mark.parametrize("entry", ["gunicorn", "mlflow run"])
+@pytest.mark.parametrize("entry", ["gunicorn", "mlflow run . -e serve"])
 def test_the_service_of_the_readme_answers_its_request(cleveland: Clone, entry: str) -> None:
     (command,) = (line for line in ELSEWHERE if line.startswith(f"{entry} "))
     requests = [line for line in commands() if line.startswith("curl")]

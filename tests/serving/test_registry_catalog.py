@@ -20,9 +20,12 @@ def catalog(monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
         monkeypatch.setenv("DATABRICKS_HOST", made.url)
         monkeypatch.setenv("DATABRICKS_TOKEN", "token")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri("databricks")
         mlflow.set_registry_uri("databricks-uc")
         yield made
     mlflow.set_registry_uri("")
+    mlflow.set_tracking_uri(before)
 
 
 def found(registry: MlflowRegistry, count: int) -> list[tuple[str, str]]:
