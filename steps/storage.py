@@ -84,7 +84,7 @@ def size_and_key(url: str) -> tuple[int, str]:
     Raises
     ------
     DataError
-        Where the size is not known, or the file is packed.
+        Where the size is not known, or the file is packed, or can only be read as a whole.
     """
     fs = filesystem(url)
     path = fs._strip_protocol(url)
@@ -95,9 +95,18 @@ def size_and_key(url: str) -> tuple[int, str]:
         raise DataError("it is compressed, and cannot be read in parts: unpack it first")
     if not url.startswith(("http://", "https://")):
         return int(info["size"]), str(fs.ukey(path))
+    if info["size"] > SMALL and not _gives_parts(url, info["size"]):
+        raise DataError("it is large, and its server gives no parts of it: download it first")
     # For fsspec, what has the same address is the same.
     version = info.get("ETag") or info.get("Last-Modified") or _this_start()
     return int(info["size"]), str(version)
+
+
+def _gives_parts(url: str, size: int) -> bool:
+    try:
+        return len(fetch(url, size, size - 1, size)) == 1
+    except ValueError:  # so fsspec says that it got something else
+        return False
 
 
 @cache
