@@ -122,9 +122,7 @@ def test_a_large_file_is_read_only_from_one_that_gives_parts(
         (file,) = inputs.find(server.url("h.csv"))
         assert file.fetch(file.begin, file.size) == HEART.partition(b"\n")[2]
         server.behave = gives(HEART, ranges=False)
-        with pytest.raises(
-            DataError, match=r"^'h.csv': .* server gives no parts"
-        ):
+        with pytest.raises(DataError, match=r"^'h.csv': .* server gives no parts"):
             inputs.find(server.url("h.csv"))
 
 
