@@ -13,7 +13,11 @@ from clinical import blocks, card_tables
 from clinical.blocks import Block, Points
 from clinical.card_tables import Facts
 from clinical.schema import LABEL
-from clinical.wording import FILE, FOR, MODELS, NOT_FOR, SYNTHETIC, UCI, percent
+from clinical.wording import FILE, FOR, FOR_UCI, MODELS, NOT_FOR, SYNTHETIC, UCI, percent
+
+_TREES = ("n_estimators", "max_depth", "min_samples_leaf")
+_IDLE = {name: _TREES if name == "logistic_regression" else ("C",) for name in MODELS}
+"""The parameters of which each kind of model has no use."""
 
 
 def sections(facts: Facts) -> dict[str, list[Block]]:
@@ -47,8 +51,9 @@ def _what(facts: Facts) -> list[Block]:
         if calibration == "none"
         else f"after {calibration} calibration"
     )
-    # What the user cannot tell, such as a path of the machine, has no place on a card.
-    told = {k: v for k, v in parameters.items() if k not in ("data", "model", "calibration")}
+    # What says nothing of the model, such as a path of the machine, has no place on a card.
+    untold = ("data", "model", "calibration", *_IDLE.get(facts["name"], ()))
+    told = {k: v for k, v in parameters.items() if k not in untold}
     settings = ", ".join(f"{name} {value}" for name, value in told.items())
     return [
         f"It estimates the probability of {LABEL.title.lower()} from 13 findings of a patient. The "
@@ -79,6 +84,11 @@ def _patients(facts: Facts) -> list[Block]:
         "An unknown value is replaced by a typical one of the training patients (median or most "
         "frequent).",
     ]
+
+
+def _for(facts: Facts) -> list[Block]:
+    source = (facts.get("data") or {}).get("source")
+    return [Points((*FOR, *(FOR_UCI if source == "uci" else ())))]
 
 
 def _limits(facts: Facts) -> list[str]:
@@ -116,7 +126,7 @@ def as_markdown(facts: Facts) -> str:
 
 _SECTIONS: tuple[tuple[str, tuple[str, ...], Callable[[Facts], list[Block]]], ...] = (
     ("What it is", ("name", "parameters", "label", "trained_at", "git"), _what),
-    ("What it is for", (), lambda _: [Points(FOR)]),
+    ("What it is for", (), _for),
     ("What it is not for", (), lambda _: [Points(NOT_FOR)]),
     ("Patients", ("data",), _patients),
     ("Performance", ("metrics", "data"), card_tables.performance),

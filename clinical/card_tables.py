@@ -114,7 +114,7 @@ def bands(facts: Facts) -> list[Block]:
         rows.append(
             (
                 band["level"],
-                f"{percent(band['from'])} to {percent(end)}",
+                _span(band["from"], end),
                 str(seen["patients"] or "-"),
                 _observed_rate(seen) if seen["patients"] else "-",
             )
@@ -129,7 +129,11 @@ def bands(facts: Facts) -> list[Block]:
 def _observed_rate(seen: Mapping[str, float]) -> str:
     """Return the share of a band's patients who had the disease, with its interval."""
     share = seen["diseased"] / seen["patients"]
-    return f"{percent(share)} ({percent(seen['low'])} to {percent(seen['high'])})"
+    return f"{percent(share)} ({_span(seen['low'], seen['high'])})"
+
+
+def _span(low: float, high: float) -> str:
+    return f"{100 * low:.0f} to {percent(high)}"
 
 
 def importance(facts: Facts) -> list[Block]:

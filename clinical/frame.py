@@ -198,25 +198,9 @@ def _mix(values: Hashes) -> Hashes:
 
 def drop_repeated(frame: pd.DataFrame) -> pd.DataFrame:
     """Keep the first of the rows that agree in all features, and in the label if there is one."""
-    return _rows(frame, ~repeated(frame, row_hashes(frame)))
-
-
-def drop_incomplete(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Drop the rows that lack a feature which may not be unknown, or their label.
-
-    Returns
-    -------
-    DataFrame
-        The complete rows, with the label as int8.
-    dict of str to int
-        For each column that made rows drop, how many rows lack it. A row that lacks two columns
-        counts in both.
-    """
-    unknown = unknown_cells(frame)
-    complete = _rows(frame, ~any_of(unknown, len(frame)))
-    if LABEL.name in frame:
-        complete = complete.astype({LABEL.name: np.int8})
-    return complete, {name: int(mask.sum()) for name, mask in unknown.items()}
+    keep = ~repeated(frame, row_hashes(frame))
+    # Copy-on-write makes the unchanged case free, which matters for a million rows.
+    return frame.copy(deep=False) if keep.all() else frame.loc[keep]
 
 
 def repeated(frame: pd.DataFrame, hashes: Hashes) -> Mask:
@@ -282,11 +266,6 @@ def _shared(hashes: Hashes) -> npt.NDArray[np.intp]:
     if not len(twice):
         return np.empty(0, dtype=np.intp)
     return np.flatnonzero(pd.Series(hashes).isin(twice).to_numpy())
-
-
-def _rows(frame: pd.DataFrame, keep: Mask) -> pd.DataFrame:
-    # Copy-on-write makes the unchanged case free, which matters for a million rows.
-    return frame.copy(deep=False) if keep.all() else frame.loc[keep]
 
 
 def split(

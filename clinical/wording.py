@@ -29,6 +29,11 @@ MODELS = {
     "logistic_regression": "logistic regression",
     "hist_gradient_boosting": "histogram gradient boosting",
 }
+SOURCES = {
+    "uci": "patients of the Cleveland Clinic (uci)",
+    "synthetic": "generated patients (synthetic)",
+    "file": "patients of a file that its user supplied",
+}
 READING = (
     "ROC AUC: how often a patient with the disease gets a "
     "higher probability than one without. Brier score: mean squared error of the probabilities; "
@@ -49,8 +54,8 @@ FILE = (
     "A file that its user supplied. Where it came from, and under which licence, is for that user "
     "to say."
 )
-FOR = (
-    "Teaching, and trying out how such a model is built, judged and served.",
+FOR = ("Teaching, and trying out how such a model is built, judged and served.",)
+FOR_UCI = (
     "Reading its estimates as those for patients like the ones it learnt from: adults of the 1980s "
     "whom a physician had referred for coronary angiography, with all 13 findings at hand.",
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from flask import Request
 
 from serving.errors import Problem
 from serving.green import TookTooLongError, time_limit
@@ -70,7 +73,7 @@ def read_body(environ: Environ, limit: int, seconds: float) -> bytes:
         with time_limit(seconds):
             body: bytes = environ["wsgi.input"].read(length)
     except TookTooLongError:
-        raise Problem(408, f"The body took longer than {seconds:g} s.") from None
+        raise _too_slow(seconds) from None
     except Exception:  # whatever a server raises for chunks that are none
         raise Problem(400, "The body cannot be read: it is not sent as HTTP says.") from None
     if len(body) > limit:
@@ -78,6 +81,25 @@ def read_body(environ: Environ, limit: int, seconds: float) -> bytes:
     if text and len(body) < length:
         raise Problem(400, "The body ended before its Content-Length.")
     return body
+
+
+def read_form(request: Request, seconds: float) -> Mapping[str, str]:
+    """Read the fields of a form.
+
+    Raises
+    ------
+    Problem
+        408 where they take longer than `seconds` to arrive. Flask looks after the length.
+    """
+    try:
+        with time_limit(seconds):
+            return request.form
+    except TookTooLongError:
+        raise _too_slow(seconds) from None
+
+
+def _too_slow(seconds: float) -> Problem:
+    return Problem(408, f"The body took longer than {seconds:g} s.")
 
 
 def _too_long(limit: int) -> Problem:

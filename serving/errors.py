@@ -57,6 +57,7 @@ class NotExplained(Problem):
     def __init__(self) -> None:
         super().__init__(
             409,
-            "This model names no reference patient with whom others could be compared, so its "
-            "answers cannot be explained; a model trained by this release can.",
+            "This model names no reference patient with whom others could be compared, or one "
+            "that is not what it puts in place of unknown values, so its answers cannot be "
+            "explained; those of a model trained by this release can.",
         )

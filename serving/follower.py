@@ -66,6 +66,7 @@ class Follower:
         self._lock = threading.Lock()
         self._first_look = True
         self._plots_of = ""
+        self._noted: list[str] = []
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -90,7 +91,10 @@ class Follower:
         self._report(problems, degraded)
 
     def _follow(self, problems: list[str]) -> bool:
-        """Go through the candidates; tell whether the first one is what is served now."""
+        """Go through the candidates; tell whether the first one is what is served now.
+
+        It is not where there are none: what is served then is nothing that the registry names.
+        """
         first: Candidate | None = None
         for candidate in self._registry.candidates():
             first = first or candidate
@@ -99,7 +103,7 @@ class Follower:
             if self.current is not None:
                 # A model that fails must not throw out one that works.
                 return False
-        return first is None and self.current is not None and self.current.version != "local-pickle"
+        return False
 
     def _publish(self, candidate: Candidate, problems: list[str]) -> bool:
         key = self._cache.key(candidate.version, candidate.identity)
@@ -217,9 +221,15 @@ class Follower:
             self._registry.fetch_plots(origin.run_id, work)
             os.replace(work, folder / PLOTS)
         except Exception as error:  # plots are an ornament: a model serves without them
+            shutil.rmtree(work, ignore_errors=True)
             log_event("plots.missing", "warning", why=type(error).__name__)
 
     def _report(self, problems: list[str], degraded: bool) -> None:
+        notes = list(self._registry.notes)
+        for note in notes:
+            if note not in self._noted:
+                log_event("registry.note", "warning", what=note)
+        self._noted = notes
         write_json(
             self._state.status,
             {
@@ -227,7 +237,7 @@ class Follower:
                 "answered_at": self._answered_at,
                 "degraded": degraded or self.current is None,
                 "problems": problems,
-                "notes": self._registry.notes,
+                "notes": notes,
                 "pinned": bool(self._settings["MODEL_URI"]),
                 **self._counts,
             },
@@ -245,28 +255,38 @@ class Follower:
         timer.start()
 
 
-def check_model(origin: Origin) -> None:
+def check_model(origin: Origin, seconds: float = 120) -> None:
     """Load a model in order to know that it loads.
 
     A twin is loaded in this process, which takes milliseconds. A model without one needs
     scikit-learn, and a forged tree can crash who loads it: that happens in a child process.
 
+    Parameters
+    ----------
+    origin : Origin
+    seconds : float
+        How long the child may take.
+
     Raises
     ------
     ModelError
+        Where it does not load, or not in time.
     """
     references = read_json(Path(origin.directory) / EXTRA / "references.json")
     if references.get("twin_sha256"):
         load(origin)
         return
-    done = subprocess.run(
-        [sys.executable, "-m", "serving.probe", origin.directory],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "serving.probe", origin.directory],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ModelError(f"The model takes longer than {seconds:g} s to load.") from None
     if done.returncode != 0:
         words = done.stderr.strip().splitlines()[-1:] or ["The process that loaded it ended."]
         raise ModelError(words[0])
@@ -310,9 +330,9 @@ def main(folder: str, parent: int) -> None:
         except ReplacedError:
             # Open connections would go on reading the file that was there: begin again.
             os.execv(sys.executable, [sys.executable, "-m", "serving.follower", *sys.argv[1:]])  # noqa: S606
-        except FileNotFoundError:
+        except OSError as error:  # a full disk; or the service has ended, and its folder with it
             if state.folder.is_dir():
-                raise
+                log_event("follower.failed", "error", why=error.strerror)
         _wait(bell, settings["HEART_POLL_SECONDS"], parent)
 
 

@@ -29,6 +29,7 @@ GLANCE_SECONDS = 0.2
 _RESPAWN_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
 _REPAIR_SECONDS = 5.0
+_BEGIN_SECONDS = 0.01
 
 
 class Follows(Protocol):
@@ -96,6 +97,7 @@ class Following:
         owner = _main_process()
         self._preloads = "gunicorn" in sys.modules and owner == os.getpid()
         self._process: int | None = None
+        self._beginner: int | None = None
         self.state: State = instance_state(owner)
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ and "gunicorn" in sys.modules:
             self.state.metrics.mkdir(exist_ok=True)
@@ -123,16 +125,24 @@ class Following:
         begins with its first request (see `ensure`).
         """
         if self._preloads:
-            self._spawned_at = time.monotonic()
-            self._child = spawn_follower(self.state, self._settings)
+            self._spawn_follower()
             return
         self.ensure()
 
     def ensure(self) -> None:
         """Begin to follow in this process, if it does not yet."""
-        if self._process == os.getpid():
+        process = os.getpid()
+        while self._beginner == process and self._process != process:
+            time.sleep(_BEGIN_SECONDS)  # Another request has begun, and has no model yet either.
+        if self._process == process:
             return
-        self._process = os.getpid()
+        self._beginner = process
+        try:
+            self._begin()
+        finally:
+            self._process = process
+
+    def _begin(self) -> None:
         self._glance()
         end = time.monotonic() + _REPAIR_SECONDS
         while self.model is None and self._failed is not None and time.monotonic() < end:
@@ -148,9 +158,7 @@ class Following:
     def stop(self) -> None:
         """End the thread, and the follower if it was started here."""
         self._stopped.set()
-        if self._child is not None and self._spawner == self._process:
-            end_follower(self._child)
-            self._child = None
+        self._end_own_follower()
 
     def _watch(self, stopped: threading.Event) -> None:
         while not stopped.is_set():
@@ -163,14 +171,21 @@ class Following:
 
     def _keep_follower(self) -> None:
         """Start a follower where there is none; of several at once, one gets the lock."""
-        now = time.monotonic()
-        if now - self._spawned_at < _RESPAWN_SECONDS or self.state.has_follower():
-            return
-        self._spawned_at = now
-        if self._child is not None and self._process == self._spawner:
-            end_follower(self._child)
-        self._spawner = self._process
+        early = time.monotonic() - self._spawned_at < _RESPAWN_SECONDS
+        if not early and not self.state.has_follower():
+            self._end_own_follower()
+            self._spawn_follower()
+
+    def _spawn_follower(self) -> None:
+        self._spawned_at = time.monotonic()
+        self._spawner = os.getpid()
         self._child = spawn_follower(self.state, self._settings)
+
+    def _end_own_follower(self) -> None:
+        """End the follower that this process has started, if it has; it may be a fork of that."""
+        if self._child is not None and self._spawner == os.getpid():
+            end_follower(self._child)
+            self._child = None
 
     def _glance(self) -> None:
         try:
@@ -189,7 +204,9 @@ class Following:
     def _take_up(self, origin: Origin) -> None:
         """Serve what was published; what does not load leaves the model of now serving."""
         if self.model is not None and self.model.origin.key == origin.key:
+            self._failed = None  # What failed is not wanted any more.
             self.model = self.model.moved(origin)
+            self._tell(self.model)
             return
         try:
             model = in_thread(lambda: load(origin))
@@ -211,6 +228,12 @@ class Following:
             engine=model.engine.name,
         )
         if self._metrics is not None:
+            self._metrics.swapped()
+        self._tell(model)
+
+    def _tell(self, model: Model) -> None:
+        if self._metrics is not None:
+            origin = model.origin
             self._metrics.serves(
                 origin.version, origin.source, model.engine.name, model.data_source
             )

@@ -40,7 +40,15 @@ def _range(feature: Feature) -> str:
 
 
 def read_form(form: Mapping[str, str]) -> tuple[list[Typed], Values]:
-    """Return the fields as typed, with their errors, and the values (None where unknown)."""
+    """Read what was typed.
+
+    Returns
+    -------
+    typed : list of Typed
+        The 13 fields in the order of FEATURES, with their errors.
+    values : list of float or None
+        Their values; None where one is unknown, or cannot be used.
+    """
     typed, values = [], []
     for feature in FEATURES:
         text = form.get(feature.name, "").strip()
@@ -58,14 +66,22 @@ def _read_field(feature: Feature, text: str) -> tuple[float | None, str]:
             None,
             "Please choose one." if feature.codes else f"Please fill this in: {_range(feature)}.",
         )
-    try:
-        value = float(text.replace(",", ".")) if len(text) <= 40 else math.nan
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not feature.accepts(value):
         wanted = "one of the list" if feature.codes else f"a number from {_range(feature)}"
         return None, f"This must be {wanted}."
     return value, ""
+
+
+def _number(text: str) -> float:
+    """Return the number that a person typed, with a point or a comma; NaN where it is none."""
+    # Python, unlike anybody else, reads 0_5 as 5.
+    if len(text) > 40 or "_" in text:
+        return math.nan
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return math.nan
 
 
 def grouped(typed: list[Typed]) -> list[tuple[str, list[Typed]]]:

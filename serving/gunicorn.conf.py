@@ -47,6 +47,13 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _without_what_was_sent(record: logging.LogRecord) -> bool:
+    """Cut what gunicorn repeats of a request that it cannot read: it may be a patient's."""
+    if str(record.msg).startswith("Invalid request from"):
+        record.msg = ": ".join(str(record.msg).split(": ")[:2])
+    return True
+
+
 def on_starting(server: Any) -> None:
     """Make the folder of this service, and start its follower before anything slow happens."""
     from serving import state
@@ -55,6 +62,7 @@ def on_starting(server: Any) -> None:
     from serving.settings import read_settings
 
     _raise_file_limit()
+    server.log.error_log.addFilter(_without_what_was_sent)
     os.environ.pop(state.ENVIRONMENT, None)
     made = state.instance_state(os.getpid())
     os.environ[state.ENVIRONMENT] = str(made.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -37,11 +38,16 @@ def readiness(following: Follows) -> tuple[int, dict[str, Any]]:
         "seconds_since_registry_answered": status.get("age"),
     }
     if model is None:
-        looked = status.get("looks", 0) > 0
-        body["detail"] = WHAT_TO_RUN if looked else "Starting: the registry has not answered yet."
-        if status.get("pinned") and body["problems"]:
-            body["detail"] = "The model that MODEL_URI names cannot be served; see problems."
+        body["detail"] = _why_none(status)
     return (200 if model else 503), body
+
+
+def _why_none(status: Mapping[str, Any]) -> str:
+    """Say why there is no model, and what to do about it."""
+    if status.get("problems"):
+        which = "The model that MODEL_URI names" if status.get("pinned") else "What was found"
+        return f"{which} cannot be served; see problems."
+    return WHAT_TO_RUN if status.get("looks") else "Starting: the registry has not answered yet."
 
 
 def make_blueprint(following: Follows, metrics: Metrics) -> Blueprint:

@@ -52,7 +52,8 @@ class Keys:
 
 
 def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("latin-1", "replace")).digest()
+    # Not "replace": no other key may become the same bytes.
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 def warn_if_open(addresses: Sequence[str], keys: Sequence[str]) -> None:

@@ -139,9 +139,12 @@ class Metrics:
         """Count a model that this worker could not take up."""
         self._made["heart_worker_swaps_total"].labels("failed").inc()
 
+    def swapped(self) -> None:
+        """Count a model that this worker took up."""
+        self._made["heart_worker_swaps_total"].labels("loaded").inc()
+
     def serves(self, version: str, source: str, engine: str, data_source: str) -> None:
         """Say what this worker serves now."""
-        self._made["heart_worker_swaps_total"].labels("loaded").inc()
         info = self._made["heart_model_info"].labels(version, source, engine, data_source)
         if self._info is not None:
             self._info.set(0)

@@ -245,7 +245,7 @@ def _seen_feature(name: str, entry: Mapping[str, Any] | None) -> Seen | None:
     if codes is not None:
         words = ", ".join(f"{code} ({feature.codes.get(int(code), '?')})" for code in codes)
     else:
-        words = f"[{low:g}, {high:g}] {feature.unit}".rstrip()
+        words = f"{low:g} to {high:g} {feature.unit}".rstrip()
     message = f"'{name}' is outside of what the model was trained on: {words}."
     fill = entry.get("fill")
     return Seen(name, low, high, None if codes is None else frozenset(codes), fill, message)
@@ -307,8 +307,8 @@ def load(origin: Origin) -> Model:
         facts = _read_json(extra / "model.json")
         engine = _engine(directory, references)
         check_references(engine, references)
+        check_answers(engine)
         model = Model(engine, origin, facts)
-        model.engine.score_one([feature.example for feature in FEATURES])
     except ModelError:
         raise
     except Exception as error:
@@ -378,6 +378,26 @@ def _check_signature(description: Mapping[str, Any]) -> None:
     names = [column.get("name") for column in json.loads(inputs)]
     if None not in names and names != list(FEATURE_NAMES):
         raise ModelError("The model's signature is not that of the 13 features in their order.")
+
+
+def check_answers(engine: Engine) -> None:
+    """Score a patient of whom all is known, and one of whom as little as a request may say.
+
+    Raises
+    ------
+    ModelError
+        Where an answer is no probability, or unknown values are not taken: a request may hold them.
+    """
+    known = [feature.example for feature in FEATURES]
+    unknown = [math.nan if feature.nullable else feature.example for feature in FEATURES]
+    answers = [engine.score_one(known)]
+    try:
+        answers.append(engine.score_one(unknown))
+    except Exception as error:  # whatever a library says of NaN
+        raise ModelError("The model takes no unknown values: it must replace them.") from error
+    # Trees that are added up in float32 may exceed 1 by their rounding.
+    if not all(-1e-6 <= probability <= 1 + 1e-6 for _, probability in answers):
+        raise ModelError("The model gives a probability that is none.")
 
 
 def check_references(engine: Engine, references: Mapping[str, Any]) -> None:

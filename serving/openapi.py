@@ -190,15 +190,21 @@ _EXPLANATION: dict[str, Any] = {
 }  # fmt: skip
 _READY = {
     "type": "object",
-    "required": ["status", "degraded", "problems"],
+    "required": ["status", "degraded", "problems", "notes", "seconds_since_registry_answered"],
     "properties": {
         "status": {"type": "string", "enum": ["ready", "unavailable"]},
         "model_version": {"type": "string"},
         "source": {"type": "string"},
-        "engine": {"type": "string"},
-        "degraded": {"type": "boolean"},
+        "engine": _said["engine"],
+        "data_source": _said["data_source"],
+        "trained_at": {"type": ["string", "null"]},
+        "degraded": {
+            "type": "boolean",
+            "description": "Whether something other than the first choice is served.",
+        },
         "problems": {"type": "array", "items": {"type": "string"}},
         "notes": {"type": "array", "items": {"type": "string"}},
+        "seconds_since_registry_answered": {"type": ["number", "null"]},
         "detail": {"type": "string"},
     },
 }

@@ -11,7 +11,8 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 
 from clinical import card
 from clinical.schema import FEATURES, LABEL
-from serving import result
+from clinical.wording import SOURCES
+from serving import bodies, result
 from serving.cache import PLOTS
 from serving.errors import NotLoaded, Problem
 from serving.explanation import explain
@@ -48,7 +49,7 @@ def make_blueprint(
             "form.html",
             groups=grouped(typed),
             wrong=[field for field in typed if field.error],
-            model=following.model,
+            model=parts.get("answered") or following.model,
             needs_key=bool(keys),
             unknown=UNKNOWN,
             **parts,
@@ -61,8 +62,9 @@ def make_blueprint(
 
     @blueprint.post("/")
     def answer() -> Response:
-        typed, values = read_form(request.form)
-        if keys and not keys.accepts(request.form.get("key", "")):
+        fields = bodies.read_form(request, settings["HEART_BODY_SECONDS"])
+        typed, values = read_form(fields)
+        if keys and not keys.accepts(fields.get("key", "")):
             return show(typed, 403, failure="This API key is not valid.")
         if any(field.error for field in typed):
             return show(typed, 422)
@@ -80,6 +82,7 @@ def make_blueprint(
         parts: dict[str, Any] = {"model": model, "ready": ready, "label": LABEL}
         if model is not None:
             parts |= _card(model) | {"gate": _gate(model), "plots": _plots(model)}
+            parts["trained_on"] = _trained_on(model)
         return make_response(render_template("model.html", **parts), status)
 
     @blueprint.get("/model/card.md")
@@ -108,10 +111,12 @@ def _answer(model: Model, values: Values, aside: Aside) -> dict[str, Any]:
     prediction = predict(model, values)
     parts: dict[str, Any] = {
         "prediction": prediction,
+        "percent": result.percent(model, prediction.probability),
         "cautions": result.cautions(prediction.warnings),
         "bands": result.bands(model),
         "observed": result.observed(model, prediction.risk_level),
         "titles": _TITLES,
+        "trained_on": _trained_on(model),
     }
     explanation = aside(lambda: explain(model, values, prediction))
     if explanation is not None:
@@ -121,6 +126,10 @@ def _answer(model: Model, values: Values, aside: Aside) -> dict[str, Any]:
             "unmoved": result.unmoved(explanation, values),
         }
     return parts
+
+
+def _trained_on(model: Model) -> str:
+    return SOURCES.get(model.data_source, model.data_source)
 
 
 def _card(model: Model) -> dict[str, Any]:

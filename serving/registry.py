@@ -126,6 +126,7 @@ class MlflowRegistry:
 
     def candidates(self) -> Iterator[Candidate]:
         """Yield candidates, best first."""
+        self.notes = []
         try:
             client = self._client()
             if self._pinned:
@@ -284,9 +285,9 @@ def _pinned_version(client: Any, name: str, wanted: str | None, alias: str | Non
         return client.get_model_version_by_alias(name, alias)
     if wanted and wanted.isdecimal():
         return client.get_model_version(name, wanted)
-    stages = None if wanted == "latest" else [wanted]
     versions = client.search_model_versions(f"name='{name}'", max_results=1000)
-    versions = [v for v in versions if stages is None or v.current_stage in stages]
+    if wanted != "latest":  # a stage, whose case is as much the user's to choose as in MLflow
+        versions = [v for v in versions if v.current_stage.lower() == str(wanted).lower()]
     if not versions:
         raise RegistryError(f"MODEL_URI names a stage of {name} in which there is no version.")
     return max(versions, key=lambda version: int(version.version))

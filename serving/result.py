@@ -85,6 +85,17 @@ def bands(model: Model) -> list[dict[str, Any]]:
     ]
 
 
+def percent(model: Model, probability: float) -> str:
+    """Return a probability in percent: whole, or as exact as its band and its class need."""
+
+    def means(p: float) -> tuple[str, bool]:
+        return model.risk_level(p), p > 0.5
+
+    told = (f"{100 * probability:.{digits}f}" for digits in range(4))
+    exact = f"{100 * probability:.6f}"
+    return next((t for t in told if means(float(t) / 100) == means(probability)), exact)
+
+
 def observed(model: Model, level: str) -> dict[str, Any] | None:
     """Return how many patients fell into a band and were ill, where the model has noted it."""
     try:

@@ -59,8 +59,8 @@ def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[
 
 def _keys(text: str) -> tuple[str, ...]:
     keys = tuple(key.strip() for key in text.split(",") if key.strip())
-    if any(len(key) < 16 for key in keys):
-        raise ValueError("keys of at least 16 characters, separated by commas")
+    if any(len(key) < 16 or not key.isascii() for key in keys):
+        raise ValueError("keys of at least 16 ASCII characters, separated by commas")
     return keys
 
 

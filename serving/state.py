@@ -15,6 +15,7 @@ import os
 import select
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,25 @@ from typing import Any
 from serving.settings import cache_home
 
 ENVIRONMENT = "_HEART_STATE_DIR"
+SILENT_SECONDS = 2 * 3600  # twice the longest HEART_POLL_SECONDS
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a file atomically: a reader sees the old content or the new, whole."""
+    """Replace a file atomically: a reader sees the old content or the new, whole.
+
+    Raises
+    ------
+    OSError
+        Such as on a full disk; the file is as it was, and nothing else is left behind.
+    """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(content, file, default=str)
-    os.replace(name, path)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(content, file, default=str)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -152,7 +164,21 @@ def instance_state(owner: int) -> State:
         return State(Path(named)).make()
     services = _services()
     for old in services.iterdir():
-        pid, _, started = old.name.partition("-")
-        if pid.isdecimal() and _started(int(pid)) != started:
+        if _is_dead(old):
             shutil.rmtree(old, ignore_errors=True)
     return State(services / f"{owner}-{_started(owner)}").make()
+
+
+def _is_dead(folder: Path) -> bool:
+    """Tell whether a service is no more.
+
+    Its process may be one of another machine or container that shares this folder, of which nothing
+    can be seen from here. But a follower that lives writes with each look.
+    """
+    pid, _, started = folder.name.partition("-")
+    if not pid.isdecimal() or _started(int(pid)) == started:
+        return False
+    try:
+        return time.time() - folder.stat().st_mtime > SILENT_SECONDS
+    except FileNotFoundError:
+        return False  # Another start has just swept it up.

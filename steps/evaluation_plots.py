@@ -30,7 +30,7 @@ class Colours:
 
 ON_PAGE = Colours(pages.INK, pages.NO, pages.YES, pages.SOFT)
 ALONE = Colours("#1c2430", "#4c86c6", "#d9643a", "#5b6675")
-Place = Literal["upper left", "upper right", "upper center", "lower right"]
+Place = Literal["best", "upper right", "upper center", "lower right"]
 Draw = Callable[[Axes, Colours], None]
 
 
@@ -57,7 +57,7 @@ def calibration(axes: Axes, colours: Colours, y: Labels, p: Floats) -> None:
     axes.plot([0, 1], [0, 1], "--", color=colours.soft, lw=1, label="perfect")
     axes.errorbar(said, seen, reach, fmt="o-", color=colours.yes, ms=3.5, lw=1.2, label="model")
     _shares(axes, "predicted probability", "observed share")
-    _legend(axes, colours, "upper left")
+    _legend(axes, colours, "best")
 
 
 def decision_curve(axes: Axes, colours: Colours, y: Labels, p: Floats) -> None:
@@ -128,7 +128,7 @@ def several(axes: Axes, colours: Colours, y: Labels, probabilities: dict[str, Fl
         said, seen = ([float(v[group].mean()) for group in groups] for v in (p, y))
         axes.plot(said, seen, style, color=shade, ms=3.5, lw=1.2, label=name)
     _shares(axes, "predicted probability", "observed share")
-    _legend(axes, colours, "upper left")
+    _legend(axes, colours, "best")
 
 
 def _shares(axes: Axes, x: str, y: str) -> None:
@@ -138,7 +138,7 @@ def _shares(axes: Axes, x: str, y: str) -> None:
 
 
 def _percent(share: float, _: object = None) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.3g} %"
 
 
 def _legend(axes: Axes, colours: Colours, place: Place) -> None:

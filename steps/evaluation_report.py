@@ -8,7 +8,7 @@ from typing import Any
 
 from clinical import card_tables
 from clinical.schema import FEATURES, LABEL
-from clinical.wording import MEASURES, MODELS, READING, SYNTHETIC, between
+from clinical.wording import MEASURES, MODELS, READING, SYNTHETIC, between, percent
 from steps import clinical_metrics, evaluation_plots, pages
 from steps.card import block_html
 from steps.evaluation import Measured
@@ -20,8 +20,8 @@ Calibrations = Mapping[str, tuple[Floats, Mapping[str, float]]]
 INTERVALS = "Intervals are 95 % bootstrap intervals."
 TOO_FEW = '<span class="soft">too few</span>'
 WARNING = (
-    "Not for clinical use. What a figure means for patients of today is not known: these "
-    "are referred patients of the 1980s."
+    "Not for clinical use. What these figures mean for other patients than those measured, such as "
+    "those of today, is not known."
 )
 
 
@@ -44,6 +44,7 @@ def draw(
     parts = [
         f"<h1>Evaluation of a {kind}</h1>\n<p><b>{escape(about['uri'])}</b> "
         f'<span class="soft">{escape(LABEL.title)}: {escape(LABEL.definition)}.</span></p>\n',
+        _which(facts),
         f"<p><b>{SYNTHETIC}</b></p>\n" * (about["source"] == "synthetic"),
         _tiles(cohorts[0]),
         f"<h2>All figures</h2>\n<p class='soft'>{INTERVALS} {READING}</p>\n{_figures(cohorts)}",
@@ -57,11 +58,19 @@ def draw(
     return pages.page(f"Evaluation of {about['uri']}", "".join(parts))
 
 
+def _which(facts: Mapping[str, Any]) -> str:
+    """Say which model it is: what an alias names today it may not name tomorrow."""
+    told = (("trained at", facts.get("trained_at")), ("in run", facts.get("run_id")),
+            ("from commit", (facts.get("git") or {}).get("commit")))  # fmt: skip
+    words = ", ".join(f"{word} {value}" for word, value in told if value)
+    return f'<p class="soft">{escape(words[0].upper() + words[1:])}.</p>\n' if words else ""
+
+
 def _tiles(cohort: Measured) -> str:
     found = cohort.found["metrics"]
     names = ("roc_auc", "brier", "calibration_slope", "sensitivity", "specificity")
     tiles = [("patients", f"{cohort.found['patients']:,}")]
-    tiles += [(MEASURES[name], f"{found[name]:.2f}") for name in names if name in found]
+    tiles += [(MEASURES[name], _cell(found, name)) for name in names if name in found]
     return f"<p>{escape(cohort.found['title'])}</p>\n{pages.tiles(tiles)}"
 
 
@@ -91,8 +100,9 @@ def _cohort(cohort: Measured) -> str:
     parts += [f"<p>{escape(note)}</p>\n" for note in [*cohort.notes, *_missing(found)]]
     if found["lopsided"]:
         parts.append(
-            f"<p>{found['prevalence']:.0%} of these patients have the disease: whoever says so of "
-            "everybody is nearly always right, so only ranking and calibration are measured.</p>\n"
+            f"<p>{percent(found['prevalence'])} of these patients have the disease: whoever says "
+            "so of everybody is nearly always right, so only ranking and calibration are "
+            "measured.</p>\n"
         )
     shown = [
         _picture(cohort, name, title, draw)
@@ -113,7 +123,7 @@ def _missing(found: Mapping[str, Any]) -> list[str]:
     titles = {feature.name: feature.title for feature in FEATURES}
     shares = sorted(found["missing"].items(), key=lambda item: -item[1])
     listed = ", ".join(
-        f"{titles[name]} {f'{share:.0%}' if share >= 0.01 else 'under 1%'}"
+        f"{titles[name]} {percent(share) if share >= 0.01 else 'under 1 %'}"
         for name, share in shares
     )
     sentences = [f"Unknown, and replaced by typical values: {listed}."]

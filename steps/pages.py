@@ -40,6 +40,7 @@ p, li { overflow-wrap: anywhere; }
 .tiles div { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
 .tiles dt { color: var(--soft); font-size: .85rem; }
 .tiles dd { margin: 0; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
+.tiles small { display: block; color: var(--soft); font-size: .85rem; line-height: 1.3; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .9rem .3rem 0; text-align: right; }

@@ -1,9 +1,21 @@
 "use strict";
 
 // The page works without this file. With it the answer comes without a reload, fields are checked
-// when they are left, and an example can be filled in.
+// when they are left, an answer says so when its findings are changed, and an example can be filled
+// in.
 
 const main = document.getElementById("main");
+
+// Fields left by pressing something else: what is said of them moves the page, and a button that
+// moves under a pressed mouse is not clicked.
+const left = new Set();
+let pressed = false;
+
+function release() {
+  pressed = false;
+  left.forEach(check);
+  left.clear();
+}
 
 function check(input) {
   const field = input.closest(".field");
@@ -57,6 +69,9 @@ async function send(event) {
     const found = page.getElementById("main");
     if (found === null) throw new Error("no page");
     const key = document.getElementById("key")?.value;
+    document.querySelector(".banner")?.remove();
+    const banner = page.querySelector(".banner");
+    if (banner !== null) main.before(banner);
     main.replaceChildren(...found.childNodes);
     document.title = page.title;
     if (key) document.getElementById("key").value = key;
@@ -79,11 +94,24 @@ function prepare() {
       input.value = input.dataset.example;
       check(input);
     }
+    outdate();
   });
 }
 
+function outdate() {
+  const note = document.getElementById("outdated");
+  if (note !== null) note.hidden = false;
+}
+
 main.addEventListener("submit", send);
-main.addEventListener("change", (event) => {
-  if (event.target.matches("[data-example]")) check(event.target);
+main.addEventListener("input", (event) => {
+  if (event.target.matches("[data-example]")) outdate();
 });
+main.addEventListener("change", (event) => {
+  if (!event.target.matches("[data-example]")) return;
+  if (pressed) left.add(event.target);
+  else check(event.target);
+});
+document.addEventListener("mousedown", () => { pressed = true; });
+document.addEventListener("mouseup", () => setTimeout(release));
 prepare();

@@ -35,7 +35,7 @@ OLD: dict[str, Any] = {
 def test_an_older_models_card_has_what_is_known_of_it() -> None:
     text = card.as_markdown(OLD)
     assert "| ROC AUC | 0.904 (0.850 to 0.950) |" in text
-    assert "| Low | 0 % to 70 % | - | - |" in text
+    assert "| Low | 0 to 70 % | - | - |" in text
     assert "cross-validated" not in card.as_markdown(OLD).partition("## Performance")[0]
     assert set(card.lacking(OLD)) == {
         "Groups of patients", "Other hospitals", "What moves its answers",
@@ -64,6 +64,26 @@ def test_nothing_known_still_says_what_it_is_not_for() -> None:
 def test_the_limits_are_those_of_the_patients(source: str, words: str) -> None:
     found = card.sections({**OLD, "data": {**OLD["data"], "source": source}})["Limits"]
     assert words in as_markdown(found[0])
+
+
+@pytest.mark.parametrize(("source", "told"), [("uci", True), ("synthetic", False), ("file", False)])
+def test_only_real_patients_of_cleveland_make_it_read_for_patients_like_them(
+    source: str, told: bool
+) -> None:
+    facts = {**OLD, "data": {**OLD["data"], "source": source}}
+    assert ("adults of the 1980s" in as_markdown(card.sections(facts)["What it is for"][0])) == told
+
+
+@pytest.mark.parametrize(("name", "told", "untold"), [
+    ("random_forest", "max_depth 5", "C 1.0"), ("logistic_regression", "C 1.0", "max_depth"),
+])  # fmt: skip
+def test_parameters_that_a_model_has_no_use_for_are_not_told(
+    name: str, told: str, untold: str
+) -> None:
+    parameters = {"model": name, "n_estimators": 100, "max_depth": 5, "C": 1.0}
+    text = card.as_markdown({**OLD, "name": name, "parameters": parameters})
+    assert told in text
+    assert untold not in text
 
 
 def test_what_was_not_taken_is_a_dash_and_what_is_undefined_says_so() -> None:

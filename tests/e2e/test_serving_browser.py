@@ -119,6 +119,53 @@ def test_errors_stand_at_their_field_and_what_was_typed_stays(page: Any) -> None
     assert fits(page)
 
 
+def test_a_click_counts_though_an_error_comes_or_goes_above_the_button(page: Any) -> None:
+    page.goto("/")
+    page.get_by_role("button", name="Fill in an example").click()
+    page.get_by_label("Serum cholesterol").fill("9000")
+    page.get_by_role("button", name="Estimate").click()
+    page.get_by_role("heading", name="Please check 1 field").wait_for(timeout=10_000)
+    page.get_by_label("Serum cholesterol").fill("240")
+    page.get_by_role("button", name="Estimate").click()
+    page.get_by_role("heading", name="Result").wait_for(timeout=10_000)
+
+
+def test_a_field_is_checked_when_it_is_left(page: Any) -> None:
+    page.goto("/")
+    page.get_by_label("Serum cholesterol").fill("9000")
+    page.get_by_label("Age").click()
+    page.locator("#chol-error").wait_for(timeout=10_000)
+    page.get_by_label("Serum cholesterol").fill("240")
+    page.keyboard.press("Tab")
+    page.locator("#chol-error").wait_for(state="detached", timeout=10_000)
+
+
+def test_an_answer_is_no_answer_to_findings_that_were_changed_since(page: Any) -> None:
+    page.goto("/")
+    page.get_by_role("button", name="Fill in an example").click()
+    page.get_by_role("button", name="Estimate").click()
+    page.get_by_role("heading", name="Result").wait_for()
+    outdated = page.get_by_text("Not of what is typed below.")
+    assert not outdated.is_visible()
+    page.get_by_label("Age").fill("77")
+    assert outdated.is_visible()
+    assert serious(page) == []
+    page.get_by_role("button", name="Estimate").click()
+    outdated.wait_for(state="hidden")
+    page.get_by_label("Sex").select_option("Female")
+    assert outdated.is_visible()
+
+
+def test_the_banner_comes_with_the_answer_where_the_page_is_older_than_the_model(page: Any) -> None:
+    page.goto("/")
+    page.evaluate("() => document.querySelector('.banner').remove()")
+    page.get_by_role("button", name="Fill in an example").click()
+    page.get_by_role("button", name="Estimate").click()
+    page.get_by_role("heading", name="Result").wait_for()
+    assert page.get_by_text("Synthetic data.").count() == 1
+    assert page.get_by_text("Synthetic data.").is_visible()
+
+
 def test_the_keyboard_is_enough(page: Any) -> None:
     page.goto("/")
     page.keyboard.press("Tab")
@@ -168,6 +215,10 @@ def test_the_model_page_is_the_card(page: Any) -> None:
         "row", name="calibration slope, out of fold, from 0.5 to 2 1.07 1.44 ok"
     )
     assert rule.is_visible()
+    # What a band has meant is its last column, and no table that is cut off there looks so.
+    rates = page.get_by_role("columnheader", name="had the disease").bounding_box()
+    edge = page.get_by_role("region", name="Risk bands").bounding_box()
+    assert rates["x"] + rates["width"] <= edge["x"] + edge["width"] + 1
     page.locator("figure").first.scroll_into_view_if_needed()
     page.get_by_role("img", name="ROC curve").wait_for()
     with page.expect_download() as started:

@@ -105,12 +105,14 @@ def test_slow_clients_do_not_hold_up_fast_ones(service: Service) -> None:
 
 
 def test_a_body_that_never_ends_is_a_408(registry: str, tmp_path: Path) -> None:
-    with (
-        running(tmp_path / "home", registry, workers=1, HEART_BODY_SECONDS="1") as service,
-        socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection,
-    ):
-        connection.sendall(request(length=len(PATIENT) + 10))
-        assert connection.recv(100).startswith(b"HTTP/1.1 408")
+    form = b"application/x-www-form-urlencoded"
+    kinds = {b"/predict": JSON_TYPE, b"/explain": JSON_TYPE, b"/invocations": JSON_TYPE, b"/": form}
+    with running(tmp_path / "home", registry, workers=1, HEART_BODY_SECONDS="1") as service:
+        for path, kind in kinds.items():
+            head = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: %b\r\n" % (path, kind)
+            with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+                connection.sendall(head + b"Content-Length: 100\r\n\r\nage=54")
+                assert connection.recv(100).startswith(b"HTTP/1.1 408"), path
 
 
 def test_two_thousand_connections_at_once_are_all_answered(service: Service) -> None:
@@ -161,6 +163,7 @@ def test_twenty_swaps_under_load_fail_nothing(registry: str, service: Service) -
     assert set(load.versions) == {"registry-v1", "registry-v2"}
 
 
+JSON_TYPE = b"application/json"
 JSON_HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 CHUNKED = JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -192,6 +195,30 @@ def test_what_is_not_http_does_no_harm(service: Service, nonsense: bytes) -> Non
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1000).startswith(b"HTTP/1.1 4")
     assert service.predict()[0] == 200
+
+
+@pytest.mark.parametrize("parser", ["auto", "python"])
+def test_what_is_not_http_is_not_repeated_in_the_log(
+    registry: str, tmp_path: Path, parser: str
+) -> None:
+    # Such as the rest of a patient, where a client has miscounted.
+    nonsense = (
+        b"GET http://[smith/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"smith\r\n\r\n",
+        b"GET /smith HTTP/smith\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nsmith 1\r\n\r\n",
+        request(PATIENT + b"smith\r\n\r\n", 10),
+    )
+    options = f"--http-parser {parser}"
+    with running(tmp_path / "home", registry, workers=1, GUNICORN_CMD_ARGS=options) as service:
+        for content in nonsense:
+            with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+                connection.sendall(content)
+                connection.shutdown(socket.SHUT_WR)
+                assert connection.recv(1000).startswith(b"HTTP/1.1 4"), content
+    log = service.log.read_text()
+    assert log.count("Invalid request") >= len(nonsense) - 1, log
+    assert "smith" not in log
 
 
 def test_batches_that_cannot_be_scored_are_no_failures_in_the_log(service: Service) -> None:

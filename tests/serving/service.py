@@ -108,10 +108,22 @@ class Service:
     def ready(self) -> tuple[int, Any]:
         return self.ask("/ready")
 
+    def serving(self, version: str = "") -> float:
+        """Return how many workers serve a version, or any, as their metrics say."""
+        lines = str(self.ask("/metrics")[1]).splitlines()
+        told = [line for line in lines if line.startswith("heart_model_info{")]
+        return sum(float(line.split()[-1]) for line in told if version in line)
+
+    def serves(self, version: str) -> bool:
+        """Tell whether twenty answers in a row are of a version, and no worker has another."""
+        label = f'model_version="{version}"'
+        answers = all(self.version() == version for _ in range(20))
+        return answers and self.serving(label) == self.serving()
+
     def wait_for_version(self, version: str, seconds: float = 60) -> None:
-        """Wait until every worker serves a version: until twenty answers in a row do."""
+        """Wait until every worker serves a version."""
         try:
-            wait_for(lambda: all(self.version() == version for _ in range(20)), seconds, version)
+            wait_for(lambda: self.serves(version), seconds, version)
         except AssertionError as error:
             raise AssertionError(f"{error}; log:\n{self.log.read_text()[-3000:]}") from None
 
@@ -166,8 +178,12 @@ def running(
         if wait:
             wait_for(lambda: service.version() or process.poll() is not None, 90, "a model")
             assert process.poll() is None, log.read_text()
-            # Workers take it up one after the other.
-            wait_for(lambda: all(service.version() for _ in range(10 * workers)), 30)
+            # Workers take it up one after the other; one that still does answers seldom, if at all.
+            wait_for(
+                lambda: all(service.version() for _ in range(4)) and service.serving() == workers,
+                60,
+                "a model in every worker",
+            )
         yield service
     finally:
         if process.poll() is None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from serving.follower import Follower
 from serving.model import Origin
 from serving.registry import Candidate, sqlite_path
 from serving.state import State, read_json
+from tests.serving.service import environment, wait_for
 
 
 class FakeRegistry:
@@ -250,6 +254,71 @@ def test_a_version_made_anew_under_the_same_number_is_another_model(bench: Bench
     assert bench.registry.fetched == ["v1", "v1"]
 
 
+def test_what_the_registry_does_not_name_is_not_the_first_choice(bench: Bench) -> None:
+    bench.look("v1")
+    bench.registry.named = []
+    bench.look()
+    assert bench.published["version"] == "v1"
+    assert bench.status["degraded"] is True
+    bench.begin("second")
+    for _ in range(2):
+        bench.look()
+        assert bench.published["version"] == "v1"
+        assert bench.status["degraded"] is True
+
+
+def test_plots_that_cannot_be_fetched_leave_nothing_behind(bench: Bench) -> None:
+    def fail(run_id: str, folder: Path) -> None:
+        (folder / "half.png").write_text(run_id)
+        raise OSError
+
+    bench.registry.fetch_plots = fail  # type: ignore[method-assign]
+    bench.registry.named = [candidate("v1", run_id="r" * 32)]
+    bench.look()
+    assert {path.name for path in Path(bench.published["directory"]).iterdir()} == {
+        "content", "entry.json",
+    }  # fmt: skip
+
+
+def test_a_model_that_does_not_come_to_an_end_of_loading_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.pkl")  # whoever reads it waits for a writer
+    with pytest.raises(ModelError, match="longer than 3 s"):
+        module.check_model(Origin("k", "v", "s", str(tmp_path)), 3)
+
+
+def test_a_disk_that_takes_nothing_does_not_end_the_follower(tmp_path: Path) -> None:
+    state = State(tmp_path / "state").make()
+    in_the_way = state.status / "in the way"
+    in_the_way.mkdir(parents=True)  # so that no status can be written
+    env = environment(
+        tmp_path, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/none.db", HEART_POLL_SECONDS="0.1"
+    )
+    words = [sys.executable, "-m", "serving.follower", str(state.folder), str(os.getpid())]
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(words, env=env, cwd=tmp_path, stderr=file)
+    try:
+        wait_for(lambda: log.read_text().count("follower.failed") >= 2, 60, "two failed looks")
+        in_the_way.rmdir()
+        state.status.rmdir()
+        wait_for(lambda: read_json(state.status).get("looks", 0) > 2, 30, "a look that is told")
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_a_note_is_logged_when_it_comes_and_not_with_every_look(
+    bench: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    note = "Alias champion names version 1, stage Production version 2."
+    for notes, times in (([note], 1), ([note], 0), ([], 0), ([note], 1)):
+        bench.registry.notes = notes
+        bench.look("v1")
+        assert bench.status["notes"] == notes
+        assert capfd.readouterr().err.count(note) == times
+
+
 def test_plots_come_after_the_model(bench: Bench) -> None:
     bench.registry.named = [candidate("v1", run_id="r" * 32)]
     bench.look()
@@ -271,8 +340,6 @@ def test_the_file_of_an_sqlite_uri_is_known(uri: str, path: str | None) -> None:
 
 
 def test_only_one_follower_holds_the_lock_and_the_bell_wakes_it(tmp_path: Path) -> None:
-    import os
-
     state = State(tmp_path / "s").make()
     assert not state.has_follower()
     assert not state.ring()

@@ -35,6 +35,21 @@ def test_without_a_model_ready_says_what_to_run(
     assert answer.headers["Retry-After"]
 
 
+@pytest.mark.parametrize(("facts", "words"), [
+    ({}, "Starting"),
+    ({"looks": 1}, "mlflow run ."),
+    ({"looks": 1, "problems": ["The registry does not answer."]}, "see problems"),
+    ({"looks": 1, "problems": ["No such version."], "pinned": True}, "MODEL_URI"),
+])  # fmt: skip
+def test_without_a_model_ready_says_why(
+    client: FlaskClient, following: FakeFollowing, facts: dict[str, Any], words: str
+) -> None:
+    following.model, following.facts = None, facts
+    detail = client.get("/ready").get_json()["detail"]
+    assert words in detail
+    assert ("Nothing has been trained" in detail) == (facts == {"looks": 1})
+
+
 def test_ready_passes_on_what_went_wrong(client: FlaskClient, following: FakeFollowing) -> None:
     following.facts = {"degraded": True, "problems": ["registry-v4 ..."], "notes": ["stage ..."]}
     body = client.get("/ready").get_json()

@@ -6,10 +6,23 @@ from typing import Any
 
 import pytest
 
-from serving.keys import warn_if_open
+from serving.keys import Keys, warn_if_open
+from serving.settings import SettingError, read_settings
 from tests.serving.conftest import MakeApp
 
 KEYS = ("0123456789abcdef",)
+
+
+def test_no_other_key_opens_the_service() -> None:
+    keys = Keys(("0123456789abcde?",))
+    assert keys.accepts("0123456789abcde?")
+    for other in ("0123456789abcde\u20ac", "0123456789abcde\udcff", "0123456789abcde"):
+        assert not keys.accepts(other)
+
+
+def test_a_key_that_a_header_cannot_hold_is_refused() -> None:
+    with pytest.raises(SettingError, match="ASCII"):
+        read_settings({"HEART_API_KEYS": "\u20ac" * 16})
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "10.1.2.3", "heart.example.org"])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from clinical.schema import FEATURES
 from serving.errors import ModelError
 from serving.model import Model, Origin, load
 from tests.conftest import ROOT
@@ -79,21 +80,51 @@ def test_bands_and_limits_have_defaults(folder: Path) -> None:
 
 
 def test_a_pickle_is_loaded_only_if_it_is_the_recorded_one(tmp_path: Path) -> None:
-    import hashlib
-
-    import joblib
-
-    path = tmp_path / "model.pkl"
-    joblib.dump(forge.fit("logistic"), path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    (tmp_path / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
-    model = open_model(tmp_path)
+    model = open_model(local_model(tmp_path, forge.fit("logistic")))
     assert model.engine.name == "scikit-learn"
     label, probability = model.engine.score_one([1.0] * 13)
     assert label == int(probability > 0.5)
     (tmp_path / "model.pkl.sha256").write_text(f"{'0' * 64}  model.pkl\n")
     with pytest.raises(ModelError):
         open_model(tmp_path)
+
+
+def local_model(folder: Path, estimator: Any) -> Path:
+    """Write an estimator as the local file of last resort."""
+    import hashlib
+
+    import joblib
+
+    path = folder / "model.pkl"
+    joblib.dump(estimator, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
+    return folder
+
+
+def test_a_model_that_takes_no_unknown_values_is_refused(tmp_path: Path) -> None:
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression
+
+    rows = forge.patients(100, unknown=0)
+    frame = pd.DataFrame(rows, columns=[feature.name for feature in FEATURES])
+    bare = LogisticRegression(max_iter=10_000).fit(frame, forge.labels(rows))
+    with pytest.raises(ModelError, match="no unknown values"):
+        open_model(local_model(tmp_path, bare))
+
+
+class _Undecided:
+    """An estimator whose probabilities are none."""
+
+    classes_ = (0, 1)
+
+    def predict_proba(self, frame: Any) -> Any:
+        return np.full((len(frame), 2), np.nan)
+
+
+def test_a_model_whose_probabilities_are_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="a probability that is none"):
+        open_model(local_model(tmp_path, _Undecided()))
 
 
 def test_a_skops_file_with_types_that_nobody_reviewed_is_refused(tmp_path: Path) -> None:

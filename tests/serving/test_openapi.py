@@ -38,6 +38,19 @@ def test_every_documented_route_exists_and_the_other_way_round(make_app: MakeApp
     assert routes - pages == set(openapi()["paths"])
 
 
+def test_every_member_of_an_answer_is_described(client: FlaskClient, patient: Any) -> None:
+    schemas = openapi()["components"]["schemas"]
+    ready = openapi()["paths"]["/ready"]["get"]["responses"]["200"]["content"]
+    for answer, schema in (
+        (client.post("/predict", json=patient), schemas["Prediction"]),
+        (client.post("/explain", json=patient), schemas["Explanation"]),
+        (client.post("/predict", json={}), schemas["Problem"]),
+        (client.get("/ready"), ready["application/json"]["schema"]),
+    ):
+        assert set(answer.get_json()) <= set(schema["properties"])
+        assert set(schema["required"]) <= set(answer.get_json())
+
+
 def test_swagger_ui_gets_what_its_version_understands() -> None:
     def kinds(part: Any) -> list[Any]:
         if isinstance(part, dict):

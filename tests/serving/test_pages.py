@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from clinical.schema import FEATURES, Feature
+from serving import result
 from serving.model import Model
 from tests.serving import forge
 from tests.serving.conftest import FakeFollowing, MakeApp
@@ -35,16 +36,26 @@ def test_the_form_has_every_feature_with_its_unit_and_codes(client: FlaskClient)
 def test_a_patient_gets_a_risk_as_number_and_picture(client: FlaskClient, patient: Any) -> None:
     answer = client.post("/", data=form(patient))
     assert answer.status_code == 200
-    assert re.search(r'class="figure">\d+&nbsp;%', answer.text)
+    assert re.search(r'class="figure">[\d.]+&nbsp;%', answer.text)
     assert "<svg" in answer.text
     assert "registry-v3" in answer.text
-    assert "uci" in answer.text
+    assert "patients of the Cleveland Clinic (uci)" in answer.text
 
 
-def test_the_form_says_what_predict_says(client: FlaskClient, patient: Any) -> None:
+def test_the_form_says_what_predict_says(client: FlaskClient, patient: Any, model: Model) -> None:
     probability = client.post("/predict", json=patient).get_json()["probability"]
     page = client.post("/", data=form(patient)).text
-    assert f"{probability * 100:.0f}&nbsp;%" in page
+    assert f'class="figure">{result.percent(model, probability)}&nbsp;%' in page
+
+
+@pytest.mark.parametrize(("probability", "told"), [
+    (0.227, "23"), (0.297, "29.7"), (0.29996, "29.996"), (0.3, "30"), (0.496, "50"), (0.5, "50"),
+    (0.504, "50.4"), (0.699999, "69.999900"), (0.9999, "100"),
+])  # fmt: skip
+def test_a_risk_is_never_rounded_into_another_band_or_class(
+    model: Model, probability: float, told: str
+) -> None:
+    assert result.percent(model, probability) == told
 
 
 def test_the_form_says_what_moved_the_risk(client: FlaskClient, patient: Any) -> None:
@@ -130,7 +141,7 @@ def test_unknown_is_taken_where_it_is_allowed(
     assert answer.status_code == (200 if feature.nullable else 422)
 
 
-@pytest.mark.parametrize("text", ["nan", "inf", "1e400", "9" * 5000, "-1", "true", "\u0663"])
+@pytest.mark.parametrize("text", ["nan", "inf", "1e400", "9" * 5000, "-1", "true", "\u0663", "5_4"])
 def test_what_is_no_age_is_refused(client: FlaskClient, patient: Any, text: str) -> None:
     assert client.post("/", data=form(patient, age=text)).status_code == 422
 
@@ -159,10 +170,28 @@ def test_a_synthetic_model_wears_a_banner(client: FlaskClient, following: FakeFo
         assert "Synthetic data" in client.get(path).text
 
 
+def test_an_answer_wears_the_banner_of_the_model_that_gave_it(
+    make_app: MakeApp, following: FakeFollowing, patient: Any
+) -> None:
+    real = following.model
+    assert real is not None
+
+    class Swapping(FakeFollowing):
+        """Goes over to another model while a request is being answered."""
+
+        models = iter([Model(real.engine, real.origin, forge.facts("synthetic")), real])
+        model = property(lambda self: next(self.models, real), lambda self, model: None)  # type: ignore[assignment]
+
+    page = (
+        make_app(following=Swapping(following.folder)).test_client().post("/", data=form(patient))
+    )
+    assert "Synthetic data" in page.text
+
+
 def test_the_model_page_says_what_is_served(client: FlaskClient) -> None:
     page = client.get("/model").text
     for words in ("registry-v3", "alias champion", "0.904", "(0.859 to 0.940)", "passed",
-                  "No champion yet.", "242 patients", "2026-01-02"):  # fmt: skip
+                  "No champion yet.", "(uci): 242 patients", "2026-01-02"):  # fmt: skip
         assert words in page
 
 
@@ -170,7 +199,7 @@ def test_the_model_page_is_the_models_card(client: FlaskClient) -> None:
     page = client.get("/model").text
     for words in (
         "no medical device", "cross-validated (303)", "held out (61)", "age 60 and over", "too few",
-        "Another hospital", "12 %\n(8 % to 19 %)", "What moves its answers", "CC BY 4.0",
+        "Another hospital", "12 %\n(8 to 19 %)", "What moves its answers", "CC BY 4.0",
         "0.86 (0.81 to 0.90)",
     ):  # fmt: skip
         assert words in page

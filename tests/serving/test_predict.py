@@ -204,6 +204,7 @@ def test_a_value_that_the_model_has_not_seen_brings_a_warning(
     assert answer.status_code == 200
     assert [warning["pointer"] for warning in answer.json["warnings"]] == ["/age"]
     assert "110" not in answer.json["warnings"][0]["detail"]
+    assert answer.json["warnings"][0]["detail"].endswith(": 41 to 87 years.")
 
 
 @pytest.mark.parametrize("names", [("ca",), ("thal",), ("ca", "thal")])

@@ -107,10 +107,53 @@ def test_the_page_tells_of_every_cohort_and_what_it_lacks(
     measured: list[evaluation.Measured], facts: dict[str, Any]
 ) -> None:
     html = page(measured, facts)
-    for words in ("<h2>Here</h2>", "<h2>There</h2>", "Major vessels coloured 100%",
+    for words in ("<h2>Here</h2>", "<h2>There</h2>", "Major vessels coloured 100 %",
                   "A note &lt;of&gt; the second.", "of these patients have the disease",
                   "Risk bands", "Unknown values", "Not for clinical use"):  # fmt: skip
         assert words in html
+
+
+def test_the_page_says_which_model_it_was_and_gives_no_figure_without_its_interval(
+    measured: list[evaluation.Measured], facts: dict[str, Any]
+) -> None:
+    html = page(measured, {**facts, "run_id": "r" * 32, "git": {"commit": "c" * 40}})
+    assert "r" * 32 in html
+    assert "c" * 40 in html
+    assert facts["trained_at"] in html
+    (tiles,) = re.findall(r'<dl class="tiles">(.*?)</dl>', html)
+    found = measured[0].found["metrics"]
+    for name in ("roc_auc", "sensitivity"):
+        ends = f"{found[f'{name}_ci_low']:.2f} to {found[f'{name}_ci_high']:.2f}"
+        assert f"{found[name]:.2f}<br><small>{ends}</small>" in tiles
+    assert tiles.count("<small>") == tiles.count("<dd>") - 1  # a count of patients has none
+
+
+def test_ticks_are_where_they_say(measured: list[evaluation.Measured]) -> None:
+    one = measured[0]
+    for name, (_, draw) in evaluation_plots.drawings(one.y, one.p).items():
+        axes = Figure().subplots()
+        draw(axes, evaluation_plots.ALONE)
+        axes.set_yticks([0, 0.025, 0.05, 0.075])  # as where no bar is high
+        axes.figure.draw_without_rendering()
+        said = [tick.get_text() for tick in axes.get_yticklabels()]
+        shares = [float(text[:-2]) / 100 for text in said if text.endswith(" %")]
+        if shares:
+            assert shares == pytest.approx(axes.get_yticks()), name
+
+
+def test_no_legend_lies_on_the_calibration_it_explains() -> None:
+    y = np.ones(120, int)  # as in Switzerland: observed shares above all predicted
+    y[::12] = 0
+    p = np.linspace(0.1, 0.9, len(y))
+    figure = Figure((3.6, 2.7), layout="constrained")
+    axes = figure.subplots()
+    evaluation_plots.calibration(axes, evaluation_plots.ALONE, y, p)
+    figure.draw_without_rendering()
+    legend = axes.get_legend()
+    assert legend is not None
+    box = legend.get_window_extent()
+    points = axes.transData.transform(axes.containers[0].lines[0].get_xydata())
+    assert not any(box.contains(*point) for point in points)
 
 
 def test_the_page_of_a_foreign_model_does_without_its_facts(
