@@ -19,6 +19,7 @@ SAMPLE_ROWS = 303
 SAMPLE_SEED = 42
 SAMPLE_NAME = "synthetic.data"
 
+CURE = "give the file itself, source=<its path>, or name a mirror in HEART_UCI_URL"
 NO_PATIENTS = """\
 ========================================================================
   NO REAL PATIENTS: UCI is out of reach, so this is the SYNTHETIC SAMPLE.
@@ -63,7 +64,7 @@ def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
             fetch_url(f"{uci_url()}#sha256={UCI_DIGEST}", path)
         except UnreachableError as error:
             if asked != "auto":
-                raise
+                raise UnreachableError(f"{error}; {CURE}") from None
             say(f"download: {error}")
             source = "sample"
         else:

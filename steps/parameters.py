@@ -226,7 +226,9 @@ def _host(text: str) -> Value:
 SOURCE = Parameter(
     "source", "auto", _source, "auto, uci, sample, a path, or a file/http(s) URL (zip or file)."
 )
-MODEL = Parameter("model", "random_forest", _choice(*MODELS), "The estimator.")
+MODEL = Parameter(
+    "model", "random_forest", _choice(*MODELS), f"The estimator: {', '.join(MODELS)}."
+)
 N_ESTIMATORS = Parameter(
     "n_estimators", "100", _number(int, 1, 10_000), "Number of trees or boosting rounds."
 )
@@ -244,7 +246,7 @@ CALIBRATION = Parameter(
     "calibration",
     "sigmoid",
     _choice(*CALIBRATIONS),
-    "What brings the probabilities in line with the observed shares.",
+    f"What brings the probabilities in line with the observed shares: {', '.join(CALIBRATIONS)}.",
 )
 TEST_SIZE = Parameter(
     "test_size", "0.2", _number(float, 0.05, 0.9), "Share of each class that is held out."
