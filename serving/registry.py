@@ -1,4 +1,4 @@
-"""What the registry says should be served: candidates in the order of the design.
+"""What the registry says should be served: candidates in the order that the README lists.
 
 Only the follower imports this module's MLflow side; nothing here runs in a worker.
 """
@@ -89,7 +89,7 @@ class MlflowRegistry:
     experiment : str
         Where train runs are looked for.
     pinned : str
-        A model URI that is the only candidate; empty: the order of the design.
+        A model URI that is the only candidate; empty: those of the registry, in order.
     """
 
     def __init__(self, name: str, experiment: str, pinned: str = "") -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clinical import archive, cohort, dialects
 from steps.files import ROOT, place, sha256
-from steps.parameters import local_path
+from steps.parameters import local_path, shown
 from steps.reuse import DATA_FOLDER, work_key
 from steps.running import Values, run_step
 from steps.sources import UCI_DIGEST, UnreachableError, fetch_url, file_name, plan, uci_url
@@ -19,6 +19,7 @@ SAMPLE_ROWS = 303
 SAMPLE_SEED = 42
 SAMPLE_NAME = "synthetic.data"
 
+CURE = "give the file itself, source=<its path>, or name a mirror in HEART_UCI_URL"
 NO_PATIENTS = """\
 ========================================================================
   NO REAL PATIENTS: UCI is out of reach, so this is the SYNTHETIC SAMPLE.
@@ -35,8 +36,8 @@ def download(run: StepRun, values: Values) -> None:
         member, dialect = inspect(path)
         origin = origin_of(path, source)
         facts = {
-            "asked": asked,
-            "source": source,
+            "asked": shown(asked),
+            "source": shown(source),
             "origin": origin,
             "file": path.name,
             "member": member,
@@ -63,7 +64,7 @@ def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
             fetch_url(f"{uci_url()}#sha256={UCI_DIGEST}", path)
         except UnreachableError as error:
             if asked != "auto":
-                raise
+                raise UnreachableError(f"{error}; {CURE}") from None
             say(f"download: {error}")
             source = "sample"
         else:

@@ -86,7 +86,7 @@ def judge(
     """
     rules = floors(candidate, limits["floors"])
     if champion is None:
-        return _concluded(rules, "", "there is no champion yet, and the floors are kept")
+        return _concluded(rules, "", "there was no champion, and the floors are kept")
     against = champion.version
     rules.append(
         Rule(

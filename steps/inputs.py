@@ -5,16 +5,9 @@ Nothing here reads more than the beginning of a file, or its footer.
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import takewhile
-from pathlib import PurePosixPath
-from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,9 +16,7 @@ from clinical.dialects import Dialect
 from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
 from clinical.tables import Layout, inspect, is_index, is_numeric
-
-SUFFIXES = (".csv", ".data", ".parquet", ".pq", ".tsv", ".txt")
-"""The files that are taken from a folder; a file that is named may be called anything."""
+from steps.storage import fetch, filesystem, find_urls, names_of, size_and_key
 
 ID_COLUMNS = ("id", "patient_id")
 """The columns that may name a patient, and then go into the output as they are."""
@@ -57,18 +48,13 @@ class File:
         The rows of each row group of a Parquet file.
     """
 
-    url: str
+    url: str = field(repr=False)  # a worker's log shows what it failed at, and a URL may be signed
     name: str
     key: str
     size: int
     layout: Layout
     begin: int = 0
     groups: tuple[int, ...] = ()
-
-    @property
-    def filesystem(self) -> Any:
-        """The fsspec filesystem that has it."""
-        return filesystem(self.url)
 
     @property
     def is_text(self) -> bool:
@@ -88,8 +74,21 @@ class File:
     @property
     def unused(self) -> list[str]:
         """The columns that mean nothing here."""
-        known = (*FEATURE_NAMES, *ID_COLUMNS, "num", "target", "disease")
+        known = (*FEATURE_NAMES, self.id_column, "num", "target", "disease")
         return [n for n in self.layout.names if n not in known and not is_index(n)]
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """Return the bytes from `start` to `stop`.
+
+        Raises
+        ------
+        DataError
+            Where there are not so many any more.
+        """
+        data = fetch(self.url, self.size, start, stop)
+        if len(data) < stop - start:
+            raise DataError(f"'{self.name}' is shorter than it was when the job began")
+        return data
 
 
 @dataclass(frozen=True)
@@ -111,14 +110,6 @@ class Partition:
     group: int = 0
 
 
-def filesystem(url: str) -> Any:
-    """Return the fsspec filesystem of a URL; S3 is where MLflow's artifacts would be."""
-    protocol = fsspec.core.split_protocol(url)[0] or "file"
-    endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL")
-    options = {"endpoint_url": endpoint} if endpoint and protocol in ("s3", "s3a") else {}
-    return fsspec.filesystem(protocol, **options)
-
-
 def find(source: str) -> list[File]:
     """Return the files that a path, folder, glob or fsspec URL names, in the order of their names.
 
@@ -128,17 +119,13 @@ def find(source: str) -> list[File]:
         With one line: nothing there, or a file that is none of patients.
     """
     try:
-        fs = filesystem(source)
-        urls = _urls(fs, source)
-        files = [_inspect(fs, url, name) for url, name in zip(urls, _names(urls), strict=True)]
+        urls = find_urls(source)
+        return [_named(url, name) for url, name in zip(urls, names_of(urls), strict=True)]
     except DataError:
         raise
     except Exception as error:
         # Every fsspec protocol has errors of its own: no such bucket, no package for it, ...
         raise DataError(f"'{source}' cannot be read: {_words(error)}") from None
-    if not any(file.size for file in files):
-        raise DataError(f"'{source}' is empty")
-    return files
 
 
 def _words(error: Exception) -> str:
@@ -146,61 +133,48 @@ def _words(error: Exception) -> str:
     return said or type(error).__name__
 
 
-def _urls(fs: Any, source: str) -> list[str]:
-    path = fs._strip_protocol(source)
-    if fs.isdir(path):
-        found = [p for p in fs.find(path) if p.lower().endswith(SUFFIXES) and _is_shown(p, path)]
-        if not found:
-            raise DataError(f"the folder '{source}' has no file of {', '.join(SUFFIXES)}")
-    elif fs.exists(path):
-        found = [path]
-    else:
-        found = [p for p in fs.glob(path) if fs.isfile(p)] if re.search(r"[*?\[]", path) else []
-        if not found:
-            raise DataError(f"there is no file '{source}'")
-    return [fs.unstrip_protocol(p) for p in sorted(found)]
-
-
-def _is_shown(path: str, folder: str) -> bool:
-    parts = PurePosixPath(path[len(folder) :]).parts
-    return not any(part.startswith((".", "_")) for part in parts)
-
-
-def _names(urls: Sequence[str]) -> list[str]:
-    parts = [url.split("/") for url in urls]
-    folders = zip(*(words[:-1] for words in parts), strict=False)
-    shared = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, folders))
-    return ["/".join(words[shared:]) for words in parts]
-
-
-def _inspect(fs: Any, url: str, name: str) -> File:
-    path = fs._strip_protocol(url)
-    size, key = int(fs.size(path)), str(fs.ukey(path))
-    start = fs.cat_file(path, start=0, end=min(PEEK, size))
-    if start.startswith(b"PAR1"):
-        return _parquet(fs, url, name, key, size)
+def _named(url: str, name: str) -> File:
     try:
-        layout = inspect(start)
+        file = _inspect(url, name)
+        _check(file)
     except DataError as error:
         raise DataError(f"'{name}': {error}") from None
+    return file
+
+
+def _inspect(url: str, name: str) -> File:
+    size, key = size_and_key(url)
+    start = fetch(url, size, 0, min(PEEK, size))
+    if start.startswith(b"PAR1"):
+        names, groups = _parquet(url)
+        return File(url, name, key, size, Layout(names, len(names)), groups=groups)
+    layout = inspect(start)
     if layout.delimiter == " ":
-        raise DataError(f"'{name}': expected cells divided by commas, semicolons or tabs")
+        raise DataError("expected cells divided by commas, semicolons or tabs")
     if not layout.names and layout.width == len(FEATURE_NAMES) + 1:
         layout = Layout([*FEATURE_NAMES, "num"], layout.width, layout.delimiter, layout.skip)
-    begin = 3 * start.startswith(b"\xef\xbb\xbf") if not layout.skip else 0
-    for _ in range(layout.skip):
-        begin = start.find(b"\n", begin) + 1
-        if not begin:
-            return _checked(File(url, name, key, size, layout, size))  # a header, and no row
-    return _checked(File(url, name, key, size, layout, begin))
+    return File(url, name, key, size, layout, _end_of_header(start, layout.skip, size))
 
 
-def _parquet(fs: Any, url: str, name: str, key: str, size: int) -> File:
+def _end_of_header(start: bytes, skip: int, size: int) -> int:
+    """Return the byte at which the rows begin."""
+    *header, rest = start.split(b"\n", skip)
+    ended = len(header) == skip
+    lines = header if ended else [*header, rest]
+    if any(b"\r" in line[:-1] for line in lines) or (not ended and size > len(start)):
+        raise DataError(f"lines must end in LF or CR LF, and the header within {PEEK} bytes")
+    if not skip:
+        return 3 * start.startswith(b"\xef\xbb\xbf")
+    return len(start) - len(rest) if ended else size
+
+
+def _parquet(url: str) -> tuple[list[str], tuple[int, ...]]:
+    """Return the columns of a Parquet file, and the rows of each of its row groups."""
     try:
-        with fs.open(url, "rb") as file:
+        with filesystem(url).open(url, "rb") as file:
             meta = pq.read_metadata(file)
     except (pa.ArrowException, OSError):
-        raise DataError(f"'{name}' is not a complete Parquet file: damaged or cut off") from None
+        raise DataError("it is not a complete Parquet file: damaged or cut off") from None
     schema = meta.schema.to_arrow_schema()
     names = [str(column).lower() for column in schema.names]
     textual = [
@@ -209,29 +183,24 @@ def _parquet(fs: Any, url: str, name: str, key: str, size: int) -> File:
         if column in FEATURE_NAMES and not is_numeric(kind)
     ]
     if textual:
-        raise DataError(f"'{name}': expected numbers in {', '.join(textual)}, found {'text'}")
-    groups = tuple(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
-    return _checked(File(url, name, key, size, Layout(names, len(names)), groups=groups))
+        raise DataError(f"expected numbers in {', '.join(textual)}, found text")
+    return names, tuple(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
 
 
-def _checked(file: File) -> File:
+def _check(file: File) -> None:
     """Refuse a file without the columns that a patient's record has."""
-    names = list(file.layout.names)
+    names, used = list(file.layout.names), (*FEATURE_NAMES, file.id_column)
     missing = [name for name in FEATURE_NAMES if name not in names]
-    twice = sorted({name for name in names if names.count(name) > 1 and name in FEATURE_NAMES})
+    twice = sorted({name for name in names if names.count(name) > 1 and name in used})
     if missing:
         found = "none of them" if len(missing) == len(FEATURE_NAMES) else "the others"
         raise DataError(
-            f"'{file.name}': expected the columns {', '.join(FEATURE_NAMES)}; "
+            f"expected the columns {', '.join(FEATURE_NAMES)}; "
             f"missing: {', '.join(missing)} (found {found})"
         )
     if twice:
-        raise DataError(f"'{file.name}': these columns are there twice: {', '.join(twice)}")
-    try:
-        _ = file.label_coding
-    except DataError as error:
-        raise DataError(f"'{file.name}': {error}") from None
-    return file
+        raise DataError(f"these columns are there twice: {', '.join(twice)}")
+    _ = file.label_coding
 
 
 def divide(file: File) -> list[Partition]:

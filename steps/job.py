@@ -18,6 +18,7 @@ from steps.batches import REJECT_COLUMNS
 from steps.engine import Packed, pack
 from steps.files import as_json
 from steps.inputs import File, find
+from steps.parameters import shown
 from steps.parts import Parts, key_of, rejects_of
 from steps.reuse import digests_of_code
 from steps.store import StepError, is_absence
@@ -131,7 +132,7 @@ def describe(run: StepRun, job: Job) -> None:
     run.tag(SOURCE_TAG, job.trained_on)
     run.tag("data.digest", job.digest)
     uri = job.files[0].url if len(job.files) == 1 else job.source
-    if source := dataset_source(uri):
+    if source := dataset_source(shown(uri)):
         dataset = MetaDataset(  # type: ignore[abstract]
             source, name="patients-to-score", digest=job.digest[:32]
         )
@@ -150,6 +151,7 @@ def describe(run: StepRun, job: Job) -> None:
 def conclude(run: StepRun, job: Job, done: Done) -> None:
     """Move the output in, and give the account of it."""
     if _digest(find(job.source)) != job.digest:
+        job.parts.discard()  # an input that changes back would find them again
         raise DataError(f"'{job.source}' has changed while it was read; nothing was written")
     job.parts.move_in(REJECT_COLUMNS)
     rows, rejected = done.counts["rows"], done.counts["rejected"]
@@ -179,7 +181,7 @@ def levels_of(counts: Counter[str]) -> dict[str, int]:
 def _log_account(run: StepRun, job: Job, figures: dict[str, Any]) -> None:
     """Keep a summary with the run: figures and names, and nothing of any patient."""
     account = {
-        "input": {"source": job.source, "files": len(job.files), "digest": job.digest},
+        "input": {"source": shown(job.source), "files": len(job.files), "digest": job.digest},
         "output": str(job.output),
         "model": {
             "uri": job.model_uri,

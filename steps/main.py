@@ -11,8 +11,8 @@ from steps import registry
 from steps.files import ROOT
 from steps.launching import ensure
 from steps.metrics import NAMES
+from steps.parameters import shown
 from steps.running import Values, run_step
-from steps.store import shown
 from steps.tracking import SOURCE_TAG, StepRun, say
 
 

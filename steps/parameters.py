@@ -99,6 +99,25 @@ def local_path(source: str) -> Path | None:
     return None if parts.scheme in ("http", "https") else Path(os.path.expanduser(source))
 
 
+def shown(text: str) -> str:
+    """Return a text without the passwords and signatures of the URLs in it; in doubt less of it."""
+    hidden = re.sub(r"://([^:/@\s]*):\S*@", r"://\1:***@", text)
+    hidden = re.sub(r"([?&]password=)[^&\s]*", r"\1***", hidden)
+    # Of a web address, a name may be a token, and what follows a question mark a signature.
+    hidden = re.sub(r"(?i)(https?://)[^/@\s]*@", r"\1***@", hidden)
+    return re.sub(r"(?i)(https?://[^?#\s'\"]*\?)[^#\s'\"]+", r"\1***", hidden)
+
+
+def _names_somebody(text: str) -> bool:
+    """Tell whether a URL says who asks, such as ``http://me:secret@host``."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+        return "@" in parts.netloc
+    except ValueError:  # a port that is none: what follows the colon may be a password
+        return "@" in text
+
+
 def _source(text: str) -> Value:
     if text in ("auto", "uci", "sample"):
         return text
@@ -207,7 +226,9 @@ def _host(text: str) -> Value:
 SOURCE = Parameter(
     "source", "auto", _source, "auto, uci, sample, a path, or a file/http(s) URL (zip or file)."
 )
-MODEL = Parameter("model", "random_forest", _choice(*MODELS), "The estimator.")
+MODEL = Parameter(
+    "model", "random_forest", _choice(*MODELS), f"The estimator: {', '.join(MODELS)}."
+)
 N_ESTIMATORS = Parameter(
     "n_estimators", "100", _number(int, 1, 10_000), "Number of trees or boosting rounds."
 )
@@ -225,7 +246,7 @@ CALIBRATION = Parameter(
     "calibration",
     "sigmoid",
     _choice(*CALIBRATIONS),
-    "What brings the probabilities in line with the observed shares.",
+    f"What brings the probabilities in line with the observed shares: {', '.join(CALIBRATIONS)}.",
 )
 TEST_SIZE = Parameter(
     "test_size", "0.2", _number(float, 0.05, 0.9), "Share of each class that is held out."
@@ -352,7 +373,7 @@ def _unknown(step: str, words: Sequence[str]) -> list[str]:
         if word.startswith("-") or not before.startswith("-") or "=" in before:
             names.append(word.lstrip("-").split("=")[0])
         before = word
-    return [f"unknown parameter '{name}'. {step} takes: {allowed}." for name in names]
+    return [f"unknown parameter '{shown(name)}'. {step} takes: {allowed}." for name in names]
 
 
 def check(step: str, given: Mapping[str, str]) -> dict[str, Value]:
@@ -374,10 +395,16 @@ def check(step: str, given: Mapping[str, str]) -> dict[str, Value]:
     problems = []
     for parameter in ENTRY_POINTS[step]:
         text = given.get(parameter.name, parameter.default)
+        if _names_somebody(text):
+            problems.append(
+                f"'{parameter.name}' must be given without name and password, which would be "
+                "logged; ~/.netrc may hold those of a web server."
+            )
+            continue
         try:
             values[parameter.name] = parameter.read(text)
         except ValueError as error:
-            problems.append(f"'{parameter.name}' must be {error}. Got {text!r} instead.")
+            problems.append(f"'{parameter.name}' must be {error}. Got {shown(text)!r} instead.")
     if problems:
         raise ParameterError("\n".join(problems))
     return values

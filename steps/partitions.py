@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +19,10 @@ from clinical.frame import Mask
 from clinical.schema import FEATURE_NAMES
 from clinical.tables import ARROW_UNKNOWN, Column
 from steps.inputs import File, Partition
+from steps.lines import count_lines, read_lines
+from steps.storage import filesystem
 
 BLOCK_ROWS = 1 << 18
-LINE_BYTES = 1 << 16
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _UNKNOWN = sorted({word.strip().lower() for word in ARROW_UNKNOWN})
 
@@ -58,28 +59,47 @@ def read(partition: Partition) -> Iterator[Block]:
         With one line, where the file is not there or is damaged.
     """
     file = partition.file
-    try:
-        if partition.start == partition.stop:
-            return
+    if partition.start == partition.stop:
+        return
+    with _in_one_line(file):
         if not file.is_text:
             yield from _read_parquet(partition)
         elif lines := read_lines(partition):
             yield _parse(lines, file)
+
+
+@contextmanager
+def _in_one_line(file: File) -> Iterator[None]:
+    """Raise DataError for whatever goes wrong in reading a file."""
+    try:
+        yield
+    except DataError:
+        raise
     except FileNotFoundError:
         raise DataError(
             f"'{file.name}' is not there any more, or not in reach of the process that was to "
             "read it: workers on other machines need an input that is at the same place for all"
         ) from None
-    except (pa.ArrowException, OSError, UnicodeError) as error:
+    except Exception as error:
+        # Every fsspec protocol has errors of its own. What they say may hold a cell.
         said = type(error).__name__
-        raise DataError(f"'{file.name}' cannot be read: damaged or cut off ({said})") from None
+        raise DataError(
+            f"'{file.name}' cannot be read: damaged or cut off, or its store fails ({said})"
+        ) from None
 
 
 def count(partition: Partition) -> int:
-    """Count the rows of a partition."""
+    """Count the rows of a partition.
+
+    Raises
+    ------
+    DataError
+        As `read` does.
+    """
     if not partition.file.is_text:
         return partition.stop - partition.start
-    return _lines(read_lines(partition))
+    with _in_one_line(partition.file):
+        return count_lines(read_lines(partition))
 
 
 def weigh_some(partition: Partition) -> Evidence:
@@ -91,50 +111,6 @@ def weigh_some(partition: Partition) -> Evidence:
             if found != Evidence():
                 return found
     return Evidence()
-
-
-def read_lines(partition: Partition) -> bytes:
-    """Return the lines that begin in a partition of a text file, whole, without blank ones."""
-    file, start, stop = partition.file, partition.start, partition.stop
-    fs, path = file.filesystem, file.filesystem._strip_protocol(file.url)
-    if start == file.begin:
-        data = fs.cat_file(path, start=start, end=stop)
-    else:
-        # With the byte before: where it ends a line, the next one begins here.
-        data = fs.cat_file(path, start=start - 1, end=stop)
-        data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
-    while data and not data.endswith(b"\n") and stop < file.size:
-        more = fs.cat_file(path, start=stop, end=min(stop + LINE_BYTES, file.size))
-        end = more.find(b"\n") + 1
-        if not end and len(more) == LINE_BYTES:
-            raise DataError(f"'{file.name}' has a line of more than {LINE_BYTES} characters")
-        data += more[:end] if end else more
-        stop = stop + len(more) if not end else file.size
-    return _without_blank_lines(data)
-
-
-def _without_blank_lines(data: bytes) -> bytes:
-    if (
-        _has_pair(data)
-        or data.startswith((b"\n", b"\r\n"))
-        or (b"\r" in data and b"\n\r\n" in data)
-    ):
-        return re.sub(rb"(?m)^\r?\n", b"", data)
-    return data
-
-
-# These two look at every byte of the input, several times as fast as methods of `bytes` do.
-def _has_pair(data: bytes) -> bool:
-    """Tell whether a line feed follows another."""
-    places = ((start, (len(data) - start) // 2) for start in (0, 1))
-    return any(
-        (np.frombuffer(data, "<u2", n, start) == 0x0A0A).any() for start, n in places if n > 0
-    )
-
-
-def _lines(data: bytes) -> int:
-    feeds = int(np.count_nonzero(np.frombuffer(data, np.uint8) == 0x0A))
-    return feeds + (bool(data) and not data.endswith(b"\n"))
 
 
 def _parse(lines: bytes, file: File) -> Block:
@@ -228,7 +204,7 @@ def _plain(cells: Any) -> Any:
 
 def _read_parquet(partition: Partition) -> Iterator[Block]:
     file, at = partition.file, 0
-    with file.filesystem.open(file.url, "rb") as stream:
+    with filesystem(file.url).open(file.url, "rb") as stream:
         parquet = pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20)
         actual = dict(zip(file.layout.names, parquet.schema_arrow.names, strict=True))
         wanted = [actual[name] for name in (*FEATURE_NAMES, file.id_column) if name]

@@ -21,6 +21,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from steps.parameters import shown
+
 # MLflow's own patience adds up to minutes, and its bars show nothing that takes time here. What
 # the user has set stays.
 SETTINGS = {
@@ -93,12 +95,6 @@ def _credentials(uri: str) -> tuple[str, ...]:
     return ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 
 
-def shown(uri: str) -> str:
-    """Return a URI without its password; in doubt less of it."""
-    hidden = re.sub(r"://([^:/@]*):.*@", r"://\1:***@", uri)
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", hidden)
-
-
 def is_absence(error: MlflowException) -> bool:
     """Tell whether an error means that something does not exist, rather than a failed store."""
     absent = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
@@ -109,9 +105,9 @@ def is_absence(error: MlflowException) -> bool:
 def explain(error: BaseException) -> str:
     """Say in words what went wrong, without the details that MLflow and SQLAlchemy append."""
     if isinstance(error, OSError) and error.filename:
-        return f"{error.strerror}: {error.filename}"
+        return shown(f"{error.strerror}: {error.filename}")
     text = str(error).strip() or type(error).__name__
-    return shown(text.splitlines()[0]) if isinstance(error, STORE_ERRORS) else text
+    return shown(text.splitlines()[0] if isinstance(error, STORE_ERRORS) else text)
 
 
 def run_or_none(run_id: str) -> Run | None:

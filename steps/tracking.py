@@ -34,7 +34,7 @@ from mlflow.utils.mlflow_tags import (
 
 from steps.files import sha256
 from steps.orphans import DEFAULT_EXPERIMENT_ID, OWNER_TAG, owner
-from steps.parameters import Value
+from steps.parameters import Value, shown
 from steps.store import (
     DATABASES,
     STORE_ERRORS,
@@ -45,7 +45,6 @@ from steps.store import (
     refusal,
     run_or_none,
     scheme,
-    shown,
 )
 
 EXPERIMENT = "Heart Disease Prediction"
@@ -256,7 +255,7 @@ def _log_parameters(run_id: str, values: Mapping[str, Value]) -> None:
     known = client.get_run(run_id).data.params
     for name, value in values.items():
         if name not in known:
-            client.log_param(run_id, name, value)
+            client.log_param(run_id, name, shown(value) if isinstance(value, str) else value)
 
 
 def _end(work: StepRun, launch: Launch | None, status: str, note: str = "") -> None:
@@ -325,7 +324,7 @@ def step_of(run_id: str, step: str) -> Run:
 
 def say(text: str) -> None:
     """Tell the user something, on standard error, at once."""
-    print(text, file=sys.stderr, flush=True)
+    print(shown(text), file=sys.stderr, flush=True)
 
 
 def latest_or_named(step: str, data: str, experiment_id: str) -> Run | None:

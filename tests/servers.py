@@ -65,20 +65,22 @@ def serving(behave: Callable[[Answers, int], None]) -> Iterator[FileServer]:
 
 
 def gives(
-    content: bytes, *, cut_first_after: int | None = None, ranges: bool = True
+    content: bytes, *, cut_first_after: int | None = None, ranges: bool = True, **headers: str
 ) -> Callable[[Answers, int], None]:
     """Return a behaviour that gives a file; the first answer is cut after so many bytes."""
 
     def behave(request: Answers, number: int) -> None:
-        wanted = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-        start = int(wanted[1]) if wanted and ranges else 0
-        if start > len(content):
+        size = len(content)
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
+        part = wanted if ranges else None
+        start = int(part[1]) if part else 0
+        stop = min(int(part[2]) + 1, size) if part and part[2] else size
+        if start > size:
             request.answer(416, Content_Length=0)
             return
-        size = len(content)
-        span = {"Content_Range": f"bytes {start}-{size - 1}/{size}"} if start else {}
-        request.answer(206 if start else 200, Content_Length=size - start, **span)
-        end = start + cut_first_after if number == 1 and cut_first_after else None
+        span = {"Content_Range": f"bytes {start}-{stop - 1}/{size}"} if part else {}
+        request.answer(206 if part else 200, Content_Length=stop - start, **span, **headers)
+        end = start + cut_first_after if number == 1 and cut_first_after else stop
         request.wfile.write(content[start:end])
         request.close_connection = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -133,3 +134,12 @@ def test_the_layout_of_the_readme_is_the_layout() -> None:
     assert block
     for name in re.findall(r"^(\w+)/", block[1], re.MULTILINE):
         assert Path(ROOT, name).is_dir(), name
+
+
+def test_git_ignores_patients_and_what_is_made_of_them() -> None:
+    files = ["heart.csv", "in/heart+disease.zip", "scored.parquet/part-000000.parquet",
+             "scored.rejects.csv", "processed.cleveland.data", "data/patients.parquet"]  # fmt: skip
+    done = subprocess.run(
+        ["git", "check-ignore", *files], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == files

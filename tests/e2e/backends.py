@@ -19,7 +19,7 @@ import requests
 
 from tests.conftest import ROOT, need
 from tests.e2e.conftest import Clone, Done
-from tests.serving.service import free_port, wait_for
+from tests.serving.service import Load, Service, free_port, wait_for
 
 NAME = "heart-disease-model"
 PASSWORD = "quite-secret"
@@ -64,6 +64,50 @@ def adapted(block: str, given: Mapping[str, str]) -> str:
         assert name in block, f"the README's block no longer has {name}:\n{block}"
         block = block.replace(name, value)
     return block
+
+
+def assert_two_mains_leave_one_champion(machine: Remote) -> None:
+    """Run two mains at once; both finish, each with a version, and one version is in charge."""
+    before = machine.client.search_model_versions(f"name = '{NAME}'")
+    both = [machine.start("main", source="sample", n_estimators=count) for count in (30, 31)]
+    assert [process.wait(timeout=400) for process in both] == [0, 0]
+    versions = machine.client.search_model_versions(f"name = '{NAME}'")
+    full = [machine.client.get_model_version(NAME, str(v.version)) for v in versions]
+    assert len(full) == len(before) + 2
+    assert [version.aliases for version in full].count(["champion"]) == 1
+    assert [version.current_stage for version in full].count("Production") == 1
+
+
+def assert_main_goes_on_after_a_restart(machine: Remote, postgres: Postgres) -> None:
+    """Restart the database while main trains; main, started again, does only what is missing."""
+    process = machine.start("main", source="sample", n_estimators=40)
+    wait_for(lambda: machine.runs("train", "RUNNING"), 120, "the training")
+    postgres.stop()
+    postgres.start()
+    code = process.wait(timeout=300)
+    again = machine.launch("main", source="sample", n_estimators=40).succeeded()
+    for step in ("download", "preprocess"):
+        assert f"{step}: reused run" in again.output
+    # Either it had gone on, or it had failed and the second one did what was missing.
+    assert ("train: reused run" in again.output) == (code == 0)
+    assert machine.runs(status="RUNNING") == []
+
+
+def assert_a_restart_fails_no_request(
+    machine: Remote, postgres: Postgres, service: Service
+) -> None:
+    """Restart the database under a service; it answers all along, and follows again."""
+    before = service.version()
+    with Load(service.port, connections=4) as load:
+        postgres.stop()
+        wait_for(lambda: service.ready()[1]["degraded"], 60, "degraded")
+        assert service.ready()[0] == 200
+        postgres.start()
+        wait_for(lambda: not service.ready()[1]["degraded"], 60, "recovery")
+        target = "2" if before == "registry-v1" else "1"
+        machine.client.set_registered_model_alias(NAME, "champion", target)
+        service.wait_for_version(f"registry-v{target}", 60)
+    load.assert_lost_nothing()
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -9,9 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.backends import NAME, OTHER, PASSWORD, QUICK, Postgres, Remote, blocks
+from tests.e2e.backends import (
+    NAME,
+    OTHER,
+    PASSWORD,
+    QUICK,
+    Postgres,
+    Remote,
+    assert_a_restart_fails_no_request,
+    assert_main_goes_on_after_a_restart,
+    assert_two_mains_leave_one_champion,
+    blocks,
+)
 from tests.e2e.conftest import Clone, wait_for
-from tests.serving.service import Load, Service, running
+from tests.serving.service import Service, running
 
 STEPS = ["download", "preprocess", "register", "train"]
 
@@ -64,30 +75,13 @@ def test_a_promotion_and_a_rollback_reach_the_service(machine: Remote, service: 
 
 
 def test_two_mains_at_once_both_finish_with_one_champion(machine: Remote) -> None:
-    before = {str(v.version) for v in machine.client.search_model_versions(f"name = '{NAME}'")}
-    both = [machine.start("main", source="sample", n_estimators=count) for count in (30, 31)]
-    assert [process.wait(timeout=400) for process in both] == [0, 0]
-    versions = machine.client.search_model_versions(f"name = '{NAME}'")
-    full = [machine.client.get_model_version(NAME, str(v.version)) for v in versions]
-    assert len(full) == len(before) + 2
-    assert [version.aliases for version in full].count(["champion"]) == 1
-    assert [version.current_stage for version in full].count("Production") == 1
+    assert_two_mains_leave_one_champion(machine)
 
 
 def test_the_database_may_restart_in_the_middle_of_main(
     machine: Remote, postgres: Postgres
 ) -> None:
-    process = machine.start("main", source="sample", n_estimators=40)
-    wait_for(lambda: machine.runs("train", "RUNNING"), 120, "the training")
-    postgres.stop()
-    postgres.start()
-    code = process.wait(timeout=300)
-    again = machine.launch("main", source="sample", n_estimators=40).succeeded()
-    for step in ("download", "preprocess"):
-        assert f"{step}: reused run" in again.output
-    # Either it had gone on, or it had failed and the second one did what was missing.
-    assert ("train: reused run" in again.output) == (code == 0)
-    assert machine.runs(status="RUNNING") == []
+    assert_main_goes_on_after_a_restart(machine, postgres)
 
 
 def test_a_step_that_finds_the_database_gone_says_so_in_one_line(
@@ -128,17 +122,7 @@ def test_the_database_going_while_a_step_works_is_told_in_one_line(
 def test_a_restart_of_the_database_fails_no_request_and_following_goes_on(
     machine: Remote, postgres: Postgres, service: Service
 ) -> None:
-    before = service.version()
-    with Load(service.port, connections=4) as load:
-        postgres.stop()
-        wait_for(lambda: service.ready()[1]["degraded"], 60, "degraded")
-        assert service.ready()[0] == 200
-        postgres.start()
-        wait_for(lambda: not service.ready()[1]["degraded"], 60, "recovery")
-        target = "2" if before == "registry-v1" else "1"
-        machine.client.set_registered_model_alias(NAME, "champion", target)
-        service.wait_for_version(f"registry-v{target}", 60)
-    load.assert_lost_nothing()
+    assert_a_restart_fails_no_request(machine, postgres, service)
     assert PASSWORD not in service.log.read_text()
 
 

@@ -9,7 +9,18 @@ import pytest
 import requests
 from cryptography.fernet import Fernet
 
-from tests.e2e.backends import NAME, OTHER, QUICK, Postgres, Remote, an_mlflow_server, blocks
+from tests.e2e.backends import (
+    NAME,
+    OTHER,
+    QUICK,
+    Postgres,
+    Remote,
+    an_mlflow_server,
+    assert_a_restart_fails_no_request,
+    assert_main_goes_on_after_a_restart,
+    assert_two_mains_leave_one_champion,
+    blocks,
+)
 from tests.e2e.conftest import Clone
 from tests.serving.service import free_port, running, wait_for
 
@@ -122,6 +133,23 @@ def test_a_promotion_reaches_the_service_by_webhook(machine: Remote, tmp_path: P
         service.wait_for_version("registry-v1", 30)
         assert 'heart_webhooks_total{outcome="taken"}' in service.ask("/metrics")[1]
         assert ADMIN not in service.log.read_text()
+
+
+def test_two_mains_at_once_both_finish_with_one_champion(machine: Remote) -> None:
+    assert_two_mains_leave_one_champion(machine)
+
+
+def test_the_database_behind_it_may_restart_in_the_middle_of_main(
+    machine: Remote, postgres: Postgres
+) -> None:
+    assert_main_goes_on_after_a_restart(machine, postgres)
+
+
+def test_a_restart_of_the_database_behind_it_fails_no_request_and_following_goes_on(
+    machine: Remote, postgres: Postgres, tmp_path: Path
+) -> None:
+    with running(tmp_path / "home", machine.store, **WHO) as service:
+        assert_a_restart_fails_no_request(machine, postgres, service)
 
 
 def test_a_service_that_the_server_does_not_let_in_says_so_and_shows_no_password(

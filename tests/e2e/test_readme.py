@@ -127,14 +127,22 @@ def test_the_service_of_the_readme_answers_its_request(cleveland: Clone, entry: 
         process.wait(timeout=60)
     answer, shown = json.loads(done.output), json.loads(README.split("```json")[1].split("```")[0])
     assert answer.keys() == shown.keys()
+    # What is shown is the answer of the default model of the real patients.
+    assert answer["probability"] == pytest.approx(shown["probability"], abs=0.01)
+    assert {k: answer[k] for k in ("risk_level", "data_source", "engine")} == {
+        k: shown[k] for k in ("risk_level", "data_source", "engine")
+    }
     assert answer["model_version"].startswith("registry-v")
     assert json.loads(explained.output)["probability"] == answer["probability"]
 
 
-def test_the_readme_lists_every_setting_of_the_service_with_its_default() -> None:
+def test_every_setting_of_the_service_is_documented_with_its_default_and_no_other() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
     for setting in SETTINGS:
         default = f"`{setting.default}`" if setting.default else ""
-        assert f"| `{setting.name}` | {default} | {setting.help} |" in README
+        assert f"| `{setting.name}` | {default} | {setting.help} |" in text
+    named = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    assert named == [setting.name for setting in SETTINGS]
 
 
 def test_the_readme_names_every_route_of_the_service_and_no_other(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ import pytest
 from clinical import cohort
 from clinical.dialects import read_patients
 from clinical.schema import FEATURE_NAMES
-from tests.conftest import need
+from tests.e2e.backends import AWS, an_s3
 from tests.e2e.conftest import Clone, kill_tree, wait_for
 from tests.servers import closed_port
 from tests.steps.dask_cluster import cluster
@@ -121,7 +120,7 @@ def test_the_run_keeps_the_account_and_no_patient(
         run.info.run_id, account.path, str(tmp_path))).read_text())  # fmt: skip
     assert told["counts"] == {"rows": 303, "scored": 301, "rejected": 2}
     assert sum(told["risk_levels"].values()) == 301
-    with (tmp_path / "scored.rejects.csv").open() as file:
+    with (tmp_path / "scored.parquet.rejects.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert [(line["row"], line["id"], line["column"]) for line in lines] == [
         ("5", "secret-4", "age"), ("10", "secret-9", "chol"), ("10", "secret-9", "thalach"),
@@ -232,7 +231,7 @@ def test_a_full_disk_keeps_what_is_finished_and_tells(
     cleveland: Clone, many: Path, small_disk: Path
 ) -> None:
     done = cleveland.step("score", input=many, output=small_disk / "out.parquet").failed()
-    assert "No space left on device" in done.output
+    assert f"{small_disk}: No space left on device; what is finished is kept" in done.output
     assert not (small_disk / "out.parquet").exists()
     assert not list(small_disk.rglob("*.part"))
     assert cleveland.runs("score")[0].info.status == "FAILED"
@@ -240,36 +239,23 @@ def test_a_full_disk_keeps_what_is_finished_and_tells(
 
 @pytest.fixture
 def s3(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Run an S3 server with one bucket, and return the environment that leads to it."""
-    port = closed_port()
-    url = f"http://127.0.0.1:{port}"
-    program = Path(sys.executable).with_name("moto_server")
-    need(program.is_file(), "an S3 server needs moto[server]")
-    with (tmp_path / "moto.log").open("wb") as log:
-        process = subprocess.Popen([program, "-H", "127.0.0.1", "-p", str(port)],
-                                   stdout=log, stderr=log)  # fmt: skip
-
-    def answers() -> bool:
-        try:
-            return bool(urllib.request.urlopen(f"{url}/moto-api/").status == 200)
-        except OSError:
-            return False
-
-    try:
-        wait_for(answers, 60, "the S3 server")
-        yield {"MLFLOW_S3_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "key",
-               "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}  # fmt: skip
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    """Run an S3 server, and return the environment that leads to it."""
+    (tmp_path / "s3").mkdir()
+    with an_s3(tmp_path / "s3", closed_port()) as url:
+        yield {"MLFLOW_S3_ENDPOINT_URL": url, **AWS}
 
 
 def test_patients_in_s3_are_read_from_there(
     cleveland: Clone, uci_file: Path, tmp_path: Path, s3: dict[str, str],
     scored: Callable[..., pd.DataFrame],
 ) -> None:  # fmt: skip
-    client = boto3.client("s3", endpoint_url=s3["MLFLOW_S3_ENDPOINT_URL"], region_name="us-east-1",
-                          aws_access_key_id="key", aws_secret_access_key="secret")  # fmt: skip
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3["MLFLOW_S3_ENDPOINT_URL"],
+        region_name=AWS["AWS_DEFAULT_REGION"],
+        aws_access_key_id=AWS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=AWS["AWS_SECRET_ACCESS_KEY"],
+    )
     client.create_bucket(Bucket="patients")
     client.upload_file(str(uci_file), "patients", "2026/a.data")
     expected = scored(uci_file)[NUMBERS]

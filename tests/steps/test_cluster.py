@@ -149,16 +149,15 @@ def test_workers_that_lack_a_requirement_are_told_with_what_they_lack(tmp_path: 
             f"onnxruntime {here} is needed, none is there. Start them in"
         )
         with pytest.raises(StepError, match=line):
-            wait_for_two(made.address)
+            connect_in_vain(made.address)
 
 
-def wait_for_two(address: str) -> None:
-    """Connect again and again until both workers are there, and fail as that does."""
+def connect_in_vain(address: str) -> None:
+    """Connect again and again: once the worker that lacks something is there, that is refused."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        with connect(address) as client:
-            assert len(client.nthreads()) == 1
-        time.sleep(0.2)
+        with connect(address):
+            time.sleep(0.2)
 
 
 def test_another_python_is_told_of() -> None:

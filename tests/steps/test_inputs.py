@@ -21,49 +21,14 @@ def write(path: Path, content: bytes = HEART) -> Path:
     return path
 
 
-def names(source: object) -> list[str]:
-    return [file.name for file in inputs.find(str(source))]
-
-
-def test_a_file_is_called_by_its_name(tmp_path: Path) -> None:
-    assert names(write(tmp_path / "heart.csv")) == ["heart.csv"]
-    assert names((tmp_path / "heart.csv").as_uri()) == ["heart.csv"]
-
-
-def test_a_folder_gives_its_files_in_the_order_of_their_names(tmp_path: Path) -> None:
-    for name in ("b/2.csv", "a.csv", "b/1.data", "notes.md", ".hidden.csv", "_log/x.csv"):
-        write(tmp_path / "in" / name)
-    assert names(tmp_path / "in") == ["a.csv", "b/1.data", "b/2.csv"]
-
-
-def test_a_glob_gives_the_files_that_match(tmp_path: Path) -> None:
-    for name in ("in/x/1.csv", "in/y/1.csv", "in/y/2.txt"):
-        write(tmp_path / name)
-    assert names(tmp_path / "in" / "*" / "*.csv") == ["x/1.csv", "y/1.csv"]
-
-
-def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path: Path) -> None:
-    write(tmp_path / "a1.csv")
-    assert names(write(tmp_path / "a[1].csv")) == ["a[1].csv"]
-
-
-@pytest.mark.parametrize(
-    ("source", "line"),
-    [
-        ("nowhere.csv", "there is no file '.*nowhere.csv'"),
-        ("*.csv", r"there is no file '.*\*.csv'"),
-        ("empty", "the folder '.*empty' has no file of .csv, "),
-        ("nosuch://bucket/x.csv", "'nosuch://bucket/x.csv' cannot be read: Protocol not known"),
-    ],
-)
-def test_nothing_to_read_is_told_in_one_line(tmp_path: Path, source: str, line: str) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=f"^{line}") as refused:
-        inputs.find(source if "://" in source else str(tmp_path / source))
-    assert "\n" not in str(refused.value)
-
-
+LABELLED = [*FEATURE_NAMES, "target"]
+LONG = ",".join([*LABELLED, *(f"column_{i}" for i in range(9000))]).encode()
 BAD = {
+    "CR alone": (HEART.replace(b"\n", b"\r"), "lines must end in LF or CR LF"),
+    "a header that ends in CR": (HEART.replace(b"\n", b"\r", 1), "lines must end in LF or CR LF"),
+    "a long header": (LONG + b"\n" + b"1," * 9013 + b"1\n", "the header within 65536 bytes"),
+    "an empty file": (b"", "it is empty"),
+    "an id twice": (csv_bytes([[*SICK_CSV, 1, 2]], "target,id,id"), "there twice: id"),
     "without a column": (HEART.replace(b"thalach,", b"").replace(b"150,", b""), "missing: thalach"),
     "another schema": (b"sepal,petal\n1,2\n", "missing: age, .*found none"),
     "no header, other width": (b"1,2,3\n4,5,6\n", "missing: age"),
@@ -81,6 +46,13 @@ def test_a_file_that_is_none_of_patients_is_named(tmp_path: Path, case: str) -> 
     with pytest.raises(DataError, match=f"^'file.csv'.*{line}") as refused:
         inputs.find(str(write(tmp_path / "file.csv", content)))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\r"])
+def test_a_file_may_be_a_header_alone(tmp_path: Path, end: bytes) -> None:
+    header = HEART.partition(b"\n")[0] + end
+    (file,) = inputs.find(str(write(tmp_path / "h.csv", header)))
+    assert (file.begin, file.size) == (len(header), len(header))
 
 
 def test_parquet_must_hold_numbers(tmp_path: Path) -> None:
@@ -101,6 +73,12 @@ def test_columns_of_no_meaning_are_told_and_an_id_is_known(tmp_path: Path) -> No
     (file,) = inputs.find(str(write(tmp_path / "w.csv", content)))
     assert file.id_column == "patient_id"
     assert file.unused == ["ward"]
+
+
+def test_of_two_columns_that_may_name_a_patient_the_other_is_not_used(tmp_path: Path) -> None:
+    content = csv_bytes([[*SICK_CSV, 7, 5]], "target,patient_id,id")
+    (file,) = inputs.find(str(write(tmp_path / "w.csv", content)))
+    assert (file.id_column, file.unused) == ("id", ["patient_id"])
 
 
 def test_a_uci_file_without_a_header_begins_with_its_first_byte(tmp_path: Path) -> None:
@@ -136,13 +114,3 @@ def test_large_row_groups_are_divided_and_small_ones_are_not(
     (file,) = inputs.find(str(path))
     ranges = [(part.group, part.start, part.stop) for part in inputs.divide(file)]
     assert ranges == [(0, 0, 3), (0, 3, 6), (0, 6, 10), (1, 0, 3)]
-
-
-def test_the_key_of_a_file_changes_with_it(tmp_path: Path) -> None:
-    path = write(tmp_path / "h.csv")
-    (before,) = inputs.find(str(path))
-    (again,) = inputs.find(str(path))
-    assert before.key == again.key
-    write(path, HEART + HEART[-40:])
-    (after,) = inputs.find(str(path))
-    assert after.key != before.key

@@ -216,6 +216,39 @@ def test_a_service_has_a_worker_at_least_and_a_cluster_may_have_one_for_each_cor
     assert parameters.check("sweep", {"workers": "0"})["workers"] == 0
 
 
+@pytest.mark.parametrize("who", ["me:secret", "secret", ":secret", "me:sec/ret", "me:a@secret"])
+@pytest.mark.parametrize("place", ["http://{}@host/x.csv", "s3://{}@bucket", "tcp://{}@host:8786"])
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [("score", name) for name in ("input", "output", "model_uri", "scheduler")]
+    + [("download", "source"), ("train", "data")],
+)
+def test_a_url_with_a_password_is_refused_and_the_password_is_not_told(
+    step: str, name: str, place: str, who: str
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        parameters.read(step, [f"--{name}={place.format(who)}", f"http://{who}@stray"])
+    assert f"'{name}' must be given without name and password" in str(caught.value)
+    assert "ret" not in str(caught.value).replace("~/.netrc", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("https://host/x.csv?X-Amz-Signature=abc/d%2F", "https://host/x.csv?***"),
+        ("HTTPS://host/x.zip?sig=a#sha256=b", "HTTPS://host/x.zip?***#sha256=b"),
+        ("'https://host/x?sig=a' is gone: 403, url='http://b/?sig=c'",
+         "'https://host/x?***' is gone: 403, url='http://b/?***'"),
+        ("http://token@host:80/a/b", "http://***@host:80/a/b"),
+        ("from http://host:80/a to me@host", "from http://host:80/a to me@host"),
+        ("/in/what?.csv", "/in/what?.csv"),
+        ("models:/heart-disease-model@champion", "models:/heart-disease-model@champion"),
+    ],
+)  # fmt: skip
+def test_what_a_signature_says_is_not_shown(text: str, told: str) -> None:
+    assert parameters.shown(text) == told
+
+
 def test_all_problems_are_told_at_once() -> None:
     words = ["--max_depth=0", "--depth=5", "--test_size=2", "--promote=maybe", "stray"]
     with pytest.raises(ParameterError) as caught:

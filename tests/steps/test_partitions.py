@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -144,11 +146,41 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
         blocks(file)
 
 
+def test_a_file_that_became_shorter_is_refused_rather_than_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "TEXT_BYTES", 1000)
+    content = csv_bytes(ROWS, "target")
+    file = written(tmp_path / "p.csv", content)
+    (tmp_path / "p.csv").write_bytes(content[:1530])  # in the middle of a line
+    for part in inputs.divide(file)[1:]:
+        for look in (partitions.count, lambda part: list(partitions.read(part))):
+            with pytest.raises(DataError, match=r"^'p.csv' is shorter than it was"):
+                look(part)
+
+
+@pytest.mark.parametrize("look", [partitions.count, lambda part: list(partitions.read(part))])
+@pytest.mark.parametrize("error", [PermissionError("Access Denied"), RuntimeError("63 years\n...")])
+def test_what_a_store_says_no_with_becomes_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[Any], object], error: Exception
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    (part,) = inputs.divide(written(tmp_path / "p.csv", csv_bytes(ROWS, "target")))
+    monkeypatch.setattr(File, "fetch", refuse)
+    with pytest.raises(DataError, match=r"^'p.csv' cannot be read: .*its store fails") as refused:
+        look(part)
+    assert str(refused.value).endswith(f"({type(error).__name__})")
+
+
 def test_a_file_that_is_gone_or_damaged_is_told_in_one_line(tmp_path: Path) -> None:
     text = written(tmp_path / "p.csv", csv_bytes(ROWS, "target"))
     (tmp_path / "p.csv").unlink()
     with pytest.raises(DataError, match=r"^'p.csv' is not there any more, or not in reach"):
         blocks(text)
+    with pytest.raises(DataError, match=r"^'p.csv' is not there any more, or not in reach"):
+        partitions.count(inputs.divide(text)[0])
     frame = pd.DataFrame([row[:13] for row in ROWS], columns=list(FEATURE_NAMES))
     frame.to_parquet(tmp_path / "d.parquet")
     (file,) = inputs.find(str(tmp_path / "d.parquet"))

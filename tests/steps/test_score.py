@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from steps import job as jobs
 from steps import reuse, score, tasks
 from steps.running import run_step
+from tests.servers import fails, gives, serving
 from tests.steps.conftest import note
 from tests.steps.scoring_jobs import forest, saved
 
@@ -35,7 +36,7 @@ def source(sample: Patients, tmp_path: Path) -> Path:
     return path
 
 
-def run(source: Path, output: Path, model: Path, *words: str) -> int:
+def run(source: Path | str, output: Path, model: Path, *words: str) -> int:
     given = [f"--input={source}", f"--output={output}", f"--model_uri={model}", "--workers=1"]
     return run_step("score", score.score, [*given, *words], resolve=score.resolve)
 
@@ -53,7 +54,7 @@ def test_the_output_the_account_and_what_is_said(
     found = pd.read_parquet(tmp_path / "new" / "out.parquet")
     assert found["row"].tolist() == [1, 2, 3, *range(5, 301)]
     assert set(found["model_version"]) == {f"run-{'a' * 32}"}
-    rejects = (tmp_path / "new" / "out.rejects.csv").read_text().splitlines()
+    rejects = (tmp_path / "new" / "out.parquet.rejects.csv").read_text().splitlines()
     assert rejects == [
         "source,row,id,column,expected",
         'patients.csv,4,,age,"a number in [18, 110] years"',
@@ -84,7 +85,7 @@ def test_an_input_that_changes_while_it_is_read_gives_no_output(
 
     monkeypatch.setattr(tasks, "work", work_and_touch)
     assert run(source, tmp_path / "out.parquet", model) == 1
-    assert not (tmp_path / "out.parquet").exists()
+    assert [path for path in tmp_path.iterdir() if "out.parquet" in path.name] == []
     made = latest(client)
     assert made.info.status == "FAILED"
     assert "has changed while it was read" in note(client, made.info.run_id)
@@ -123,3 +124,30 @@ def test_without_a_champion_it_is_told_how_to_make_one(
     assert run_step("score", score.score, words, resolve=score.resolve) == 2
     said = capfd.readouterr().err
     assert "there is no model models:/heart-disease-model@champion; 'mlflow run . -e main'" in said
+
+
+def test_neither_a_signature_nor_a_password_is_said_or_kept(
+    client: MlflowClient, source: Path, model: Path, tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    content, bad = source.read_bytes(), tmp_path / "bad"
+    broken = content + b'"a line break\nin quotes"\n'
+    assert run("http://me:top-secret@127.0.0.1/in.csv", bad, model) == 2
+    with serving(fails(403, gives(content), times=1000)) as server:
+        url = server.url("in/patients.csv") + "?sig=top-secret/x"
+        assert run(url, bad, model) == 2
+        server.behave = gives(broken)
+        assert run(url, bad, model) == 1
+        failed = latest(client)
+        server.behave = gives(content)
+        assert run(url, tmp_path / "out", model) == 0
+    said = capfd.readouterr()
+    assert "in/patients.csv?***' cannot be read: 403" in said.err
+    assert "'patients.csv': a quoted cell holds a line break" in said.err
+    made = latest(client)
+    assert "in/patients.csv?***" in made.data.params["input"]
+    kept = [str(run.to_dictionary()) for run in (failed, made)]
+    kept.append(Path(made.info.artifact_uri, "scoring.json").read_text())
+    kept.append((tmp_path / "out.rejects.csv").read_text())
+    assert set(pd.read_parquet(tmp_path / "out")["source"]) == {"patients.csv"}
+    assert "top-secret" not in "".join([*kept, *said])

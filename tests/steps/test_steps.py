@@ -36,6 +36,7 @@ from steps.files import sha256
 from steps.parameters import ENTRY_POINTS
 from steps.running import run_step
 from steps.store import StepError
+from tests.servers import gives, serving
 from tests.steps.conftest import copy_database, note, use_store
 
 NAME = "heart-disease-model"
@@ -510,3 +511,16 @@ def test_the_sample_is_marked_as_synthetic(fresh: Store) -> None:
     assert run.data.tags["data.source"] == "synthetic"
     about = json.loads((Path(run.info.artifact_uri) / "source.json").read_text())
     assert (about["source"], about["origin"]) == ("sample", "synthetic")
+
+
+def test_a_signature_of_the_source_is_neither_said_nor_kept(
+    fresh: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = written(tmp_path / "drawn.data", cohort.draw(60, 1))
+    with serving(gives(drawn.read_bytes())) as server:
+        assert fresh.do("download", f"--source={server.url('a.data')}?sig=top-secret") == 0
+    run = fresh.client.get_run(fresh.latest("download"))
+    about = (Path(run.info.artifact_uri) / "source.json").read_text()
+    assert "a.data?***" in about
+    assert "a.data?***" in run.data.params["source"]
+    assert "top-secret" not in str(run.to_dictionary()) + about + "".join(capsys.readouterr())

@@ -11,7 +11,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from steps import tracking
-from steps.store import StepError, explain, reach, shown
+from steps.parameters import shown
+from steps.store import StepError, explain, reach
 from steps.store import refusal as refusal_of
 from steps.tracking import Launch
 from tests.servers import closed_port, silent_port
