@@ -350,7 +350,8 @@ def table(found: dict[str, Found], rows: list[dict[str, Any]], two: float) -> st
         "## The service and its peers",
         "",
         "One worker each, kept-alive connections, `wrk`, one patient a request; medians of 3 "
-        "rounds in which the servers take turns. Memory is PSS of all processes, the follower's included.",
+        "rounds in which the servers take turns. Memory is PSS of all processes, the follower's "
+        "included.",
         "",
         "| server | requests/s, 1 conn. | 16 conn. | p50, 16 conn. | p99 | memory | first answer "
         "| rows/s in batches |",

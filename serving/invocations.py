@@ -90,7 +90,7 @@ def _read(kind: str, body: bytes) -> Rows:
 
 
 def _to_json(labels: Any) -> bytes:
-    return b'{"predictions": [' + ", ".join(map(str, labels.tolist())).encode() + b"]}"
+    return f'{{"predictions": {labels.tolist()}}}'.encode()
 
 
 def _bad(detail: str) -> Problem:
