@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import pytest
 from mlflow import MlflowClient
 
 from tests.e2e.backends import blocks
@@ -22,7 +23,8 @@ client.create_model_version("heart-disease-model", run.info.artifact_uri, run.in
 """
 
 
-def test_a_file_store_is_named_and_its_two_commands_move_it(clone: Clone) -> None:
+@pytest.mark.parametrize("teller", ["the line", "the README"])
+def test_a_file_store_is_named_and_its_two_commands_move_it(clone: Clone, teller: str) -> None:
     clone.run(sys.executable, "-c", OLD, MLFLOW_ALLOW_FILE_STORE="true",
               MLFLOW_TRACKING_URI="./mlruns").succeeded()  # fmt: skip
 
@@ -30,18 +32,15 @@ def test_a_file_store_is_named_and_its_two_commands_move_it(clone: Clone) -> Non
 
     (line,) = done.output.strip().splitlines()
     assert f"download: {clone.path}/mlruns is a file store" in line
-    told = line.split("to a database: ")[1]
-    # What the line says works as it stands, and so does the README.
     (block,) = blocks("file store")
-    for commands in (told, block):
-        (clone.path / "mlflow.db").unlink(missing_ok=True)
-        words = f"{commands.strip()}\npython -m steps.download --source=sample"
-        clone.run("bash", "-euc", words).succeeded()
-        client = MlflowClient(clone.uri, clone.uri)
-        (run,) = clone.runs("", "FINISHED")[-1:]
-        assert run.info.run_name == "of old"
-        assert run.data.params == {"max_depth": "5"}
-        assert run.data.metrics == {"roc_auc": 0.9}
-        assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["note.txt"]
-        assert client.get_model_version("heart-disease-model", "1").run_id == run.info.run_id
-        assert clone.runs("download", "FINISHED")
+    commands = block if teller == "the README" else line.split("to a database: ")[1]
+    words = f"{commands.strip()}\npython -m steps.download --source=sample"
+    clone.run("bash", "-euc", words).succeeded()
+    client = MlflowClient(clone.uri, clone.uri)
+    (run,) = clone.runs("", "FINISHED")[-1:]
+    assert run.info.run_name == "of old"
+    assert run.data.params == {"max_depth": "5"}
+    assert run.data.metrics == {"roc_auc": 0.9}
+    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["note.txt"]
+    assert client.get_model_version("heart-disease-model", "1").run_id == run.info.run_id
+    assert clone.runs("download", "FINISHED")
