@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+from dask.utils import format_bytes
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.store.artifact.utils.models import get_model_name_and_version
 
@@ -139,7 +140,7 @@ def describe(run: StepRun, job: Job) -> None:
         mlflow.log_input(dataset, context="score")
     size = sum(file.size for file in job.files)
     say(
-        f"score: {len(job.files)} file{'s' * (len(job.files) > 1)} of {size / 1e6:,.1f} MB by "
+        f"score: {len(job.files)} file{'s' * (len(job.files) > 1)} of {format_bytes(size)} by "
         f"{job.packed.version} ({job.packed.engine})"
     )
     if job.trained_on == "synthetic":

@@ -64,13 +64,19 @@ def test_the_code_goes_to_workers_that_run_already_and_to_those_that_come(tmp_pa
         assert all(str(tmp_path) in path and ".zip" in path for path in found.values())
 
 
-def test_other_code_of_this_project_gives_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = tmp_path / "project"
+def other_project(folder: Path) -> Path:
+    """Return a project with packages of the same names and nothing in them."""
+    project = folder / "project"
     for package in cluster.PACKAGES:
         (project / package).mkdir(parents=True)
         (project / package / "__init__.py").write_text("")
+    return project
+
+
+def test_other_code_of_this_project_gives_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = other_project(tmp_path)
     (project / "clinical" / "tables.py").write_text("ARROW_UNKNOWN = ['old']")
 
     def unknown() -> list[str]:
@@ -99,10 +105,7 @@ def test_other_code_of_this_project_gives_way(
 def test_a_cluster_at_work_with_other_code_of_this_project_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = tmp_path / "project"
-    for package in cluster.PACKAGES:
-        (project / package).mkdir(parents=True)
-        (project / package / "__init__.py").write_text("")
+    project = other_project(tmp_path)
     with running(tmp_path, workers=1) as made:
         with monkeypatch.context() as patch, connect(made.address) as client:
             patch.setattr(cluster, "ROOT", project)
