@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 ROUNDS = 3
 
 ONE_PROCESS = """
-from steps.running import run_step
+from steps.runs.running import run_step
 from steps import download, preprocess, train, register
 for name, work, resolve, words in (
     ("download", download.download, None, ["--source=sample"]),
@@ -70,7 +70,8 @@ def logging(folder: Path) -> list[str]:
     import mlflow
 
     from clinical import cohort, preparation
-    from steps import artifact, estimators, train
+    from steps import train
+    from steps.modelling import artifact, estimators
 
     path = folder / "sample.data"
     cohort.write_uci(cohort.draw(303, 42), path)

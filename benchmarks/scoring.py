@@ -62,8 +62,8 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     """Train the default model on a few patients, and store it as MLflow does."""
     import mlflow.sklearn
 
-    from steps import artifact, estimators, twin
-    from steps.parameters import CALIBRATION, ENTRY_POINTS
+    from steps.modelling import artifact, estimators, twin
+    from steps.runs.parameters import CALIBRATION, ENTRY_POINTS
 
     values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
     names = ("n_estimators", "max_depth", "min_samples_leaf", "random_state", "calibration")
@@ -113,8 +113,8 @@ def write_rows(patients: pd.DataFrame, rows: int, path: Path) -> Path:
 
 def score_file(model: Path, source: Path) -> int:
     """Do all that a worker does to a file, and return its rows."""
-    from steps import batches, inputs, partitions
-    from steps.engine import pack
+    from steps.batch import batches, inputs, partitions
+    from steps.batch.engine import pack
 
     packed = pack(model, {}, "path-model")
     (file,) = inputs.find(str(source))
@@ -145,7 +145,7 @@ def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, lis
     """Return microseconds a row for calls of onnxruntime, and for all that a worker does."""
     import onnxruntime
 
-    from steps.engine import ROWS, TWIN, pack
+    from steps.batch.engine import ROWS, TWIN, pack
 
     packed = pack(model, {}, "path-model")
     options = onnxruntime.SessionOptions()

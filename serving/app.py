@@ -7,11 +7,12 @@ from typing import Any
 
 from flask import Flask, request
 
-from serving import explain, health, invocations, pages, predict, problems, reference, webhooks
-from serving.edge import Edge
-from serving.following import Following
-from serving.green import Aside
-from serving.metrics import Metrics
+from serving.following.worker import Following
+from serving.http import problems
+from serving.http.edge import Edge
+from serving.http.green import Aside
+from serving.http.metrics import Metrics
+from serving.routes import explain, health, invocations, pages, predict, reference, webhooks
 from serving.settings import read_settings
 
 

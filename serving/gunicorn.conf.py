@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from serving.keys import warn_if_open  # noqa: E402 -- after the path is set
+from serving.http.keys import warn_if_open  # noqa: E402 -- after the path is set
 from serving.settings import setting  # noqa: E402
 
 wsgi_app = "serving:create_app()"
@@ -56,9 +56,9 @@ def _without_what_was_sent(record: logging.LogRecord) -> bool:
 
 def on_starting(server: Any) -> None:
     """Make the folder of this service, and start its follower before anything slow happens."""
-    from serving import state
-    from serving.following import spawn_follower
-    from serving.metrics import prepare_directory
+    from serving.following import state
+    from serving.following.worker import spawn_follower
+    from serving.http.metrics import prepare_directory
     from serving.settings import read_settings
 
     _raise_file_limit()
@@ -93,7 +93,7 @@ def _import_early() -> None:
 
 def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names them
     """See how a request of this worker's class lets others go first."""
-    from serving.green import fair_yield
+    from serving.http.green import fair_yield
 
     _own["turn"] = fair_yield()
 
@@ -101,8 +101,8 @@ def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names the
 def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:  # noqa: ARG001
     """Let the other connections go first; meanwhile the next request of this one arrives.
 
-    The service itself yields before it works on a request (serving.edge), which is what makes the
-    waiting ones countable; without this second turn that wait would fall to whoever comes last.
+    The service itself yields before it works on a request (serving.http.edge), which is what makes
+    the waiting ones countable; without this second turn that wait would fall to whoever comes last.
     """
     _own["turn"]()
 
@@ -119,14 +119,14 @@ def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
     """Drop the gauges of a worker that is gone."""
-    from serving.metrics import forget_worker
+    from serving.http.metrics import forget_worker
 
     forget_worker(worker.pid)
 
 
 def on_exit(server: Any) -> None:  # noqa: ARG001
     """End the follower and remove the folder."""
-    from serving.following import end_follower
+    from serving.following.worker import end_follower
 
     if "follower" in _own:
         end_follower(_own["follower"])

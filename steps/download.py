@@ -8,12 +8,12 @@ import tempfile
 from pathlib import Path
 
 from clinical import archive, cohort, dialects
-from steps.files import ROOT, place, sha256
-from steps.parameters import local_path, shown
-from steps.reuse import DATA_FOLDER, work_key
-from steps.running import Values, run_step
-from steps.sources import UCI_DIGEST, UnreachableError, fetch_url, file_name, plan, uci_url
-from steps.tracking import KEY_TAG, SOURCE_TAG, StepRun, say
+from steps.runs.files import ROOT, place, sha256
+from steps.runs.parameters import local_path, shown
+from steps.runs.reuse import DATA_FOLDER, work_key
+from steps.runs.running import Values, run_step
+from steps.runs.sources import UCI_DIGEST, UnreachableError, fetch_url, file_name, plan, uci_url
+from steps.runs.tracking import KEY_TAG, SOURCE_TAG, StepRun, say
 
 SAMPLE_ROWS = 303
 SAMPLE_SEED = 42

@@ -15,17 +15,21 @@ from mlflow.entities import Run
 from clinical import archive, hospitals
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, LABEL
-from clinical.wording import MEASURES, between
-from steps import evaluation, evaluation_plots, evaluation_report, lineage, registry, scoring
-from steps.evaluation import Measured
-from steps.files import ROOT, as_json, place
-from steps.launching import launch
-from steps.lineage import Lineage
-from steps.parameters import ENTRY_POINTS, MODEL_NAME
-from steps.reuse import data_output, fetch_output
-from steps.running import Values, run_step
-from steps.store import StepError
-from steps.tracking import SOURCE_TAG, StepRun, say, step_of
+from risk_model import scoring
+from risk_model.wording import MEASURES, between
+from steps.modelling import evaluation
+from steps.modelling.evaluation import Measured
+from steps.registry import versions as registry
+from steps.reports import evaluation_plots, evaluation_report
+from steps.runs import lineage
+from steps.runs.files import ROOT, as_json, place
+from steps.runs.launching import launch
+from steps.runs.lineage import Lineage
+from steps.runs.parameters import ENTRY_POINTS, MODEL_NAME
+from steps.runs.reuse import data_output, fetch_output
+from steps.runs.running import Values, run_step
+from steps.runs.store import StepError
+from steps.runs.tracking import SOURCE_TAG, StepRun, say, step_of
 
 SEED = 42
 OWN = {"uci": "cleveland", "synthetic": "synthetic"}

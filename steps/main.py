@@ -7,13 +7,13 @@ import sys
 import mlflow
 from mlflow.entities import Run
 
-from steps import registry
-from steps.files import ROOT
-from steps.launching import ensure
-from steps.metrics import NAMES
-from steps.parameters import shown
-from steps.running import Values, run_step
-from steps.tracking import SOURCE_TAG, StepRun, say
+from steps.modelling.metrics import NAMES
+from steps.registry import versions as registry
+from steps.runs.files import ROOT
+from steps.runs.launching import ensure
+from steps.runs.parameters import shown
+from steps.runs.running import Values, run_step
+from steps.runs.tracking import SOURCE_TAG, StepRun, say
 
 
 def run_all(run: StepRun, values: Values, _: None) -> None:

@@ -18,14 +18,16 @@ from mlflow.entities.model_registry import ModelVersion
 
 from clinical import frame
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps import gate, registry, scoring
-from steps.launching import input_run
-from steps.registry import number
-from steps.reuse import fetch_output
-from steps.running import Values, run_step
-from steps.scoring import EXTRAS
-from steps.store import STORE_ERRORS, StepError
-from steps.tracking import StepRun, latest_or_named, say
+from risk_model import scoring
+from risk_model.scoring import EXTRAS
+from steps.registry import gate
+from steps.registry import versions as registry
+from steps.registry.versions import number
+from steps.runs.launching import input_run
+from steps.runs.reuse import fetch_output
+from steps.runs.running import Values, run_step
+from steps.runs.store import STORE_ERRORS, StepError
+from steps.runs.tracking import StepRun, latest_or_named, say
 
 AGAINST_TAG = "gate.against"
 DECISION_TAG = "gate.decision"

@@ -18,16 +18,18 @@ from mlflow.entities import Metric, Param, Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from clinical import frame
-from clinical.wording import between
-from steps import cluster, metrics, search_plot, searching
-from steps.facts import Input
-from steps.files import ROOT, place
-from steps.launching import ensure
-from steps.orphans import OWNER_TAG
-from steps.parameters import check
-from steps.running import Values, run_step
-from steps.searching import DECIDES, FOLDS, MEASURES, Candidate, Results, Search
-from steps.tracking import STEP_TAG, StepRun, latest_or_named, say
+from risk_model.wording import between
+from steps.batch import cluster
+from steps.modelling import metrics, searching
+from steps.modelling.facts import Input
+from steps.modelling.searching import DECIDES, FOLDS, MEASURES, Candidate, Results, Search
+from steps.reports import search_plot
+from steps.runs.files import ROOT, place
+from steps.runs.launching import ensure
+from steps.runs.orphans import OWNER_TAG
+from steps.runs.parameters import check
+from steps.runs.running import Values, run_step
+from steps.runs.tracking import STEP_TAG, StepRun, latest_or_named, say
 from steps.train import columns, read_patients
 
 CANDIDATE = "candidate"

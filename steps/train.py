@@ -20,14 +20,16 @@ from clinical import frame
 from clinical.hospitals import Cohort
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps import artifact, assessment, card, estimators, facts, metrics, plots, twin
-from steps.facts import Input, Training
-from steps.files import ROOT, place, replacing, sha256
-from steps.launching import input_run
-from steps.lineage import other_hospitals
-from steps.reuse import data_output, fetch_output, work_key
-from steps.running import Values, run_step
-from steps.tracking import (
+from steps.modelling import artifact, assessment, estimators, facts, metrics, twin
+from steps.modelling.facts import Input, Training
+from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
+from steps.reports import card, plots
+from steps.runs.files import ROOT, place, replacing, sha256
+from steps.runs.launching import input_run
+from steps.runs.lineage import other_hospitals
+from steps.runs.reuse import data_output, fetch_output, work_key
+from steps.runs.running import Values, run_step
+from steps.runs.tracking import (
     INPUT_TAG,
     KEY_TAG,
     SOURCE_TAG,
@@ -37,7 +39,6 @@ from steps.tracking import (
     log_dataset,
     say,
 )
-from steps.validation import OutOfFold, cross_validated, require_both_classes
 
 PERMUTATIONS = 10
 

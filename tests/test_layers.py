@@ -18,7 +18,7 @@ ALLOWED = {
     "serving": {"serving", "clinical"},
 }
 STANDARD_LIBRARY_ALONE = (
-    "clinical/schema.py", "clinical/errors.py", "steps/files.py", "steps/parameters.py",
+    "clinical/schema.py", "clinical/errors.py", "steps/runs/files.py", "steps/runs/parameters.py",
 )  # fmt: skip
 MODULES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -78,7 +78,7 @@ def test_the_steps_that_train_nothing_do_not_import_what_trains() -> None:
 
 
 def test_a_wrong_parameter_is_answered_before_mlflow_is_imported() -> None:
-    assert not loaded_by("steps.running") & {"mlflow", "pandas", "numpy", *HEAVY}
+    assert not loaded_by("steps.runs.running") & {"mlflow", "pandas", "numpy", *HEAVY}
 
 
 def test_importing_the_steps_does_nothing_else(tmp_path: Path) -> None:

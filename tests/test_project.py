@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from steps.parameters import ENTRY_POINTS, check
+from steps.runs.parameters import ENTRY_POINTS, check
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -18,7 +18,7 @@ import pytest
 from mlflow.entities import Run
 
 from clinical.schema import FEATURE_NAMES
-from steps.metrics import NAMES
+from steps.modelling.metrics import NAMES
 from tests.conftest import need
 from tests.e2e.conftest import Clone, launch_command, wait_for
 from tests.servers import gives, serving

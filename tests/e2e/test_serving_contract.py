@@ -18,7 +18,7 @@ import pytest
 from clinical.schema import FEATURE_NAMES
 from tests.serving import forge
 from tests.serving.service import Service, environment, free_port, running, wait_for
-from tests.serving.test_invocations import bodies
+from tests.serving.routes.test_invocations import bodies
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 

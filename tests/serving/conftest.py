@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from clinical.schema import FEATURES
 from serving import create_app
-from serving.metrics import Metrics
+from serving.http.metrics import Metrics
 from serving.model import Model, Origin, load
 from tests.serving import forge
 

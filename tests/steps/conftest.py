@@ -25,10 +25,12 @@ from mlflow.entities import Run
 from clinical import archive, cohort, frame, hospitals
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps import download, estimators, evaluate, metrics, preprocess, sweep, tracking, train
-from steps.facts import Input, Training, gather
-from steps.parameters import ENTRY_POINTS
-from steps.validation import cross_validated
+from steps import download, evaluate, preprocess, sweep, train
+from steps.modelling import estimators, metrics
+from steps.modelling.facts import Input, Training, gather
+from steps.modelling.validation import cross_validated
+from steps.runs import tracking
+from steps.runs.parameters import ENTRY_POINTS
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 

@@ -9,11 +9,11 @@ import mlflow.sklearn
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from steps import artifact, estimators, twin
-from steps.engine import Packed, pack
-from steps.inputs import find
-from steps.job import Job
-from steps.parts import Parts, key_of
+from steps.batch.engine import Packed, pack
+from steps.batch.inputs import find
+from steps.batch.job import Job
+from steps.batch.parts import Parts, key_of
+from steps.modelling import artifact, estimators, twin
 
 BANDS = [{"level": "Low", "from": 0.0}, {"level": "Moderate", "from": 0.3},
          {"level": "High", "from": 0.7}]  # fmt: skip

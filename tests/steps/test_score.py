@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from steps import job as jobs
-from steps import reuse, score, tasks
-from steps.running import run_step
+from steps import score
+from steps.batch import job as jobs
+from steps.batch import tasks
+from steps.runs import reuse
+from steps.runs.running import run_step
 from tests.servers import fails, gives, serving
 from tests.steps.conftest import note
 from tests.steps.scoring_jobs import forest, saved

@@ -18,24 +18,15 @@ from mlflow.entities import Run
 
 from clinical import cohort, frame
 from clinical.schema import FEATURE_NAMES
-from steps import (
-    artifact,
-    clinical_metrics,
-    download,
-    metrics,
-    preprocess,
-    promote,
-    register,
-    registry,
-    reuse,
-    scoring,
-    tracking,
-    train,
-)
-from steps.files import sha256
-from steps.parameters import ENTRY_POINTS
-from steps.running import run_step
-from steps.store import StepError
+from risk_model import scoring
+from steps import download, preprocess, promote, register, train
+from steps.modelling import artifact, clinical_metrics, metrics
+from steps.registry import versions as registry
+from steps.runs import reuse, tracking
+from steps.runs.files import sha256
+from steps.runs.parameters import ENTRY_POINTS
+from steps.runs.running import run_step
+from steps.runs.store import StepError
 from tests.servers import gives, serving
 from tests.steps.conftest import copy_database, note, use_store
 

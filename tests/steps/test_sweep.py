@@ -17,11 +17,14 @@ from mlflow.entities import Run
 
 from clinical import frame
 from clinical.preparation import prepare
-from steps import search_plot, searching, sweep, tracking
-from steps.parameters import check
-from steps.running import run_step
-from steps.searching import MEASURES, Candidate
-from steps.tracking import StepRun
+from steps import sweep
+from steps.modelling import searching
+from steps.modelling.searching import MEASURES, Candidate
+from steps.reports import search_plot
+from steps.runs import tracking
+from steps.runs.parameters import check
+from steps.runs.running import run_step
+from steps.runs.tracking import StepRun
 from steps.train import columns
 from tests.steps.conftest import copy_database, note, use_store
 

@@ -1,0 +1,380 @@
+"""The process that follows the registry for all workers: ``python -m serving.following.follower``.
+
+It looks at the registry every few seconds and whenever it is woken, fetches what should be served
+into the disk cache, checks it, and publishes it. Whatever goes wrong, what is published stays.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from serving.errors import ModelError, RegistryError
+from serving.following.cache import PLOTS, Cache
+from serving.following.registry import (
+    Candidate,
+    MlflowRegistry,
+    Registry,
+    ReplacedError,
+    sqlite_path,
+)
+from serving.following.state import State, read_json, wait_for, write_json
+from serving.http.log import log_event
+from serving.model import EXTRA, Origin, load
+from serving.settings import read_settings
+
+RETRY_BAD_SECONDS = 60.0
+RETRY_FETCH_SECONDS = 5.0
+_COUNTS = ("looks", "errors", "swaps", "failed_swaps")
+
+
+class Follower:
+    """Decides what is served.
+
+    Parameters
+    ----------
+    registry : Registry
+    cache : Cache
+    state : State
+    settings : mapping
+    check : callable
+        Loads a model in order to know that it loads; raises ModelError.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        cache: Cache,
+        state: State,
+        settings: Mapping[str, Any],
+        check: Callable[[Origin], None],
+    ) -> None:
+        self._registry = registry
+        self._cache = cache
+        self._state = state
+        self._settings = settings
+        self._check = check
+        self._bad: dict[str, tuple[float, str]] = {}
+        published = read_json(state.current)
+        self.current: Origin | None = Origin(**published) if published else None
+        previous = read_json(state.status)
+        self._counts = {name: int(previous.get(name, 0)) for name in _COUNTS}
+        self._answered_at: float | None = previous.get("answered_at")
+        self._lock = threading.Lock()
+        self._first_look = True
+        self._plots_of = ""
+        self._noted: list[str] = []
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Look at the registry once and publish what follows from it."""
+        self._hear_complaints()
+        problems: list[str] = []
+        degraded = False
+        self._counts["looks"] += 1
+        try:
+            found = self._follow(problems)
+            self._answered_at = time.time()
+            degraded = not found
+        except RegistryError as error:
+            self._counts["errors"] += 1
+            problems.append(str(error))
+            degraded = True
+            log_event("registry.error", "warning", why=str(error))
+        self._first_look = False
+        if self.current is None and not self._settings["MODEL_URI"]:
+            self.fall_back()
+        self._report(problems, degraded)
+
+    def _follow(self, problems: list[str]) -> bool:
+        """Go through the candidates; tell whether the first one is what is served now.
+
+        It is not where there are none: what is served then is nothing that the registry names.
+        """
+        first: Candidate | None = None
+        for candidate in self._registry.candidates():
+            first = first or candidate
+            if self._publish(candidate, problems):
+                return candidate == first
+            if self.current is not None:
+                # A model that fails must not throw out one that works.
+                return False
+        return False
+
+    def _publish(self, candidate: Candidate, problems: list[str]) -> bool:
+        key = self._cache.key(candidate.version, candidate.identity)
+        origin = Origin(
+            key, candidate.version, candidate.source, "", candidate.tags, candidate.run_id
+        )
+        current = self.current
+        if current is not None and current.key == key:
+            origin = replace(origin, directory=current.directory)
+            self._go_over(origin)
+            self._fetch_plots(origin)
+            return True
+        if self._is_bad(key, problems):
+            return False
+        try:
+            folder = self._cache.find(key) or self._cache.add(
+                origin, lambda into: self._registry.fetch(candidate, into)
+            )
+            origin = replace(origin, directory=str(folder))
+            self._check(origin)
+        except (ModelError, RegistryError) as error:
+            fetched = isinstance(error, ModelError)
+            pause = RETRY_BAD_SECONDS if fetched else RETRY_FETCH_SECONDS
+            self._note_bad(origin, str(error), pause, problems)
+            return False
+        self._go_over(origin)
+        self._fetch_plots(origin)
+        return True
+
+    def _go_over(self, origin: Origin) -> None:
+        with self._lock:
+            if origin == self.current:
+                return
+            swapped = self.current is None or self.current.key != origin.key
+            self.current = origin
+            write_json(self._state.current, asdict(origin))
+        self._cache.remember(origin)
+        if swapped:
+            self._counts["swaps"] += 1
+            log_event("model.published", model_version=origin.version, source=origin.source)
+
+    # -- what fails ------------------------------------------------------------------------------
+
+    def _is_bad(self, key: str, problems: list[str]) -> bool:
+        until, why = self._bad.get(key, (0.0, ""))
+        if time.monotonic() >= until:
+            return False  # Never tried, or perhaps it has been repaired meanwhile.
+        problems.append(why)
+        return True
+
+    def _note_bad(self, origin: Origin, why: str, pause: float, problems: list[str]) -> None:
+        why = f"{origin.version} ({origin.source}) is not served: {why}"
+        if origin.key not in self._bad:
+            self._counts["failed_swaps"] += 1
+        self._bad[origin.key] = (time.monotonic() + pause, why)
+        self._cache.remove(origin.key)
+        problems.append(why)
+        log_event("model.refused", "error", model_version=origin.version, why=why)
+
+    def _hear_complaints(self) -> None:
+        """Fetch again what a worker could not load, where its files are damaged."""
+        for key in self._state.take_complaints():
+            if self.current is None or key != self.current.key:
+                continue
+            if self._cache.find(key) is None:
+                self.current = None  # The next candidate loop fetches it again and publishes it.
+
+    # -- without the registry --------------------------------------------------------------------
+
+    def fall_back(self) -> None:
+        """Publish the last model that this host served, or else the local file."""
+        for origin in (self._cache.last_served(), self._local()):
+            if origin is None:
+                continue
+            try:
+                self._check(origin)
+            except ModelError as error:
+                log_event("model.refused", "error", model_version=origin.version, why=str(error))
+                continue
+            if self.current is None:
+                source = origin.source
+                if origin.version != "local-pickle" and not source.startswith("disk cache"):
+                    source = f"disk cache ({source} when it was served last)"
+                self._go_over(replace(origin, source=source))
+            return
+
+    def _local(self) -> Origin | None:
+        path = Path(self._settings["HEART_LOCAL_MODEL"])
+        recorded = path.with_name(path.name + ".sha256")
+        if not path.is_file() or not recorded.is_file():
+            return None
+        key = self._cache.key("local-pickle", recorded.read_text())
+        origin = Origin(key, "local-pickle", "local file", "")
+
+        def fetch(into: Path) -> None:
+            shutil.copyfile(path, into / "model.pkl")
+            shutil.copyfile(recorded, into / "model.pkl.sha256")
+            facts = path.with_suffix(".json")
+            if facts.is_file():
+                (into / EXTRA).mkdir()
+                shutil.copyfile(facts, into / EXTRA / "model.json")
+
+        folder = self._cache.find(key) or self._cache.add(origin, fetch)
+        return replace(origin, directory=str(folder))
+
+    # -- telling ---------------------------------------------------------------------------------
+
+    def _fetch_plots(self, origin: Origin) -> None:
+        folder = Path(origin.directory)
+        if not origin.run_id or origin.key == self._plots_of or (folder / PLOTS).is_dir():
+            return
+        self._plots_of = origin.key
+        work = Path(tempfile.mkdtemp(dir=folder, prefix=".plots-"))
+        try:
+            self._registry.fetch_plots(origin.run_id, work)
+            os.replace(work, folder / PLOTS)
+        except Exception as error:  # plots are an ornament: a model serves without them
+            shutil.rmtree(work, ignore_errors=True)
+            log_event("plots.missing", "warning", why=type(error).__name__)
+
+    def _report(self, problems: list[str], degraded: bool) -> None:
+        notes = list(self._registry.notes)
+        for note in notes:
+            if note not in self._noted:
+                log_event("registry.note", "warning", what=note)
+        self._noted = notes
+        write_json(
+            self._state.status,
+            {
+                "pid": os.getpid(),
+                "answered_at": self._answered_at,
+                "degraded": degraded or self.current is None,
+                "problems": problems,
+                "notes": notes,
+                "pinned": bool(self._settings["MODEL_URI"]),
+                **self._counts,
+            },
+        )
+
+    def start_deadline(self) -> None:
+        """Fall back when the first look takes too long."""
+
+        def late() -> None:
+            if self._first_look and self.current is None and not self._settings["MODEL_URI"]:
+                self.fall_back()
+
+        timer = threading.Timer(self._settings["HEART_START_SECONDS"], late)
+        timer.daemon = True
+        timer.start()
+
+
+def check_model(origin: Origin, seconds: float = 120) -> None:
+    """Load a model in order to know that it loads.
+
+    A twin is loaded in this process, which takes milliseconds. A model without one needs
+    scikit-learn, and a forged tree can crash who loads it: that happens in a child process.
+
+    Parameters
+    ----------
+    origin : Origin
+    seconds : float
+        How long the child may take.
+
+    Raises
+    ------
+    ModelError
+        Where it does not load, or not in time.
+    """
+    references = read_json(Path(origin.directory) / EXTRA / "references.json")
+    if references.get("twin_sha256"):
+        load(origin)
+        return
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "serving.following.probe", origin.directory],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ModelError(f"The model takes longer than {seconds:g} s to load.") from None
+    if done.returncode != 0:
+        words = done.stderr.strip().splitlines()[-1:] or ["The process that loaded it ended."]
+        raise ModelError(words[0])
+
+
+def _registry(settings: Mapping[str, Any]) -> Registry:
+    # A registry that hangs must not hold the follower for MLflow's default of many minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    return MlflowRegistry(
+        settings["HEART_MODEL_NAME"], settings["MLFLOW_EXPERIMENT_NAME"], settings["MODEL_URI"]
+    )
+
+
+def namespace(settings: Mapping[str, Any]) -> str:
+    """Return what names the registry and the model, without asking MLflow."""
+    tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
+    registry = os.environ.get("MLFLOW_REGISTRY_URI", tracking) or "sqlite:///mlflow.db"
+    path = sqlite_path(registry)
+    place = str(Path(path).resolve()) if path else registry
+    return f"{place}|{settings['HEART_MODEL_NAME']}|{settings['MODEL_URI']}"
+
+
+def main(folder: str, parent: int) -> None:
+    """Follow until the parent is gone."""
+    state = State(Path(folder))
+    try:
+        lock, bell = state.lock(), state.open_bell()
+    except FileNotFoundError:
+        return  # The service has ended meanwhile, and its folder with it.
+    if lock is None:
+        return  # Another follower is there.
+    settings = read_settings()
+    cache = Cache(namespace(settings), settings["HEART_CACHED_MODELS"])
+    follower = _LateRegistry.follower(cache, state, settings)
+    while os.getppid() == parent and state.folder.is_dir():
+        try:
+            follower.look()
+        except ReplacedError:
+            # Open connections would go on reading the file that was there: begin again.
+            words = [sys.executable, "-m", "serving.following.follower", *sys.argv[1:]]
+            os.execv(sys.executable, words)  # noqa: S606
+        except OSError as error:  # a full disk; or the service has ended, and its folder with it
+            if state.folder.is_dir():
+                log_event("follower.failed", "error", why=error.strerror)
+        _wait(bell, settings["HEART_POLL_SECONDS"], parent)
+
+
+class _LateRegistry:
+    """Makes the registry on its first use, after the deadline for the first look runs."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
+        self._made: Registry | None = None
+
+    @property
+    def _real(self) -> Registry:
+        if self._made is None:
+            self._made = _registry(self._settings)
+        return self._made
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    @classmethod
+    def follower(cls, cache: Cache, state: State, settings: Mapping[str, Any]) -> Follower:
+        registry: Any = cls(settings)
+        made = Follower(registry, cache, state, settings, check_model)
+        made.start_deadline()
+        return made
+
+
+def _wait(bell: int, seconds: float, parent: int) -> None:
+    """Wait for the next look, in short steps: the parent may end meanwhile."""
+    end = time.monotonic() + seconds
+    while os.getppid() == parent:
+        left = end - time.monotonic()
+        if left <= 0 or wait_for(bell, min(left, 0.5)):
+            return
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,52 @@
+"""What the service finds in a registry of MLflow's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from serving.errors import RegistryError
+from serving.following.registry import MlflowRegistry
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*transition_model_version_stage:FutureWarning"),
+]
+NAME = "heart-disease-model"
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> mlflow.MlflowClient:
+    """Return a client of a registry whose alias names version 1, and whose stage version 2."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    mlflow.set_tracking_uri(uri)
+    made = mlflow.MlflowClient(uri, uri)
+    made.create_registered_model(NAME)
+    for _ in range(2):
+        made.create_model_version(NAME, f"file://{tmp_path}/model")
+    made.set_registered_model_alias(NAME, "champion", "1")
+    made.transition_model_version_stage(NAME, "2", "Production")
+    return made
+
+
+def test_a_note_is_there_as_long_as_its_reason(client: mlflow.MlflowClient) -> None:
+    registry = MlflowRegistry(NAME, "nothing")
+    first = next(iter(registry.candidates()))
+    assert (first.version, first.source) == ("registry-v1", "alias champion")
+    assert "the alias is followed" in registry.notes[0]
+    client.delete_registered_model(NAME)
+    assert list(registry.candidates()) == []
+    assert registry.notes == []
+
+
+@pytest.mark.parametrize("stage", ["Production", "production"])
+def test_a_stage_is_pinned_in_any_case(client: mlflow.MlflowClient, stage: str) -> None:
+    (found,) = MlflowRegistry(NAME, "nothing", f"models:/{NAME}/{stage}").candidates()
+    assert found.version == "registry-v2"
+
+
+def test_a_stage_without_a_version_is_an_error(client: mlflow.MlflowClient) -> None:
+    with pytest.raises(RegistryError, match="in which there is no version"):
+        list(MlflowRegistry(NAME, "nothing", f"models:/{NAME}/Staging").candidates())
