@@ -17,8 +17,8 @@ import pytest
 
 from clinical.schema import FEATURE_NAMES
 from tests.serving import forge
-from tests.serving.service import Service, environment, free_port, running, wait_for
 from tests.serving.routes.test_invocations import bodies
+from tests.serving.service import Service, environment, free_port, running, wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
