@@ -70,6 +70,7 @@ def logging(folder: Path) -> list[str]:
     import mlflow
 
     from clinical import cohort, preparation
+    from risk_model.serialization import REVIEWED_TYPES
     from steps import train
     from steps.modelling import artifact, estimators
 
@@ -89,7 +90,7 @@ def logging(folder: Path) -> list[str]:
             pipeline,
             name="model",
             input_example=x.head(1),
-            skops_trusted_types=estimators.TRUSTED_TYPES["random_forest"],
+            skops_trusted_types=list(REVIEWED_TYPES),
         )
 
     times: dict[Callable[[], None], list[float]] = {ours: [], default: []}

@@ -62,8 +62,10 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     """Train the default model on a few patients, and store it as MLflow does."""
     import mlflow.sklearn
 
+    from risk_model.metadata import Metadata
+    from risk_model.serialization import REVIEWED_TYPES
     from steps.modelling import artifact, estimators, twin
-    from steps.runs.parameters import CALIBRATION, ENTRY_POINTS
+    from steps.runs.parameters import ENTRY_POINTS
 
     values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
     names = ("n_estimators", "max_depth", "min_samples_leaf", "random_state", "calibration")
@@ -74,15 +76,15 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     estimators.fit(pipeline, features, y)
     extras = folder / "extras"
     extras.mkdir()
-    known = {"run_id": "0" * 32, "data": {"source": "synthetic"}}
-    files = artifact.write_extras(
-        extras, pipeline, features, known, twin.convert(pipeline, features)
-    )
+    metadata = Metadata.of({"run_id": "0" * 32, "data": {"source": "synthetic"}})
+    references = twin.reference_cases(pipeline, features)
+    content = twin.convert(pipeline, features)
+    files = artifact.write_extras(extras, metadata, references, content)
     mlflow.sklearn.save_model(
         pipeline,
         folder / "model",
         serialization_format="skops",
-        skops_trusted_types=estimators.trusted_types(model, CALIBRATION.default),
+        skops_trusted_types=list(REVIEWED_TYPES),
         signature=artifact.signature(),
         pip_requirements=artifact.pinned(),
         extra_files=[str(file) for file in files],
@@ -116,7 +118,7 @@ def score_file(model: Path, source: Path) -> int:
     from steps.batch import batches, inputs, partitions
     from steps.batch.engine import pack
 
-    packed = pack(model, {}, "path-model")
+    packed = pack(model, "path-model")
     (file,) = inputs.find(str(source))
     return sum(
         batches.score(
@@ -145,12 +147,14 @@ def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, lis
     """Return microseconds a row for calls of onnxruntime, and for all that a worker does."""
     import onnxruntime
 
-    from steps.batch.engine import ROWS, TWIN, pack
+    from risk_model.batches import ROWS
+    from risk_model.layout import ONNX_1
+    from steps.batch.engine import pack
 
-    packed = pack(model, {}, "path-model")
+    packed = pack(model, "path-model")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(packed.files[TWIN], options)
+    session = onnxruntime.InferenceSession(packed.files[ONNX_1], options)
     work: dict[str, Callable[[], int]] = {}
     for source in sources:
         work[source.suffix[1:]] = partial(score_file, model, source)

@@ -18,7 +18,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from serving.errors import ModelError, RegistryError
+from risk_model.errors import ModelError
+from risk_model.layout import EXTRA, METADATA, open_folder
+from risk_model.model import Origin, load
+from serving.errors import RegistryError
 from serving.following.cache import PLOTS, Cache
 from serving.following.registry import (
     Candidate,
@@ -29,7 +32,6 @@ from serving.following.registry import (
 )
 from serving.following.state import State, read_json, wait_for, write_json
 from serving.http.log import log_event
-from serving.model import EXTRA, Origin, load
 from serving.settings import read_settings
 
 RETRY_BAD_SECONDS = 60.0
@@ -207,10 +209,10 @@ class Follower:
         def fetch(into: Path) -> None:
             shutil.copyfile(path, into / "model.pkl")
             shutil.copyfile(recorded, into / "model.pkl.sha256")
-            facts = path.with_suffix(".json")
-            if facts.is_file():
+            described = path.with_suffix(".json")
+            if described.is_file():
                 (into / EXTRA).mkdir()
-                shutil.copyfile(facts, into / EXTRA / "model.json")
+                shutil.copyfile(described, into / METADATA)
 
         folder = self._cache.find(key) or self._cache.add(origin, fetch)
         return replace(origin, directory=str(folder))
@@ -264,7 +266,7 @@ class Follower:
 def check_model(origin: Origin, seconds: float = 120) -> None:
     """Load a model in order to know that it loads.
 
-    A twin is loaded in this process, which takes milliseconds. A model without one needs
+    An ONNX model is loaded in this process, which takes milliseconds. Another one needs
     scikit-learn, and a forged tree can crash who loads it: that happens in a child process.
 
     Parameters
@@ -278,13 +280,12 @@ def check_model(origin: Origin, seconds: float = 120) -> None:
     ModelError
         Where it does not load, or not in time.
     """
-    references = read_json(Path(origin.directory) / EXTRA / "references.json")
-    if references.get("twin_sha256"):
+    if open_folder(Path(origin.directory)).onnx:
         load(origin)
         return
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "serving.following.probe", origin.directory],
+            [sys.executable, "-m", "serving.following.probe", origin.directory, origin.run_id],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

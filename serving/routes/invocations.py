@@ -18,6 +18,8 @@ import pydantic_core
 from flask import Blueprint, Response, request
 
 from clinical.schema import FEATURE_NAMES
+from risk_model.engines import Rows
+from risk_model.model import Model
 from serving.errors import NotLoaded, Problem
 from serving.following.worker import Follows
 from serving.http.bodies import media_type, read_body
@@ -25,7 +27,6 @@ from serving.http.edge import Answer, Environ
 from serving.http.green import in_thread
 from serving.http.keys import Keys
 from serving.http.metrics import Metrics
-from serving.model import Model, Rows
 from serving.predictions import batching
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -75,7 +76,7 @@ class Batches:
         if not self._places.acquire(blocking=False):
             raise Problem(503, "Too many batches at once; try again.", headers={"Retry-After": "1"})
         try:
-            return batching.score(model, in_thread(lambda: _read(kind, body)))
+            return batching.score(model, in_thread(lambda: _read(kind, body))).labels
         finally:
             self._places.release()
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pandas as pd
@@ -15,9 +13,9 @@ from mlflow.types import ColSpec, DataType, Schema
 from sklearn.pipeline import Pipeline
 
 from clinical.schema import FEATURES
-from steps.modelling import twin
-from steps.modelling.estimators import trusted_types
-from steps.runs.files import ROOT, as_json, sha256
+from risk_model.metadata import Metadata, References
+from risk_model.serialization import REVIEWED_TYPES
+from steps.runs.files import ROOT, sha256
 
 # What the model needs to be loaded by MLflow's own tools; the twin needs none of it.
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
@@ -41,34 +39,22 @@ def pinned() -> list[str]:
 
 
 def write_extras(
-    folder: Path,
-    pipeline: Pipeline,
-    training: pd.DataFrame,
-    facts: Mapping[str, Any],
-    content: bytes | None,
+    folder: Path, metadata: Metadata, references: References, content: bytes | None
 ) -> list[Path]:
-    """Write the twin, its references and the facts into a folder, and return the files.
+    """Write the ONNX model, its references and the metadata into a folder; return the files.
 
-    `content` is the twin, as ``twin.convert`` gives it.
+    `content` is the ONNX model, as ``twin.convert`` gives it.
     """
     files = []
     if content is not None:
         files.append(folder / "twin.onnx")
         files[0].write_bytes(content)
-    rows = twin.reference_rows(training)
-    probabilities = pipeline.predict_proba(pd.DataFrame(rows, columns=training.columns))[:, 1]
-    references = {
-        "twin_sha256": sha256(files[0]) if files else None,
-        "tolerance": twin.TOLERANCE,
-        # JSON has no NaN: an unknown value is null.
-        "inputs": [
-            [None if math.isnan(value) else value for value in row] for row in rows.tolist()
-        ],
-        "probabilities": probabilities.tolist(),
-    }
-    for name, value in (("references.json", references), ("model.json", facts)):
+        digest = sha256(files[0])
+        references = references.model_copy(update={"twin_sha256": digest})
+    texts = {"references.json": references.as_json(), "model.json": metadata.as_json()}
+    for name, text in texts.items():
         files.append(folder / name)
-        files[-1].write_text(as_json(value))
+        files[-1].write_text(text)
     return files
 
 
@@ -77,14 +63,13 @@ def log(
     model: str,
     extras: list[Path],
     tags: Mapping[str, str],
-    calibration: str = "none",
 ) -> str:
     """Log the model to the active run, and return its URI, ``models:/m-<id>``."""
     info = mlflow.sklearn.log_model(
         pipeline,
         name=f"{model}_model",
         serialization_format="skops",
-        skops_trusted_types=trusted_types(model, calibration),
+        skops_trusted_types=list(REVIEWED_TYPES),
         signature=signature(),
         input_example=example(),
         pip_requirements=pinned(),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+from typing import Any
 
 from steps.runs.files import ROOT
 
 
-def git_state() -> dict[str, object]:
+def git_state() -> dict[str, Any]:
     """Return the commit of the project's sources, and whether they differ from it."""
     status = _git("status", "--porcelain")
     return {"commit": _git("rev-parse", "HEAD"), "dirty": status is None or bool(status)}

@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
+from risk_model.metadata import Metadata
+from risk_model.model import Model
 
 Rows = npt.NDArray[np.float64]
 NOMINAL = [i for i, feature in enumerate(FEATURES) if feature.nominal]
@@ -145,6 +147,18 @@ def facts(source: str = "uci", **more: Any) -> dict[str, Any]:
     }
 
 
+def metadata(source: str = "uci", **more: Any) -> Metadata:
+    """Return what model.json says, as it is read."""
+    return Metadata.read(json.dumps(facts(source, **more)))
+
+
+def knowing(model: Model | None, **more: Any) -> Model:
+    """Return a model of which something else is known."""
+    assert model is not None
+    known = Metadata.read(json.dumps(model.metadata.as_dict() | more))
+    return Model(model.engine, model.origin, known)
+
+
 def measured(**values: float) -> dict[str, float]:
     """Return measures with an interval around each."""
     return {
@@ -192,7 +206,7 @@ def judged(pipeline: Any) -> dict[str, Any]:
         "importance": {name: round(0.01 * i, 3) for i, name in enumerate(FEATURE_NAMES)},
         "elsewhere": [
             {"title": "Another hospital", "patients": 200, "prevalence": 0.36,
-             "mostly_missing": ["ca", "thal"], "metrics": measured(roc_auc=0.88)},
+             "diseased": 72, "mostly_missing": ["ca", "thal"], "metrics": measured(roc_auc=0.88)},
         ],
     }  # fmt: skip
 

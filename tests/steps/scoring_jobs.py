@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import mlflow.sklearn
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from risk_model.metadata import Metadata
+from risk_model.serialization import REVIEWED_TYPES
 from steps.batch.engine import Packed, pack
 from steps.batch.inputs import find
 from steps.batch.job import Job
@@ -25,18 +26,19 @@ def stored(folder: Path, pipeline: Pipeline, training: pd.DataFrame) -> Path:
     extras.mkdir(parents=True)
     known = {"run_id": "a" * 32, "risk_bands": BANDS, "data": {"source": "synthetic"}}
     content = twin.convert(pipeline, training)
-    artifact.write_extras(extras, pipeline, training, known, content)
+    references = twin.reference_cases(pipeline, training)
+    artifact.write_extras(extras, Metadata.of(known), references, content)
     return folder
 
 
-def saved(folder: Path, pipeline: Pipeline, training: pd.DataFrame, model: str) -> Path:
+def saved(folder: Path, pipeline: Pipeline, training: pd.DataFrame) -> Path:
     """Store a model as MLflow does, with what this project adds, and return its folder."""
     extras = stored(folder / "extras", pipeline, training) / "extra_files"
     mlflow.sklearn.save_model(
         pipeline,
         folder / "model",
         serialization_format="skops",
-        skops_trusted_types=estimators.trusted_types(model, "sigmoid"),
+        skops_trusted_types=list(REVIEWED_TYPES),
         signature=artifact.signature(),
         pip_requirements=artifact.pinned(),
         extra_files=[str(path) for path in sorted(extras.iterdir())],
@@ -52,8 +54,7 @@ def forest(features: pd.DataFrame, y: object) -> Pipeline:
 
 def packed_from(folder: Path, version: str = "registry-v3") -> Packed:
     """Pack a stored model."""
-    facts = json.loads((folder / "extra_files" / "model.json").read_text())
-    return pack(folder, facts, version)
+    return pack(folder, version)
 
 
 def job_of(source: Path | str, output: Path, packed: Packed) -> Job:

@@ -18,7 +18,7 @@ from mlflow.entities import Run
 
 from clinical import cohort, frame
 from clinical.schema import FEATURE_NAMES
-from risk_model import scoring
+from risk_model.model import Origin, load
 from steps import download, preprocess, promote, register, train
 from steps.modelling import artifact, clinical_metrics, metrics
 from steps.registry import versions as registry
@@ -205,7 +205,7 @@ def test_the_metrics_have_the_promised_names(pipeline: Store) -> None:
 def test_the_held_out_metrics_are_those_of_the_stored_model(pipeline: Store) -> None:
     held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
     folder = reuse.fetch_output(pipeline.run("train"), registry.model_uri(pipeline.run("train")))
-    p = scoring.probabilities(folder, held_out[list(FEATURE_NAMES)])
+    p = load(Origin(directory=str(folder))).probabilities(held_out)
     found = metrics.scores(held_out["disease"].to_numpy(np.int8), p)
     logged = pipeline.run("train").data.metrics
     for name in metrics.NAMES:
@@ -295,7 +295,7 @@ def test_a_model_without_a_twin_is_logged_and_scored_by_scikit_learn(pipeline: S
     assert not (folder / "extra_files" / "twin.onnx").exists()
     references = json.loads((folder / "extra_files" / "references.json").read_text())
     rows = pd.DataFrame(np.array(references["inputs"], dtype=float), columns=list(FEATURE_NAMES))
-    said = scoring.probabilities(folder, rows)
+    said = load(Origin(directory=str(folder))).probabilities(rows)
     np.testing.assert_allclose(said, references["probabilities"])
 
 
@@ -384,7 +384,7 @@ def test_no_patient_is_shared_with_a_champion_of_unknown_training(pipeline: Stor
 
 def test_a_model_of_another_project_is_not_registered(pipeline: Store) -> None:
     with pytest.raises(StepError, match="has no model"):
-        register.facts(pipeline.run("download"))
+        register.described(pipeline.run("download"))
 
 
 def test_register_refuses_a_run_that_is_no_training(

@@ -13,11 +13,18 @@ from sklearn.pipeline import Pipeline
 
 from clinical import frame
 from clinical.schema import FEATURE_NAMES, FEATURES
+from risk_model.metadata import Metadata
 from steps.modelling import artifact, estimators, twin
 from steps.runs.files import ROOT, sha256
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 FACTS = {"name": "random_forest", "data": {"source": "synthetic"}}
+
+
+def write(folder: Path, pipeline: Pipeline, training: pd.DataFrame) -> None:
+    content = twin.convert(pipeline, training)
+    references = twin.reference_cases(pipeline, training)
+    artifact.write_extras(folder, Metadata.of(FACTS), references, content)
 
 
 def refuse(word: str) -> float:
@@ -38,8 +45,7 @@ def extras(sample: Patients, tmp_path: Path) -> tuple[Path, Pipeline]:
     """Return the folder of what is added to a small forest, and the forest."""
     features, y = sample
     pipeline = fitted(features, y)
-    content = twin.convert(pipeline, features)
-    artifact.write_extras(tmp_path, pipeline, features, FACTS, content)
+    write(tmp_path, pipeline, features)
     return tmp_path, pipeline
 
 
@@ -88,10 +94,10 @@ def test_a_model_without_a_twin_has_references_all_the_same(
 ) -> None:
     features, y = sample
     pipeline = fitted(features, y, "hist_gradient_boosting")
-    artifact.write_extras(tmp_path, pipeline, features, {}, twin.convert(pipeline, features))
+    write(tmp_path, pipeline, features)
     assert not (tmp_path / "twin.onnx").exists()
     references = strict(tmp_path / "references.json")
-    assert references["twin_sha256"] is None
+    assert references.get("twin_sha256") is None
     assert len(references["inputs"]) == len(references["probabilities"]) > 10
 
 
@@ -105,5 +111,5 @@ def test_references_of_features_that_nobody_knew_are_strict_json(
     features, y = sample
     never = features.assign(chol=np.nan, ca=np.nan)
     pipeline = fitted(never, y)
-    artifact.write_extras(tmp_path, pipeline, never, FACTS, twin.convert(pipeline, never))
+    write(tmp_path, pipeline, never)
     strict(tmp_path / "references.json")

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from clinical.schema import FEATURES
-from serving.errors import ModelError
-from serving.model import Model, Origin, load
+from risk_model.errors import ModelError
+from risk_model.model import Model, Origin, load
 from tests.conftest import ROOT
 from tests.serving import forge
 
@@ -76,7 +76,7 @@ def test_bands_and_limits_have_defaults(folder: Path) -> None:
         "Low", "Low", "Moderate", "Moderate", "High", "High",
     ]  # fmt: skip
     assert model.data_source == "unknown"
-    assert model.seen == (None,) * 13
+    assert model.out_of_range == (None,) * 13
 
 
 def test_a_pickle_is_loaded_only_if_it_is_the_recorded_one(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ class _Undecided:
 
 
 def test_a_model_whose_probabilities_are_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="a probability that is none"):
+    with pytest.raises(ModelError, match=r"a probability that is not in \[0, 1\]"):
         open_model(local_model(tmp_path, _Undecided()))
 
 
@@ -161,7 +161,10 @@ def test_a_foreign_model_is_refused_in_words(
 
 @pytest.mark.parametrize(
     "words",
-    ["from serving.model import import_runtime; import_runtime()", "import steps, onnxruntime"],
+    [
+        "from risk_model.engines import import_runtime; import_runtime()",
+        "import steps, onnxruntime",
+    ],
 )
 def test_the_runtime_starts_no_thread_that_reports_to_its_maker(words: str) -> None:
     count = "len(os.listdir('/proc/self/task'))"
