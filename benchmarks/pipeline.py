@@ -70,20 +70,27 @@ def logging(folder: Path) -> list[str]:
     import mlflow
 
     from clinical import cohort, preparation
+    from risk_model import flavour
+    from risk_model.metadata import Metadata
     from risk_model.serialization import REVIEWED_TYPES
     from steps import train
-    from steps.modelling import artifact, estimators
+    from steps.modelling import estimators, twin
+    from steps.runs.files import ROOT
 
     path = folder / "sample.data"
     cohort.write_uci(cohort.draw(303, 42), path)
     x, y = train.columns(preparation.prepare(path, path.name).frame)
     pipeline = estimators.build("random_forest", 100, 5, 1, 42).fit(x, y)
+    contents = flavour.Contents(
+        pipeline, twin.convert(pipeline, x), Metadata(), twin.reference_cases(pipeline, x)
+    )
+    pins = (ROOT / "requirements.txt").read_text().splitlines()
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     mlflow.create_experiment("benchmark", artifact_location=str(folder / "artifacts"))
     mlflow.set_experiment("benchmark")
 
     def ours() -> None:
-        artifact.log(pipeline, "random_forest", [], {})
+        flavour.log("random_forest_model", contents, pins, {})
 
     def default() -> None:
         mlflow.sklearn.log_model(

@@ -60,11 +60,12 @@ def make_patients(folder: Path) -> pd.DataFrame:
 
 def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     """Train the default model on a few patients, and store it as MLflow does."""
-    import mlflow.sklearn
-
-    from risk_model.metadata import Metadata
-    from risk_model.serialization import REVIEWED_TYPES
-    from steps.modelling import artifact, estimators, twin
+    from risk_model import flavour
+    from risk_model.bands import RISK_BANDS
+    from risk_model.flavour import Contents
+    from risk_model.metadata import FORMAT, Metadata
+    from steps.modelling import estimators, twin
+    from steps.runs.files import ROOT
     from steps.runs.parameters import ENTRY_POINTS
 
     values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
@@ -74,21 +75,16 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     features, y = training[list(FEATURE_NAMES)], training[LABEL.name].to_numpy()
     pipeline = estimators.build(model, **{name: values[name] for name in names})
     estimators.fit(pipeline, features, y)
-    extras = folder / "extras"
-    extras.mkdir()
-    metadata = Metadata.of({"run_id": "0" * 32, "data": {"source": "synthetic"}})
-    references = twin.reference_cases(pipeline, features)
-    content = twin.convert(pipeline, features)
-    files = artifact.write_extras(extras, metadata, references, content)
-    mlflow.sklearn.save_model(
+    known = {"format": FORMAT, "run_id": "0" * 32, "data": {"source": "synthetic"}}
+    bands = [{"level": level, "from": start} for level, start in RISK_BANDS]
+    contents = Contents(
         pipeline,
-        folder / "model",
-        serialization_format="skops",
-        skops_trusted_types=list(REVIEWED_TYPES),
-        signature=artifact.signature(),
-        pip_requirements=artifact.pinned(),
-        extra_files=[str(file) for file in files],
+        twin.convert(pipeline, features),
+        Metadata.of({**known, "risk_bands": bands}),
+        twin.reference_cases(pipeline, features),
     )
+    pins = (ROOT / "requirements.txt").read_text().splitlines()
+    flavour.save_model(str(folder / "model"), contents, flavour.requirements(pins, onnx_form=True))
     return folder / "model"
 
 
@@ -148,13 +144,13 @@ def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, lis
     import onnxruntime
 
     from risk_model.batches import ROWS
-    from risk_model.layout import ONNX_1
+    from risk_model.layout import ONNX
     from steps.batch.engine import pack
 
     packed = pack(model, "path-model")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(packed.files[ONNX_1], options)
+    session = onnxruntime.InferenceSession(packed.files[ONNX], options)
     work: dict[str, Callable[[], int]] = {}
     for source in sources:
         work[source.suffix[1:]] = partial(score_file, model, source)

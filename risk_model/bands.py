@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 Bands = tuple[tuple[str, float], ...]
 
@@ -20,3 +24,10 @@ def risk_level(bands: Sequence[tuple[str, float]], probability: float) -> str:
         if probability >= start:
             level = name
     return level
+
+
+def risk_levels(bands: Bands, probabilities: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.intp]:
+    """Return the places in `bands` of the levels of many probabilities, shape (n,)."""
+    starts = np.array([start for _, start in bands])
+    found = np.searchsorted(starts, probabilities.astype(np.float64), side="right") - 1
+    return np.asarray(found.clip(0))

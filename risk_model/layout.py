@@ -83,6 +83,20 @@ class StoredFiles:
             raise ModelError("The ONNX model is missing or is not the one that was written.")
         return content
 
+    def check_skops(self) -> None:
+        """Check that the scikit-learn pipeline is the one that was written. Format 2.
+
+        Raises
+        ------
+        ModelError
+        """
+        digest = self.metadata.files.get(SKOPS)
+        if digest is None:
+            return
+        content = file_inside(self.folder, SKOPS).read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ModelError(f"{SKOPS} is not the one that was written.")
+
     def names(self) -> list[str]:
         """Return the names of the files that are needed to predict."""
         if self.onnx is None:

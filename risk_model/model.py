@@ -106,4 +106,7 @@ def _engine(files: StoredFiles) -> Engine:
     if files.is_local:
         return SklearnEngine(read_local(files.folder))
     content = files.read_onnx()
-    return SklearnEngine(read_estimator(files.folder)) if content is None else OnnxEngine(content)
+    if content is not None:
+        return OnnxEngine(content)
+    files.check_skops()
+    return SklearnEngine(read_estimator(files.folder))

@@ -17,6 +17,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from clinical import frame
 from clinical.schema import LABEL
+from risk_model import inputs
 from risk_model.errors import ModelError
 from risk_model.layout import open_folder
 from risk_model.metadata import Data, Git, Metadata
@@ -83,7 +84,7 @@ def description(metadata: Metadata) -> str:
     )
     return (
         f"{metadata.name} trained on {patients} (source: {data.source}). Held-out ROC AUC {auc} "
-        f"[{low}, {high}], Brier {brier}. Not for clinical use."
+        f"[{low}, {high}], Brier {brier}. Not for clinical use.\n\n{inputs.described()}"
     )
 
 

@@ -19,8 +19,11 @@ from clinical import frame
 from clinical.hospitals import Cohort
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
+from risk_model import flavour
+from risk_model.flavour import Contents
+from risk_model.layout import METADATA
 from risk_model.metadata import Git, Metadata
-from steps.modelling import artifact, assessment, estimators, facts, metrics, twin
+from steps.modelling import assessment, estimators, facts, metrics, twin
 from steps.modelling.facts import Input, Training
 from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
 from steps.reports import card, plots
@@ -157,18 +160,19 @@ def log_model(
     """Log the model, and keep a working copy as a pickle with its SHA-256 beside it."""
     cards = card.write(folder, metadata.as_dict())
     references = twin.reference_cases(done.pipeline, done.fitted)
-    extras = artifact.write_extras(folder, metadata, references, content)
-    tags = {SOURCE_TAG: done.data.source}
-    name = str(done.parameters["model"])
-    uri = artifact.log(done.pipeline, name, [*extras, *cards], tags)
-    run.outputs[uri] = sha256(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)))
+    contents = Contents(done.pipeline, content, metadata, references, cards)
+    pins = (ROOT / "requirements.txt").read_text().splitlines()
+    name, tags = f"{done.parameters['model']}_model", {SOURCE_TAG: done.data.source}
+    uri = flavour.log(name, contents, pins, tags)
+    stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+    run.outputs[uri] = sha256(stored)
     for page in cards:
         run.log_file(page)
     target = ROOT / "models" / "model.pkl"
     with replacing(target) as part:
         joblib.dump(done.pipeline, part)
         digest = sha256(part)
-    place(folder / "model.json", target.with_name("model.json"))
+    place(stored / METADATA, target.with_name("model.json"))
     with replacing(target.with_name("model.pkl.sha256")) as part:
         part.write_text(f"{digest}  {target.name}\n")
 

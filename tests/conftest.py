@@ -41,10 +41,16 @@ def pipeline() -> Any:
 
 @pytest.fixture(scope="session")
 def model_folder(pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a model's directory with an ONNX model, as the cache holds it."""
+    """Return a model's directory in format 1 with an ONNX model, as the cache holds it."""
     folder = tmp_path_factory.mktemp("model")
     forge.write_extras(folder / "extra_files", pipeline)
     return folder
+
+
+@pytest.fixture(scope="session")
+def new_folder(pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model's directory in the format that is written now."""
+    return forge.save_format_2(tmp_path_factory.mktemp("new") / "model", pipeline)
 
 
 @pytest.hookimpl(trylast=True)

@@ -17,7 +17,7 @@ from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from risk_model import batches
 from risk_model.bands import RISK_BANDS
 from risk_model.engines import Engine, OnnxEngine, SklearnEngine
-from risk_model.metadata import Git, Metadata
+from risk_model.metadata import FORMAT, Git, Metadata
 from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import OutOfFold
@@ -91,6 +91,7 @@ def gather(done: Training, content: bytes | None, git: Git, repository: str | No
     patients, labels, validated = done.data.patients, done.labels, done.validated
     return Metadata.of(
         {
+            "format": FORMAT,
             "name": done.parameters["model"],
             "run_id": done.run_id,
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),

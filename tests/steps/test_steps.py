@@ -18,12 +18,13 @@ from mlflow.entities import Run
 
 from clinical import cohort, frame
 from clinical.schema import FEATURE_NAMES
+from risk_model import flavour
 from risk_model.model import Origin, load
 from steps import download, preprocess, promote, register, train
-from steps.modelling import artifact, clinical_metrics, metrics
+from steps.modelling import clinical_metrics, metrics
 from steps.registry import versions as registry
 from steps.runs import reuse, tracking
-from steps.runs.files import sha256
+from steps.runs.files import ROOT, sha256
 from steps.runs.parameters import ENTRY_POINTS
 from steps.runs.running import run_step
 from steps.runs.store import StepError
@@ -243,20 +244,26 @@ def test_the_model_is_named_stored_as_skops_and_has_its_extra_files(pipeline: St
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {
         "MLmodel", "model.skops", "requirements.txt", "serving_input_example.json",
-        "extra_files/twin.onnx", "extra_files/references.json", "extra_files/model.json",
+        "model.onnx", "extra_files/references.json", "extra_files/model.json",
+        "extra_files/card.md",
     } <= names  # fmt: skip
     assert not [name for name in names if name.endswith((".pkl", ".joblib"))]
 
 
 def test_the_requirements_of_the_model_are_pinned(pipeline: Store) -> None:
     lines = (model_folder(pipeline) / "requirements.txt").read_text().split()
-    assert sorted(lines) == sorted(artifact.pinned())
+    needed = (*flavour.REQUIREMENTS, *flavour.REQUIREMENTS_ONNX)
+    assert sorted(line.split("==")[0] for line in lines) == sorted(needed)
+    assert set(lines) <= set((ROOT / "requirements.txt").read_text().splitlines())
 
 
-def test_mlflow_loads_the_model_and_predicts_classes(pipeline: Store) -> None:
-    model = mlflow.pyfunc.load_model(registry.model_uri(pipeline.run("train")))
-    assert set(model.predict(artifact.example())) <= {0, 1}
-    assert model.metadata.signature == artifact.signature()
+def test_mlflow_loads_the_model_by_the_name_of_its_run_and_predicts(pipeline: Store) -> None:
+    run_id = pipeline.runs["train"]
+    model = mlflow.pyfunc.load_model(f"runs:/{run_id}/random_forest_model")
+    answer = model.predict(flavour.example())
+    assert list(answer.columns) == ["probability", "prediction", "risk_level"]
+    assert model.metadata.run_id == run_id
+    assert model.metadata.signature == flavour.signature()
 
 
 def test_the_facts_name_the_run_and_its_data(pipeline: Store) -> None:
@@ -292,7 +299,7 @@ def test_the_pickle_and_the_stored_model_say_the_same(pipeline: Store) -> None:
 
 def test_a_model_without_a_twin_is_logged_and_scored_by_scikit_learn(pipeline: Store) -> None:
     folder = model_folder(pipeline, "boosted")
-    assert not (folder / "extra_files" / "twin.onnx").exists()
+    assert not (folder / "model.onnx").exists()
     references = json.loads((folder / "extra_files" / "references.json").read_text())
     rows = pd.DataFrame(np.array(references["inputs"], dtype=float), columns=list(FEATURE_NAMES))
     said = load(Origin(directory=str(folder))).probabilities(rows)

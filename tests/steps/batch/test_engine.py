@@ -13,10 +13,10 @@ import pytest
 
 from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
-from risk_model.layout import ONNX_1, REFERENCES
+from risk_model.layout import ONNX, REFERENCES
 from steps.batch import engine
 from steps.modelling import estimators
-from tests.steps.scoring_jobs import BANDS, forest, packed_from, saved, stored
+from tests.steps.scoring_jobs import BANDS, forest, packed_from, stored
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -63,7 +63,7 @@ def test_the_files_decide_the_digest(
 def test_a_model_that_is_not_what_was_written_is_refused(packed: engine.Packed, fault: str) -> None:
     files = dict(packed.files)
     if fault == "another twin":
-        files[ONNX_1] += b"\0"
+        files[ONNX] += b"\0"
     else:
         references = json.loads(files[REFERENCES])
         references["probabilities"][0] += 1e-3
@@ -77,7 +77,7 @@ def test_a_model_that_is_not_what_was_written_is_refused(packed: engine.Packed, 
 def test_a_model_without_a_twin_answers_by_scikit_learn(sample: Patients, tmp_path: Path) -> None:
     features, y = sample
     pipeline = estimators.build("hist_gradient_boosting", 5, 3, 1, 1).fit(features, y)
-    folder = saved(tmp_path, pipeline, features)
+    folder = stored(tmp_path / "model", pipeline, features)
     packed = packed_from(folder)
     assert packed.engine == "scikit-learn"
     _, said = engine.unpack(packed)(columns(features))
