@@ -18,15 +18,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from risk_model.locations import sqlite_path
 from serving.errors import ModelError, RegistryError
 from serving.following.cache import PLOTS, Cache
-from serving.following.registry import (
-    Candidate,
-    MlflowRegistry,
-    Registry,
-    ReplacedError,
-    sqlite_path,
-)
+from serving.following.registry import Candidate, MlflowRegistry, Registry, ReplacedError
 from serving.following.state import State, read_json, wait_for, write_json
 from serving.http.log import log_event
 from serving.model import EXTRA, Origin, load
@@ -314,7 +309,7 @@ def namespace(settings: Mapping[str, Any]) -> str:
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
     registry = os.environ.get("MLFLOW_REGISTRY_URI", tracking) or "sqlite:///mlflow.db"
     path = sqlite_path(registry)
-    place = str(Path(path).resolve()) if path else registry
+    place = str(path.resolve()) if path else registry
     return f"{place}|{settings['HEART_MODEL_NAME']}|{settings['MODEL_URI']}"
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
+from risk_model.locations import file_path, sqlite_path
 from serving.errors import RegistryError
 
 CHAMPION = "champion"
@@ -207,7 +207,8 @@ class MlflowRegistry:
             return Candidate(f"run-{run[1]}", source, uri, uri, {}, run[1])
         if uri.startswith("models:/"):
             return Candidate(f"model-{uri.removeprefix('models:/')}", source, uri, uri)
-        return Candidate("path-" + Path(urlsplit(uri).path).name, source, uri, _path_identity(uri))
+        path, identity = _path_and_identity(uri)
+        return Candidate(f"path-{path.name}", source, str(path), identity)
 
     def _find(self, ask: Any) -> Any:
         """Return what a question finds; None where it is not there."""
@@ -255,12 +256,6 @@ class ReplacedError(Exception):
     """The registry's file is another one now; open connections would go on reading the old."""
 
 
-def sqlite_path(uri: str) -> str | None:
-    """Return the file of an SQLite URI, None for other stores."""
-    match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", uri)
-    return match[1] if match else None
-
-
 def _words(error: Exception) -> str:
     """Say what went wrong in one line, without what may hold a password."""
     line = str(error).strip().splitlines()
@@ -293,11 +288,11 @@ def _pinned_version(client: Any, name: str, wanted: str | None, alias: str | Non
     return max(versions, key=lambda version: int(version.version))
 
 
-def _path_identity(uri: str) -> str:
-    """Return what changes when the files at a path do."""
-    path = Path(urlsplit(uri).path if uri.startswith("file:") else uri)
+def _path_and_identity(uri: str) -> tuple[Path, str]:
+    """Return the path that MODEL_URI names, and what changes when the files there do."""
+    path = file_path(uri) or Path(uri)
     try:
-        return f"{path.resolve()}|{(path / 'MLmodel').stat().st_mtime_ns}"
+        return path, f"{path.resolve()}|{(path / 'MLmodel').stat().st_mtime_ns}"
     except OSError as error:
         raise RegistryError("MODEL_URI names a path where there is no MLflow model.") from error
 

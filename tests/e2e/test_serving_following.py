@@ -107,6 +107,17 @@ def test_an_alias_that_moves_moves_the_service_without_a_failed_request(
     assert set(load.versions) == {"registry-v1", "registry-v2", "registry-v4"}
 
 
+def test_the_default_registry_is_followed_in_a_folder_of_any_name(
+    forged: Path, tmp_path: Path
+) -> None:
+    world = World(tmp_path / "Schöne Daten", forged)
+    # No URI is set: the database is that of the folder in which the service is started.
+    with running(world.folder, "", workers=1) as service:
+        assert service.version() == "registry-v1"
+        world.champion(2)
+        service.wait_for_version("registry-v2", 60)
+
+
 def test_promotion_and_rollback_show_within_the_polling_interval_and_two_seconds(
     world: World, service: Service, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from serving.errors import ModelError, RegistryError
 from serving.following import follower as module
 from serving.following.cache import Cache
 from serving.following.follower import Follower
-from serving.following.registry import Candidate, sqlite_path
+from serving.following.registry import Candidate
 from serving.following.state import State, read_json
 from serving.model import Origin
 from tests.serving.service import environment, wait_for
@@ -329,20 +329,6 @@ def test_plots_come_after_the_model(bench: Bench) -> None:
     bench.registry.named = [candidate("v1", run_id="r" * 32)]
     bench.look()
     assert Path(bench.published["directory"], "plots", "roc.png").is_file()
-
-
-@pytest.mark.parametrize(
-    ("uri", "path"),
-    [
-        ("sqlite:///mlflow.db", "mlflow.db"),
-        ("sqlite:////tmp/a.db", "/tmp/a.db"),
-        ("sqlite+pysqlite:///a.db?x=1", "a.db"),
-        ("postgresql://h/db", None),
-        ("http://h", None),
-    ],
-)
-def test_the_file_of_an_sqlite_uri_is_known(uri: str, path: str | None) -> None:
-    assert sqlite_path(uri) == path
 
 
 def test_only_one_follower_holds_the_lock_and_the_bell_wakes_it(tmp_path: Path) -> None:

@@ -47,6 +47,27 @@ def test_a_stage_is_pinned_in_any_case(client: mlflow.MlflowClient, stage: str) 
     assert found.version == "registry-v2"
 
 
+@pytest.mark.parametrize("form", ["{}", "file://{}", "uri"])
+def test_the_model_of_a_folder_is_fetched_whatever_its_name(
+    client: mlflow.MlflowClient, tmp_path: Path, form: str
+) -> None:
+    folder = tmp_path / "Schöne Modelle" / "heart 50%"
+    folder.mkdir(parents=True)
+    (folder / "MLmodel").write_text("flavors: {}")
+    pinned = folder.as_uri() if form == "uri" else form.format(folder)
+    registry = MlflowRegistry(NAME, "nothing", pinned)
+    (found,) = registry.candidates()
+    assert found.version == "path-heart 50%"
+    (tmp_path / "cache").mkdir()
+    registry.fetch(found, tmp_path / "cache")
+    assert (tmp_path / "cache" / "MLmodel").read_text() == "flavors: {}"
+
+
+def test_a_folder_without_a_model_is_an_error(client: mlflow.MlflowClient, tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="no MLflow model"):
+        list(MlflowRegistry(NAME, "nothing", tmp_path.as_uri()).candidates())
+
+
 def test_a_stage_without_a_version_is_an_error(client: mlflow.MlflowClient) -> None:
     with pytest.raises(RegistryError, match="in which there is no version"):
         list(MlflowRegistry(NAME, "nothing", f"models:/{NAME}/Staging").candidates())
