@@ -27,7 +27,7 @@ worker_class = "gevent"
 # left waiting unaccepted.
 worker_connections = 2 * setting("HEART_MAX_CONCURRENCY")
 backlog = 4096
-http_parser = "auto"  # the C parser, where gunicorn[fast] brought it
+http_parser = "auto"  # the C parser, where gunicorn_h1c is installed
 keepalive = 5
 timeout = 30  # the heartbeat of a worker, not a limit for requests
 graceful_timeout = 25
