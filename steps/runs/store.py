@@ -21,6 +21,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from clinical.errors import DataError
 from steps.runs.parameters import shown
 
 # MLflow's own patience adds up to minutes, and its bars show nothing that takes time here. What
@@ -106,6 +107,10 @@ def explain(error: BaseException) -> str:
     """Say in words what went wrong, without the details that MLflow and SQLAlchemy append."""
     if isinstance(error, OSError) and error.filename:
         return shown(f"{error.strerror}: {error.filename}")
+    expected = (DataError, StepError, OSError, *STORE_ERRORS)
+    if isinstance(error, Exception) and not isinstance(error, expected):
+        # What a library says of what it stumbled over may be a patient's value.
+        return f"{type(error).__name__}, whose message may hold a patient's value and is not shown"
     text = str(error).strip() or type(error).__name__
     return shown(text.splitlines()[0] if isinstance(error, STORE_ERRORS) else text)
 

@@ -29,6 +29,10 @@ def open_model(folder: Path) -> Model:
     return load(Origin("key", "registry-v1", "alias champion", str(folder)))
 
 
+def open_local(folder: Path, pickles: bool | None = None) -> Model:
+    return load(Origin("key", "local-pickle", "local file", str(folder)), pickles)
+
+
 def change(folder: Path, name: str, **parts: Any) -> None:
     path = folder / "extra_files" / name
     path.write_text(json.dumps(json.loads(path.read_text()) | parts))
@@ -80,13 +84,13 @@ def test_bands_and_limits_have_defaults(folder: Path) -> None:
 
 
 def test_a_pickle_is_loaded_only_if_it_is_the_recorded_one(tmp_path: Path) -> None:
-    model = open_model(local_model(tmp_path, forge.fit("logistic")))
+    model = open_local(local_model(tmp_path, forge.fit("logistic")))
     assert model.engine.name == "scikit-learn"
     label, probability = model.engine.score_one([1.0] * 13)
     assert label == int(probability > 0.5)
     (tmp_path / "model.pkl.sha256").write_text(f"{'0' * 64}  model.pkl\n")
-    with pytest.raises(ModelError):
-        open_model(tmp_path)
+    with pytest.raises(ModelError, match="recorded SHA-256"):
+        open_local(tmp_path)
 
 
 def local_model(folder: Path, estimator: Any) -> Path:
@@ -110,7 +114,7 @@ def test_a_model_that_takes_no_unknown_values_is_refused(tmp_path: Path) -> None
     frame = pd.DataFrame(rows, columns=[feature.name for feature in FEATURES])
     bare = LogisticRegression(max_iter=10_000).fit(frame, forge.labels(rows))
     with pytest.raises(ModelError, match="no unknown values"):
-        open_model(local_model(tmp_path, bare))
+        open_local(local_model(tmp_path, bare))
 
 
 class _Undecided:
@@ -124,7 +128,7 @@ class _Undecided:
 
 def test_a_model_whose_probabilities_are_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="a probability that is none"):
-        open_model(local_model(tmp_path, _Undecided()))
+        open_local(local_model(tmp_path, _Undecided()))
 
 
 def test_a_skops_file_with_types_that_nobody_reviewed_is_refused(tmp_path: Path) -> None:

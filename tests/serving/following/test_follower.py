@@ -283,7 +283,7 @@ def test_plots_that_cannot_be_fetched_leave_nothing_behind(bench: Bench) -> None
 def test_a_model_that_does_not_come_to_an_end_of_loading_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "model.pkl")  # whoever reads it waits for a writer
     with pytest.raises(ModelError, match="longer than 3 s"):
-        module.check_model(Origin("k", "v", "s", str(tmp_path)), 3)
+        module.check_model(Origin("k", "local-pickle", "s", str(tmp_path)), 3)
 
 
 def test_a_disk_that_takes_nothing_does_not_end_the_follower(tmp_path: Path) -> None:
