@@ -132,13 +132,15 @@ def _hide_request(record: logging.LogRecord) -> bool:
     gunicorn repeats what it cannot read, and a traceback the words of its error: any of it may be
     the rest of a patient whose client has miscounted.
     """
-    head = record.msg.partition("%")[0].strip() if isinstance(record.msg, str) else "Failure"
+    head = record.msg.partition("%")[0].strip(" .") if isinstance(record.msg, str) else "Failure"
     error = record.exc_info[1] if record.exc_info else None
     if head.startswith("Invalid request from"):
         record.msg = f"{head.partition(': ')[0]}: {type(sys.exception()).__name__}"
     elif error is not None:
         record.msg = f"{head}: {type(error).__name__} at {_where(error)}"
     elif record.levelno <= logging.DEBUG:
+        if not head:
+            return False
         record.msg = head
     else:
         return True  # about workers and sockets

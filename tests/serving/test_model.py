@@ -172,3 +172,34 @@ def test_the_runtime_starts_no_thread_that_reports_to_its_maker(words: str) -> N
     code = f"import os, numpy; before = {count}; {words}; assert {count} == before"
     env = {k: v for k, v in os.environ.items() if not k.startswith("ORT_")}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True, timeout=60)
+
+
+def test_no_pickle_is_loaded_where_the_operator_forbids_it(tmp_path: Path) -> None:
+    folder = local_model(tmp_path, forge.fit("logistic"))
+    with pytest.raises(ModelError, match="MLFLOW_ALLOW_PICKLE_DESERIALIZATION is false"):
+        open_local(folder, pickles=False)
+
+
+class _Trap:
+    """A pickle that leaves a trace where it is loaded."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_a_pickle_of_the_registry_is_refused_even_if_it_looks_like_the_local_file(
+    tmp_path: Path, described: bool
+) -> None:
+    trace = tmp_path / "was here"
+    folder = local_model(tmp_path, _Trap(trace))
+    if described:
+        flavour = {"pickled_model": "model.pkl", "serialization_format": "cloudpickle"}
+        (folder / "MLmodel").write_text(json.dumps({"flavors": {"sklearn": flavour}}))
+    for version in ("registry-v1", "run-local-pickle", "path-local-pickle"):
+        with pytest.raises(ModelError, match="is a pickle" if described else "does not have"):
+            load(Origin("key", version, "alias champion", str(folder)))
+    assert not trace.exists()
