@@ -107,11 +107,12 @@ def explain(error: BaseException) -> str:
     """Say in words what went wrong, without the details that MLflow and SQLAlchemy append."""
     if isinstance(error, OSError) and error.filename:
         return shown(f"{error.strerror}: {error.filename}")
+    text, kind = str(error).strip(), type(error).__name__
     expected = (DataError, StepError, OSError, *STORE_ERRORS)
-    if isinstance(error, Exception) and not isinstance(error, expected):
+    if text and isinstance(error, Exception) and not isinstance(error, expected):
         # What a library says of what it stumbled over may be a patient's value.
-        return f"{type(error).__name__}, whose message may hold a patient's value and is not shown"
-    text = str(error).strip() or type(error).__name__
+        text = f"{kind}, whose message may hold a patient's value and is not shown"
+    text = text or kind
     return shown(text.splitlines()[0] if isinstance(error, STORE_ERRORS) else text)
 
 
