@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from risk_model.locations import file_path, sqlite_path
-from serving.errors import RegistryError
+from risk_model.stored import UnsafeModelError, refuse_links
+from serving.errors import ModelError, RegistryError
 
 CHAMPION = "champion"
 PRODUCTION = "Production"
@@ -222,9 +223,12 @@ class MlflowRegistry:
     def fetch(self, candidate: Candidate, folder: Path) -> None:
         """Put the files of a candidate into a folder."""
         try:
+            self._refuse_links(candidate.uri)
             got = self._mlflow.artifacts.download_artifacts(
                 artifact_uri=candidate.uri, dst_path=str(folder)
             )
+        except UnsafeModelError as error:
+            raise ModelError(str(error)) from error
         except Exception as error:
             raise RegistryError(
                 f"The files of {candidate.version} cannot be fetched: {_words(error)}"
@@ -234,9 +238,41 @@ class MlflowRegistry:
     def fetch_plots(self, run_id: str, folder: Path) -> None:
         """Put the plots of a run into a folder, as far as there are any."""
         client = self._client()
+        self._refuse_links(f"runs:/{run_id}/plots")
         for file in client.list_artifacts(run_id, "plots"):
             if file.path.endswith(".png"):
                 client.download_artifacts(run_id, file.path, str(folder))
+
+    def _refuse_links(self, uri: str) -> None:
+        """Refuse artifacts on this machine that hold links: a download would copy what they name.
+
+        Raises
+        ------
+        UnsafeModelError
+        """
+        from mlflow.utils.file_utils import local_file_uri_to_path
+        from mlflow.utils.uri import is_local_uri
+
+        for place in filter(is_local_uri, self._places(uri)):
+            refuse_links(Path(local_file_uri_to_path(place)))  # type: ignore[no-untyped-call]
+
+    def _places(self, uri: str) -> list[str]:
+        """Return from where MLflow would copy what a URI names."""
+        from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
+        from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
+
+        models: Any = ModelsArtifactRepository
+        runs: Any = RunsArtifactRepository
+        if uri.startswith("models:/"):
+            if self._in_catalog():
+                return []
+            return [models.get_underlying_uri(uri)]
+        if not uri.startswith("runs:/"):
+            return [uri]
+        client = self._client()
+        outputs = client.get_run(runs.parse_runs_uri(uri)[0]).outputs
+        logged = [client.get_logged_model(m.model_id) for m in outputs.model_outputs]
+        return [runs.get_underlying_uri(uri), *(model.artifact_location for model in logged)]
 
 
 def _lift(got: Path, folder: Path) -> None:

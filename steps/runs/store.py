@@ -20,6 +20,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from clinical.errors import DataError
 from risk_model.locations import file_path, sqlite_path
 from steps.runs.parameters import shown
 
@@ -106,7 +107,12 @@ def explain(error: BaseException) -> str:
     """Say in words what went wrong, without the details that MLflow and SQLAlchemy append."""
     if isinstance(error, OSError) and error.filename:
         return shown(f"{error.strerror}: {error.filename}")
-    text = str(error).strip() or type(error).__name__
+    text, kind = str(error).strip(), type(error).__name__
+    expected = (DataError, StepError, OSError, *STORE_ERRORS)
+    if text and isinstance(error, Exception) and not isinstance(error, expected):
+        # What a library says of what it stumbled over may be a patient's value.
+        text = f"{kind}, whose message may hold a patient's value and is not shown"
+    text = text or kind
     return shown(text.splitlines()[0] if isinstance(error, STORE_ERRORS) else text)
 
 

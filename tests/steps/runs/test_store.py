@@ -142,6 +142,8 @@ def test_a_launch_that_the_store_does_not_know_is_refused(store: str) -> None:
     (MlflowException("first line\nSELECT everything"), "first line"),
     (StepError("first line\nsecond line"), "first line\nsecond line"),
     (ZeroDivisionError(), "ZeroDivisionError"),
+    (ValueError("'smith' is no float"),
+     "ValueError, whose message may hold a patient's value and is not shown"),
 ])  # fmt: skip
 def test_an_error_is_explained_in_words(error: BaseException, said: str) -> None:
     assert explain(error) == said
