@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from risk_model.locations import sqlite_path
-from risk_model.ownership import read_ours
 from risk_model.stored import PICKLE_SETTING
 from serving.errors import ModelError, RegistryError
 from serving.following.cache import PLOTS, Cache
+from serving.following.ownership import read_ours
 from serving.following.registry import Candidate, MlflowRegistry, Registry, ReplacedError
 from serving.following.state import State, read_json, wait_for, write_json
 from serving.http.log import log_event

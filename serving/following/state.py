@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from risk_model.ownership import require_ours
+from serving.following.ownership import require_ours
 from serving.settings import cache_home
 
 ENVIRONMENT = "_HEART_STATE_DIR"

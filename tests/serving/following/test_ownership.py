@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from risk_model.ownership import read_ours, require_ours
+from serving.following.ownership import read_ours, require_ours
 from tests.conftest import need
 
 
