@@ -70,7 +70,7 @@ def logging(folder: Path) -> list[str]:
     import mlflow
 
     from clinical import cohort, preparation
-    from risk_model import flavour
+    from risk_model.flavours import saving
     from risk_model.metadata import Metadata
     from risk_model.serialization import REVIEWED_TYPES
     from steps import train
@@ -81,16 +81,16 @@ def logging(folder: Path) -> list[str]:
     cohort.write_uci(cohort.draw(303, 42), path)
     x, y = train.columns(preparation.prepare(path, path.name).frame)
     pipeline = estimators.build("random_forest", 100, 5, 1, 42).fit(x, y)
-    contents = flavour.Contents(
+    contents = saving.Contents(
         pipeline, twin.convert(pipeline, x), Metadata(), twin.reference_cases(pipeline, x)
     )
-    pins = (ROOT / "requirements.txt").read_text().splitlines()
+    pins = (ROOT / "requirements.txt").read_text()
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     mlflow.create_experiment("benchmark", artifact_location=str(folder / "artifacts"))
     mlflow.set_experiment("benchmark")
 
     def ours() -> None:
-        flavour.log("random_forest_model", contents, pins, {})
+        saving.log("random_forest_model", contents, pins, {})
 
     def default() -> None:
         mlflow.sklearn.log_model(

@@ -60,9 +60,9 @@ def make_patients(folder: Path) -> pd.DataFrame:
 
 def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     """Train the default model on a few patients, and store it as MLflow does."""
-    from risk_model import flavour
     from risk_model.bands import RISK_BANDS
-    from risk_model.flavour import Contents
+    from risk_model.flavours import saving
+    from risk_model.flavours.saving import Contents
     from risk_model.metadata import FORMAT, Metadata
     from steps.modelling import estimators, twin
     from steps.runs.files import ROOT
@@ -83,8 +83,8 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
         Metadata.of({**known, "risk_bands": bands}),
         twin.reference_cases(pipeline, features),
     )
-    pins = (ROOT / "requirements.txt").read_text().splitlines()
-    flavour.save_model(str(folder / "model"), contents, flavour.requirements(pins, onnx_form=True))
+    pins = (ROOT / "requirements.txt").read_text()
+    saving.save_model(str(folder / "model"), contents, saving.requirements(pins, onnx_form=True))
     return folder / "model"
 
 

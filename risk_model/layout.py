@@ -23,7 +23,7 @@ from pathlib import Path
 
 from risk_model.errors import ModelError
 from risk_model.metadata import Metadata, References
-from risk_model.serialization import file_inside
+from risk_model.serialization import file_inside, refuse_links
 
 EXTRA = "extra_files"
 METADATA = f"{EXTRA}/model.json"
@@ -58,11 +58,6 @@ class StoredFiles:
             return (ONNX_1, digest) if digest else None
         digest = self.metadata.files.get(ONNX)
         return (ONNX, digest) if digest else None
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it is the local file of last resort, which MLflow has not stored."""
-        return not (self.folder / MLMODEL).is_file() and (self.folder / "model.pkl").is_file()
 
     def read_onnx(self) -> bytes | None:
         """Return the ONNX model, None where there is none.
@@ -112,10 +107,11 @@ def open_folder(folder: Path) -> StoredFiles:
     Raises
     ------
     ModelError
-        Where there is no such folder, or a file is not what this project writes.
+        Where there is no such folder, it holds links, or a file is not what this project writes.
     """
     if not folder.is_dir():
         raise ModelError("The model's directory is missing.")
+    refuse_links(folder)
     metadata, references = _content(folder, METADATA), _content(folder, REFERENCES)
     return StoredFiles(folder, Metadata.read(metadata), References.read(references))
 

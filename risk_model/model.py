@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+LOCAL = "local-pickle"
+"""The version of the service's local file of last resort, and of nothing else."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where a model comes from.
@@ -78,8 +82,15 @@ class Model:
         return np.asarray(batches.score(self.engine, columns).probabilities, dtype=np.float64)
 
 
-def load(origin: Origin) -> Model:
+def load(origin: Origin, pickles: bool | None = None) -> Model:
     """Load a model from its directory and check it.
+
+    Parameters
+    ----------
+    origin : Origin
+    pickles : bool, optional
+        What the operator says of pickles. Where nothing is said, the local file may be one; for
+        any other model the environment decides, and nothing said there is no.
 
     Raises
     ------
@@ -89,9 +100,9 @@ def load(origin: Origin) -> Model:
     try:
         files = open_folder(Path(origin.directory))
         checks.check_origin(files.metadata, origin.run_id)
-        engine = _engine(files)
+        engine = _engine(origin, files, pickles)
         # Release 0.1 did not insist; of the local file, the recorded SHA-256 was checked.
-        required = files.metadata.format > 1 and not files.is_local
+        required = files.metadata.format > 1 and origin.version != LOCAL
         checks.check_references(engine, files.references, required=required)
         checks.check_answers(engine)
     except ModelError:
@@ -102,11 +113,11 @@ def load(origin: Origin) -> Model:
     return Model(engine, origin, files.metadata)
 
 
-def _engine(files: StoredFiles) -> Engine:
-    if files.is_local:
-        return SklearnEngine(read_local(files.folder))
+def _engine(origin: Origin, files: StoredFiles, pickles: bool | None) -> Engine:
+    if origin.version == LOCAL:
+        return SklearnEngine(read_local(files.folder, pickles))
     content = files.read_onnx()
     if content is not None:
         return OnnxEngine(content)
     files.check_skops()
-    return SklearnEngine(read_estimator(files.folder))
+    return SklearnEngine(read_estimator(files.folder, pickles))

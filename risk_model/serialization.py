@@ -39,7 +39,20 @@ calibrator. None of them runs code when it is built. Nothing else is ever added 
 """
 
 
-def file_inside(folder: Path, name: str) -> Path:
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder that holds links: what they name is none of the model's files.
+
+    Raises
+    ------
+    ModelError
+    """
+    linked = next((path for path in sorted(folder.rglob("*")) if path.is_symlink()), None)
+    if linked is not None:
+        name = linked.relative_to(folder).as_posix()
+        raise ModelError(f"The model's files must hold no links: '{name}' is one.")
+
+
+def file_inside(folder: Path, name: object) -> Path:
     """Return a file of a model by the name that the model itself gives.
 
     Raises
@@ -47,11 +60,11 @@ def file_inside(folder: Path, name: str) -> Path:
     ModelError
         Where the name leads out of the model's folder, or there is no such file.
     """
-    path = (folder / name).resolve()
+    path = (folder / str(name)).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise ModelError("The model names a file outside of its own folder.")
     if not path.is_file():
-        raise ModelError(f"The model lacks the file {Path(name).name}.")
+        raise ModelError("The model names a file that it does not have.")
     return path
 
 
@@ -74,8 +87,16 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def read_estimator(folder: Path) -> Any:
+def read_estimator(folder: Path, pickles: bool | None = None) -> Any:
     """Return the estimator of a model's scikit-learn flavour.
+
+    Parameters
+    ----------
+    folder : Path
+        A model as MLflow stores it.
+    pickles : bool, optional
+        Whether a pickle may be loaded, which runs whatever code it holds. By default what the
+        environment variable says, and no where it says nothing.
 
     Raises
     ------
@@ -88,14 +109,25 @@ def read_estimator(folder: Path) -> Any:
     flavour = description["flavors"].get("sklearn")
     if not isinstance(flavour, dict):
         raise ModelError("The model has neither an ONNX model nor the scikit-learn flavour.")
-    content = file_inside(folder, str(flavour.get("pickled_model"))).read_bytes()
+    content = file_inside(folder, flavour.get("pickled_model")).read_bytes()
     if flavour.get("serialization_format") == "skops":
         return read_skops(content)
-    if os.environ.get(PICKLE_SETTING, "true").lower() in ("false", "0"):
-        raise ModelError(f"The model is a pickle, and {PICKLE_SETTING} is off.")
+    if not (_pickles_are_allowed() if pickles is None else pickles):
+        raise ModelError(
+            "The model is a pickle, which runs code when it is loaded: store it in skops format, "
+            f"or set {PICKLE_SETTING}=true where whoever can write to the registry may run code."
+        )
     import cloudpickle  # type: ignore[import-untyped]
 
     return cloudpickle.loads(content)
+
+
+def _pickles_are_allowed() -> bool:
+    """Return whether the operator has said so; nothing said is no."""
+    said = os.environ.get(PICKLE_SETTING, "").lower()
+    if said not in ("", "true", "1", "false", "0"):
+        raise ModelError(f"{PICKLE_SETTING} must be true, false or empty. Got {said!r}.")
+    return said in ("true", "1")
 
 
 def _check_signature(description: Mapping[str, Any]) -> None:
@@ -125,14 +157,22 @@ def read_skops(content: bytes) -> Any:
     return skops.io.loads(content, trusted=list(REVIEWED_TYPES))
 
 
-def read_local(folder: Path) -> Any:
+def read_local(folder: Path, pickles: bool | None = None) -> Any:
     """Return the estimator of model.pkl, if it is the file that its recorded SHA-256 names.
+
+    Parameters
+    ----------
+    folder : Path
+    pickles : bool, optional
+        What the operator says of pickles; where nothing is said, this one may be loaded.
 
     Raises
     ------
     ModelError
-        Where it is another one.
+        Where it is another file, or pickles are forbidden.
     """
+    if pickles is False:
+        raise ModelError(f"model.pkl is a pickle, and {PICKLE_SETTING} is false.")
     import joblib
 
     content = file_inside(folder, "model.pkl").read_bytes()

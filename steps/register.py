@@ -17,8 +17,8 @@ from mlflow.entities.model_registry import ModelVersion
 
 from clinical import frame
 from clinical.schema import LABEL
-from risk_model import inputs
 from risk_model.errors import ModelError
+from risk_model.flavours import inputs
 from risk_model.layout import open_folder
 from risk_model.metadata import Data, Git, Metadata
 from risk_model.model import Model, Origin, load

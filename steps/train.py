@@ -19,8 +19,8 @@ from clinical import frame
 from clinical.hospitals import Cohort
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
-from risk_model import flavour
-from risk_model.flavour import Contents
+from risk_model.flavours import saving
+from risk_model.flavours.saving import Contents
 from risk_model.layout import METADATA
 from risk_model.metadata import Git, Metadata
 from steps.modelling import assessment, estimators, facts, metrics, twin
@@ -161,9 +161,9 @@ def log_model(
     cards = card.write(folder, metadata.as_dict())
     references = twin.reference_cases(done.pipeline, done.fitted)
     contents = Contents(done.pipeline, content, metadata, references, cards)
-    pins = (ROOT / "requirements.txt").read_text().splitlines()
+    pins = (ROOT / "requirements.txt").read_text()
     name, tags = f"{done.parameters['model']}_model", {SOURCE_TAG: done.data.source}
-    uri = flavour.log(name, contents, pins, tags)
+    uri = saving.log(name, contents, pins, tags)
     stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     run.outputs[uri] = sha256(stored)
     for page in cards:

@@ -1,6 +1,6 @@
 """Load a model without an ONNX model, in a process of its own.
 
-``python -m serving.following.probe <directory> <run id>``
+``python -m serving.following.probe <directory> <version> <run id>``
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ import sys
 
 from risk_model.errors import ModelError
 from risk_model.model import Origin, load
+from risk_model.serialization import PICKLE_SETTING
+from serving.settings import setting
 
 
-def main(directory: str, run_id: str) -> int:
+def main(directory: str, version: str, run_id: str) -> int:
     """Return 0 where the model loads and answers its references; else say why not."""
     try:
-        load(Origin(directory=directory, run_id=run_id))
+        origin = Origin(version=version, directory=directory, run_id=run_id)
+        load(origin, setting(PICKLE_SETTING))
     except ModelError as error:
         print(error, file=sys.stderr)
         return 1

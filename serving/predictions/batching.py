@@ -11,7 +11,7 @@ from serving.http.green import in_threads
 
 # Rows that are worth a thread of their own: some milliseconds' work.
 _PART = 1000
-_CORES = len(os.sched_getaffinity(0))
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def score(model: Model, rows: Rows) -> Scores:

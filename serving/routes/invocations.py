@@ -20,9 +20,9 @@ import pydantic_core
 from flask import Blueprint, Response, request
 
 from clinical.schema import FEATURE_NAMES, FEATURES
-from risk_model import inputs
 from risk_model.bands import risk_levels
 from risk_model.engines import Rows, Scores
+from risk_model.flavours import inputs
 from risk_model.model import Model
 from serving.errors import NotLoaded, Problem
 from serving.following.worker import Follows

@@ -239,7 +239,7 @@ def write_extras(
 
 def save_format_2(folder: Path, pipeline: Any, *, onnx: bool = True, **more: Any) -> Path:
     """Write a model as `train` does now, in format 2, and return its folder."""
-    from risk_model import flavour
+    from risk_model.flavours import saving
     from risk_model.metadata import References
 
     rows = patients(20, seed=99, unknown=0.3)
@@ -249,8 +249,8 @@ def save_format_2(folder: Path, pipeline: Any, *, onnx: bool = True, **more: Any
     )
     known = Metadata.of(facts(**{"format": 2, **judged(pipeline), **more}))
     content = to_onnx(pipeline) if onnx else None
-    contents = flavour.Contents(pipeline, content, known, references)
-    flavour.save_model(str(folder), contents, ["mlflow"])
+    contents = saving.Contents(pipeline, content, known, references)
+    saving.save_model(str(folder), contents, ["mlflow"])
     return folder
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from risk_model import flavour
-from risk_model.flavour import Contents
+from risk_model.flavours import saving
+from risk_model.flavours.saving import Contents
 from risk_model.metadata import Metadata
 from steps.batch.engine import Packed, pack
 from steps.batch.inputs import find
@@ -26,7 +26,7 @@ def stored(folder: Path, pipeline: Pipeline, training: pd.DataFrame) -> Path:
         {"format": 2, "run_id": "a" * 32, "risk_bands": BANDS, "data": {"source": "synthetic"}}
     )
     content, references = twin.convert(pipeline, training), twin.reference_cases(pipeline, training)
-    flavour.save_model(str(folder), Contents(pipeline, content, metadata, references), ["mlflow"])
+    saving.save_model(str(folder), Contents(pipeline, content, metadata, references), ["mlflow"])
     return folder
 
 

@@ -18,7 +18,7 @@ from mlflow.entities import Run
 
 from clinical import cohort, frame
 from clinical.schema import FEATURE_NAMES
-from risk_model import flavour
+from risk_model.flavours import saving
 from risk_model.model import Origin, load
 from steps import download, preprocess, promote, register, train
 from steps.modelling import clinical_metrics, metrics
@@ -252,18 +252,18 @@ def test_the_model_is_named_stored_as_skops_and_has_its_extra_files(pipeline: St
 
 def test_the_requirements_of_the_model_are_pinned(pipeline: Store) -> None:
     lines = (model_folder(pipeline) / "requirements.txt").read_text().split()
-    needed = (*flavour.REQUIREMENTS, *flavour.REQUIREMENTS_ONNX)
+    needed = (*saving.REQUIREMENTS, *saving.REQUIREMENTS_ONNX)
     assert sorted(line.split("==")[0] for line in lines) == sorted(needed)
-    assert set(lines) <= set((ROOT / "requirements.txt").read_text().splitlines())
+    assert lines == saving.requirements((ROOT / "requirements.txt").read_text(), onnx_form=True)
 
 
 def test_mlflow_loads_the_model_by_the_name_of_its_run_and_predicts(pipeline: Store) -> None:
     run_id = pipeline.runs["train"]
     model = mlflow.pyfunc.load_model(f"runs:/{run_id}/random_forest_model")
-    answer = model.predict(flavour.example())
+    answer = model.predict(saving.example())
     assert list(answer.columns) == ["probability", "prediction", "risk_level"]
     assert model.metadata.run_id == run_id
-    assert model.metadata.signature == flavour.signature()
+    assert model.metadata.signature == saving.signature()
 
 
 def test_the_facts_name_the_run_and_its_data(pipeline: Store) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,8 +24,9 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from clinical.schema import FEATURE_NAMES, FEATURES
-from risk_model import inputs, layout, python_function
+from risk_model import layout
 from risk_model.engines import INPUT, OUTPUTS
+from risk_model.flavours import inputs, python_function
 from risk_model.metadata import FORMAT, Metadata, References
 from risk_model.serialization import REVIEWED_TYPES
 
@@ -56,7 +58,7 @@ class Contents:
     cards: Sequence[Path] = ()
 
 
-def log(name: str, contents: Contents, pins: Sequence[str], tags: Mapping[str, str]) -> str:
+def log(name: str, contents: Contents, pins: str, tags: Mapping[str, str]) -> str:
     """Log a model to the active run, and return its URI, ``models:/m-<id>``.
 
     Parameters
@@ -64,8 +66,8 @@ def log(name: str, contents: Contents, pins: Sequence[str], tags: Mapping[str, s
     name : str
         Such as ``random_forest_model``: ``runs:/<run>/<name>`` resolves.
     contents : Contents
-    pins : sequence of str
-        Lines of a requirements file, of which the model's own are taken.
+    pins : str
+        The content of requirements.txt, from which the model's own are taken.
     tags : mapping of str to str
     """
     info = Model.log(
@@ -81,10 +83,11 @@ def log(name: str, contents: Contents, pins: Sequence[str], tags: Mapping[str, s
     return f"models:/{info.model_id}"
 
 
-def requirements(pins: Sequence[str], *, onnx_form: bool) -> list[str]:
-    """Return the lines of a requirements file that a model needs."""
+def requirements(pins: str, *, onnx_form: bool) -> list[str]:
+    """Return what a model needs, as the content of requirements.txt pins it."""
     needed = {*REQUIREMENTS, *(REQUIREMENTS_ONNX if onnx_form else ())}
-    return [line for line in pins if line.partition("==")[0] in needed]
+    found = re.findall(r"^([\w-]+)(?:\[\S+\])?(==\S+)", pins, re.MULTILINE)
+    return [name + version for name, version in found if name in needed]
 
 
 def save_model(

@@ -13,7 +13,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from clinical.schema import FEATURE_NAMES, FEATURES
-from risk_model import inputs
+from risk_model.flavours import inputs
 from tests.serving import forge
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical.schema import FEATURES
-from risk_model import python_function
+from risk_model.flavours import python_function
 
 
 @cache
