@@ -161,9 +161,8 @@ def log_model(
     cards = card.write(folder, metadata.as_dict())
     references = twin.reference_cases(done.pipeline, done.fitted)
     contents = Contents(done.pipeline, content, metadata, references, cards)
-    pins = (ROOT / "requirements.txt").read_text()
     name, tags = f"{done.parameters['model']}_model", {SOURCE_TAG: done.data.source}
-    uri = saving.log(name, contents, pins, tags)
+    uri = saving.log(name, contents, provenance.requirements(), tags)
     stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     run.outputs[uri] = sha256(stored)
     for page in cards:

@@ -25,6 +25,11 @@ def repository() -> str | None:
     return f"https://{found[1]}/{found[2].removesuffix('.git')}" if found else None
 
 
+def requirements() -> str:
+    """Return the content of requirements.txt."""
+    return (ROOT / "requirements.txt").read_text()
+
+
 def _git(*words: str) -> str | None:
     """Return what git says of the project, None where it says nothing or is not there."""
     try:
