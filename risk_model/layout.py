@@ -94,11 +94,13 @@ class StoredFiles:
 
     def names(self) -> list[str]:
         """Return the names of the files that are needed to predict."""
-        if self.onnx is None:
-            paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
-            return [path.relative_to(self.folder).as_posix() for path in paths]
         known = [name for name in (METADATA, REFERENCES) if (self.folder / name).is_file()]
-        return [*known, self.onnx[0]]
+        if self.onnx:
+            return [*known, self.onnx[0]]
+        if self.metadata.format > 1:
+            return [*known, MLMODEL, SKOPS]
+        paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        return [path.relative_to(self.folder).as_posix() for path in paths]
 
 
 def open_folder(folder: Path) -> StoredFiles:

@@ -364,6 +364,25 @@ def test_a_worse_model_is_registered_and_rejected_and_the_run_finishes(
     assert "BROKEN" in said
 
 
+def test_a_model_whose_files_name_another_run_is_rejected(pipeline: Store) -> None:
+    pipeline.done("forged", "train", "--n_estimators=20", "--random_state=7")
+    path = model_folder(pipeline, "forged") / "extra_files" / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"run_id": "1" * 32}))
+    assert pipeline.do("register", f"--run_id={pipeline.runs['forged']}") == 0
+    version = registry.version_of(NAME, pipeline.runs["forged"])
+    assert version is not None
+    assert version.tags["gate.verdict"] == "rejected"
+    assert "the stored model passes its checks" in version.tags["gate.reason"]
+    assert "another run" in version.tags["gate.reason"]
+
+
+def test_a_model_that_mlflow_has_loaded_is_still_the_one_that_was_trained(pipeline: Store) -> None:
+    run = pipeline.run("train")
+    uri = registry.model_uri(run)
+    mlflow.pyfunc.load_model(uri).predict(saving.example())
+    assert sha256(reuse.fetch_output(run, uri)) == reuse.outputs(run)[uri]
+
+
 def test_a_rejection_is_a_failure_where_promotion_is_required(
     pipeline: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
