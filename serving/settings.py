@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+STATE_FOLDER = "_HEART_STATE_DIR"
+"""The variable by which gunicorn tells its workers the folder of this service; no setting."""
+
 
 class SettingError(ValueError):
     """Settings cannot be used; each line of the message says why for one of them."""
