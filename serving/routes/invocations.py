@@ -17,6 +17,7 @@ import numpy as np
 import pydantic_core
 from flask import Blueprint, Response, request
 
+from clinical.numbers import read_float
 from clinical.schema import FEATURE_NAMES
 from serving.errors import NotLoaded, Problem
 from serving.following.worker import Follows
@@ -168,8 +169,7 @@ def _from_table(columns: Any, data: Any) -> Rows:
     if tuple(columns) == FEATURE_NAMES:
         return _array(data)
     _require_columns(columns)
-    if len(set(columns)) != len(columns):
-        raise _bad("A column is there twice.")
+    _require_distinct(columns)
     places = [columns.index(name) for name in FEATURE_NAMES]
     return _array([[row[place] for place in places] for row in data])
 
@@ -178,6 +178,11 @@ def _require_columns(names: Iterable[str]) -> None:
     lacking = [name for name in FEATURE_NAMES if name not in names]
     if lacking:
         raise _bad("The input lacks the columns " + ", ".join(lacking) + ".")
+
+
+def _require_distinct(names: Sequence[str]) -> None:
+    if len(set(names)) != len(names):
+        raise _bad("A column is there twice.")
 
 
 def _array(rows: Sequence[Sequence[Any]]) -> Rows:
@@ -243,6 +248,7 @@ def read_csv(body: bytes) -> Rows:
     _require_columns(names)
     if any(len(row) != len(names) for row in rows):
         raise _bad("A line has more or fewer values than the header.")
+    _require_distinct(names)
     places = [names.index(name) for name in FEATURE_NAMES]
     return _numbers(chain.from_iterable([row[place] for place in places] for row in rows))
 
@@ -258,7 +264,7 @@ def _read_plain(rest: str) -> Rows | None:
 
 def _numbers(cells: Iterable[str]) -> Rows:
     try:
-        values = [np.nan if cell.strip() in _UNKNOWN else float(cell) for cell in cells]
+        values = [np.nan if cell.strip() in _UNKNOWN else read_float(cell) for cell in cells]
     except ValueError:
         raise _bad("A value is not a number.") from None
     return np.array(values, dtype=np.float64).reshape(-1, len(FEATURE_NAMES))

@@ -9,16 +9,11 @@ from hypothesis import strategies as st
 from clinical.errors import DataError
 from clinical.frame import (
     REQUIRED,
-    drop_repeated,
     frame_from_records,
-    row_hashes,
-    split,
     unknown_cells,
     validate,
 )
 from clinical.schema import FEATURE_NAMES, FEATURES, Feature
-
-KNOWN_HASHES = ["f6328fdb90112e99", "5f151793752fd5c1"]
 
 EXAMPLE = {feature.name: feature.example for feature in FEATURES}
 
@@ -138,133 +133,9 @@ def test_an_unknown_label_is_a_problem_where_it_must_be_known() -> None:
         validate(frame, require_known=["disease"])
 
 
-# --- Hashes -------------------------------------------------------------------------------------
-
-
-def test_hashes_are_the_same_in_every_version() -> None:
-    # Registered models keep the hashes of their training rows: these must never change.
-    frame = frame_from_records([EXAMPLE, EXAMPLE | {"ca": None}])
-    assert [f"{value:016x}" for value in row_hashes(frame).tolist()] == KNOWN_HASHES
-
-
-@given(cohorts(), st.randoms())
-def test_hashes_follow_their_rows_and_ignore_index_and_label(frame: pd.DataFrame, random) -> None:  # type: ignore[no-untyped-def]
-    order = list(range(len(frame)))
-    random.shuffle(order)
-    shuffled = frame.iloc[order].drop(columns="disease")
-    np.testing.assert_array_equal(row_hashes(shuffled), row_hashes(frame)[order])
-    other_columns = frame[[*reversed(FEATURE_NAMES)]]
-    np.testing.assert_array_equal(row_hashes(other_columns), row_hashes(frame))
-
-
-@given(cohorts())
-def test_equal_hashes_mean_equal_patients(frame: pd.DataFrame) -> None:
-    features = frame[list(FEATURE_NAMES)]
-    assert len(set(row_hashes(frame))) == len(features.drop_duplicates())
-
-
-def test_zero_and_minus_zero_and_all_nans_are_the_same() -> None:
-    odd = np.array([0x7FF8000000000001], dtype=np.uint64).view(np.float64)[0]
-    frame = frame_from_records([EXAMPLE | {"oldpeak": 0.0}, EXAMPLE | {"oldpeak": -0.0}])
-    frame["ca"] = [np.nan, odd]
-    assert len(set(row_hashes(frame))) == 1
-
-
-def test_hashes_do_not_depend_on_the_blocks() -> None:
-    frame = many(70_000)
-    np.testing.assert_array_equal(row_hashes(frame)[65_000:], row_hashes(frame.iloc[65_000:]))
-
-
-def test_a_value_in_another_column_gives_another_hash() -> None:
-    one = frame_from_records([EXAMPLE | {"sex": 1, "fbs": 0}, EXAMPLE | {"sex": 0, "fbs": 1}])
-    assert len(set(row_hashes(one))) == 2
-
-
-# --- Cleaning -----------------------------------------------------------------------------------
-
-
-@given(cohorts())
-def test_repeated_rows_are_dropped_as_pandas_would(frame: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(drop_repeated(frame), frame.drop_duplicates())
-    features = frame[list(FEATURE_NAMES)]
-    pd.testing.assert_frame_equal(drop_repeated(features), features.drop_duplicates())
-
-
 def test_what_must_be_known_and_is_not_is_marked_by_column() -> None:
     lacking = [{"age": None, "cp": None}, {"age": None}, {"ca": None, "thal": None}, {}, {}]
     frame = frame_from_records([EXAMPLE | cells for cells in lacking])
     frame["disease"] = [1, 0, 1, np.nan, 0]
     rows = {name: np.flatnonzero(mask).tolist() for name, mask in unknown_cells(frame).items()}
     assert rows == {"age": [0, 1], "cp": [0], "disease": [3]}
-
-
-def test_no_function_changes_its_frame() -> None:
-    frame = frame_from_records([EXAMPLE, EXAMPLE, EXAMPLE | {"age": None}])
-    frame["disease"] = [1.0, 1.0, np.nan]
-    before = frame.copy()
-    validate(frame)
-    drop_repeated(frame)
-    fewer = drop_repeated(frame.iloc[:1])
-    fewer.loc[0, "age"] = 99
-    split(frame, 0.5)
-    pd.testing.assert_frame_equal(frame, before)
-
-
-# --- The split ----------------------------------------------------------------------------------
-
-
-@given(cohorts(), sizes, st.integers(0, 100))
-def test_a_split_is_a_partition_that_keeps_copies_together(
-    frame: pd.DataFrame, size: float, seed: int
-) -> None:
-    train, test = split(frame, size, seed)
-    assert sorted([*train.index, *test.index]) == list(frame.index)
-    assert not set(row_hashes(train)) & set(row_hashes(test))
-    assert train.index.is_monotonic_increasing
-    assert test.index.is_monotonic_increasing
-
-
-@given(cohorts(), sizes, sizes)
-def test_a_larger_test_set_contains_a_smaller_one(frame: pd.DataFrame, a: float, b: float) -> None:
-    small, large = (set(split(frame, size)[1].index) for size in sorted([a, b]))
-    assert small <= large
-
-
-@given(cohorts(), sizes, st.randoms())
-def test_the_order_of_rows_does_not_matter(frame: pd.DataFrame, size: float, random) -> None:  # type: ignore[no-untyped-def]
-    order = list(range(len(frame)))
-    random.shuffle(order)
-    shuffled = frame.iloc[order].reset_index(drop=True)
-    held_out = set(row_hashes(split(frame, size)[1]))
-    assert set(row_hashes(split(shuffled, size)[1])) == held_out
-
-
-@pytest.mark.parametrize("size", [0.1, 0.2, 0.25, 0.5, 0.9])
-def test_each_class_gives_its_rounded_share(size: float) -> None:
-    _, test = split(many(303), size)
-    assert (test["disease"] == 1).sum() == round(size * 101)
-    assert (test["disease"] == 0).sum() == round(size * 202)
-
-
-def test_another_seed_gives_another_split_and_the_same_seed_the_same() -> None:
-    frame = many(300)
-    first, again, other = (set(split(frame, 0.2, seed)[1].index) for seed in (1, 1, 2))
-    assert first == again
-    assert len(first & other) < 0.5 * len(first)
-
-
-@pytest.mark.parametrize("seed", [-1, 2**64, 2**70])
-def test_any_integer_is_a_seed(seed: int) -> None:
-    assert len(split(many(30), 0.2, seed)[1]) == 6
-
-
-def test_the_split_does_not_favour_a_feature() -> None:
-    frame = many(20_000)
-    train, test = split(frame, 0.2)
-    assert abs(train["chol"].mean() - test["chol"].mean()) < 4 * 145 / (0.2 * 20_000) ** 0.5
-
-
-@pytest.mark.parametrize("size", [0, 1, -0.1, 1.5])
-def test_a_share_outside_of_its_range_is_refused(size: float) -> None:
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        split(many(30), size)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from clinical.coding import Evidence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical.coding import Evidence
 from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
 from steps.batch import inputs, partitions
