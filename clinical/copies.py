@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
-from typing import Literal
+from itertools import combinations_with_replacement
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +16,11 @@ from clinical.schema import FEATURE_NAMES, LABEL
 
 Hashes = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.intp]
+Keyed = tuple[Rows, Hashes]
 
 #: Near-copies know at least so many findings in common, of which at most one differs.
 KNOWN_IN_BOTH = 10
 
-_SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 _HASH_BLOCK = 1 << 16
 _UNKNOWN_BITS = np.float64(np.nan).view(np.uint64)
 
@@ -116,8 +115,8 @@ def contradictory(hashes: Hashes, dropped: Mask) -> Mask:
     return marked
 
 
-def _shared(hashes: Hashes) -> npt.NDArray[np.intp]:
-    """Give the places of all hashes that come more than once."""
+def _shared(hashes: Hashes) -> Rows:
+    """Return the places of all hashes that come more than once."""
     # Sorting is far quicker than a hash table, and the hashes that come twice are few.
     ordered = np.sort(hashes)
     twice = ordered[1:][ordered[1:] == ordered[:-1]]
@@ -150,11 +149,8 @@ def _patterns(frame: pd.DataFrame) -> list[_Pattern]:
     salts = _mix(np.arange(len(FEATURE_NAMES), dtype=np.uint64))[:, None]
     hashes = _mix(_bits(values) ^ salts)
     kinds, which = np.unique(~np.isnan(values), axis=1, return_inverse=True)
-    patterns = []
-    for number, known in enumerate(kinds.T):
-        rows = np.flatnonzero(which == number)
-        patterns.append(_Pattern(known, rows, hashes[:, rows]))
-    return patterns
+    groups = [np.flatnonzero(which == number) for number in range(kinds.shape[1])]
+    return [_Pattern(kinds[:, i], rows, hashes[:, rows]) for i, rows in enumerate(groups)]
 
 
 def _keys(one: _Pattern, other: _Pattern) -> Iterator[tuple[Hashes, Hashes]]:
@@ -178,12 +174,12 @@ def has_near_copy(patients: pd.DataFrame, others: pd.DataFrame) -> Mask:
         Canonical; near-copies know at least `KNOWN_IN_BOTH` findings in common, of which at most
         one differs.
     """
-    marked = np.zeros(len(patients), dtype=np.bool_)
+    marked = _is_in(row_hashes(patients), row_hashes(others))
     theirs = _patterns(others)
     for pattern in _patterns(patients):
         for other in theirs:
             for key, key_there in _keys(pattern, other):
-                marked[pattern.rows] |= np.isin(key, key_there)
+                marked[pattern.rows] |= _is_in(key, key_there)
     return marked
 
 
@@ -220,18 +216,47 @@ def _neighbours(patients: pd.DataFrame) -> tuple[dict[int, list[Rows]], Rows]:
     """Return, for each patient who has near-copies, who they are, and how many."""
     neighbours: dict[int, list[Rows]] = defaultdict(list)
     degree = np.zeros(len(patients), dtype=np.intp)
-    patterns = _patterns(patients)
-    for one, other in product(patterns, patterns):
-        for key, key_there in _keys(one, other):
-            # Few have any, and they are found by sorting alone.
-            few = _shared(key) if one is other else np.flatnonzero(np.isin(key, key_there))
-            if len(few):
-                order = np.argsort(key_there)
-                low, high = (np.searchsorted(key_there, key[few], s, order) for s in _SIDES)
-                degree[one.rows[few]] += high - low - (one is other)  # not oneself
-                for place, start, stop in zip(few, low, high, strict=True):
-                    neighbours[int(one.rows[place])].append(other.rows[order[start:stop]])
+
+    def add(here: Keyed, there: Keyed, themselves: int) -> None:
+        (rows, keys), (rows_there, keys_there) = here, there
+        order = np.argsort(keys_there)
+        low = np.searchsorted(keys_there, keys, "left", order)
+        high = np.searchsorted(keys_there, keys, "right", order)
+        degree[rows] += high - low - themselves
+        for row, start, stop in zip(rows.tolist(), low, high, strict=True):
+            neighbours[row].append(rows_there[order[start:stop]])
+
+    for one, other in combinations_with_replacement(_patterns(patients), 2):
+        for keys, keys_there in _keys(one, other):
+            if one is other:
+                few = _shared(keys)
+                alike = one.rows[few], keys[few]
+                add(alike, alike, 1)
+            else:
+                few, few_there = _common(keys, keys_there)
+                here = one.rows[few], keys[few]
+                there = other.rows[few_there], keys_there[few_there]
+                add(here, there, 0)
+                add(there, here, 0)
     return neighbours, degree
+
+
+def _common(keys: Hashes, others: Hashes) -> tuple[Rows, Rows]:
+    """Return the places of the keys that both have."""
+    # A long array against a short, sorted one, which stays in the processor's cache.
+    if len(keys) < len(others):
+        return _common(others, keys)[::-1]
+    few = np.flatnonzero(_is_in(keys, others))
+    return few, np.flatnonzero(_is_in(others, keys[few]))
+
+
+def _is_in(keys: Hashes, others: Hashes) -> Mask:
+    # np.isin takes several times as long on integers of 64 bits.
+    if not len(others):
+        return np.zeros(len(keys), dtype=np.bool_)
+    ordered = np.sort(others)
+    places = np.searchsorted(ordered, keys)
+    return np.asarray(ordered[np.minimum(places, len(ordered) - 1)] == keys)
 
 
 def split(
@@ -272,5 +297,4 @@ def split(
 
 
 def _salted(hashes: Hashes, seed: int) -> Hashes:
-    salt = _mix(np.array([seed % (1 << 64)], dtype=np.uint64))
-    return _mix(hashes ^ salt)
+    return _mix(hashes ^ _mix(np.array([seed % (1 << 64)], dtype=np.uint64)))

@@ -171,7 +171,9 @@ def check_grades(frame: pd.DataFrame, grades: Column) -> None:
         Where it is the other way round.
     """
     few = set(np.unique(grades[~np.isnan(grades)]).tolist()) == {0, 1, 2}
-    none, one, more = (_burden(frame[group]) for group in (grades == 0, grades == 1, grades > 1))
+    burden = _burden(frame)
+    groups = (grades == 0, grades == 1, grades > 1)
+    none, one, more = (burden[group & ~np.isnan(burden)] for group in groups)
     jump = min(map(len, (none, one, more))) >= 5 and (
         _distance(more, one) - _distance(one, none) > _GRADE_JUMP
     )
@@ -186,16 +188,19 @@ def check_grades(frame: pd.DataFrame, grades: Column) -> None:
 def _is_healthy(patients: pd.DataFrame) -> bool:
     """Return whether patients have fewer signs of disease than any diseased ones are known to."""
     burden = _burden(patients)
+    burden = burden[~np.isnan(burden)]
     error = burden.std() / np.sqrt(max(len(burden), 1))
     return len(burden) > 0 and bool(burden.mean() + SURE * error < _HEALTHY)
 
 
 def _burden(patients: pd.DataFrame) -> Column:
-    """Return the share of the signs that each patient has, of those that are known."""
-    signs = _signs(patients).values()
-    present = np.array([has for has, _ in signs]).sum(axis=0)
-    known = np.array([has | lacks for has, lacks in signs]).sum(axis=0)
-    return np.asarray(present[known > 0] / known[known > 0])
+    """Return the share of the signs that each patient has, of those known; NaN where none is."""
+    present, known = np.zeros((2, len(patients)), dtype=np.float32)
+    for has, lacks in _signs(patients).values():
+        present += has
+        known += has | lacks
+    with np.errstate(invalid="ignore"):
+        return np.asarray(present / known)
 
 
 def _distance(one: Column, other: Column) -> float:

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import hashlib
+from itertools import product
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical.copies import drop_repeated, row_hashes, split
+from clinical.archive import open_source
+from clinical.copies import drop_repeated, has_near_copy, near_copies, row_hashes, split
 from clinical.frame import frame_from_records, validate
+from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES, FEATURES, Feature
 
 KNOWN_HASHES = ["f6328fdb90112e99", "5f151793752fd5c1"]
@@ -113,6 +119,98 @@ def test_no_function_changes_its_frame() -> None:
     fewer.loc[0, "age"] = 99
     split(frame, 0.5)
     pd.testing.assert_frame_equal(frame, before)
+
+
+# --- Near-copies --------------------------------------------------------------------------------
+
+
+def near(one: pd.Series, other: pd.Series) -> bool:
+    both = one.notna() & other.notna()
+    different = (one[both] != other[both]).sum()
+    return one.equals(other) or bool(both.sum() >= 10 and different <= 1)
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> pd.DataFrame:
+    """Draw patients of whom many are copies or near-copies of each other."""
+    people = draw(st.lists(patient, min_size=1, max_size=3))
+    changes = st.lists(st.sampled_from(FEATURES), max_size=3)
+    records = []
+    for person in people:
+        for features in draw(st.lists(changes, min_size=1, max_size=5)):
+            records.append(person | {f.name: draw(cell(f)) for f in features})
+    return frame_from_records(records)
+
+
+@given(alike())
+def test_a_group_is_one_patient_with_near_copies_of_that_patient(frame: pd.DataFrame) -> None:
+    places = dict(zip(row_hashes(frame), range(len(frame)), strict=True))
+    for row, group in enumerate(near_copies(frame)):
+        assert near(frame.iloc[row], frame.iloc[places[group]])
+
+
+@given(alike())
+def test_those_who_stand_for_their_groups_are_no_near_copies(frame: pd.DataFrame) -> None:
+    hashes = row_hashes(frame)
+    leaders = np.flatnonzero(near_copies(frame) == hashes)
+    for one, other in product(leaders, leaders):
+        assert hashes[one] == hashes[other] or not near(frame.iloc[one], frame.iloc[other])
+
+
+@given(alike(), st.randoms())
+def test_groups_follow_their_rows(frame: pd.DataFrame, random) -> None:  # type: ignore[no-untyped-def]
+    order = list(range(len(frame)))
+    random.shuffle(order)
+    np.testing.assert_array_equal(near_copies(frame.iloc[order]), near_copies(frame)[order])
+
+
+@given(alike(), alike())
+def test_a_near_copy_among_others_is_found(frame: pd.DataFrame, others: pd.DataFrame) -> None:
+    others = pd.concat([others, frame.iloc[:1]])
+    for row, found in enumerate(has_near_copy(frame, others)):
+        assert found == any(near(frame.iloc[row], other) for _, other in others.iterrows())
+
+
+def test_a_chain_of_small_changes_does_not_grow() -> None:
+    steps = [EXAMPLE]
+    for name in ("age", "trestbps", "chol", "thalach", "ca", "oldpeak"):
+        steps.append(steps[-1] | {name: EXAMPLE[name] + 1})
+    groups = near_copies(frame_from_records(steps))
+    assert len(set(groups)) >= 3
+    assert groups[0] != groups[-1]
+
+
+def test_a_patient_with_several_near_copies_keeps_them_all() -> None:
+    star = [EXAMPLE | {name: EXAMPLE[name] + 1} for name in ("age", "trestbps", "chol", "ca")]
+    assert len(set(near_copies(frame_from_records([*star, EXAMPLE])))) == 1
+
+
+def test_nine_known_findings_are_too_few() -> None:
+    unknown = dict.fromkeys(("chol", "fbs", "slope"), None)
+    frame = frame_from_records([EXAMPLE | unknown, EXAMPLE | unknown | {"age": 60}])
+    assert len(set(near_copies(frame))) == 1
+    frame["thal"] = np.nan
+    assert len(set(near_copies(frame))) == 2
+
+
+@pytest.fixture(scope="module")
+def cleveland(uci_zip: Path) -> pd.DataFrame:
+    return read_patients(open_source(uci_zip)["processed.cleveland.data"], "cleveland").frame
+
+
+def test_each_patient_twice_with_one_value_changed_is_on_one_side(cleveland: pd.DataFrame) -> None:
+    changed = cleveland.assign(chol=cleveland["chol"] + 1)
+    twice = pd.concat([cleveland, changed], ignore_index=True)
+    train, test = split(twice, 0.2)
+    assert not has_near_copy(test, train).any()
+    assert len(test) == pytest.approx(0.2 * len(twice), abs=6)
+
+
+def test_cleveland_is_split_as_it_always_was(cleveland: pd.DataFrame) -> None:
+    assert len(set(near_copies(cleveland))) == len(cleveland)
+    _, test = split(cleveland, 0.2)
+    digest = hashlib.sha256(np.sort(row_hashes(test)).tobytes()).hexdigest()
+    assert (len(test), digest[:16]) == (61, "c51a53ae2b2626c7")
 
 
 # --- The split ----------------------------------------------------------------------------------
