@@ -94,9 +94,15 @@ def _layout_of_lines(lines: list[tuple[int, str]]) -> Layout:
     if 2 * numbers > sum(map(bool, cells)):
         return Layout([], len(cells), delimiter, skip, _decimal([cells, *rows], delimiter))
     names = [cell.lower() for cell in cells]
-    if rows and len(rows[0]) == len(names) + 1 and rows[0][-1]:
-        names = ["", *names]  # R names the rows, but not the column of their names
+    if rows and _has_row_names(rows, len(names)):
+        names = ["", *names]
     return Layout(names, len(names), delimiter, skip + 1, _decimal(rows, delimiter))
+
+
+def _has_row_names(rows: list[list[str]], width: int) -> bool:
+    """Return whether the rows begin with a name of their own, as R writes them under no header."""
+    names = [row[0] for row in rows if row]
+    return len(rows[0]) == width + 1 and bool(rows[0][-1]) and len({*names}) == len(names)
 
 
 def open_file(source: Source) -> IO[bytes]:

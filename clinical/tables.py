@@ -23,6 +23,9 @@ Column = npt.NDArray[np.float64]
 _SPELT = [spelling for word in UNKNOWN for spelling in (word, word.upper(), word.capitalize())]
 #: What Arrow is to take for an unknown value.
 ARROW_UNKNOWN = sorted({*_SPELT, "NaN", *(f" {word}" for word in _SPELT)})
+# In full width too, as keyboards of East Asia write them.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 """A number as a regular expression of Arrow's."""
@@ -211,6 +214,16 @@ def _read_parquet(source: Source, layout: Layout, wanted: Sequence[str]) -> Tabl
     problems = [f"{column}: this column must hold numbers" for column in textual]
     numeric = [column for column in wanted if column not in textual]
     return Table(numeric, table.select(numeric).to_batches(), problems=problems)
+
+
+def plain_cell(value: Any) -> Any:
+    """Return a cell for a CSV file in such a way that no spreadsheet takes it for a formula.
+
+    Numbers stay as they are, as numbers or as text; before any other text that could start a
+    formula there is an apostrophe.
+    """
+    text = isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value)
+    return f"'{value}" if text and value.startswith(_FORMULA_STARTS) else value
 
 
 def is_numeric(kind: Any) -> bool:

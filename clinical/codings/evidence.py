@@ -62,6 +62,11 @@ class Evidence:
     def __add__(self, other: Evidence) -> Evidence:
         return Evidence(self.codes + other.codes, self.seen + other.seen)
 
+    @property
+    def rows(self) -> int:
+        """The rows that were counted."""
+        return int(self.codes[0].sum())
+
     def foreign(self, coding: Coding) -> int:
         """Return how many telling cells hold a code that other codings have, but not this one."""
         return sum(
@@ -132,7 +137,7 @@ def count_coding_evidence(columns: Mapping[str, Sums]) -> Evidence:
         Columns of numbers as the file writes them, NaN where unknown; what is missing counts
         nothing.
     """
-    nothing = np.full(1, np.nan)
+    nothing = np.empty(0)
     places = {name: _places(columns.get(name, nothing)) for name in TELLING}
     codes = [np.bincount(places[name], minlength=_BEYOND + 1) for name in TELLING]
     seen = [

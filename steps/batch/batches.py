@@ -20,6 +20,7 @@ from clinical.codings.evidence import Evidence, count_coding_evidence, require_c
 from clinical.errors import DataError
 from clinical.frame import Mask, any_of, unknown_cells
 from clinical.schema import FEATURE_NAMES, FEATURES
+from clinical.tables import plain_cell
 from steps.batch.engine import Engine, Packed, unpack
 from steps.batch.inputs import Partition
 from steps.batch.partitions import BLOCK_ROWS, Block, read
@@ -155,7 +156,7 @@ def union(*marked: Mapping[str, Mask]) -> dict[str, Mask]:
     for masks in marked:
         for name, mask in masks.items():
             together[name] = together[name] | mask if name in together else mask
-    return together
+    return {name: together[name] for name in (*FEATURE_NAMES, "") if name in together}
 
 
 def _note(
@@ -177,7 +178,8 @@ def _note(
         marked = mask if name == "" or ragged is None else mask & ~ragged
         for place in np.flatnonzero(marked).tolist():
             who = "" if ids is None else ids[place].as_py()
-            lines.writerow((batch.partition.file.name, numbers[place], who, name, expected[name]))
+            cells = (batch.partition.file.name, numbers[place], who, name, expected[name])
+            lines.writerow(map(plain_cell, cells))
 
 
 def _write(output: _Output, batch: Batch, packed: Packed) -> tuple[bytes, dict[str, int]]:

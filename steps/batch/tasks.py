@@ -12,7 +12,7 @@ from typing import NoReturn
 from distributed import Client, Future, as_completed
 from tqdm import tqdm
 
-from clinical.codings.definitions import CODINGS, Coding
+from clinical.codings.definitions import CANONICAL, CODINGS, Coding
 from clinical.codings.evidence import Evidence, count_coding_evidence, require_coding
 from clinical.codings.recognition import coding_of_rows, recognise_without_label
 from clinical.errors import DataError
@@ -69,15 +69,28 @@ def _recognise(client: Client, divided: list[list[Partition]], stated: Coding | 
     """Recognise the one coding of all files, from the beginning of each."""
     counting = client.map(partitions.count_evidence, [parts[0] for parts in divided], pure=False)
     codings: dict[str, str] = {}
-    for parts, evidence in zip(divided, client.gather(counting), strict=True):
+    rows = 0
+    for parts, first in zip(divided, client.gather(counting), strict=True):
+        evidence = first if first.coding else _count_further(client, first, parts[1:])
+        rows += evidence.rows
         if coding := _coding(parts[0].file, evidence, stated):
             codings.setdefault(coding.name, parts[0].file.name)
     if len(codings) > 1:
         found = ", ".join(f"'{name}' is {coding}" for coding, name in codings.items())
         raise DataError(f"expected one coding in all files, found several: {found}")
+    if not rows:
+        return CANONICAL
     if not codings:
         return recognise_without_label(count_coding_evidence({}))
     return CODINGS[next(iter(codings))]
+
+
+def _count_further(client: Client, evidence: Evidence, parts: list[Partition]) -> Evidence:
+    """Look on until a partition tells; hardly ever needed, since most patients do."""
+    for part in parts:
+        if evidence.coding is None:
+            evidence += client.submit(partitions.count_evidence, part, pure=False).result()
+    return evidence
 
 
 def _coding(file: File, evidence: Evidence, stated: Coding | None) -> Coding | None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from clinical.errors import DataError
 from clinical.layout import Layout, inspect
-from clinical.tables import Table, read_table
+from clinical.tables import Table, plain_cell, read_table
 
 NAMES = ("a", "b", "c")
 cells = st.one_of(
@@ -100,3 +100,18 @@ def test_an_empty_text_has_no_layout() -> None:
 def test_a_quotation_that_would_swallow_rows_is_refused(last: str) -> None:
     with pytest.raises(DataError, match="quoted cell is not closed in its line 2"):
         read(b"a,b,c\n1,2," + last.encode() + b"1,2,3\n" * 10)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1+1", "-", "--1", "-1e"],
+)
+def test_what_could_start_a_formula_gets_an_apostrophe(text: str) -> None:
+    assert plain_cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize(
+    "value", ["-1", "+1.5", "-.5e-3", "4711", "a=1", "", "o'hara", -1.5, 3, None]
+)
+def test_numbers_and_plain_text_stay_as_they_are(value: object) -> None:
+    assert plain_cell(value) == value

@@ -36,11 +36,11 @@ def packed(sample: Patients, tmp_path_factory: pytest.TempPathFactory) -> Packed
     return packed_from(stored(folder, forest(*sample), sample[0]))
 
 
-def batch_of(path: Path, content: bytes, dialect: str = "canonical", first: int = 1) -> Batch:
+def batch_of(path: Path, content: bytes, coding: str = "canonical", first: int = 1) -> Batch:
     path.write_bytes(content)
     (file,) = inputs.find(str(path))
     (part,) = inputs.divide(file)
-    return Batch(part, first, partitions.count(part), dialect, file.id_column is not None)
+    return Batch(part, first, partitions.count(part), coding, file.id_column is not None)
 
 
 def table(scored: Scored) -> pd.DataFrame:
@@ -115,6 +115,20 @@ def test_every_fault_of_a_row_is_told_and_the_row_counts_once(
     assert rejects(scored)[2]["expected"] == "15 cells, as many as the file has columns"
     assert scored.counts["rejected"] == 2
     assert table(scored)["id"].tolist() == ["p1"]
+
+
+def test_neither_an_id_nor_a_file_starts_a_formula_in_the_rejects(
+    tmp_path: Path, packed: Packed
+) -> None:
+    formula = '=HYPERLINK("http://example.org")'
+    bad = changed(SICK_CSV, chol="9999999")
+    lines = csv_bytes([bad, bad], "target").decode().splitlines()
+    cells = (formula.replace('"', '""'), "-4711")
+    rows = [f'"{cell}",{line}' for cell, line in zip(cells, lines[1:], strict=True)]
+    content = "\n".join([f"id,{lines[0]}", *rows]).encode() + b"\n"
+    found = rejects(batches.score(batch_of(tmp_path / "@p.csv", content), packed))
+    assert [line["id"] for line in found] == [f"'{formula}", "-4711"]
+    assert {line["source"] for line in found} == {"'@p.csv"}
 
 
 def test_what_may_be_unknown_is_imputed_and_not_rejected(tmp_path: Path, packed: Packed) -> None:
