@@ -76,7 +76,7 @@ def _import_early() -> None:
     import prometheus_client.multiprocess  # noqa: F401
 
     import serving.app  # noqa: F401
-    from serving.model import import_runtime
+    from risk_model.engines import import_runtime
 
     import_runtime()
     gc.collect()

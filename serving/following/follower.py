@@ -18,15 +18,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from risk_model.errors import ModelError
+from risk_model.layout import EXTRA, METADATA, open_folder
 from risk_model.locations import sqlite_path
-from risk_model.stored import PICKLE_SETTING
-from serving.errors import ModelError, RegistryError
+from risk_model.model import LOCAL, Origin, load
+from risk_model.serialization import PICKLE_SETTING
+from serving.errors import RegistryError
 from serving.following.cache import PLOTS, Cache
 from serving.following.ownership import read_ours
 from serving.following.registry import Candidate, MlflowRegistry, Registry, ReplacedError
 from serving.following.state import State, read_json, wait_for, write_json
 from serving.http.log import log_event
-from serving.model import EXTRA, LOCAL, Origin, load
 from serving.settings import read_settings
 
 RETRY_BAD_SECONDS = 60.0
@@ -219,7 +221,7 @@ class Follower:
             (into / "model.pkl.sha256").write_bytes(digest)
             if known is not None:
                 (into / EXTRA).mkdir()
-                (into / EXTRA / "model.json").write_bytes(known)
+                (into / METADATA).write_bytes(known)
 
         folder = self._cache.find(key) or self._cache.add(origin, fetch)
         self._local_refused = ""
@@ -282,7 +284,7 @@ class Follower:
 def check_model(origin: Origin, seconds: float = 120) -> None:
     """Load a model in order to know that it loads.
 
-    A twin is loaded in this process, which takes milliseconds. A model without one needs
+    An ONNX model is loaded in this process, which takes milliseconds. Another one needs
     scikit-learn, and a forged tree can crash who loads it: that happens in a child process.
 
     Parameters
@@ -296,13 +298,15 @@ def check_model(origin: Origin, seconds: float = 120) -> None:
     ModelError
         Where it does not load, or not in time.
     """
-    references = read_json(Path(origin.directory) / EXTRA / "references.json")
-    if references.get("twin_sha256"):
+    if open_folder(Path(origin.directory)).onnx:
         load(origin)
         return
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "serving.following.probe", origin.directory, origin.version],
+            [
+                *(sys.executable, "-m", "serving.following.probe"),
+                *(origin.directory, origin.version, origin.run_id),
+            ],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

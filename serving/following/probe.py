@@ -1,22 +1,23 @@
-"""Load a model without a twin, in a process of its own.
+"""Load a model without an ONNX model, in a process of its own.
 
-``python -m serving.following.probe <directory> <version>``
+``python -m serving.following.probe <directory> <version> <run id>``
 """
 
 from __future__ import annotations
 
 import sys
 
-from risk_model.stored import PICKLE_SETTING
-from serving.errors import ModelError
-from serving.model import Origin, load
+from risk_model.errors import ModelError
+from risk_model.model import Origin, load
+from risk_model.serialization import PICKLE_SETTING
 from serving.settings import setting
 
 
-def main(directory: str, version: str) -> int:
+def main(directory: str, version: str, run_id: str) -> int:
     """Return 0 where the model loads and answers its references; else say why not."""
     try:
-        load(Origin("", version, "", directory), setting(PICKLE_SETTING))
+        origin = Origin(version=version, directory=directory, run_id=run_id)
+        load(origin, setting(PICKLE_SETTING))
     except ModelError as error:
         print(error, file=sys.stderr)
         return 1

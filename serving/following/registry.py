@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from risk_model.errors import ModelError
 from risk_model.locations import file_path, sqlite_path
-from risk_model.stored import UnsafeModelError, refuse_links
-from serving.errors import ModelError, RegistryError
+from risk_model.serialization import refuse_links
+from serving.errors import RegistryError
 
 CHAMPION = "champion"
 PRODUCTION = "Production"
@@ -227,8 +228,8 @@ class MlflowRegistry:
             got = self._mlflow.artifacts.download_artifacts(
                 artifact_uri=candidate.uri, dst_path=str(folder)
             )
-        except UnsafeModelError as error:
-            raise ModelError(str(error)) from error
+        except ModelError:
+            raise
         except Exception as error:
             raise RegistryError(
                 f"The files of {candidate.version} cannot be fetched: {_words(error)}"
@@ -248,7 +249,7 @@ class MlflowRegistry:
 
         Raises
         ------
-        UnsafeModelError
+        ModelError
         """
         from mlflow.utils.file_utils import local_file_uri_to_path
         from mlflow.utils.uri import is_local_uri

@@ -17,13 +17,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from risk_model.stored import PICKLE_SETTING
-from serving.errors import ModelError
+from risk_model.errors import ModelError
+from risk_model.model import Model, Origin, load
+from risk_model.serialization import PICKLE_SETTING
 from serving.following.state import ENVIRONMENT, State, instance_state, read_json
 from serving.http.green import in_thread
 from serving.http.log import log_event, log_failure
 from serving.http.metrics import Metrics
-from serving.model import Model, Origin, load
 from serving.settings import SETTINGS
 
 GLANCE_SECONDS = 0.2

@@ -21,6 +21,7 @@ from clinical.errors import DataError
 from clinical.frame import Mask, any_of, unknown_cells
 from clinical.schema import FEATURE_NAMES, FEATURES
 from clinical.tables import plain_cell
+from risk_model.bands import risk_levels
 from steps.batch.engine import Engine, Packed, unpack
 from steps.batch.inputs import Partition
 from steps.batch.partitions import BLOCK_ROWS, Block, read
@@ -184,9 +185,8 @@ def _note(
 
 def _write(output: _Output, batch: Batch, packed: Packed) -> tuple[bytes, dict[str, int]]:
     said = np.concatenate([np.empty(0), *output.said])
-    names, starts = zip(*packed.bands, strict=True)
-    levels = np.searchsorted(np.array(starts), said, side="right").astype(np.int8) - 1
-    levels = levels.clip(0).astype(np.int8)
+    names = [name for name, _ in packed.bands]
+    levels = risk_levels(packed.bands, said).astype(np.int8)
     same = np.zeros(len(said), np.int8)
     columns = {
         "source": pa.DictionaryArray.from_arrays(same, [batch.partition.file.name]),

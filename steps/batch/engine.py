@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
 from clinical.tables import Column
-from risk_model.ordering import alike
-from risk_model.scoring import EXTRAS
-from risk_model.stored import read_estimator
-
-TWIN, REFERENCES = f"{EXTRAS}/twin.onnx", f"{EXTRAS}/references.json"
-DEFAULT_BANDS = (("Low", 0.0), ("Moderate", 0.3), ("High", 0.7))
-ROWS = 1 << 13
-"""How many rows the twin is given at once, so that its intermediate results stay in the cache."""
+from risk_model import batches
+from risk_model.bands import Bands
+from risk_model.layout import open_folder
+from risk_model.model import Origin, load
 
 Labels = npt.NDArray[np.int8]
 
@@ -40,44 +32,39 @@ class Packed:
     digest : str
         SHA-256 of the files.
     version : str
-        What the output says, such as ``registry-v3``.
+        As the output names it, such as ``registry-v3``.
     bands : tuple of (str, float)
         The risk levels and where they begin, in order.
     files : dict of str to bytes
-        The twin and its references; all files of a model that has no twin.
+        What is needed to predict.
+    engine : str
+        ``onnx`` or ``scikit-learn``.
     """
 
     digest: str
     version: str
-    bands: tuple[tuple[str, float], ...]
+    bands: Bands
     files: Mapping[str, bytes]
-
-    @property
-    def engine(self) -> str:
-        """What will answer."""
-        return "onnx" if TWIN in self.files else "scikit-learn"
+    engine: str
 
 
 class Engine(Protocol):
-    """What answers for patients."""
+    """Predicts for patients in columns."""
 
     def __call__(self, columns: Mapping[str, Column]) -> tuple[Labels, Column]:
         """Return predicted classes and probabilities of disease of canonical columns."""
         ...
 
 
-def pack(folder: Path, facts: Mapping[str, Any], version: str) -> Packed:
+def pack(folder: Path, version: str) -> Packed:
     """Read a model's files."""
-    names = [name for name in (TWIN, REFERENCES) if (folder / name).is_file()]
-    if TWIN not in names:
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        names = [path.relative_to(folder).as_posix() for path in paths]
-    files = {name: (folder / name).read_bytes() for name in names}
+    stored = open_folder(folder)
+    files = {name: (folder / name).read_bytes() for name in stored.names()}
     digest = hashlib.sha256()
     for name, content in files.items():
         digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
-    bands = tuple((str(b["level"]), float(b["from"])) for b in facts.get("risk_bands", ()))
-    return Packed(digest.hexdigest(), version, bands or DEFAULT_BANDS, files)
+    engine = "onnx" if stored.onnx else "scikit-learn"
+    return Packed(digest.hexdigest(), version, stored.metadata.bands, files, engine)
 
 
 def carry(packed: Packed) -> Packed:
@@ -90,7 +77,7 @@ def unpack(packed: Packed) -> Engine:
 
     Raises
     ------
-    DataError
+    ModelError
         Where it does not answer its reference cases as when it was trained.
     """
     return _unpack(_Key(packed))
@@ -111,66 +98,15 @@ class _Key:
 
 @lru_cache(maxsize=2)
 def _unpack(key: _Key) -> Engine:
-    files = key.packed.files
-    references = json.loads(files.get(REFERENCES, b"{}"))
-    if TWIN in files:
-        if hashlib.sha256(files[TWIN]).hexdigest() != references.get("twin_sha256"):
-            raise DataError("the model's ONNX twin is not the one that was written with it")
-        engine = _onnx(files[TWIN])
-    else:
-        engine = _sklearn(files)
-    _check(engine, references)
-    return engine
-
-
-def _onnx(content: bytes) -> Engine:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    # Work is spread over processes; the runtime's own threads made batches slower.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    outputs = ["label", "probabilities"]
-
-    def answer(columns: Mapping[str, Column]) -> tuple[Labels, Column]:
-        values = [columns[name] for name in FEATURE_NAMES]
-        order = alike(values)
-        matrix = np.stack(values, 1, dtype=np.float32)
-        labels, said = np.empty(len(order), np.int8), np.empty(len(order))
-        for start in range(0, len(order), ROWS):
-            part = order[start : start + ROWS]
-            labels[part], both = session.run(outputs, {"patients": matrix[part]})
-            said[part] = both[:, 1]
-        return labels, said
-
-    return answer
-
-
-def _sklearn(files: Mapping[str, bytes]) -> Engine:
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
+        for name, content in key.packed.files.items():
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        pipeline = read_estimator(Path(folder))
+        engine = load(Origin(directory=folder)).engine
 
     def answer(columns: Mapping[str, Column]) -> tuple[Labels, Column]:
-        frame = pd.DataFrame({name: columns[name] for name in FEATURE_NAMES}, copy=False)
-        if frame.empty:  # which scikit-learn refuses
-            return np.empty(0, np.int8), np.empty(0)
-        said = np.asarray(pipeline.predict_proba(frame)[:, 1], dtype=np.float64)
-        # As scikit-learn's own predict: the first of equal probabilities wins.
-        return (said > 0.5).astype(np.int8), said
+        scores = batches.score(engine, [columns[name] for name in FEATURE_NAMES])
+        return scores.labels.astype(np.int8), np.asarray(scores.probabilities, np.float64)
 
     return answer
-
-
-def _check(engine: Engine, references: Mapping[str, Any]) -> None:
-    if not (inputs := references.get("inputs")):
-        return
-    rows = np.array(inputs, dtype=np.float64)  # None becomes NaN
-    _, said = engine(dict(zip(FEATURE_NAMES, rows.T, strict=True)))
-    worst = np.abs(said - np.array(references["probabilities"])).max()
-    if not worst <= float(references.get("tolerance", math.nan)):
-        raise DataError("the model does not answer its reference cases as when it was trained")

@@ -128,9 +128,9 @@ def _model(uri: str) -> tuple[Packed, str]:
             raise
         raise StepError(f"there is no model {uri}; 'mlflow run . -e main' makes one") from None
     model = lineage.follow(uri)
-    run_id = model.facts.get("run_id")
+    run_id = model.metadata.run_id
     version = version or (f"run-{run_id}" if run_id else f"path-{Path(uri).name}")
-    return pack(model.folder, model.facts, version), model.source
+    return pack(model.folder, version), model.source
 
 
 def describe(run: StepRun, job: Job) -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from serving.errors import ModelError, RegistryError
+from risk_model.errors import ModelError
+from risk_model.model import Origin
+from serving.errors import RegistryError
 from serving.following import follower as module
 from serving.following.cache import Cache
 from serving.following.follower import Follower
 from serving.following.registry import Candidate
 from serving.following.state import State, read_json
-from serving.model import Origin
 from tests.serving.service import environment, wait_for
 
 
@@ -320,8 +324,18 @@ def test_plots_that_cannot_be_fetched_leave_nothing_behind(bench: Bench) -> None
     }  # fmt: skip
 
 
+class _Endless:
+    """An object that takes an hour to load."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return time.sleep, (3600,)
+
+
 def test_a_model_that_does_not_come_to_an_end_of_loading_is_refused(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "model.pkl")  # whoever reads it waits for a writer
+    content = pickle.dumps(_Endless())
+    (tmp_path / "model.pkl").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    (tmp_path / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
     with pytest.raises(ModelError, match="longer than 3 s"):
         module.check_model(Origin("k", "local-pickle", "s", str(tmp_path)), 3)
 

@@ -13,9 +13,10 @@ import pytest
 
 from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
+from risk_model.layout import ONNX, REFERENCES
 from steps.batch import engine
 from steps.modelling import estimators
-from tests.steps.scoring_jobs import BANDS, forest, packed_from, saved, stored
+from tests.steps.scoring_jobs import BANDS, forest, packed_from, stored
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -39,14 +40,9 @@ def test_it_says_what_the_pipeline_says(sample: Patients, packed: engine.Packed)
     assert packed.engine == "onnx"
 
 
-def test_few_and_many_rows_get_the_same_answers(
-    sample: Patients, packed: engine.Packed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answer = engine.unpack(packed)
-    whole = answer(columns(sample[0]))[1]
-    monkeypatch.setattr(engine, "ROWS", 7)
-    np.testing.assert_array_equal(answer(columns(sample[0]))[1], whole)
-    assert answer(columns(sample[0][:0]))[1].shape == (0,)
+def test_no_rows_get_no_answers(packed: engine.Packed, sample: Patients) -> None:
+    labels, said = engine.unpack(packed)(columns(sample[0][:0]))
+    assert (labels.dtype, said.dtype, len(labels), len(said)) == (np.int8, np.float64, 0, 0)
 
 
 def test_a_model_is_loaded_once_in_a_process(packed: engine.Packed) -> None:
@@ -67,19 +63,21 @@ def test_the_files_decide_the_digest(
 def test_a_model_that_is_not_what_was_written_is_refused(packed: engine.Packed, fault: str) -> None:
     files = dict(packed.files)
     if fault == "another twin":
-        files[engine.TWIN] += b"\0"
+        files[ONNX] += b"\0"
     else:
-        references = json.loads(files[engine.REFERENCES])
+        references = json.loads(files[REFERENCES])
         references["probabilities"][0] += 1e-3
-        files[engine.REFERENCES] = json.dumps(references).encode()
-    with pytest.raises(DataError, match=r"^the model('s ONNX twin is not| does not answer)"):
+        files[REFERENCES] = json.dumps(references).encode()
+    with pytest.raises(
+        DataError, match=r"ONNX model is missing or is not|does not give the probabilities"
+    ):
         engine.unpack(replace(packed, files=files, digest=fault))
 
 
 def test_a_model_without_a_twin_answers_by_scikit_learn(sample: Patients, tmp_path: Path) -> None:
     features, y = sample
     pipeline = estimators.build("hist_gradient_boosting", 5, 3, 1, 1).fit(features, y)
-    folder = saved(tmp_path, pipeline, features, "hist_gradient_boosting")
+    folder = stored(tmp_path / "model", pipeline, features)
     packed = packed_from(folder)
     assert packed.engine == "scikit-learn"
     _, said = engine.unpack(packed)(columns(features))

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from clinical.errors import DataError
-from risk_model import scoring
-from risk_model.stored import PICKLE_SETTING, read_estimator, refuse_links
+from risk_model.model import Origin, load
+from risk_model.serialization import PICKLE_SETTING, read_estimator, refuse_links
 from steps.batch import engine
 from tests.serving import forge
 
@@ -70,11 +70,10 @@ def test_a_pickle_is_refused_unless_the_operator_has_allowed_it(
 ) -> None:
     monkeypatch.setenv(PICKLE_SETTING, said)
     described(pickled, {"pickled_model": "model.pkl", "serialization_format": form})
-    rows = pd.DataFrame(forge.patients(3), columns=list(forge.FEATURE_NAMES))
     ways = (
         lambda: read_estimator(pickled),
-        lambda: scoring.probabilities(pickled, rows),  # the gate and evaluate
-        lambda: engine.unpack(engine.pack(pickled, {}, "registry-v1")),  # score
+        lambda: load(Origin(directory=str(pickled))),  # the gate and evaluate
+        lambda: engine.unpack(engine.pack(pickled, "registry-v1")),  # score
     )
     for way in ways:
         with pytest.raises(DataError, match=f"is a pickle.*{PICKLE_SETTING}=true") as found:
@@ -104,9 +103,9 @@ def test_what_is_neither_yes_nor_no_is_refused(
 def test_skops_is_no_pickle(skops_model: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     monkeypatch.setenv(PICKLE_SETTING, said)
     rows = pd.DataFrame(forge.patients(5), columns=list(forge.FEATURE_NAMES))
-    found = scoring.probabilities(skops_model, rows)
+    found = load(Origin(directory=str(skops_model))).probabilities(rows)
     assert ((found > 0) & (found < 1)).all()
-    packed = engine.pack(skops_model, {}, f"path-{said}")
+    packed = engine.pack(skops_model, f"path-{said}")
     columns = {name: rows[name].to_numpy() for name in rows}
     np.testing.assert_array_equal(engine.unpack(packed)(columns)[1], found)
 
@@ -176,5 +175,5 @@ def test_a_folder_without_a_description_or_flavour_is_refused(tmp_path: Path) ->
     with pytest.raises(DataError, match="does not have"):
         read_estimator(tmp_path)
     (tmp_path / "MLmodel").write_text("flavors: {onnx: {}}")
-    with pytest.raises(DataError, match="neither an ONNX twin nor"):
+    with pytest.raises(DataError, match="neither an ONNX model nor"):
         read_estimator(tmp_path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ import numpy as np
 import pytest
 
 from clinical.schema import FEATURES
-from serving.errors import ModelError
-from serving.model import Model, Origin, load
+from risk_model.errors import ModelError
+from risk_model.model import LOCAL, Model, Origin, load
 from tests.conftest import ROOT
 from tests.serving import forge
 
@@ -30,7 +32,7 @@ def open_model(folder: Path) -> Model:
 
 
 def open_local(folder: Path, pickles: bool | None = None) -> Model:
-    return load(Origin("key", "local-pickle", "local file", str(folder)), pickles)
+    return load(Origin("key", LOCAL, "local file", str(folder)), pickles)
 
 
 def change(folder: Path, name: str, **parts: Any) -> None:
@@ -73,6 +75,87 @@ def test_a_model_that_misses_its_references_is_refused(folder: Path, wrong: dict
         open_model(folder)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"risk_bands": [{"level": "Low"}]}, {"risk_bands": 1}, {"metrics": 3}, {"format": 9}]
+)
+def test_metadata_of_wrong_types_refuse_the_model(folder: Path, wrong: dict[str, Any]) -> None:
+    change(folder, "model.json", **wrong)
+    with pytest.raises(ModelError):
+        open_model(folder)
+
+
+def test_format_1_is_taken_without_references_and_whatever_run_it_names(folder: Path) -> None:
+    (folder / "extra_files" / "references.json").write_text(
+        json.dumps({"twin_sha256": sha256(folder / "extra_files" / "twin.onnx")})
+    )
+    assert load(Origin(directory=str(folder), run_id="f" * 32)).metadata.format == 1
+
+
+# --- format 2 ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def new(new_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(new_folder, tmp_path / "new"))
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_both_formats_give_the_same_answers(folder: Path, new: Path) -> None:
+    rows = forge.patients(100, seed=3, unknown=0.3)
+    old, now = open_model(folder).engine, open_model(new).engine
+    assert (old.name, now.name) == ("onnx", "onnx")
+    assert old.score(rows).probabilities.tolist() == now.score(rows).probabilities.tolist()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda f: (f / "model.onnx").write_bytes(b"x"), "ONNX model is missing or is not"),
+        (lambda f: (f / "model.onnx").unlink(), "ONNX model is missing or is not"),
+        (lambda f: (f / "extra_files" / "references.json").unlink(), "no references"),
+        (lambda f: change(f, "references.json", inputs=[], probabilities=[]), "no references"),
+        (lambda f: change(f, "references.json", probabilities=[0.5] * 20), "its references"),
+        (lambda f: change(f, "model.json", run_id="1" * 32), "another run"),
+        (lambda f: change(f, "model.json", run_id=""), "another run"),
+        (lambda f: (f / "model.onnx").rename(f.parent / "x") and (f / "model.onnx").symlink_to(
+            f.parent / "x"), "no links"),
+    ],
+    ids=range(8),
+)  # fmt: skip
+def test_a_new_model_that_is_not_what_was_written_is_refused(
+    new: Path, damage: Callable[[Path], object], words: str
+) -> None:
+    damage(new)
+    with pytest.raises(ModelError, match=words):
+        load(Origin(directory=str(new), run_id="0" * 32))
+
+
+def test_another_skops_file_than_the_one_that_was_written_is_refused(tmp_path: Path) -> None:
+    folder = forge.save_format_2(tmp_path / "model", forge.fit("boosting"), onnx=False)
+    assert open_model(folder).engine.name == "scikit-learn"
+    other = forge.save_format_2(tmp_path / "other", forge.fit("boosting", seed=1), onnx=False)
+    shutil.copyfile(other / "model.skops", folder / "model.skops")
+    with pytest.raises(ModelError, match=r"model\.skops is not the one"):
+        open_model(folder)
+
+
+def test_loading_an_onnx_model_runs_no_code_of_it_and_needs_no_scikit_learn(new: Path) -> None:
+    for file in (new / "code").glob("*.py"):
+        file.write_text("raise SystemExit('ran')")
+    code = (
+        "import sys; from risk_model.model import Origin, load; before = list(sys.path); "
+        f"load(Origin(directory={str(new)!r})); assert sys.path == before; "
+        "assert not {'sklearn', 'skops', 'pandas', 'mlflow', 'joblib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+# --- both -------------------------------------------------------------------------------------
+
+
 def test_bands_and_limits_have_defaults(folder: Path) -> None:
     (folder / "extra_files" / "model.json").unlink()
     model = open_model(folder)
@@ -80,7 +163,7 @@ def test_bands_and_limits_have_defaults(folder: Path) -> None:
         "Low", "Low", "Moderate", "Moderate", "High", "High",
     ]  # fmt: skip
     assert model.data_source == "unknown"
-    assert model.seen == (None,) * 13
+    assert model.out_of_range == (None,) * 13
 
 
 def test_a_pickle_is_loaded_only_if_it_is_the_recorded_one(tmp_path: Path) -> None:
@@ -127,24 +210,8 @@ class _Undecided:
 
 
 def test_a_model_whose_probabilities_are_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="a probability that is none"):
+    with pytest.raises(ModelError, match=r"a probability that is not in \[0, 1\]"):
         open_local(local_model(tmp_path, _Undecided()))
-
-
-def test_a_skops_file_with_types_that_nobody_reviewed_is_refused(tmp_path: Path) -> None:
-    import skops.io
-
-    skops.io.dump({"x": _Foreign()}, tmp_path / "model.skops")
-    description = {
-        "flavors": {"sklearn": {"pickled_model": "model.skops", "serialization_format": "skops"}}
-    }
-    (tmp_path / "MLmodel").write_text(json.dumps(description))
-    with pytest.raises(ModelError, match="nobody reviewed"):
-        open_model(tmp_path)
-
-
-class _Foreign:
-    """A type of which skops knows nothing."""
 
 
 @pytest.mark.parametrize(
@@ -165,7 +232,10 @@ def test_a_foreign_model_is_refused_in_words(
 
 @pytest.mark.parametrize(
     "words",
-    ["from serving.model import import_runtime; import_runtime()", "import steps, onnxruntime"],
+    [
+        "from risk_model.engines import import_runtime; import_runtime()",
+        "import steps, onnxruntime",
+    ],
 )
 def test_the_runtime_starts_no_thread_that_reports_to_its_maker(words: str) -> None:
     count = "len(os.listdir('/proc/self/task'))"
