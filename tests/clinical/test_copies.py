@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 
 from clinical.archive import open_source
 from clinical.copies import drop_repeated, has_near_copy, near_copies, row_hashes, split
-from clinical.frame import frame_from_records, validate
 from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES, FEATURES, Feature
+from tests.clinical.patient_files import EXAMPLE, frame_of
 
 KNOWN_HASHES = ["f6328fdb90112e99", "5f151793752fd5c1"]
-
-EXAMPLE = {feature.name: feature.example for feature in FEATURES}
 
 
 def cell(feature: Feature) -> st.SearchStrategy[float | None]:
@@ -39,7 +37,7 @@ def cohorts(draw: st.DrawFn) -> pd.DataFrame:
     people = draw(st.lists(st.tuples(patient, st.booleans()), min_size=1, max_size=30))
     copies = draw(st.lists(st.integers(1, 3), min_size=len(people), max_size=len(people)))
     chosen = [p for p, n in zip(people, copies, strict=True) for _ in range(n)]
-    frame = frame_from_records([record for record, _ in chosen])
+    frame = frame_of([record for record, _ in chosen])
     frame["disease"] = np.array([sick for _, sick in chosen], dtype=np.int8)
     return frame
 
@@ -50,7 +48,7 @@ sizes = st.floats(0.05, 0.95)
 def many(n: int, seed: int = 0) -> pd.DataFrame:
     """Return n patients who differ in two findings or more, a third of them diseased."""
     rng = np.random.default_rng(seed)
-    frame = frame_from_records([EXAMPLE] * n)
+    frame = frame_of([EXAMPLE] * n)
     for name, low, high in (("chol", 100, 600), ("thalach", 60, 220)):
         frame[name] = rng.permutation(np.linspace(low, high, n))
     frame["disease"] = (np.arange(n) % 3 == 0).astype(np.int8)
@@ -62,7 +60,7 @@ def many(n: int, seed: int = 0) -> pd.DataFrame:
 
 def test_hashes_are_the_same_in_every_version() -> None:
     # Registered models keep the hashes of their training rows: these must never change.
-    frame = frame_from_records([EXAMPLE, EXAMPLE | {"ca": None}])
+    frame = frame_of([EXAMPLE, EXAMPLE | {"ca": None}])
     assert [f"{value:016x}" for value in row_hashes(frame).tolist()] == KNOWN_HASHES
 
 
@@ -84,7 +82,7 @@ def test_equal_hashes_mean_equal_patients(frame: pd.DataFrame) -> None:
 
 def test_zero_and_minus_zero_and_all_nans_are_the_same() -> None:
     odd = np.array([0x7FF8000000000001], dtype=np.uint64).view(np.float64)[0]
-    frame = frame_from_records([EXAMPLE | {"oldpeak": 0.0}, EXAMPLE | {"oldpeak": -0.0}])
+    frame = frame_of([EXAMPLE | {"oldpeak": 0.0}, EXAMPLE | {"oldpeak": -0.0}])
     frame["ca"] = [np.nan, odd]
     assert len(set(row_hashes(frame))) == 1
 
@@ -95,7 +93,7 @@ def test_hashes_do_not_depend_on_the_blocks() -> None:
 
 
 def test_a_value_in_another_column_gives_another_hash() -> None:
-    one = frame_from_records([EXAMPLE | {"sex": 1, "fbs": 0}, EXAMPLE | {"sex": 0, "fbs": 1}])
+    one = frame_of([EXAMPLE | {"sex": 1, "fbs": 0}, EXAMPLE | {"sex": 0, "fbs": 1}])
     assert len(set(row_hashes(one))) == 2
 
 
@@ -110,10 +108,9 @@ def test_repeated_rows_are_dropped_as_pandas_would(frame: pd.DataFrame) -> None:
 
 
 def test_no_function_changes_its_frame() -> None:
-    frame = frame_from_records([EXAMPLE, EXAMPLE, EXAMPLE | {"age": None}])
+    frame = frame_of([EXAMPLE, EXAMPLE, EXAMPLE | {"age": None}])
     frame["disease"] = [1.0, 1.0, np.nan]
     before = frame.copy()
-    validate(frame)
     drop_repeated(frame)
     fewer = drop_repeated(frame.iloc[:1])
     fewer.loc[0, "age"] = 99
@@ -139,7 +136,7 @@ def alike(draw: st.DrawFn) -> pd.DataFrame:
     for person in people:
         for features in draw(st.lists(changes, min_size=1, max_size=5)):
             records.append(person | {f.name: draw(cell(f)) for f in features})
-    return frame_from_records(records)
+    return frame_of(records)
 
 
 @given(alike())
@@ -175,19 +172,19 @@ def test_a_chain_of_small_changes_does_not_grow() -> None:
     steps = [EXAMPLE]
     for name in ("age", "trestbps", "chol", "thalach", "ca", "oldpeak"):
         steps.append(steps[-1] | {name: EXAMPLE[name] + 1})
-    groups = near_copies(frame_from_records(steps))
+    groups = near_copies(frame_of(steps))
     assert len(set(groups)) >= 3
     assert groups[0] != groups[-1]
 
 
 def test_a_patient_with_several_near_copies_keeps_them_all() -> None:
     star = [EXAMPLE | {name: EXAMPLE[name] + 1} for name in ("age", "trestbps", "chol", "ca")]
-    assert len(set(near_copies(frame_from_records([*star, EXAMPLE])))) == 1
+    assert len(set(near_copies(frame_of([*star, EXAMPLE])))) == 1
 
 
 def test_nine_known_findings_are_too_few() -> None:
     unknown = dict.fromkeys(("chol", "fbs", "slope"), None)
-    frame = frame_from_records([EXAMPLE | unknown, EXAMPLE | unknown | {"age": 60}])
+    frame = frame_of([EXAMPLE | unknown, EXAMPLE | unknown | {"age": 60}])
     assert len(set(near_copies(frame))) == 1
     frame["thal"] = np.nan
     assert len(set(near_copies(frame))) == 2

@@ -10,10 +10,17 @@ import pytest
 from clinical.archive import open_source
 from clinical.copies import row_hashes
 from clinical.errors import DataError
-from clinical.frame import REQUIRED, validate
+from clinical.frame import REQUIRED
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, FEATURES
-from tests.clinical.patient_files import SICK_UCI, WELL_UCI, changed, csv_bytes, labelled
+from tests.clinical.patient_files import (
+    SICK_UCI,
+    WELL_UCI,
+    changed,
+    csv_bytes,
+    labelled,
+    require_canonical,
+)
 
 
 def test_cleveland_is_kept_whole(uci_zip: Path) -> None:
@@ -78,7 +85,7 @@ def test_each_row_is_dropped_for_its_first_reason() -> None:
     assert prepared.frame["age"].tolist() == [63, 50, 54]
     assert prepared.frame["disease"].tolist() == [1, 0, 0]
     assert prepared.frame["disease"].dtype == np.int8
-    validate(prepared.frame, require_known=[*REQUIRED, "disease"])
+    require_canonical(prepared.frame, REQUIRED)
 
 
 def test_a_patient_whose_contradiction_lacks_a_label_is_kept() -> None:

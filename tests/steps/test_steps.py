@@ -16,7 +16,8 @@ from matplotlib.image import imread
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from clinical import cohort, copies, frame
+from clinical import cohort, copies
+from clinical.frame import REQUIRED
 from clinical.schema import FEATURE_NAMES
 from risk_model.flavours import saving
 from risk_model.model import Origin, load
@@ -28,6 +29,7 @@ from steps.runs.files import ROOT, sha256
 from steps.runs.parameters import ENTRY_POINTS
 from steps.runs.running import run_step
 from steps.runs.store import StepError
+from tests.clinical.patient_files import require_canonical
 from tests.servers import gives, serving
 from tests.steps.conftest import copy_database, note, use_store
 
@@ -160,7 +162,7 @@ def test_every_output_is_recorded_with_its_digest(pipeline: Store) -> None:
 
 def test_the_prepared_patients_are_canonical(pipeline: Store) -> None:
     patients = pd.read_parquet(pipeline.artifacts("preprocess") / "data" / "patients.parquet")
-    frame.validate(patients, require_known=frame.REQUIRED)
+    require_canonical(patients, REQUIRED)
     assert list(patients) == [*FEATURE_NAMES, "disease"]
     assert len(patients) > 280
 
