@@ -24,8 +24,8 @@ from sklearn.pipeline import Pipeline
 from benchmarks.pasting import machine
 from clinical import archive
 from clinical.preparation import prepare
-from steps import clinical_metrics, estimators, metrics
-from steps.parameters import CALIBRATIONS, ENTRY_POINTS, MODELS
+from steps.modelling import clinical_metrics, estimators, metrics
+from steps.runs.parameters import CALIBRATIONS, ENTRY_POINTS, MODELS
 from steps.train import build, columns
 
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"

@@ -32,7 +32,7 @@ POLL_SECONDS = 2.0
 
 LOOK = """
 import os, sys, time
-from serving.registry import MlflowRegistry
+from serving.following.registry import MlflowRegistry
 registry = MlflowRegistry(sys.argv[1], "Heart Disease Prediction")
 next(registry.candidates())  # imports and opens what every later look finds there
 began, used = time.perf_counter(), time.process_time()
@@ -193,12 +193,12 @@ def tasks(home: Path) -> float:
 def partition(home: Path) -> dict[str, float]:
     """Return what one partition of batch scoring costs: CPU seconds, rows, bytes."""
     from benchmarks.scoring import Bench
-    from steps import batches, inputs, partitions
-    from steps.engine import pack
+    from steps.batch import batches, inputs, partitions
+    from steps.batch.engine import pack
 
     home.mkdir()
     bench = Bench(home)
-    packed = pack(bench.model, {}, "path-model")
+    packed = pack(bench.model, "path-model")
     (file,) = inputs.find(str(bench.source(1_000_000)))
     parts = inputs.divide(file)[:-1]  # the last one is a rest
 

@@ -64,7 +64,7 @@ def post_request(worker, req, environ, resp):
 """
 MODELS = """
 from steps import download, preprocess, register, train
-from steps.running import run_step
+from steps.runs.running import run_step
 for name, work, resolve, words in (
     ("download", download.download, None, ["--source=sample"]),
     ("preprocess", preprocess.preprocess, preprocess.resolve, []),

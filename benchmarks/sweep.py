@@ -26,9 +26,10 @@ from sklearn.model_selection import cross_validate
 from benchmarks.pasting import paste
 from clinical.cohort import draw, write_uci
 from clinical.preparation import prepare
-from steps import cluster, metrics, searching
-from steps.parameters import check
-from steps.searching import FOLDS, Candidate
+from steps.batch import cluster
+from steps.modelling import metrics, searching
+from steps.modelling.searching import FOLDS, Candidate
+from steps.runs.parameters import check
 from steps.train import build, columns
 
 MODELS = ("random_forest", "logistic_regression")

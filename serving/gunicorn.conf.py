@@ -16,8 +16,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from serving.keys import warn_if_open  # noqa: E402 -- after the path is set
-from serving.settings import setting  # noqa: E402
+from serving.http.keys import warn_if_open  # noqa: E402 -- after the path is set
+from serving.settings import STATE_FOLDER, setting  # noqa: E402
 
 wsgi_app = "serving:create_app()"
 bind = f"{setting('HEART_HOST')}:{setting('HEART_PORT')}"
@@ -27,7 +27,7 @@ worker_class = "gevent"
 # left waiting unaccepted.
 worker_connections = 2 * setting("HEART_MAX_CONCURRENCY")
 backlog = 4096
-http_parser = "auto"  # the C parser, where gunicorn[fast] brought it
+http_parser = "auto"  # the C parser, where gunicorn_h1c is installed
 keepalive = 5
 timeout = 30  # the heartbeat of a worker, not a limit for requests
 graceful_timeout = 25
@@ -47,25 +47,17 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _without_what_was_sent(record: logging.LogRecord) -> bool:
-    """Cut what gunicorn repeats of a request that it cannot read: it may be a patient's."""
-    if str(record.msg).startswith("Invalid request from"):
-        record.msg = ": ".join(str(record.msg).split(": ")[:2])
-    return True
-
-
 def on_starting(server: Any) -> None:
     """Make the folder of this service, and start its follower before anything slow happens."""
-    from serving import state
-    from serving.following import spawn_follower
-    from serving.metrics import prepare_directory
+    from serving.following import state
+    from serving.following.worker import spawn_follower
+    from serving.http.metrics import prepare_directory
     from serving.settings import read_settings
 
     _raise_file_limit()
-    server.log.error_log.addFilter(_without_what_was_sent)
-    os.environ.pop(state.ENVIRONMENT, None)
+    os.environ.pop(STATE_FOLDER, None)
     made = state.instance_state(os.getpid())
-    os.environ[state.ENVIRONMENT] = str(made.folder)
+    os.environ[STATE_FOLDER] = str(made.folder)
     prepare_directory(made.metrics)
     _own["state"] = made
     _own["follower"] = spawn_follower(made, read_settings())
@@ -84,7 +76,7 @@ def _import_early() -> None:
     import prometheus_client.multiprocess  # noqa: F401
 
     import serving.app  # noqa: F401
-    from serving.model import import_runtime
+    from risk_model.engines import import_runtime
 
     import_runtime()
     gc.collect()
@@ -93,16 +85,21 @@ def _import_early() -> None:
 
 def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names them
     """See how a request of this worker's class lets others go first."""
-    from serving.green import fair_yield
+    from gevent import get_hub
 
+    from serving.http.gevent_support import fair_yield
+    from serving.http.log import log_uncaught
+
+    get_hub().print_exception = log_uncaught
     _own["turn"] = fair_yield()
 
 
 def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:  # noqa: ARG001
     """Let the other connections go first; meanwhile the next request of this one arrives.
 
-    The service itself yields before it works on a request (serving.edge), which is what makes the
-    waiting ones countable; without this second turn that wait would fall to whoever comes last.
+    The service itself yields before it works on a request (serving.http.middleware), which is what
+    makes the waiting ones countable; without this second turn that wait would fall to whoever comes
+    last.
     """
     _own["turn"]()
 
@@ -119,14 +116,14 @@ def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
     """Drop the gauges of a worker that is gone."""
-    from serving.metrics import forget_worker
+    from serving.http.metrics import forget_worker
 
     forget_worker(worker.pid)
 
 
 def on_exit(server: Any) -> None:  # noqa: ARG001
     """End the follower and remove the folder."""
-    from serving.following import end_follower
+    from serving.following.worker import end_follower
 
     if "follower" in _own:
         end_follower(_own["follower"])

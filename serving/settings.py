@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clinical.numbers import read_float, read_int
+
+STATE_FOLDER = "_HEART_STATE_DIR"
+"""The variable by which gunicorn tells its workers the folder of this service; no setting."""
+
 
 class SettingError(ValueError):
     """Settings cannot be used; each line of the message says why for one of them."""
@@ -45,7 +50,7 @@ class Setting:
 def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Any]:
     def read(text: str) -> float:
         try:
-            value = kind(text)
+            value = read_int(text) if kind is int else read_float(text)
         except ValueError:
             value = None
         if value is None or not low <= value <= high:
@@ -55,6 +60,13 @@ def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[
         return value
 
     return read
+
+
+def _yes_or_no(text: str) -> bool | None:
+    said = {"": None, "true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in said:
+        raise ValueError("true, false or empty")
+    return said[text.lower()]
 
 
 def _keys(text: str) -> tuple[str, ...]:
@@ -88,7 +100,18 @@ SETTINGS: tuple[Setting, ...] = (
         "HEART_LOCAL_MODEL",
         "models/model.pkl",
         str,
-        "The last resort: a joblib file with its SHA-256 in a .sha256 file beside it.",
+        "The last resort: a joblib file with its SHA-256 in a .sha256 file beside it. It is taken "
+        "only where these files and their folder belong to this user or root and nobody else may "
+        "write them.",
+    ),
+    Setting(
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION",
+        "",
+        _yes_or_no,
+        "Whether pickles are loaded, which run whatever code they hold. Empty: HEART_LOCAL_MODEL "
+        "alone. true: models of the registry too. false: none. Models in skops format are none: "
+        "they are held to a list of reviewed types, and served whatever this says. `evaluate`, "
+        "`score` and the gate read it too.",
     ),
     Setting(
         "HEART_POLL_SECONDS",

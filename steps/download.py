@@ -7,13 +7,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from clinical import archive, cohort, dialects
-from steps.files import ROOT, place, sha256
-from steps.parameters import local_path, shown
-from steps.reuse import DATA_FOLDER, work_key
-from steps.running import Values, run_step
-from steps.sources import UCI_DIGEST, UnreachableError, fetch_url, file_name, plan, uci_url
-from steps.tracking import KEY_TAG, SOURCE_TAG, StepRun, say
+from clinical import archive, cohort
+from clinical.patients import read_patients
+from risk_model.locations import file_path
+from steps.runs.files import ROOT, place, sha256
+from steps.runs.parameters import shown
+from steps.runs.reuse import DATA_FOLDER, work_key
+from steps.runs.running import Values, run_step
+from steps.runs.sources import UCI_DIGEST, UnreachableError, fetch_url, file_name, plan, uci_url
+from steps.runs.tracking import KEY_TAG, SOURCE_TAG, StepRun, say
 
 SAMPLE_ROWS = 303
 SAMPLE_SEED = 42
@@ -33,7 +35,7 @@ def download(run: StepRun, values: Values) -> None:
     asked = str(values["source"])
     with tempfile.TemporaryDirectory() as folder:
         source, path = fetch(asked, plan(asked), Path(folder))
-        member, dialect = inspect(path)
+        member, coding = inspect(path)
         origin = origin_of(path, source)
         facts = {
             "asked": shown(asked),
@@ -41,7 +43,7 @@ def download(run: StepRun, values: Values) -> None:
             "origin": origin,
             "file": path.name,
             "member": member,
-            "dialect": dialect,
+            "coding": coding,
             "sha256": sha256(path),
             "bytes": path.stat().st_size,
         }
@@ -53,7 +55,7 @@ def download(run: StepRun, values: Values) -> None:
     run.tag(SOURCE_TAG, origin)
     # A fallback is recorded as what it is: asked again, `auto` looks for UCI again.
     run.tag(KEY_TAG, work_key("download", {"source": source}) or "")
-    say(f"download: {path.name} from {source} ({dialect}), data.source={origin}")
+    say(f"download: {path.name} from {source} ({coding}), data.source={origin}")
 
 
 def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
@@ -75,7 +77,7 @@ def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
         path = folder / SAMPLE_NAME
         cohort.write_uci(cohort.draw(SAMPLE_ROWS, SAMPLE_SEED), path)
         return source, path
-    if (path_given := local_path(source)) is not None:
+    if (path_given := file_path(source)) is not None:
         return str(path_given), path_given
     path = folder / file_name(source)
     fetch_url(source, path)
@@ -83,10 +85,10 @@ def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
 
 
 def inspect(path: Path) -> tuple[str, str]:
-    """Return the member that holds the patients and its dialect; refuse what is not recognised."""
+    """Return the member that holds the patients and its coding; refuse what is not recognised."""
     members = archive.open_source(path)
     member = archive.choose_member(members)
-    return member, dialects.read_patients(members[member], member).dialect
+    return member, read_patients(members[member], member).coding
 
 
 def origin_of(path: Path, source: str) -> str:

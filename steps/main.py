@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import mlflow
 from mlflow.entities import Run
 
-from steps import registry
-from steps.files import ROOT
-from steps.launching import ensure
-from steps.metrics import NAMES
-from steps.parameters import shown
-from steps.running import Values, run_step
-from steps.tracking import SOURCE_TAG, StepRun, say
+from risk_model.locations import sqlite_path
+from steps.modelling.metrics import NAMES
+from steps.registry import versions as registry
+from steps.runs.files import ROOT
+from steps.runs.launching import ensure
+from steps.runs.parameters import shown
+from steps.runs.running import Values, run_step
+from steps.runs.tracking import SOURCE_TAG, StepRun, say
 
 
 def run_all(run: StepRun, values: Values, _: None) -> None:
@@ -58,9 +60,9 @@ def how_to_look(uri: str) -> str:
     """Return how a person sees the runs of a tracking store."""
     if uri.startswith("http"):
         return f"open {shown(uri)}"
-    if uri.endswith(f"{ROOT}/mlflow.db"):
+    if sqlite_path(uri) == ROOT / "mlflow.db":
         return "mlflow ui, then http://localhost:5000"
-    return f"mlflow ui --backend-store-uri {shown(uri)}, then http://localhost:5000"
+    return f"mlflow ui --backend-store-uri {shlex.quote(shown(uri))}, then http://localhost:5000"
 
 
 def resolve(values: Values, _experiment_id: str) -> None:

@@ -11,12 +11,12 @@ from mlflow.entities import Run
 
 from clinical import archive
 from clinical.preparation import prepare
-from steps import data_report
-from steps.files import ROOT, place, sha256
-from steps.launching import input_run
-from steps.reuse import DATA_FOLDER, data_output, fetch_output, work_key
-from steps.running import Values, run_step
-from steps.tracking import (
+from steps.reports import data_report
+from steps.runs.files import ROOT, place, sha256
+from steps.runs.launching import input_run
+from steps.runs.reuse import DATA_FOLDER, data_output, fetch_output, work_key
+from steps.runs.running import Values, run_step
+from steps.runs.tracking import (
     INPUT_TAG,
     KEY_TAG,
     SOURCE_TAG,

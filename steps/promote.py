@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from steps import registry
-from steps.running import Values, run_step
-from steps.store import StepError
-from steps.tracking import StepRun, say
+from steps.registry import versions as registry
+from steps.runs.running import Values, run_step
+from steps.runs.store import StepError
+from steps.runs.tracking import StepRun, say
 
 
 def promote(run: StepRun, values: Values, _: None) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from steps import forkserver
-from steps.running import Values, run_step
+from steps.batch import forkserver
+from steps.runs.running import Values, run_step
 
 if TYPE_CHECKING:
-    from steps.job import Job
-    from steps.tracking import StepRun
+    from steps.batch.job import Job
+    from steps.runs.tracking import StepRun
 
 # Each worker process imports this module once more, as the one that was started: whatever takes
 # long to import is imported where the work is done.
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def score(run: StepRun, values: Values, job: Job) -> None:
     """Score the rows that no earlier, killed start of the job has scored, and move all in."""
-    from steps import job as jobs
-    from steps import tasks
-    from steps.cluster import connect
+    from steps.batch import job as jobs
+    from steps.batch import tasks
+    from steps.batch.cluster import connect
 
     with job.parts.held():
         jobs.describe(run, job)
@@ -38,7 +38,7 @@ def ahead(values: Values) -> None:
 
 def resolve(values: Values, _experiment_id: str) -> Job:
     """Find the input and the model, and refuse an output that exists, before any run is opened."""
-    from steps import job as jobs
+    from steps.batch import job as jobs
 
     return jobs.plan(str(values["input"]), str(values["output"]), str(values["model_uri"]))
 

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import NoReturn
 
-from steps.files import ROOT
-from steps.running import Values, read_or_refuse
+from steps.runs.files import ROOT
+from steps.runs.running import Values, read_or_refuse
 
 SETTINGS = {"host": "HEART_HOST", "port": "HEART_PORT", "workers": "HEART_WORKERS"}
 """The setting of the service that each parameter stands for."""

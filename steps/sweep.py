@@ -17,17 +17,20 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from clinical import frame
-from clinical.wording import between
-from steps import cluster, metrics, search_plot, searching
-from steps.facts import Input
-from steps.files import ROOT, place
-from steps.launching import ensure
-from steps.orphans import OWNER_TAG
-from steps.parameters import check
-from steps.running import Values, run_step
-from steps.searching import DECIDES, FOLDS, MEASURES, Candidate, Results, Search
-from steps.tracking import STEP_TAG, StepRun, latest_or_named, say
+from clinical import copies
+from clinical.tables import plain_cell
+from risk_model.wording import between
+from steps.batch import cluster
+from steps.modelling import metrics, searching
+from steps.modelling.facts import Input
+from steps.modelling.searching import DECIDES, FOLDS, MEASURES, Candidate, Results, Search
+from steps.reports import search_plot
+from steps.runs.files import ROOT, place
+from steps.runs.launching import ensure
+from steps.runs.orphans import OWNER_TAG
+from steps.runs.parameters import check
+from steps.runs.running import Values, run_step
+from steps.runs.tracking import STEP_TAG, StepRun, latest_or_named, say
 from steps.train import columns, read_patients
 
 CANDIDATE = "candidate"
@@ -56,7 +59,7 @@ def find(
 ) -> tuple[Search, dict[str, float]]:
     """Return the search, and what it is worth on patients that it has not seen."""
     # As `train` does: the winner will be measured on patients who took no part in its choice.
-    fitting, _ = frame.split(data.patients, float(base["test_size"]))
+    fitting, _ = copies.split(data.patients, float(base["test_size"]))
     x, y = columns(fitting)
     searching.require_enough(y)
     fixed: dict[str, Any] = {k: v for k, v in base.items() if k not in ("data", "test_size")}
@@ -110,7 +113,7 @@ def log_findings(run: StepRun, search: Search, honest: Mapping[str, float]) -> N
     mlflow.log_metrics({f"nested_{name}": value for name, value in honest.items()})
     with tempfile.TemporaryDirectory() as name:
         candidates = Path(name, "candidates.csv")
-        tried.sort_values(BEST).to_csv(candidates, index=False)
+        tried.sort_values(BEST).map(plain_cell).to_csv(candidates, index=False)
         run.log_file(candidates)
         picture = search_plot.draw(Path(name, "search.png"), tried, winner, honest)
         run.log_file(picture, "plots")

@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import joblib
 import mlflow
@@ -16,18 +15,26 @@ from mlflow.entities import Run
 from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
 
-from clinical import frame
+from clinical import copies
+from clinical.codings.definitions import AUTO, CANONICAL
 from clinical.hospitals import Cohort
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps import artifact, assessment, card, estimators, facts, metrics, plots, twin
-from steps.facts import Input, Training
-from steps.files import ROOT, place, replacing, sha256
-from steps.launching import input_run
-from steps.lineage import other_hospitals
-from steps.reuse import data_output, fetch_output, work_key
-from steps.running import Values, run_step
-from steps.tracking import (
+from risk_model.flavours import saving
+from risk_model.flavours.saving import Contents
+from risk_model.layout import METADATA
+from risk_model.metadata import Git, Metadata
+from steps.modelling import assessment, estimators, facts, metrics, twin
+from steps.modelling.facts import Input, Training
+from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
+from steps.reports import card, plots
+from steps.runs import provenance
+from steps.runs.files import ROOT, place, replacing, sha256
+from steps.runs.launching import input_run
+from steps.runs.lineage import other_hospitals
+from steps.runs.reuse import data_output, fetch_output, work_key
+from steps.runs.running import Values, run_step
+from steps.runs.tracking import (
     INPUT_TAG,
     KEY_TAG,
     SOURCE_TAG,
@@ -37,7 +44,6 @@ from steps.tracking import (
     log_dataset,
     say,
 )
-from steps.validation import OutOfFold, cross_validated, require_both_classes
 
 PERMUTATIONS = 10
 
@@ -47,7 +53,7 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
     data = read_patients(run, values, given)
     seed = int(values["random_state"])
     # Not salted with the seed: whatever models are compared, the same patients are held out.
-    fitting, held_out = frame.split(data.patients, float(values["test_size"]))
+    fitting, held_out = copies.split(data.patients, float(values["test_size"]))
     pipeline = build(values)
     features, labels = columns(data.patients)
     validated = cross_validated(pipeline, features, labels, seed)
@@ -58,8 +64,9 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
     found = validated.measures | metrics.with_intervals(y, p, seed)
     content = twin.convert(pipeline, fitted)
     done = Training(run.run_id, values, data, labels, validated, pipeline, fitted, x, found)
-    known = facts.gather(done, content)
-    mlflow.log_metrics(found | assessment.flattened(known["out_of_fold"]))
+    git, repository = Git(**provenance.git_state()), provenance.repository()
+    metadata = facts.gather(done, content, git, repository)
+    mlflow.log_metrics(found | assessment.flattened(metadata.as_dict()["out_of_fold"]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         log_split(run, folder, fitting, held_out)
@@ -68,7 +75,7 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
         for picture in plots.draw_all(folder, y, p, found, losses):
             run.log_file(picture, "plots")
             place(picture, ROOT / "plots" / picture.name)
-        log_model(run, folder, done, content, known)
+        log_model(run, folder, done, content, metadata)
     say(summary(str(values["model"]), found))
 
 
@@ -93,6 +100,7 @@ def columns(patients: pd.DataFrame) -> tuple[pd.DataFrame, metrics.Labels]:
 def read_patients(run: StepRun, values: Values, given: Run | None, step: str = "train") -> Input:
     """Return the prepared patients and what is known of them; note it on the run of a step."""
     elsewhere: list[Cohort] = []
+    coding = AUTO
     if given is None and values["data"]:
         data = uri = str(values["data"])
         file, source = Path(data), "file"
@@ -104,10 +112,10 @@ def read_patients(run: StepRun, values: Values, given: Run | None, step: str = "
             fetch_output(before, data_output(before)),
             artifact_uri(data, data_output(before)),
         )
-        elsewhere = other_hospitals(before)
+        elsewhere, coding = other_hospitals(before), CANONICAL.name
     run.tag(SOURCE_TAG, source)
     run.tag(KEY_TAG, work_key(step, {**values, "data": data}) or "")
-    patients, digest = prepare(file, file.name).frame, sha256(file)
+    patients, digest = prepare(file, file.name, coding).frame, sha256(file)
     log_dataset(run, patients, uri=uri, digest=digest, source=source)
     return Input(patients, data, source, digest, elsewhere)
 
@@ -117,7 +125,7 @@ def log_split(run: StepRun, folder: Path, fitting: pd.DataFrame, held_out: pd.Da
     test = folder / "held_out.parquet"
     held_out.to_parquet(test, index=False)
     rows = folder / "training_rows.parquet"
-    pd.DataFrame({"row_hash": frame.row_hashes(fitting)}).to_parquet(rows, index=False)
+    pd.DataFrame({"row_hash": copies.row_hashes(fitting)}).to_parquet(rows, index=False)
     for path in (test, rows):
         run.log_file(path, "split")
 
@@ -129,7 +137,7 @@ def log_out_of_fold(
     path = folder / "out_of_fold.parquet"
     pd.DataFrame(
         {
-            "row_hash": frame.row_hashes(patients),
+            "row_hash": copies.row_hashes(patients),
             LABEL.name: patients[LABEL.name].to_numpy(np.int8),
             "probability": validated.probabilities,
             "probability_without": validated.without,
@@ -149,22 +157,23 @@ def permutation_losses(
 
 
 def log_model(
-    run: StepRun, folder: Path, done: Training, content: bytes | None, known: Mapping[str, Any]
+    run: StepRun, folder: Path, done: Training, content: bytes | None, metadata: Metadata
 ) -> None:
     """Log the model, and keep a working copy as a pickle with its SHA-256 beside it."""
-    cards = card.write(folder, known)
-    extras = artifact.write_extras(folder, done.pipeline, done.fitted, known, content)
-    tags = {SOURCE_TAG: done.data.source}
-    name, calibration = str(done.parameters["model"]), str(done.parameters["calibration"])
-    uri = artifact.log(done.pipeline, name, [*extras, *cards], tags, calibration)
-    run.outputs[uri] = sha256(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)))
+    cards = card.write(folder, metadata.as_dict())
+    references = twin.reference_cases(done.pipeline, done.fitted)
+    contents = Contents(done.pipeline, content, metadata, references, cards)
+    name, tags = f"{done.parameters['model']}_model", {SOURCE_TAG: done.data.source}
+    uri = saving.log(name, contents, provenance.requirements(), tags)
+    stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+    run.outputs[uri] = sha256(stored)
     for page in cards:
         run.log_file(page)
     target = ROOT / "models" / "model.pkl"
     with replacing(target) as part:
         joblib.dump(done.pipeline, part)
         digest = sha256(part)
-    place(folder / "model.json", target.with_name("model.json"))
+    place(stored / METADATA, target.with_name("model.json"))
     with replacing(target.with_name("model.pkl.sha256")) as part:
         part.write_text(f"{digest}  {target.name}\n")
 

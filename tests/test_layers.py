@@ -1,4 +1,4 @@
-"""Who imports whom: clinical <- steps, clinical <- serving, never sideways; and nobody too much."""
+"""Who imports whom: never upwards, never in a circle, sideways only as the table says."""
 
 from __future__ import annotations
 
@@ -6,19 +6,51 @@ import ast
 import json
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("clinical", "steps", "serving")
-ALLOWED = {
-    "clinical": {"clinical"},
-    "steps": {"steps", "clinical"},
-    "serving": {"serving", "clinical"},
+PACKAGES = ("clinical", "risk_model", "steps", "serving")
+
+# Who may import whom, from the bottom up. Each room may import itself, and the rooms named.
+FOUNDATION = {"clinical", "risk_model"}
+ROOMS: dict[str, set[str]] = {
+    "clinical": set(),
+    "risk_model": {"clinical"},
+    "steps.runs": FOUNDATION,
+    "steps.modelling": FOUNDATION,
+    "steps.reports": FOUNDATION | {"steps.modelling"},
+    "steps.registry": FOUNDATION | {"steps.runs", "steps.modelling", "steps.reports"},
+    "steps.batch": FOUNDATION | {"steps.runs", "steps.modelling", "steps.reports"},
+    "steps.monitoring": FOUNDATION | {"steps.runs", "steps.modelling", "steps.reports"},
+    "steps": FOUNDATION | {"steps.runs", "steps.modelling", "steps.reports", "steps.registry",
+                           "steps.batch", "steps.monitoring"},
+    "serving.errors": set(),
+    "serving.settings": {"clinical", "serving.errors"},
+    "serving.http": {"serving.errors", "serving.settings"},
+    "serving.following": FOUNDATION | {"serving.errors", "serving.settings", "serving.http"},
+    "serving.predictions": FOUNDATION | {"serving.errors", "serving.settings", "serving.http"},
+    "serving.routes": FOUNDATION | {"serving.errors", "serving.settings", "serving.http",
+                                    "serving.following", "serving.predictions"},
+    "serving": FOUNDATION | {"serving.errors", "serving.settings", "serving.http",
+                             "serving.following", "serving.predictions", "serving.routes"},
+}  # fmt: skip
+# Libraries that a room must not import, whatever it may import of ours.
+WITHOUT = {
+    "clinical": {"mlflow", "flask", "sklearn"},
+    "steps.runs": {"sklearn", "flask"},
+    "steps.modelling": {"mlflow", "flask"},
+    "serving.http": {"mlflow", "sklearn", "pandas"},
+    "serving.following": {"flask"},
+    "serving.predictions": {"flask", "mlflow"},
+    "serving.routes": {"mlflow"},
 }
 STANDARD_LIBRARY_ALONE = (
-    "clinical/schema.py", "clinical/errors.py", "steps/files.py", "steps/parameters.py",
+    "clinical/schema.py", "clinical/errors.py", "clinical/numbers.py", "steps/runs/files.py",
+    "steps/runs/parameters.py",
 )  # fmt: skip
 MODULES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -28,32 +60,83 @@ MODULES = sorted(
 HEAVY = {"sklearn", "matplotlib", "skl2onnx", "onnxruntime", "joblib"}
 
 
+# Modules that do not keep to the table yet; each is taken out of this list when it does.
+TO_MEND = {
+    "steps/modelling/evaluation.py",
+}  # fmt: skip
+
+
 def imported(module: str) -> set[str]:
-    """Return the modules that a file imports anywhere, also within functions, by full name."""
+    """Return what a file imports anywhere, also within functions: modules, and names in them."""
     names: set[str] = set()
     for node in ast.walk(ast.parse((ROOT / module).read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: a relative import"
-            names.add(str(node.module))
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
+
+
+def room(name: str) -> str:
+    """Return the room that a module, or a name in one, belongs to."""
+    parts = name.split(".")
+    prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next(prefix for prefix in prefixes if prefix in ROOMS)
 
 
 def roots(module: str) -> set[str]:
     return {name.split(".")[0] for name in imported(module)}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_no_package_imports_its_neighbour(module: str) -> None:
-    package = module.partition("/")[0]
-    assert roots(module) & set(PACKAGES) <= ALLOWED[package]
-    assert "tests" not in roots(module)
+def dotted(module: str) -> str:
+    return module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def mended(module: str) -> Any:
+    marks = [pytest.mark.xfail(strict=True)] if module in TO_MEND else []
+    return pytest.param(module, marks=marks)
+
+
+@pytest.mark.parametrize("module", [mended(module) for module in MODULES])
+def test_imports_follow_the_table(module: str) -> None:
+    own = room(dotted(module))
+    ours = {name for name in imported(module) if name.split(".")[0] in PACKAGES}
+    assert {room(name) for name in ours} <= ROOMS[own] | {own}
+    assert not roots(module) & (WITHOUT.get(own, set()) | {"tests", "benchmarks"})
+
+
+@pytest.mark.parametrize(
+    "module", [module for module in MODULES if module not in {*TO_MEND, "steps/sweep.py"}]
+)
+def test_nobody_imports_an_entry_point(module: str) -> None:
+    entries = {f"steps.{path.stem}" for path in ROOT.glob("steps/*.py")} - {"steps.__init__"}
+    used = {".".join(name.split(".")[:2]) for name in imported(module)}
+    assert not used & entries
+
+
+def test_there_is_no_circle() -> None:
+    known = {dotted(module): module for module in MODULES}
+
+    def direct(name: str) -> set[str]:
+        found = imported(known[name])
+        return {
+            n for n in found | {n.rpartition(".")[0] for n in found} if n in known and n != name
+        }
+
+    graph = {name: direct(name) for name in known if not known[name].endswith("__init__.py")}
+    assert list(TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.parametrize("module", STANDARD_LIBRARY_ALONE)
 def test_the_leaves_import_the_standard_library_alone(module: str) -> None:
-    assert roots(module) <= sys.stdlib_module_names | {"__future__"}
+    # risk_model.locations is nothing but the standard library as long as no database is named.
+    assert roots(module) <= sys.stdlib_module_names | {"__future__", "risk_model"}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("serving/")])
+def test_all_but_the_service_needs_nothing_that_only_unix_has(module: str) -> None:
+    assert not roots(module) & {"fcntl", "grp", "pwd", "resource", "termios"}
 
 
 def in_a_fresh_process(statements: str) -> dict[str, list[str]]:
@@ -78,11 +161,13 @@ def test_the_steps_that_train_nothing_do_not_import_what_trains() -> None:
 
 
 def test_a_wrong_parameter_is_answered_before_mlflow_is_imported() -> None:
-    assert not loaded_by("steps.running") & {"mlflow", "pandas", "numpy", *HEAVY}
+    assert not loaded_by("steps.runs.running") & {
+        "mlflow", "pandas", "numpy", "sqlalchemy", *HEAVY
+    }  # fmt: skip
 
 
 def test_importing_the_steps_does_nothing_else(tmp_path: Path) -> None:
-    names = [path.stem for path in (ROOT / "steps").glob("*.py") if path.stem != "__init__"]
+    names = [dotted(module) for module in MODULES if module.startswith(("steps/", "risk_model/"))]
     found = in_a_fresh_process(
         "import json, logging, os, signal, sys, threading, warnings\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
@@ -90,6 +175,8 @@ def test_importing_the_steps_does_nothing_else(tmp_path: Path) -> None:
         # What the libraries do to a process that imports them is no work of ours.
         "import boto3, mlflow, mlflow.sklearn, matplotlib, onnxruntime, pandas, requests\n"
         "import skl2onnx\n"
+        # Counts before the import of onnxruntime only; see risk_model and steps.
+        "os.environ['ORT_DISABLE_TELEMETRY'] = '1'\n"
         "def state():\n"
         "    return {\n"
         "        'uri': mlflow.get_tracking_uri(), 'environment': dict(os.environ),\n"
@@ -98,7 +185,7 @@ def test_importing_the_steps_does_nothing_else(tmp_path: Path) -> None:
         "        'filters': [str(f) for f in warnings.filters], 'files': os.listdir('.'),\n"
         "    }\n"
         "before = state()\n"
-        f"for name in {names!r}: __import__(f'steps.{{name}}')\n"
+        f"for name in {names!r}: __import__(name)\n"
         "after = state()\n"
         "changed = {key: [str(before[key]), str(after[key])]\n"
         "           for key in before if before[key] != after[key]}\n"

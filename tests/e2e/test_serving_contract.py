@@ -17,8 +17,8 @@ import pytest
 
 from clinical.schema import FEATURE_NAMES
 from tests.serving import forge
+from tests.serving.routes.test_invocations import bodies
 from tests.serving.service import Service, environment, free_port, running, wait_for
-from tests.serving.test_invocations import bodies
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
@@ -102,7 +102,7 @@ def answers(one: Service) -> bool:
 
 
 def test_every_cleveland_row_gets_the_offline_probability(service: Service, data_dir: Path) -> None:
-    from clinical.dialects import read_patients
+    from clinical.patients import read_patients
 
     name = "processed.cleveland.data"
     with zipfile.ZipFile(data_dir / "heart+disease.zip") as archive:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from steps import searching
+from steps.modelling import searching
 from tests.e2e.conftest import Clone, kill_tree, wait_for
 from tests.steps.dask_cluster import Cluster, cluster
 

@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import mlflow.sklearn
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from steps import artifact, estimators, twin
-from steps.engine import Packed, pack
-from steps.inputs import find
-from steps.job import Job
-from steps.parts import Parts, key_of
+from risk_model.flavours import saving
+from risk_model.flavours.saving import Contents
+from risk_model.metadata import Metadata
+from steps.batch.engine import Packed, pack
+from steps.batch.inputs import find
+from steps.batch.job import Job
+from steps.batch.parts import Parts, key_of
+from steps.modelling import estimators, twin
 
 BANDS = [{"level": "Low", "from": 0.0}, {"level": "Moderate", "from": 0.3},
          {"level": "High", "from": 0.7}]  # fmt: skip
 
 
 def stored(folder: Path, pipeline: Pipeline, training: pd.DataFrame) -> Path:
-    """Write what scoring reads of a stored model, and return its folder."""
-    extras = folder / "extra_files"
-    extras.mkdir(parents=True)
-    known = {"run_id": "a" * 32, "risk_bands": BANDS, "data": {"source": "synthetic"}}
-    content = twin.convert(pipeline, training)
-    artifact.write_extras(extras, pipeline, training, known, content)
-    return folder
-
-
-def saved(folder: Path, pipeline: Pipeline, training: pd.DataFrame, model: str) -> Path:
-    """Store a model as MLflow does, with what this project adds, and return its folder."""
-    extras = stored(folder / "extras", pipeline, training) / "extra_files"
-    mlflow.sklearn.save_model(
-        pipeline,
-        folder / "model",
-        serialization_format="skops",
-        skops_trusted_types=estimators.trusted_types(model, "sigmoid"),
-        signature=artifact.signature(),
-        pip_requirements=artifact.pinned(),
-        extra_files=[str(path) for path in sorted(extras.iterdir())],
+    """Write a stored model as `train` does, and return its folder."""
+    metadata = Metadata.of(
+        {"format": 2, "run_id": "a" * 32, "risk_bands": BANDS, "data": {"source": "synthetic"}}
     )
-    return folder / "model"
+    content, references = twin.convert(pipeline, training), twin.reference_cases(pipeline, training)
+    saving.save_model(str(folder), Contents(pipeline, content, metadata, references), ["mlflow"])
+    return folder
 
 
 def forest(features: pd.DataFrame, y: object) -> Pipeline:
@@ -52,8 +38,7 @@ def forest(features: pd.DataFrame, y: object) -> Pipeline:
 
 def packed_from(folder: Path, version: str = "registry-v3") -> Packed:
     """Pack a stored model."""
-    facts = json.loads((folder / "extra_files" / "model.json").read_text())
-    return pack(folder, facts, version)
+    return pack(folder, version)
 
 
 def job_of(source: Path | str, output: Path, packed: Packed) -> Job:

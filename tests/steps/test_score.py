@@ -11,12 +11,14 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from steps import job as jobs
-from steps import reuse, score, tasks
-from steps.running import run_step
+from steps import score
+from steps.batch import job as jobs
+from steps.batch import tasks
+from steps.runs import reuse
+from steps.runs.running import run_step
 from tests.servers import fails, gives, serving
 from tests.steps.conftest import note
-from tests.steps.scoring_jobs import forest, saved
+from tests.steps.scoring_jobs import forest, stored
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -24,7 +26,7 @@ Patients = tuple[pd.DataFrame, np.ndarray]
 @pytest.fixture(scope="module")
 def model(sample: Patients, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stored")
-    return saved(folder, forest(*sample), sample[0], "random_forest")
+    return stored(folder / "model", forest(*sample), sample[0])
 
 
 @pytest.fixture

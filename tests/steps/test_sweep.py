@@ -15,13 +15,16 @@ from matplotlib.image import imread
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from clinical import frame
+from clinical import copies
 from clinical.preparation import prepare
-from steps import search_plot, searching, sweep, tracking
-from steps.parameters import check
-from steps.running import run_step
-from steps.searching import MEASURES, Candidate
-from steps.tracking import StepRun
+from steps import sweep
+from steps.modelling import searching
+from steps.modelling.searching import MEASURES, Candidate
+from steps.reports import search_plot
+from steps.runs import tracking
+from steps.runs.parameters import check
+from steps.runs.running import run_step
+from steps.runs.tracking import StepRun
 from steps.train import columns
 from tests.steps.conftest import copy_database, note, use_store
 
@@ -102,7 +105,7 @@ def swept(
 @pytest.fixture(scope="module")
 def again(prepared: Path) -> Any:
     """Return the same search over the rows that `train` fits on, in this process."""
-    fitting, _ = frame.split(pd.read_parquet(prepared), 0.2)
+    fitting, _ = copies.split(pd.read_parquet(prepared), 0.2)
     values = check("train", {"calibration": "none", "random_state": "3"})
     fixed: Any = {k: v for k, v in values.items() if k not in ("data", "test_size")}
     search = searching.prepare(

@@ -1,0 +1,1 @@
+"""What a stored model is: what training writes and all others read."""

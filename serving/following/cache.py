@@ -1,0 +1,127 @@
+"""The disk cache of models, by version, with digests.
+
+``$XDG_CACHE_HOME/heart-disease-model/models/<key>/`` holds a model's files and ``entry.json``: what
+it is and the SHA-256 of each file. An entry is made beside its place and moved in, so that it is
+there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from risk_model.model import Origin
+from serving.following.ownership import require_ours
+from serving.following.state import read_json, write_json
+from serving.settings import cache_home
+
+ENTRY = "entry.json"
+PLOTS = "plots"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): _digest(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+class Cache:
+    """The models that this host has served.
+
+    Parameters
+    ----------
+    namespace : str
+        Names the registry and the model in it: versions of another one are not taken for its own.
+    keep : int
+        How many entries stay.
+    folder : Path, optional
+        Where; by default in the user's cache.
+    """
+
+    def __init__(self, namespace: str, keep: int = 5, folder: Path | None = None) -> None:
+        self.namespace = hashlib.sha256(namespace.encode()).hexdigest()[:10]
+        self._keep = keep
+        self.folder = folder or cache_home() / "models"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            require_ours(self.folder)  # else somebody else says what was served last
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError:
+            self.folder = Path(tempfile.mkdtemp(prefix="heart-models-"))
+        self._last = self.folder / f"last-{self.namespace}.json"
+
+    def key(self, version: str, identity: str) -> str:
+        """Return the name of an entry: the version, and what tells it from others so named."""
+        tail = hashlib.sha256(identity.encode()).hexdigest()[:10]
+        return f"{self.namespace}-{version}-{tail}"
+
+    def find(self, key: str) -> Path | None:
+        """Return the files of an entry whose digests are right; a damaged entry is removed."""
+        folder = self.folder / key
+        if not folder.is_dir():
+            return None
+        recorded = read_json(folder / ENTRY).get("digests")
+        if recorded:
+            try:
+                if all(_digest(folder / name) == value for name, value in recorded.items()):
+                    return folder
+            except OSError:
+                pass  # A file is gone or unreadable: damaged, as below.
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+    def add(self, origin: Origin, fetch: Callable[[Path], object]) -> Path:
+        """Make an entry of what `fetch` puts into a folder."""
+        work = self.folder / f".new-{secrets.token_hex(8)}"
+        work.mkdir()
+        try:
+            fetch(work)
+            write_json(work / ENTRY, {"origin": asdict(origin), "digests": _digests(work)})
+            folder = self.folder / origin.key
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(work, folder)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        return folder
+
+    def remove(self, key: str) -> None:
+        """Remove an entry."""
+        shutil.rmtree(self.folder / key, ignore_errors=True)
+
+    def remember(self, origin: Origin) -> None:
+        """Note what is served, for a start without a registry; let old entries go."""
+        write_json(self._last, asdict(origin))
+        entries = [path for path in self.folder.glob(f"{self.namespace}-*") if path.is_dir()]
+        entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in entries[self._keep :]:
+            if path.name != origin.key:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def last_served(self) -> Origin | None:
+        """Return what this host served last, where its files are still right."""
+        content = read_json(self._last)
+        if not content:
+            return None
+        try:
+            origin = Origin(**content)
+        except TypeError:
+            return None
+        folder = self.find(origin.key)
+        if folder is None:
+            return None
+        return replace(origin, directory=str(folder))

@@ -1,0 +1,277 @@
+"""What is served: the follower fetches it into the disk cache, checks it, and publishes it.
+
+It looks at the registry every few seconds and whenever it is woken. Whatever goes wrong, what is
+published stays.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from risk_model.errors import ModelError
+from risk_model.layout import EXTRA, METADATA
+from risk_model.model import LOCAL, Origin
+from risk_model.serialization import PICKLE_SETTING
+from serving.errors import RegistryError
+from serving.following.cache import PLOTS, Cache
+from serving.following.candidates import Candidate, Registry
+from serving.following.ownership import read_ours
+from serving.following.state import State, read_json, write_json
+from serving.http.log import log_event
+
+RETRY_BAD_SECONDS = 60.0
+RETRY_FETCH_SECONDS = 5.0
+_COUNTS = ("looks", "errors", "swaps", "failed_swaps")
+
+
+class Follower:
+    """Decides what is served.
+
+    Parameters
+    ----------
+    registry : Registry
+    cache : Cache
+    state : State
+    settings : mapping
+    check : callable
+        Loads a model in order to know that it loads; raises ModelError.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        cache: Cache,
+        state: State,
+        settings: Mapping[str, Any],
+        check: Callable[[Origin], None],
+    ) -> None:
+        self._registry = registry
+        self._cache = cache
+        self._state = state
+        self._settings = settings
+        self._check = check
+        self._bad: dict[str, tuple[float, str]] = {}
+        published = read_json(state.current)
+        self.current: Origin | None = Origin(**published) if published else None
+        previous = read_json(state.status)
+        self._counts = {name: int(previous.get(name, 0)) for name in _COUNTS}
+        self._answered_at: float | None = previous.get("answered_at")
+        self._lock = threading.Lock()
+        self._first_look = True
+        self._plots_of = ""
+        self._noted: list[str] = []
+        self._local_refused = ""
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Look at the registry once and publish what follows from it."""
+        self._refetch_damaged()
+        problems: list[str] = []
+        degraded = False
+        self._counts["looks"] += 1
+        try:
+            found = self._follow(problems)
+            self._answered_at = time.time()
+            degraded = not found
+        except RegistryError as error:
+            self._counts["errors"] += 1
+            problems.append(str(error))
+            degraded = True
+            log_event("registry.error", "warning", why=str(error))
+        self._first_look = False
+        if self.current is None and not self._settings["MODEL_URI"]:
+            self.fall_back()
+            if self.current is None and self._local_refused:
+                problems.append(self._local_refused)
+        self._report(problems, degraded)
+
+    def _follow(self, problems: list[str]) -> bool:
+        """Go through the candidates; tell whether the first one is what is served now.
+
+        It is not where there are none: what is served then is nothing that the registry names.
+        """
+        first: Candidate | None = None
+        for candidate in self._registry.candidates():
+            first = first or candidate
+            if self._publish(candidate, problems):
+                return candidate == first
+            if self.current is not None:
+                # A model that fails must not throw out one that works.
+                return False
+        return False
+
+    def _publish(self, candidate: Candidate, problems: list[str]) -> bool:
+        key = self._cache.key(candidate.version, candidate.identity)
+        origin = Origin(
+            key, candidate.version, candidate.source, "", candidate.tags, candidate.run_id
+        )
+        current = self.current
+        if current is not None and current.key == key:
+            origin = replace(origin, directory=current.directory)
+            self._go_over(origin)
+            self._fetch_plots(origin)
+            return True
+        if self._is_bad(key, problems):
+            return False
+        try:
+            folder = self._cache.find(key) or self._cache.add(
+                origin, lambda into: self._registry.fetch(candidate, into)
+            )
+            origin = replace(origin, directory=str(folder))
+            self._check(origin)
+        except (ModelError, RegistryError) as error:
+            fetched = isinstance(error, ModelError)
+            pause = RETRY_BAD_SECONDS if fetched else RETRY_FETCH_SECONDS
+            self._note_bad(origin, str(error), pause, problems)
+            return False
+        self._go_over(origin)
+        self._fetch_plots(origin)
+        return True
+
+    def _go_over(self, origin: Origin) -> None:
+        with self._lock:
+            if origin == self.current:
+                return
+            swapped = self.current is None or self.current.key != origin.key
+            self.current = origin
+            write_json(self._state.current, asdict(origin))
+        self._cache.remember(origin)
+        if swapped:
+            self._counts["swaps"] += 1
+            log_event("model.published", model_version=origin.version, source=origin.source)
+
+    # -- what fails ------------------------------------------------------------------------------
+
+    def _is_bad(self, key: str, problems: list[str]) -> bool:
+        until, why = self._bad.get(key, (0.0, ""))
+        if time.monotonic() >= until:
+            return False  # Never tried, or perhaps it has been repaired meanwhile.
+        problems.append(why)
+        return True
+
+    def _note_bad(self, origin: Origin, why: str, pause: float, problems: list[str]) -> None:
+        why = f"{origin.version} ({origin.source}) is not served: {why}"
+        if origin.key not in self._bad:
+            self._counts["failed_swaps"] += 1
+        self._bad[origin.key] = (time.monotonic() + pause, why)
+        self._cache.remove(origin.key)
+        problems.append(why)
+        log_event("model.refused", "error", model_version=origin.version, why=why)
+
+    def _refetch_damaged(self) -> None:
+        """Fetch again what a worker could not load, where its files are damaged."""
+        for key in self._state.take_load_failures():
+            if self.current is None or key != self.current.key:
+                continue
+            if self._cache.find(key) is None:
+                self.current = None  # The next candidate loop fetches it again and publishes it.
+
+    # -- without the registry --------------------------------------------------------------------
+
+    def fall_back(self) -> None:
+        """Publish the last model that this host served, or else the local file."""
+        for origin in (self._cache.last_served(), self._local()):
+            if origin is None:
+                continue
+            try:
+                self._check(origin)
+            except ModelError as error:
+                log_event("model.refused", "error", model_version=origin.version, why=str(error))
+                continue
+            if self.current is None:
+                source = origin.source
+                if origin.version != LOCAL and not source.startswith("disk cache"):
+                    source = f"disk cache ({source} when it was served last)"
+                self._go_over(replace(origin, source=source))
+            return
+
+    def _local(self) -> Origin | None:
+        path = Path(self._settings["HEART_LOCAL_MODEL"])
+        recorded = path.with_name(path.name + ".sha256")
+        if not path.is_file() or not recorded.is_file():
+            return None
+        if self._settings.get(PICKLE_SETTING) is False:
+            self._refuse_local(f"{PICKLE_SETTING} is false.")
+            return None
+        facts = path.with_suffix(".json")
+        try:
+            content, digest = read_ours(path), read_ours(recorded)
+            known = read_ours(facts) if facts.exists() else None
+        except OSError as error:
+            self._refuse_local(f"{error.strerror or error}.")
+            return None
+        key = self._cache.key(LOCAL, digest.decode(errors="replace"))
+        origin = Origin(key, LOCAL, "local file", "")
+
+        def fetch(into: Path) -> None:
+            (into / "model.pkl").write_bytes(content)
+            (into / "model.pkl.sha256").write_bytes(digest)
+            if known is not None:
+                (into / EXTRA).mkdir()
+                (into / METADATA).write_bytes(known)
+
+        folder = self._cache.find(key) or self._cache.add(origin, fetch)
+        self._local_refused = ""
+        return replace(origin, directory=str(folder))
+
+    def _refuse_local(self, why: str) -> None:
+        """Say once why the local file is not taken; the status says it as long as it holds."""
+        why = f"The local file is not taken: {why}"
+        if why != self._local_refused:
+            log_event("model.refused", "error", model_version=LOCAL, why=why)
+        self._local_refused = why
+
+    # -- telling ---------------------------------------------------------------------------------
+
+    def _fetch_plots(self, origin: Origin) -> None:
+        folder = Path(origin.directory)
+        if not origin.run_id or origin.key == self._plots_of or (folder / PLOTS).is_dir():
+            return
+        self._plots_of = origin.key
+        work = folder / f".plots-{secrets.token_hex(8)}"
+        work.mkdir()
+        try:
+            self._registry.fetch_plots(origin.run_id, work)
+            os.replace(work, folder / PLOTS)
+        except Exception as error:  # plots are an ornament: a model serves without them
+            shutil.rmtree(work, ignore_errors=True)
+            log_event("plots.missing", "warning", why=type(error).__name__)
+
+    def _report(self, problems: list[str], degraded: bool) -> None:
+        notes = list(self._registry.notes)
+        for note in notes:
+            if note not in self._noted:
+                log_event("registry.note", "warning", what=note)
+        self._noted = notes
+        write_json(
+            self._state.status,
+            {
+                "pid": os.getpid(),
+                "answered_at": self._answered_at,
+                "degraded": degraded or self.current is None,
+                "problems": problems,
+                "notes": notes,
+                "pinned": bool(self._settings["MODEL_URI"]),
+                **self._counts,
+            },
+        )
+
+    def start_deadline(self) -> None:
+        """Fall back when the first look takes too long."""
+
+        def late() -> None:
+            if self._first_look and self.current is None and not self._settings["MODEL_URI"]:
+                self.fall_back()
+
+        timer = threading.Timer(self._settings["HEART_START_SECONDS"], late)
+        timer.daemon = True
+        timer.start()

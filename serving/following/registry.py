@@ -1,0 +1,272 @@
+"""What the registry says should be served: candidates in the order that the README lists.
+
+Only the follower imports this module's MLflow side; nothing here runs in a worker.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from risk_model.errors import ModelError
+from risk_model.locations import file_path, sqlite_path
+from risk_model.serialization import refuse_links
+from serving.errors import RegistryError
+from serving.following.candidates import (
+    Candidate,
+    NothingThereError,
+    ReplacedError,
+    of_version,
+    tags_of,
+)
+
+CHAMPION = "champion"
+PRODUCTION = "Production"
+REJECTED = "rejected"
+_MOST_VERSIONS = 20
+
+
+class MlflowRegistry:
+    """The registry that MLflow's own environment variables name.
+
+    Parameters
+    ----------
+    name : str
+        The registered model.
+    experiment : str
+        Where train runs are looked for.
+    pinned : str
+        A model URI that is the only candidate; empty: those of the registry, in order.
+    """
+
+    def __init__(self, name: str, experiment: str, pinned: str = "") -> None:
+        import mlflow
+
+        self._mlflow = mlflow
+        self._name = name
+        self._experiment = experiment
+        self._pinned = pinned
+        self._files: dict[str, tuple[int, int]] = {}
+        self.notes: list[str] = []
+
+    def _client(self) -> Any:
+        """Return a client, unless a database file is gone: a client would make an empty one."""
+        for uri in {self._mlflow.get_tracking_uri(), self._mlflow.get_registry_uri()}:
+            self._check_file(uri)
+        return self._mlflow.MlflowClient()
+
+    def _check_file(self, uri: str) -> None:
+        path = sqlite_path(uri)
+        if path is None:
+            return
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            if uri in self._files:
+                raise RegistryError("The registry's database file is gone.") from error
+            raise NothingThereError from error
+        if self._files.setdefault(uri, (found.st_dev, found.st_ino)) != (
+            found.st_dev,
+            found.st_ino,
+        ):
+            raise ReplacedError
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Yield candidates, best first."""
+        self.notes = []
+        try:
+            client = self._client()
+            if self._pinned:
+                yield self._resolve_pinned(client)
+                return
+            yield from self._registered(client)
+            yield from self._trained(client)
+        except NothingThereError:
+            return
+        except (RegistryError, ReplacedError):
+            raise
+        except Exception as error:
+            raise RegistryError(f"The registry does not answer: {_words(error)}") from error
+
+    def _registered(self, client: Any) -> Iterator[Candidate]:
+        model = self._find(lambda: client.get_registered_model(self._name))
+        if model is None:
+            self._rejected_runs: set[str] = set()
+            return
+        staged = next(
+            (v for v in model.latest_versions or [] if v.current_stage == PRODUCTION), None
+        )
+        number = (model.aliases or {}).get(CHAMPION)
+        self.notes = _disagreement(number, staged)
+        if number is not None:
+            version = self._find(lambda: client.get_model_version(self._name, str(number)))
+            if version is not None:
+                yield of_version(version, f"alias {CHAMPION}")
+        if staged is not None:
+            yield of_version(staged, f"stage {PRODUCTION}")
+        versions = client.search_model_versions(f"name='{self._name}'", max_results=1000)
+        versions = sorted(versions, key=lambda version: int(version.version), reverse=True)
+        if self._in_catalog():
+            # What a search finds there has no tags.
+            versions = versions[:_MOST_VERSIONS]
+            versions = [client.get_model_version(self._name, v.version) for v in versions]
+        rejected = [v for v in versions if tags_of(v).get("gate.verdict") == REJECTED]
+        self._rejected_runs = {version.run_id for version in rejected}
+        for version in [v for v in versions if v not in rejected][:_MOST_VERSIONS]:
+            yield of_version(version, "latest version that no gate rejected")
+
+    def _in_catalog(self) -> bool:
+        return str(self._mlflow.get_registry_uri()).startswith(("databricks-uc", "uc:"))
+
+    def _trained(self, client: Any) -> Iterator[Candidate]:
+        experiment = client.get_experiment_by_name(self._experiment_path())
+        if experiment is None:
+            return
+        runs = client.search_runs(
+            [experiment.experiment_id],
+            "attributes.status = 'FINISHED' and tags.`heart.step` = 'train'",
+            order_by=["attributes.end_time DESC"],
+            max_results=5,
+        )
+        for run in runs:
+            run_id = run.info.run_id
+            # A model that the gate rejected is not let in by this door.
+            if run_id not in self._rejected_runs:
+                for output in (run.outputs.model_outputs if run.outputs else [])[:1]:
+                    uri = f"models:/{output.model_id}"
+                    yield Candidate(f"run-{run_id}", "latest train run", uri, uri, {}, run_id)
+
+    def _experiment_path(self) -> str:
+        """Return the experiment's name; on Databricks it is a path in the workspace."""
+        remote = self._mlflow.get_tracking_uri().startswith("databricks")
+        relative = remote and not self._experiment.startswith("/")
+        return f"/Shared/{self._experiment}" if relative else self._experiment
+
+    def _resolve_pinned(self, client: Any) -> Candidate:
+        uri = self._pinned
+        source = f"MODEL_URI {uri}"
+        registered = re.fullmatch(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))", uri)
+        if registered:
+            name, wanted, alias = registered.groups()
+            return of_version(_pinned_version(client, name, wanted, alias), source)
+        run = re.match(r"runs:/([0-9a-f]+)/", uri)
+        if run:
+            return Candidate(f"run-{run[1]}", source, uri, uri, {}, run[1])
+        if uri.startswith("models:/"):
+            return Candidate(f"model-{uri.removeprefix('models:/')}", source, uri, uri)
+        path, identity = _path_and_identity(uri)
+        return Candidate(f"path-{path.name}", source, str(path), identity)
+
+    def _find(self, ask: Any) -> Any:
+        """Return what a question finds; None where it is not there."""
+        try:
+            return ask()
+        except self._mlflow.exceptions.MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+                return None
+            raise
+
+    def fetch(self, candidate: Candidate, folder: Path) -> None:
+        """Put the files of a candidate into a folder."""
+        try:
+            self._refuse_links(candidate.uri)
+            got = self._mlflow.artifacts.download_artifacts(
+                artifact_uri=candidate.uri, dst_path=str(folder)
+            )
+        except ModelError:
+            raise
+        except Exception as error:
+            raise RegistryError(
+                f"The files of {candidate.version} cannot be fetched: {_words(error)}"
+            ) from error
+        _lift(Path(got), folder)
+
+    def fetch_plots(self, run_id: str, folder: Path) -> None:
+        """Put the plots of a run into a folder, as far as there are any."""
+        client = self._client()
+        self._refuse_links(f"runs:/{run_id}/plots")
+        for file in client.list_artifacts(run_id, "plots"):
+            if file.path.endswith(".png"):
+                client.download_artifacts(run_id, file.path, str(folder))
+
+    def _refuse_links(self, uri: str) -> None:
+        """Refuse artifacts on this machine that hold links: a download would copy what they name.
+
+        Raises
+        ------
+        ModelError
+        """
+        from mlflow.utils.file_utils import local_file_uri_to_path
+        from mlflow.utils.uri import is_local_uri
+
+        for place in filter(is_local_uri, self._places(uri)):
+            refuse_links(Path(local_file_uri_to_path(place)))  # type: ignore[no-untyped-call]
+
+    def _places(self, uri: str) -> list[str]:
+        """Return from where MLflow would copy what a URI names."""
+        from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
+        from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
+
+        models: Any = ModelsArtifactRepository
+        runs: Any = RunsArtifactRepository
+        if uri.startswith("models:/"):
+            if self._in_catalog():
+                return []
+            return [models.get_underlying_uri(uri)]
+        if not uri.startswith("runs:/"):
+            return [uri]
+        client = self._client()
+        outputs = client.get_run(runs.parse_runs_uri(uri)[0]).outputs
+        logged = [client.get_logged_model(m.model_id) for m in outputs.model_outputs]
+        return [runs.get_underlying_uri(uri), *(model.artifact_location for model in logged)]
+
+
+def _lift(got: Path, folder: Path) -> None:
+    """Move what a download put into a folder of its own up, as it does for runs and paths."""
+    if got.resolve() == folder.resolve():
+        return
+    for path in got.iterdir():
+        path.rename(folder / path.name)
+    got.rmdir()
+
+
+def _words(error: Exception) -> str:
+    """Say what went wrong in one line, without what may hold a password."""
+    line = str(error).strip().splitlines()
+    text = re.sub(r"//[^/@\s]+@", "//...@", line[0]) if line else ""
+    return f"{type(error).__name__}: {text[:200]}"
+
+
+def _pinned_version(client: Any, name: str, wanted: str | None, alias: str | None) -> Any:
+    if alias:
+        return client.get_model_version_by_alias(name, alias)
+    if wanted and wanted.isdecimal():
+        return client.get_model_version(name, wanted)
+    versions = client.search_model_versions(f"name='{name}'", max_results=1000)
+    if wanted != "latest":  # a stage, whose case is as much the user's to choose as in MLflow
+        versions = [v for v in versions if v.current_stage.lower() == str(wanted).lower()]
+    if not versions:
+        raise RegistryError(f"MODEL_URI names a stage of {name} in which there is no version.")
+    return max(versions, key=lambda version: int(version.version))
+
+
+def _path_and_identity(uri: str) -> tuple[Path, str]:
+    """Return the path that MODEL_URI names, and what changes when the files there do."""
+    path = file_path(uri) or Path(uri)
+    try:
+        return path, f"{path.resolve()}|{(path / 'MLmodel').stat().st_mtime_ns}"
+    except OSError as error:
+        raise RegistryError("MODEL_URI names a path where there is no MLflow model.") from error
+
+
+def _disagreement(number: Any, staged: Any) -> list[str]:
+    if number is None or staged is None or str(number) == str(staged.version):
+        return []
+    return [
+        f"Alias {CHAMPION} names version {number}, stage {PRODUCTION} version {staged.version}; "
+        f"the alias is followed. `mlflow run . -e promote -P version={staged.version}` moves the "
+        f"alias, `-P version={number}` the stage."
+    ]

@@ -1,0 +1,296 @@
+"""A worker's side of following the registry: it loads what the follower publishes.
+
+The follower is a process of its own (``python -m serving.following``), one for each
+running service. MLflow lives there, so that no worker pays its import, its memory, or its waits.
+A worker's thread looks at one file's time a few times a second, and starts a follower where there
+is none. Why: docs/decisions/0004-following-the-registry.md.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from risk_model.errors import ModelError
+from risk_model.model import Model, Origin, load
+from risk_model.serialization import PICKLE_SETTING
+from serving.following.state import State, instance_state, read_json
+from serving.http.gevent_support import in_thread
+from serving.http.log import log_event, log_failure
+from serving.http.metrics import Metrics
+from serving.settings import SETTINGS, STATE_FOLDER
+
+CHECK_SECONDS = 0.2
+_RESPAWN_SECONDS = 5.0
+_RETRY_SECONDS = 5.0
+_REPAIR_SECONDS = 5.0
+_BEGIN_SECONDS = 0.01
+
+
+class Follows(Protocol):
+    """What the routes need to know: the model of now, how its following fares."""
+
+    @property
+    def model(self) -> Model | None:
+        """What is served; None where nothing is yet."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """Where the workers of this service keep what they share."""
+        ...
+
+    def attach(self, metrics: Metrics) -> None:
+        """Give it the metrics to report to."""
+        ...
+
+    def start(self) -> None:
+        """Begin to follow."""
+        ...
+
+    def ensure(self) -> None:
+        """Begin to follow in this process, if it does not yet."""
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """Return how the following fares."""
+        ...
+
+    def notify(self) -> bool:
+        """Ask for a look at the registry now."""
+        ...
+
+
+def _main_process() -> int:
+    """Return the process that all workers of this service have in common.
+
+    A worker of a plain gunicorn is a child of it; with --preload, or in any other server, it is
+    the process that makes the application.
+    """
+    parent = os.getppid()
+    try:
+        words = Path(f"/proc/{parent}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        words = [""]
+    # The program itself (or the title that setproctitle gives it), not some argument that names it.
+    below = words[0].startswith("gunicorn:") or "gunicorn" in [Path(w).name for w in words[:3]]
+    return parent if "gunicorn" in sys.modules and below else os.getpid()
+
+
+class Following:
+    """Keeps the model of this process the one that the follower publishes.
+
+    Parameters
+    ----------
+    settings : mapping
+        What ``read_settings`` returned.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.model: Model | None = None
+        self._settings = settings
+        owner = _main_process()
+        self._preloads = "gunicorn" in sys.modules and owner == os.getpid()
+        self._process: int | None = None
+        self._beginner: int | None = None
+        self.state: State = instance_state(owner)
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ and "gunicorn" in sys.modules:
+            self.state.metrics.mkdir(exist_ok=True)
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self.state.metrics)
+        self.folder = self.state.folder
+        self._metrics: Metrics | None = None
+        self._stamp: tuple[int, int] | None = None
+        self._failed: tuple[str, str] | None = None
+        self._retry_at = 0.0
+        # Where the server has started the follower, that one needs a moment to take its lock.
+        self._spawned_at = time.monotonic() if STATE_FOLDER in os.environ else -_RESPAWN_SECONDS
+        self._child: int | None = None
+        self._spawner: int | None = None
+        self._stopped = threading.Event()
+
+    def attach(self, metrics: Metrics) -> None:
+        """Give it the metrics to report to."""
+        self._metrics = metrics
+
+    def start(self) -> None:
+        """Begin to follow.
+
+        In a gunicorn that preloads, this is its main process: no thread may be there when it forks,
+        and gevent has not patched anything yet. So it starts the follower only, and each worker
+        begins with its first request (see `ensure`).
+        """
+        if self._preloads:
+            self._spawn_follower()
+            return
+        self.ensure()
+
+    def ensure(self) -> None:
+        """Begin to follow in this process, if it does not yet."""
+        process = os.getpid()
+        while self._beginner == process and self._process != process:
+            time.sleep(_BEGIN_SECONDS)  # Another request has begun, and has no model yet either.
+        if self._process == process:
+            return
+        self._beginner = process
+        try:
+            self._begin()
+        finally:
+            self._process = process
+
+    def _begin(self) -> None:
+        self._check_published()
+        end = time.monotonic() + _REPAIR_SECONDS
+        while self.model is None and self._failed is not None and time.monotonic() < end:
+            # What is published does not load here, though it does elsewhere: the follower was told
+            # and fetches it again. A worker that waits for that fails no request meanwhile.
+            time.sleep(CHECK_SECONDS)
+            self._check_published()
+        self._stopped = threading.Event()
+        threading.Thread(
+            target=self._watch, args=(self._stopped,), name="following", daemon=True
+        ).start()
+
+    def stop(self) -> None:
+        """End the thread, and the follower if it was started here."""
+        self._stopped.set()
+        self._end_own_follower()
+
+    def _watch(self, stopped: threading.Event) -> None:
+        while not stopped.is_set():
+            try:
+                self._keep_follower()
+                self._check_published()
+            except Exception as error:  # the thread must outlive whatever one look brings
+                log_failure(error, event="following.failed")
+            stopped.wait(CHECK_SECONDS)
+
+    def _keep_follower(self) -> None:
+        """Start a follower where there is none; of several at once, one gets the lock."""
+        early = time.monotonic() - self._spawned_at < _RESPAWN_SECONDS
+        if not early and not self.state.has_follower():
+            self._end_own_follower()
+            self._spawn_follower()
+
+    def _spawn_follower(self) -> None:
+        self._spawned_at = time.monotonic()
+        self._spawner = os.getpid()
+        self._child = spawn_follower(self.state, self._settings)
+
+    def _end_own_follower(self) -> None:
+        """End the follower that this process has started, if it has; it may be a fork of that."""
+        if self._child is not None and self._spawner == os.getpid():
+            end_follower(self._child)
+            self._child = None
+
+    def _check_published(self) -> None:
+        try:
+            found = self.state.current.stat()
+        except FileNotFoundError:
+            return
+        stamp = (found.st_mtime_ns, found.st_ino)
+        if stamp == self._stamp and (self._failed is None or time.monotonic() < self._retry_at):
+            return
+        published = read_json(self.state.current)
+        if not published:
+            return
+        self._stamp = stamp
+        self._take_up(Origin(**published))
+
+    def _take_up(self, origin: Origin) -> None:
+        """Serve what was published; what does not load leaves the model of now serving."""
+        if self.model is not None and self.model.origin.key == origin.key:
+            self._failed = None  # What failed is not wanted any more.
+            self.model = self.model.moved(origin)
+            self._tell(self.model)
+            return
+        try:
+            model = in_thread(lambda: load(origin, self._settings.get(PICKLE_SETTING)))
+        except ModelError as error:
+            self._failed = (origin.version, str(error))
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            log_event("model.refused", "error", model_version=origin.version, why=str(error))
+            if self._metrics is not None:
+                self._metrics.swap_failed()
+            self.state.report_load_failure(origin.key)
+            return
+        self._failed = None
+        # One assignment: a request sees the old model or the new one, never parts of both.
+        self.model = model
+        log_event(
+            "model.serving",
+            model_version=origin.version,
+            source=origin.source,
+            engine=model.engine.name,
+        )
+        if self._metrics is not None:
+            self._metrics.swapped()
+        self._tell(model)
+
+    def _tell(self, model: Model) -> None:
+        if self._metrics is not None:
+            origin = model.origin
+            self._metrics.serves(
+                origin.version, origin.source, model.engine.name, model.data_source
+            )
+
+    def status(self) -> dict[str, Any]:
+        """Return the follower's status, and what this worker adds to it."""
+        status = read_json(self.state.status)
+        problems = list(status.get("problems", ()))
+        if self._failed is not None:
+            problems.append(f"{self._failed[0]} does not load in this worker: {self._failed[1]}")
+            status["degraded"] = True
+        answered = status.get("answered_at")
+        status["age"] = round(time.time() - answered, 1) if answered else None
+        status["problems"] = problems
+        return status
+
+    def notify(self) -> bool:
+        """Ask for a look at the registry now."""
+        return self.state.wake()
+
+
+def spawn_follower(state: State, settings: Mapping[str, Any]) -> int:
+    """Start the follower of a service and return its process id. It ends when this process does.
+
+    By posix_spawn: it forks neither the threads of this process nor gevent's loop.
+    """
+    environ = dict(os.environ)
+    environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    for setting in SETTINGS:
+        value = settings.get(setting.name)
+        if not setting.secret and value is not None:
+            environ[setting.name] = str(value)
+    root = str(Path(__file__).parents[2])
+    environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environ.get("PYTHONPATH"))))
+    words = [
+        sys.executable,
+        "-m",
+        "serving.following",
+        str(state.folder),
+        str(os.getpid()),
+    ]
+    return os.posix_spawn(
+        sys.executable,
+        words,
+        environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, 2, 1),
+        ],
+    )
+
+
+def end_follower(pid: int) -> None:
+    """End a follower that this process has started, and wait for it."""
+    try:
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass  # It has ended by itself, or the server has collected it.

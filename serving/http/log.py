@@ -1,0 +1,175 @@
+"""Structured log lines: one for each request, and one for each event of the service itself."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import stat
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from serving.settings import SettingError
+
+
+class AccessLog:
+    """Writes one JSON line for each request. No path, query or body: they may be a patient's.
+
+    A log that cannot be written, such as on a full disk or into a pipe that nobody empties, fails
+    and holds up no request: its lines are lost, counted, and the gap is told in the log itself as
+    soon as it takes lines again.
+
+    Parameters
+    ----------
+    target : str
+        ``-`` for standard output, a file's name, or empty for nowhere.
+
+    Raises
+    ------
+    SettingError
+        Where there can be no such file.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._descriptor = _open(target)
+        self._second = 0
+        self._stamp = ""
+        self._lost = 0
+        self._torn = b""
+
+    def write(self, request_id: str, method: str, route: str, status: int, seconds: float) -> bool:
+        """Write the line for one request; tell whether it was, where lines are wanted."""
+        if self._descriptor is None:
+            return True
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        level = "info" if status < 500 else "error"
+        head = f'{{"time":"{self._stamp}.{int((now - second) * 1000):03d}Z","level":'
+        line = (
+            f'{head}"{level}",'
+            f'"event":"request","request_id":"{request_id}","method":"{method}",'
+            f'"route":"{route}","status":{status},"ms":{seconds * 1000:.3f}}}\n'
+        )
+        if self._lost:
+            line = f'{head}"error","event":"log.gap","lines_lost":{self._lost}}}\n{line}'
+        return self._put(self._torn + line.encode())
+
+    def _put(self, content: bytes) -> bool:
+        assert self._descriptor is not None
+        try:
+            written = os.write(self._descriptor, content)
+        except OSError:
+            self._lost += 1
+            return False
+        if written < len(content):  # the last bytes of a disk: the next line must not join on
+            self._lost += 1
+            self._torn = b"\n"
+            return False
+        self._lost, self._torn = 0, b""
+        return True
+
+
+def _open(target: str) -> int | None:
+    """Return what to write to; a pipe is opened anew, so that it makes nobody wait."""
+    if target not in ("", "-"):
+        try:
+            _refuse_planted(target)
+            return os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        except OSError as error:
+            words = f"HEART_ACCESS_LOG must be a file that can be written: {error.strerror}."
+            raise SettingError(words) from None
+    if not target or sys.__stdout__ is None:
+        return None
+    descriptor = sys.__stdout__.fileno()
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        with contextlib.suppress(OSError):
+            # Another opening of the same pipe: whoever else has it keeps what they had.
+            return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+    return descriptor
+
+
+def _refuse_planted(target: str) -> None:
+    """Refuse a link that somebody else has put in the place of the log."""
+    if os.path.islink(target) and os.lstat(target).st_uid not in (os.geteuid(), 0):
+        raise PermissionError(errno.EPERM, "it is a link that belongs to somebody else")
+
+
+def log_event(event: str, level: str = "info", **facts: object) -> None:
+    """Write one structured line about the service itself to standard error."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    line = {"time": stamp, "level": level, "event": event, "pid": os.getpid(), **facts}
+    # Where nobody reads standard error there is no other place to say so.
+    with contextlib.suppress(OSError):
+        os.write(2, (json.dumps(line, default=str) + "\n").encode())
+
+
+def log_failure(
+    error: BaseException, request_id: str | None = None, event: str = "failure"
+) -> None:
+    """Write that a request, or something else, failed inside the service."""
+    name = type(error).__name__
+    log_event(event, "error", request_id=request_id, error=name, where=_where(error))
+
+
+def protect_server_log() -> None:
+    """Keep what clients have sent out of gunicorn's own messages, however it was started."""
+    for name, hide in (("gunicorn.error", _hide_request), ("gunicorn.access", _hide_target)):
+        logger = logging.getLogger(name)
+        if hide not in logger.filters:
+            logger.addFilter(hide)
+
+
+def _hide_request(record: logging.LogRecord) -> bool:
+    """Leave of a message about a request what kind of fault it was, and where.
+
+    gunicorn repeats what it cannot read, and a traceback the words of its error: any of it may be
+    the rest of a patient whose client has miscounted.
+    """
+    head = record.msg.partition("%")[0].strip(" .") if isinstance(record.msg, str) else "Failure"
+    error = record.exc_info[1] if record.exc_info else None
+    if head.startswith("Invalid request from"):
+        record.msg = f"{head.partition(': ')[0]}: {type(sys.exception()).__name__}"
+    elif error is not None:
+        record.msg = f"{head}: {type(error).__name__} at {_where(error)}"
+    elif record.levelno <= logging.DEBUG:
+        if not head:
+            return False
+        record.msg = head
+    else:
+        return True  # about workers and sockets
+    record.args, record.exc_info, record.exc_text = (), None, None
+    return True
+
+
+_OF_THE_CONNECTION = frozenset("hltsbBTDMLpH")
+
+
+def _hide_target(record: logging.LogRecord) -> bool:
+    """Leave of a line of gunicorn's access log what a client has not put into words."""
+    if isinstance(record.args, Mapping):
+        kind: Any = type(record.args)  # gunicorn's own, in which what is not there is "-"
+        record.args = kind({k: v for k, v in record.args.items() if k in _OF_THE_CONNECTION})
+    return True
+
+
+def log_uncaught(_context: object, kind: type[BaseException], error: object, _rest: object) -> None:
+    """Write that a greenlet failed, in place of gevent, which prints the error and its owner."""
+    log_failure(error if isinstance(error, BaseException) else kind(), event="greenlet.failed")
+
+
+def _where(error: BaseException) -> str:
+    """Return the lines of code that an error went through, without its text: it may hold values."""
+    frames = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        frames.append(f"{os.path.basename(code.co_filename)}:{traceback.tb_lineno}")
+        traceback = traceback.tb_next
+    return " > ".join(frames[-6:])

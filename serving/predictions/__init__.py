@@ -1,0 +1,1 @@
+"""Predictions: request models, one patient, many patients, explanations. Knows no Flask."""

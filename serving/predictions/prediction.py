@@ -1,0 +1,89 @@
+"""The answer for one patient."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from clinical.schema import FEATURES
+from risk_model.model import Model
+
+_NAN = math.nan
+_NAMES = tuple(feature.name for feature in FEATURES)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the service says of one patient.
+
+    Parameters
+    ----------
+    label : int
+        The predicted class: 1 disease, 0 none.
+    probability : float
+        The probability of disease.
+    risk_level : str
+        The band of the probability.
+    imputed : list of str
+        Fields that were unknown, so that the model put in a typical value.
+    warnings : list of (str, str)
+        Fields outside of what the model has seen, or unknown though much depends on them, and the
+        words for it.
+    """
+
+    label: int
+    probability: float
+    risk_level: str
+    imputed: list[str]
+    warnings: list[tuple[str, str]]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the predicted class."""
+        return self.probability if self.label else 1.0 - self.probability
+
+
+def predict(model: Model, values: Sequence[float | None]) -> Prediction:
+    """Score one patient, given as the 13 values in the order of FEATURES, None where unknown."""
+    known = [_NAN if value is None else value for value in values]
+    label, probability = model.engine.score_one(known)
+    warnings = [
+        (caution.name, caution.message)
+        for caution, value in zip(model.out_of_range, values, strict=True)
+        if caution is not None and value is not None and caution.warns(value)
+    ]
+    imputed: list[str] = []
+    if None in values:
+        imputed = [name for name, value in zip(_NAMES, values, strict=True) if value is None]
+        warnings += [(name, model.unknown[name]) for name in imputed if name in model.unknown]
+    return Prediction(label, probability, model.risk_level(probability), imputed, warnings)
+
+
+@lru_cache(maxsize=64)
+def _constant_part(version: str, engine: str, data_source: str) -> str:
+    return (
+        f'"model_version":{json.dumps(version)},"engine":{json.dumps(engine)},'
+        f'"data_source":{json.dumps(data_source)}'
+    )
+
+
+def to_json(model: Model, prediction: Prediction) -> bytes:
+    """Write the answer. By hand: the fields are few and known, and it is done for each request."""
+    constant = _constant_part(model.origin.version, model.engine.name, model.data_source)
+    imputed = json.dumps(prediction.imputed) if prediction.imputed else "[]"
+    warnings = json.dumps(pointed(prediction.warnings)) if prediction.warnings else "[]"
+    # Six decimals: below the 1e-5 that engines may differ by, above what anybody reads.
+    return (
+        f'{{"prediction":{prediction.label},"confidence":{round(prediction.confidence, 6)},'
+        f'"probability":{round(prediction.probability, 6)},'
+        f'"risk_level":{json.dumps(prediction.risk_level)},{constant},'
+        f'"imputed":{imputed},"warnings":{warnings}}}\n'
+    ).encode()
+
+
+def pointed(warnings: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """Return warnings as an answer has them."""
+    return [{"pointer": f"/{name}", "detail": words} for name, words in warnings]

@@ -1,0 +1,81 @@
+"""The OpenAPI 3.1 description: templates/openapi.yaml with FEATURES put in."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from flask import render_template
+
+from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
+from serving.http.problems import MEDIA_TYPE, problem_schema
+from serving.predictions.schemas import EXAMPLE, patient_schema
+
+_PROBLEMS = {
+    400: "The body cannot be read.",
+    401: "An API key, or a signature, is missing.",
+    403: "The API key is not valid.",
+    404: "There is nothing here.",
+    408: "The body took too long to arrive.",
+    409: "The model that is served cannot be explained.",
+    413: "The body is too long.",
+    415: "The content type is not one that this route takes.",
+    422: "Fields are missing, unknown or not valid; each of them is listed.",
+    503: "No model is loaded yet, or too many requests are held. Retry-After says when to try.",
+}
+
+
+def openapi(*, keys: bool = False) -> dict[str, Any]:
+    """Return the description. Needs Flask's application context.
+
+    Parameters
+    ----------
+    keys : bool
+        Whether predictions need an API key.
+    """
+    import yaml  # not before somebody asks: a worker need not have it in order to predict
+
+    text = render_template(
+        "openapi.yaml",
+        keys=keys,
+        version=_own_version(),
+        label=LABEL.definition,
+        names=FEATURE_NAMES,
+        required=[feature.name for feature in FEATURES if not feature.nullable],
+        patient=patient_schema(),
+        problem=problem_schema(),
+        problem_type=MEDIA_TYPE,
+        problem_words=_PROBLEMS,
+        example=EXAMPLE,
+        example_csv=f"{','.join(EXAMPLE)}\n{','.join(f'{v:g}' for v in EXAMPLE.values())}\n",
+    )
+    document: dict[str, Any] = yaml.safe_load(text)
+    del document["x-parts"]  # what the others refer to by YAML's anchors
+    return document
+
+
+def for_swagger_ui(description: dict[str, Any]) -> dict[str, Any]:
+    """Return the description as OpenAPI 3.0, which the installed Swagger UI can show."""
+    older: dict[str, Any] = _older(description)
+    return older | {"openapi": "3.0.3"}
+
+
+def _older(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_older(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    made = {name: _older(value) for name, value in part.items()}
+    kind = made.get("type")
+    if isinstance(kind, list):
+        made |= {"type": next(name for name in kind if name != "null"), "nullable": True}
+    if isinstance(made.get("examples"), list):
+        made["example"] = made.pop("examples")[0]
+    return made
+
+
+def _own_version() -> str:
+    try:
+        return version("heart-disease-model")
+    except PackageNotFoundError:
+        return "0.1.0"  # run from a clone, as is usual

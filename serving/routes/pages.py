@@ -1,0 +1,171 @@
+"""The pages for a person: / with the form, /model with what is being served."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
+
+from clinical.schema import FEATURES, LABEL
+from risk_model import card
+from risk_model.layout import CARD
+from risk_model.model import Model
+from risk_model.wording import SOURCES
+from serving.errors import NotLoaded, Problem
+from serving.following.cache import PLOTS
+from serving.following.worker import Follows
+from serving.http import bodies
+from serving.http.gevent_support import BackgroundThread
+from serving.http.keys import Keys
+from serving.http.metrics import Metrics
+from serving.predictions.explanation import explain
+from serving.predictions.prediction import predict
+from serving.predictions.schemas import Values
+from serving.routes import result
+from serving.routes.form import UNKNOWN, Typed, grouped, read_form
+from serving.routes.health import readiness
+
+_TITLES = {feature.name: feature.inline for feature in FEATURES}
+_PLOT_TITLES = {
+    "roc": "ROC curve",
+    "precision_recall": "Precision and recall",
+    "calibration": "Calibration",
+    "confusion_matrix": "Confusion matrix",
+    "permutation_importance": "Importance of the features",
+}
+
+
+def make_blueprint(
+    following: Follows, metrics: Metrics, settings: Mapping[str, Any], background: BackgroundThread
+) -> Blueprint:
+    """Return the routes."""
+    blueprint = Blueprint("pages", __name__)
+    keys = Keys(settings["HEART_API_KEYS"])
+
+    def show(typed: list[Typed], status: int = 200, **parts: Any) -> Response:
+        page = render_template(
+            "form.html",
+            groups=grouped(typed),
+            wrong=[field for field in typed if field.error],
+            model=parts.get("answered") or following.model,
+            needs_key=bool(keys),
+            unknown=UNKNOWN,
+            **parts,
+        )
+        return make_response(page, status)
+
+    @blueprint.get("/")
+    def form() -> Response:
+        return show([Typed(feature) for feature in FEATURES])
+
+    @blueprint.post("/")
+    def answer() -> Response:
+        fields = bodies.read_form(request, settings["HEART_BODY_SECONDS"])
+        typed, values = read_form(fields)
+        if keys and not keys.accepts(fields.get("key", "")):
+            return show(typed, 403, failure="This API key is not valid.")
+        if any(field.error for field in typed):
+            return show(typed, 422)
+        model = following.model
+        if model is None:
+            return show(typed, 503, failure=NotLoaded().detail)
+        told = _answer(model, values, background)
+        metrics.predicted(told["prediction"].label, model.origin.version)
+        return show(typed, answered=model, **told)
+
+    @blueprint.get("/model")
+    def show_model() -> Response:
+        model = following.model
+        status, ready = readiness(following)
+        parts: dict[str, Any] = {"model": model, "ready": ready, "label": LABEL}
+        if model is not None:
+            parts |= _card(model) | {"gate": _gate(model), "plots": _plots(model)}
+            parts["trained_on"] = _trained_on(model)
+        return make_response(render_template("model.html", **parts), status)
+
+    @blueprint.get("/model/card.md")
+    def card_file() -> Response:
+        model = following.model
+        if model is None or not _carries_card(model):
+            raise Problem(404, "The model that is served carries no card.")
+        name = f"{model.origin.version}-card.md"
+        return send_from_directory(
+            model.origin.directory, CARD, mimetype="text/markdown",
+            as_attachment=True, download_name=name, max_age=0,
+        )  # fmt: skip
+
+    @blueprint.get("/model/plots/<name>.png")
+    def plot(name: str) -> Response:
+        model = following.model
+        if model is None or name not in _PLOT_TITLES:
+            raise Problem(404, "There is no such plot.")
+        return send_from_directory(Path(model.origin.directory) / PLOTS, f"{name}.png")
+
+    return blueprint
+
+
+def _answer(model: Model, values: Values, background: BackgroundThread) -> dict[str, Any]:
+    """Return what the page shows of an answer."""
+    prediction = predict(model, values)
+    parts: dict[str, Any] = {
+        "prediction": prediction,
+        "percent": result.percent(model, prediction.probability),
+        "cautions": result.cautions(prediction.warnings),
+        "bands": result.bands(model),
+        "observed": result.observed(model, prediction.risk_level),
+        "titles": _TITLES,
+        "trained_on": _trained_on(model),
+    }
+    explanation = background(lambda: explain(model, values, prediction))
+    if explanation is not None:
+        parts |= {
+            "explanation": explanation,
+            "moves": result.moves(explanation, values),
+            "unmoved": result.unmoved(explanation, values),
+        }
+    return parts
+
+
+def _trained_on(model: Model) -> str:
+    return SOURCES.get(model.data_source, model.data_source)
+
+
+def _card(model: Model) -> dict[str, Any]:
+    """Return the model card, as far as the model carries what it is made of."""
+    facts = model.metadata.as_dict()
+    try:
+        sections, lacking = card.sections(facts), card.lacking(facts)
+    except (KeyError, TypeError, ValueError):  # another project, which knew less of a subject
+        sections, lacking = card.sections({}), card.lacking({})
+    return {"sections": sections, "lacking": lacking, "has_file": _carries_card(model)}
+
+
+def _carries_card(model: Model) -> bool:
+    return Path(model.origin.directory, CARD).is_file()
+
+
+def _gate(model: Model) -> dict[str, Any] | None:
+    """Return the gate's verdict: its words, and its rules with both models' figures."""
+    tags = model.origin.tags
+    if not tags.get("gate.verdict"):
+        return None
+    try:
+        rules = json.loads(tags.get("gate.decision", "{}")).get("rules", [])
+    except (AttributeError, ValueError):
+        rules = []
+    return {
+        "verdict": tags["gate.verdict"],
+        "reason": tags.get("gate.reason", ""),
+        "against": tags.get("gate.against", ""),
+        "rules": rules,
+    }
+
+
+def _plots(model: Model) -> list[tuple[str, str]]:
+    folder = Path(model.origin.directory) / PLOTS
+    return [
+        (name, title) for name, title in _PLOT_TITLES.items() if (folder / f"{name}.png").is_file()
+    ]

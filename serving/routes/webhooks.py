@@ -1,0 +1,111 @@
+"""POST /webhooks/mlflow: signed events of the registry, taken as a hint to look at it now."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, request
+from werkzeug.datastructures import Headers
+
+from serving.errors import Problem
+from serving.following.worker import Follows
+from serving.http.bodies import read_body
+from serving.http.metrics import Metrics
+
+FRESH_SECONDS = 300
+
+
+class Replays:
+    """The delivery ids of the last minutes, shared by the workers of a service as empty files.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def is_new(self, delivery: str, now: float) -> bool:
+        """Tell whether an id is seen for the first time, and remember it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._forget(now)
+        name = hashlib.sha256(delivery.encode()).hexdigest()
+        try:
+            (self._folder / name).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def _forget(self, now: float) -> None:
+        for path in self._folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                # Twice the window: a time stamp may lie as far ahead as it may lie behind.
+                if now - path.stat().st_mtime > 2 * FRESH_SECONDS:
+                    path.unlink()
+
+
+def sign(secret: str, delivery: str, timestamp: str, body: bytes) -> str:
+    """Return the signature that MLflow sends: HMAC-SHA256 over "{id}.{time}.{body}"."""
+    message = f"{delivery}.{timestamp}.".encode() + body
+    digest = hmac.new(secret.encode(), message, hashlib.sha256).digest()
+    return "v1," + base64.b64encode(digest).decode()
+
+
+def check(secret: str, headers: Headers, body: bytes, now: float, replays: Replays) -> bool:
+    """Check a delivery; return whether it is a new one.
+
+    Raises
+    ------
+    Problem
+        401 where the signature is missing or wrong, or the time is not of the last 300 s.
+    """
+    delivery = headers.get("X-MLflow-Delivery-Id", "")
+    timestamp = headers.get("X-MLflow-Timestamp", "")
+    given = headers.get("X-MLflow-Signature", "").encode("latin-1", "replace")
+    expected = sign(secret, delivery, timestamp, body).encode()
+    if not (delivery and hmac.compare_digest(given, expected)):
+        raise Problem(401, "The signature is missing or wrong.")
+    if not (timestamp.isascii() and timestamp.isdecimal()) or (
+        abs(now - int(timestamp[:15])) > FRESH_SECONDS
+    ):
+        raise Problem(401, f"The delivery is not of the last {FRESH_SECONDS} s.")
+    return replays.is_new(delivery, now)
+
+
+def make_blueprint(
+    following: Follows,
+    metrics: Metrics,
+    settings: Mapping[str, Any],
+    clock: Callable[[], float] = time.time,
+) -> Blueprint:
+    """Return the route."""
+    blueprint = Blueprint("webhooks", __name__)
+    secret = settings["HEART_WEBHOOK_SECRET"]
+    replays = Replays(following.folder / "deliveries")
+
+    @blueprint.post("/webhooks/mlflow")
+    def receive() -> Response:
+        if not secret:
+            raise Problem(404, "Webhooks are off: HEART_WEBHOOK_SECRET is not set.")
+        body = read_body(
+            request.environ, settings["HEART_MAX_CONTENT_LENGTH"], settings["HEART_BODY_SECONDS"]
+        )
+        try:
+            new = check(secret, request.headers, body, clock(), replays)
+        except Problem:
+            metrics.webhook("refused")
+            raise
+        metrics.webhook("taken" if new else "repeated")
+        if new:
+            following.notify()
+        return Response(status=204)
+
+    return blueprint

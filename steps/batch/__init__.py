@@ -1,0 +1,1 @@
+"""Scoring many patients, on all cores or on a Dask cluster."""

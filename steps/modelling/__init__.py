@@ -1,0 +1,1 @@
+"""Fitting and judging a model: pipelines, cross-validation, metrics, calibration, search."""

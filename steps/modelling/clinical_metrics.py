@@ -1,0 +1,183 @@
+"""What a clinical reviewer asks of probabilities: calibration, net benefit, and groups of patients.
+
+The core measures of Van Calster et al. (2025), https://arxiv.org/abs/2412.10288.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from clinical.schema import FEATURES
+from steps.modelling import metrics
+from steps.modelling.metrics import THRESHOLD, Floats, Labels
+
+NET_BENEFIT_AT = (0.1, 0.2, 0.3, 0.5)
+"""The risks at which somebody might act, at which the net benefit is stated."""
+
+NAMES = (
+    "roc_auc",
+    "pr_auc",
+    "brier",
+    "log_loss",
+    "calibration_slope",
+    "calibration_intercept",
+    "sensitivity",
+    "specificity",
+    *(f"net_benefit_{round(100 * at)}" for at in NET_BENEFIT_AT),
+)
+RANKING = ("roc_auc", "calibration_slope", "calibration_intercept")
+"""What is said of a site where nearly everybody is ill, and every threshold would flatter."""
+
+SMALLEST_GROUP = 10
+"""With fewer patients than this of either class, nothing is said of a group."""
+
+AGES = {"under 50": (0, 50), "50 to 59": (50, 60), "60 and over": (60, np.inf)}
+FURTHEST = 1e-6  # probabilities are kept this far from 0 and 1, whose log-odds are infinite
+ROUNDS = 60  # of Newton's method, which mostly needs six
+STRIDE = 1.0  # the most that one round moves a coefficient, so that it cannot run away
+
+
+def scores(y: Labels, p: Floats, weights: Floats | None = None) -> dict[str, Floats]:
+    """Return the measures of NAMES, for many weightings at once, as ``metrics.scores`` does."""
+    w = np.ones((1, len(y))) if weights is None else weights
+    known = metrics.scores(y, p, w)
+    found = {name: known[name] for name in ("roc_auc", "pr_auc", "brier", "log_loss")}
+    found["calibration_slope"] = _recalibrated(y, p, w)[1]
+    found["calibration_intercept"] = _recalibrated(y, p, w, fixed=True)[0]
+    true, false = _said(y, p, w, THRESHOLD)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found["sensitivity"] = true / (w @ (y == 1))
+        found["specificity"] = 1 - false / (w @ (y == 0))
+    for at in NET_BENEFIT_AT:
+        found[f"net_benefit_{round(100 * at)}"] = net_benefit(y, p, at, w)
+    return found
+
+
+def _said(y: Labels, p: Floats, w: Floats, threshold: float) -> tuple[Floats, Floats]:
+    """Return the weights of those rightly and wrongly said to be ill."""
+    return w @ ((p >= threshold) & (y == 1)), w @ ((p >= threshold) & (y == 0))
+
+
+def net_benefit(y: Labels, p: Floats, threshold: float, weights: Floats) -> Floats:
+    """Return the net benefit of acting from a threshold on.
+
+    True positives less false positives, weighed by the odds of the threshold, as a share of all
+    patients. Acting on everybody is the same with p = 1, acting on nobody is 0.
+
+    References
+    ----------
+    Vickers, Elkin: Decision curve analysis. Medical Decision Making 2006.
+    https://doi.org/10.1177/0272989X06295361
+    """
+    true, false = _said(y, p, weights, threshold)
+    return np.asarray((true - false * threshold / (1 - threshold)) / weights.sum(axis=1))
+
+
+def log_odds(p: Floats) -> Floats:
+    """Return the logarithm of the odds, finite for every probability."""
+    sure = np.clip(p, FURTHEST, 1 - FURTHEST)
+    return np.asarray(np.log(sure / (1 - sure)))
+
+
+def _recalibrated(y: Labels, p: Floats, w: Floats, *, fixed: bool = False) -> tuple[Floats, Floats]:
+    """Fit log-odds of disease = intercept + slope * log-odds of p, for each weighting.
+
+    The slope says whether the probabilities are spread as far as they should be: below 1 they are
+    too extreme, above 1 too timid. With a `fixed` slope of 1, the intercept says whether they are
+    too low (above 0) or too high on the whole. Newton's method on all weightings at once; NaN
+    where it does not converge, as for classes that the probabilities separate perfectly.
+
+    References
+    ----------
+    Cox: Two further applications of a model for binary regression. Biometrika 1958.
+    https://doi.org/10.1093/biomet/45.3-4.562
+    """
+    x = log_odds(p)
+    intercept, slope = np.zeros(len(w)), np.full(len(w), float(fixed))
+    moved = np.full(len(w), np.inf)
+    with np.errstate(all="ignore"):
+        for _ in range(ROUNDS):
+            expected = 1 / (1 + np.exp(-(intercept[:, np.newaxis] + slope[:, np.newaxis] * x)))
+            left, information = w * (y - expected), w * expected * (1 - expected)
+            g0, h00 = left.sum(axis=1), information.sum(axis=1)
+            if fixed:
+                step0, step1 = g0 / h00, np.zeros(len(w))
+            else:
+                g1, h01, h11 = left @ x, information @ x, information @ x**2
+                determinant = h00 * h11 - h01**2
+                step0 = (h11 * g0 - h01 * g1) / determinant
+                step1 = (h00 * g1 - h01 * g0) / determinant
+            step0, step1 = np.clip(step0, -STRIDE, STRIDE), np.clip(step1, -STRIDE, STRIDE)
+            intercept, slope = intercept + step0, slope + step1
+            moved = np.maximum(abs(step0), abs(step1))
+            if not (moved > 1e-10).any():
+                break
+    settled = moved < 1e-6
+    return np.where(settled, intercept, np.nan), np.where(settled, slope, np.nan)
+
+
+def with_intervals(
+    y: Labels, p: Floats, seed: int, names: tuple[str, ...] = NAMES
+) -> dict[str, float]:
+    """Return measures and their 95 % bootstrap percentile intervals, by metric name."""
+    return metrics.with_intervals(y, p, seed, names, scores)
+
+
+def enough(y: Labels) -> bool:
+    """Tell whether a group has enough patients of both classes to say anything about it."""
+    return int(np.bincount(y, minlength=2).min()) >= SMALLEST_GROUP
+
+
+def groups(patients: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    """Return who belongs to each group of patients: the two sexes, and bands of age."""
+    sex = next(feature for feature in FEATURES if feature.name == "sex")
+    age = patients["age"].to_numpy(float)
+    return {
+        **{word: patients["sex"].to_numpy() == code for code, word in sex.codes.items()},
+        **{f"age {band}": (age >= low) & (age < high) for band, (low, high) in AGES.items()},
+    }
+
+
+def by_group(patients: pd.DataFrame, y: Labels, p: Floats, seed: int) -> list[dict[str, Any]]:
+    """Return counts and measures of each group; `metrics` is None where it is too small."""
+    found: list[dict[str, Any]] = []
+    for name, members in groups(patients).items():
+        labels = y[members]
+        measured = with_intervals(labels, p[members], seed) if enough(labels) else None
+        counts = {"patients": len(labels), "diseased": int(labels.sum())}
+        found.append({"group": name, **counts, "metrics": measured})
+    return found
+
+
+def share_interval(count: int, total: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share, after Wilson: sensible for few patients too.
+
+    References
+    ----------
+    Wilson: Probable inference. Journal of the American Statistical Association 1927.
+    https://doi.org/10.1080/01621459.1927.10502953
+    """
+    if not total:
+        return 0.0, 1.0
+    z, share = 1.959964, count / total
+    middle = (share + z**2 / (2 * total)) / (1 + z**2 / total)
+    reach = z / (1 + z**2 / total) * (share * (1 - share) / total + z**2 / (4 * total**2)) ** 0.5
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def bands(y: Labels, p: Floats, cuts: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return each risk band with how many patients fell into it, and how many of them were ill."""
+    starts = list(cuts.values())
+    place = np.searchsorted(starts, p, side="right") - 1
+    found = []
+    for i, (level, start) in enumerate(cuts.items()):
+        total, ill = int((place == i).sum()), int(y[place == i].sum())
+        low, high = share_interval(ill, total)
+        observed = {"patients": total, "diseased": ill, "low": low, "high": high}
+        found.append({"level": level, "from": start, "observed": observed})
+    return found

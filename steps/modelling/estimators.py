@@ -1,0 +1,134 @@
+"""The models on offer: one scikit-learn pipeline each, from raw records to a probability."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from clinical.schema import FEATURES
+
+CALIBRATION_FOLDS = 3
+"""Five say the same to two decimals, and cost half as much again; see docs/decisions/0010."""
+STEPS = 100
+"""Into how many equal steps the range of an isotonic calibration is divided."""
+
+
+def build(  # noqa: PLR0913
+    model: str,
+    n_estimators: int,
+    max_depth: int,
+    min_samples_leaf: int,
+    random_state: int,
+    *,
+    C: float = 1.0,  # noqa: N803 (scikit-learn's name)
+    calibration: str = "none",
+) -> Pipeline:
+    """Return an unfitted pipeline.
+
+    It takes the 13 features in the order of FEATURES, as a frame or an array of shape
+    (n_rows, 13), NaN where a value is unknown. Columns are chosen by position, so that the ONNX
+    twin can take one matrix.
+
+    Parameters
+    ----------
+    model : str
+        A name of ``parameters.MODELS``.
+    n_estimators, max_depth, min_samples_leaf : int
+        Size of the ensembles; logistic regression has no use for them.
+    random_state : int
+        Seed of the estimator.
+    C : float
+        The inverse of logistic regression's penalty; the ensembles have no use for it.
+    calibration : str
+        A name of ``parameters.CALIBRATIONS``: what brings the probabilities in line with the
+        observed shares. It is learnt by cross-validation inside the training rows; the estimator
+        itself learns from all of them, so that there is one to convert and to explain.
+    """
+    trees: dict[str, Any] = {
+        "n_estimators": n_estimators,
+        "max_depth": max_depth,
+        "min_samples_leaf": min_samples_leaf,
+        "random_state": random_state,
+    }
+    estimators: dict[str, BaseEstimator] = {
+        "random_forest": RandomForestClassifier(**trees),
+        "extra_trees": ExtraTreesClassifier(**trees),
+        "logistic_regression": make_pipeline(
+            StandardScaler(), LogisticRegression(C=C, max_iter=1000, random_state=random_state)
+        ),
+        "hist_gradient_boosting": HistGradientBoostingClassifier(
+            max_iter=n_estimators,
+            max_depth=max_depth,
+            min_samples_leaf=min_samples_leaf,
+            random_state=random_state,
+        ),
+    }
+    estimator = estimators[model]
+    if calibration != "none":
+        estimator = CalibratedClassifierCV(
+            estimator, method=calibration, cv=CALIBRATION_FOLDS, ensemble=False
+        )
+    return Pipeline([("columns", _columns()), ("estimator", estimator)])
+
+
+def fit(pipeline: Pipeline, features: pd.DataFrame, y: NDArray[np.int8]) -> Pipeline:
+    """Fit a pipeline in place, and return it.
+
+    An isotonic calibration may leap between two neighbouring scores, where float32 and float64
+    end up on different sides. It is redrawn on equal steps of its range, which moves a
+    probability by less than its noise, and lets the ONNX twin follow.
+    """
+    pipeline.fit(features, y)
+    for found in getattr(pipeline[-1], "calibrated_classifiers_", []):
+        for calibrator in found.calibrators:
+            if isinstance(calibrator, IsotonicRegression):
+                steps = np.linspace(calibrator.X_min_, calibrator.X_max_, STEPS + 1)
+                calibrator.fit(steps, calibrator.predict(steps))
+    return pipeline
+
+
+def _columns() -> ColumnTransformer:
+    """Return the imputation and encoding: medians for numbers, one-hot for unordered codes."""
+    nominal = [i for i, feature in enumerate(FEATURES) if feature.nominal]
+    ordered = [i for i, feature in enumerate(FEATURES) if not feature.nominal]
+    encode = make_pipeline(
+        SimpleImputer(strategy="most_frequent", keep_empty_features=True),
+        OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+    )
+    return ColumnTransformer(
+        [
+            ("ordered", SimpleImputer(strategy="median", keep_empty_features=True), ordered),
+            ("nominal", encode, nominal),
+        ]
+    )
+
+
+def fills(pipeline: Pipeline) -> dict[str, float]:
+    """Return what a fitted pipeline puts in place of an unknown value, by feature name."""
+    columns = pipeline.named_steps["columns"]
+    imputers = {
+        "ordered": columns.named_transformers_["ordered"],
+        "nominal": columns.named_transformers_["nominal"][0],
+    }
+    return {
+        FEATURES[i].name: float(fill)
+        for name, _, positions in columns.transformers_
+        if name in imputers
+        for i, fill in zip(positions, imputers[name].statistics_, strict=True)
+    }

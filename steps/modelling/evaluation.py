@@ -1,0 +1,111 @@
+"""A model measured on cohorts of patients: what it says of them, and how well that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from clinical.hospitals import Cohort
+from clinical.schema import FEATURE_NAMES, LABEL
+from steps import train
+from steps.modelling import assessment, clinical_metrics, estimators
+from steps.modelling.metrics import Floats, Labels
+from steps.modelling.validation import cross_validated
+from steps.runs.parameters import CALIBRATIONS, Value, check
+
+Predict = Callable[[pd.DataFrame], Floats]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A cohort with what was said of it.
+
+    Parameters
+    ----------
+    y, p : arrays of shape (n_patients,)
+        Labels and probabilities of disease.
+    found : dict
+        Counts and measures, as JSON can hold them: see `assessment.cohort`, and `groups`.
+    """
+
+    y: Labels
+    p: Floats
+    found: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def site(self) -> str:
+        """The cohort's name in metrics."""
+        return str(self.found["site"])
+
+
+def measure(cohort: Cohort, p: Floats, seed: int, notes: Iterable[str] = ()) -> Measured:
+    """Measure probabilities of a cohort, over all and, unless it is lopsided, by group."""
+    y = cohort.patients[LABEL.name].to_numpy(np.int8)
+    found = assessment.cohort(cohort, p, seed)
+    if not found["lopsided"]:
+        found["groups"] = clinical_metrics.by_group(cohort.patients, y, p, seed)
+    return Measured(y, p, found, list(notes))
+
+
+def features(cohort: Cohort) -> pd.DataFrame:
+    """Return what a model is asked about a cohort."""
+    return cohort.patients[list(FEATURE_NAMES)]
+
+
+def refitted(
+    pipeline: Pipeline, training: pd.DataFrame, cohort: Cohort, seed: int
+) -> dict[str, Any] | None:
+    """Return how the model would do, had it been trained without what a cohort mostly lacks.
+
+    A feature that is unknown in every training row carries nothing, so that unfitting it from the
+    pipeline is to hide it.
+    """
+    lacking = cohort.mostly_missing
+    if not lacking:
+        return None
+    hidden = dict.fromkeys(lacking, np.nan)
+    x, y = train.columns(training)
+    model = estimators.fit(clone(pipeline), x.assign(**hidden), y)
+    p = model.predict_proba(features(cohort).assign(**hidden))[:, 1]
+    measured = assessment.cohort(cohort, p, seed)
+    return {"without": lacking, "metrics": measured["metrics"]}
+
+
+def calibrations(
+    parameters: Mapping[str, Value], patients: pd.DataFrame, seed: int
+) -> dict[str, tuple[Floats, dict[str, float]]]:
+    """Return, for each calibration on offer, out-of-fold probabilities and how well they fit."""
+    x, y = train.columns(patients)
+    found = {}
+    # A model that an older version has trained knows fewer parameters.
+    known = {**check("train", {}), **parameters}
+    for name in CALIBRATIONS:
+        pipeline = train.build({**known, "calibration": name})
+        p = cross_validated(pipeline, x, y, seed).probabilities
+        found[name] = p, clinical_metrics.with_intervals(y, p, seed)
+    return found
+
+
+def metrics_of(cohorts: list[Measured]) -> dict[str, float]:
+    """Return the metrics of a run: those of the first cohort by their names, all by site."""
+    logged = dict(cohorts[0].found["metrics"])
+    for cohort in cohorts:
+        for name, value in cohort.found["metrics"].items():
+            logged[f"{cohort.site}_{name}"] = value
+        for group in cohort.found.get("groups", []):
+            for name in ("roc_auc", "brier", "sensitivity", "specificity"):
+                if group["metrics"]:
+                    word = group["group"].replace(" ", "_")
+                    logged[f"{cohort.site}_{name}_{word}"] = group["metrics"][name]
+        if cohort.found.get("refitted"):
+            for name, value in cohort.found["refitted"]["metrics"].items():
+                logged[f"{cohort.site}_refitted_{name}"] = value
+        logged[f"{cohort.site}_patients"] = cohort.found["patients"]
+    return {name: float(value) for name, value in logged.items() if np.isfinite(value)}

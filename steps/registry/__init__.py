@@ -1,0 +1,1 @@
+"""The model registry: versions, aliases, stages, and the gate."""

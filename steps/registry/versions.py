@@ -1,0 +1,317 @@
+"""The model registry: versions, the aliases challenger and champion, stages that follow, history.
+
+Aliases decide; stages, where the backend has them, are kept in line for those who read stages.
+Aliases have no history of their own, so the registered model keeps one in a tag. Databricks has
+two registries: that of a workspace has stages alone, Unity Catalog aliases alone.
+See docs/decisions/0016-databricks.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import mlflow
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+from mlflow.exceptions import MlflowException
+
+from steps.runs.files import cache_dir
+from steps.runs.store import StepError, is_absence, scheme
+
+CHAMPION, CHALLENGER, ARCHIVED = "champion", "challenger", "archived"
+HISTORY_TAG = "champion.history"
+VERDICT_TAG = "gate.verdict"
+ARCHIVED_TAG = "archived"
+HISTORY_LENGTH = 60  # entries; a tag holds 5,000 characters
+STAGE_OF = {CHAMPION: "Production", CHALLENGER: "Staging"}
+CATALOG_TAG_LENGTH = 1000  # characters that a tag of Unity Catalog holds
+ABOUT = (
+    "Risk of coronary artery disease from 13 findings of a referred patient; see the README of the "
+    "project. The alias champion is the version in charge, challenger the newest candidate. "
+    "Not for clinical use."
+)
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Let one process of this machine at a time change a registered model.
+
+    MLflow has no compare-and-set: without this, two registrations would both find the same
+    champion and promote past each other.
+    """
+    digest = hashlib.sha256(f"{mlflow.get_registry_uri()} {name}".encode()).hexdigest()
+    path = cache_dir() / "locks" / digest
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        yield
+
+
+def model_uri(run: Run) -> str:
+    """Return the URI of the model that a train run logged."""
+    logged = run.outputs.model_outputs if run.outputs else []
+    if not logged:
+        raise StepError(f"run {run.info.run_id} has no model")
+    return f"models:/{logged[-1].model_id}"
+
+
+def number(version: ModelVersion) -> str:
+    """Return the number of a version as text; some stores give text, others an integer."""
+    return str(version.version)
+
+
+def version_of(name: str, run_id: str) -> ModelVersion | None:
+    """Return the version that was made from a run, if there is one."""
+    found = [number(version) for version in versions(name) if version.run_id == run_id]
+    # What a search finds has neither tags nor aliases in Unity Catalog.
+    return named(name, min(found, key=int)) if found else None
+
+
+def versions(name: str) -> list[ModelVersion]:
+    """Return the versions of a registered model, in no order."""
+    client, found, token = MlflowClient(), [], None
+    while True:
+        page = client.search_model_versions(f"name = '{name}'", page_token=token)
+        found += list(page)
+        if not (token := page.token):
+            return found
+
+
+def named(name: str, version: str) -> ModelVersion:
+    """Return a version by its number.
+
+    Raises
+    ------
+    StepError
+        Where it does not exist, naming those that do.
+    """
+    try:
+        return MlflowClient().get_model_version(name, version)
+    except MlflowException as error:
+        if not is_absence(error):
+            raise
+        there = ", ".join(sorted(map(number, versions(name)), key=int)) or "none"
+        raise StepError(f"{name} has no version {version}; there are: {there}") from None
+
+
+def holder(name: str, alias: str) -> ModelVersion | None:
+    """Return the version that an alias names, or None; without aliases, that in its stage."""
+    if not has_aliases():
+        staged = [v for v in versions(name) if v.current_stage == STAGE_OF[alias]]
+        return max(staged, key=lambda version: int(number(version)), default=None)
+    try:
+        return MlflowClient().get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        # A store that fails must not look like a registry without a champion.
+        if not is_absence(error):
+            raise
+        return None
+
+
+def add_version(name: str, run: Run, description: str, tags: Mapping[str, str]) -> ModelVersion:
+    """Make a version from a train run's model."""
+    client = MlflowClient()
+    named_tags = {stored(key): value for key, value in tags.items()}
+    made = number(mlflow.register_model(model_uri(run), name, tags=named_tags))
+    client.update_model_version(name, made, description)
+    if not client.get_registered_model(name).description:
+        client.update_registered_model(name, ABOUT)
+    return client.get_model_version(name, made)
+
+
+def make_challenger(name: str, version: str) -> None:
+    """Give a version the alias challenger."""
+    champion = holder(name, CHAMPION)
+    if champion and number(champion) == version:
+        raise StepError(f"version {version} is the champion; make another version champion first")
+    _give(name, CHALLENGER, version)
+    _untag(name, version, ARCHIVED_TAG)
+    align_stages(name)
+
+
+def make_champion(name: str, version: str, by: str) -> None:
+    """Give a version the alias champion, note it in the history, and let the stages follow."""
+    history = read_history(name)
+    challenger = holder(name, CHALLENGER)
+    _give(name, CHAMPION, version)
+    if challenger and number(challenger) == version:
+        _take(name, CHALLENGER, version)
+    _untag(name, version, ARCHIVED_TAG)
+    _write_history(name, [*history, _entry(version, by)])
+    align_stages(name)
+
+
+def archive(name: str, version: str) -> None:
+    """Take a version's aliases away, and mark it as archived."""
+    for alias in (CHAMPION, CHALLENGER):
+        found = holder(name, alias)
+        if found and number(found) == version:
+            _take(name, alias, version)
+    tag(name, version, ARCHIVED_TAG, "true")
+    align_stages(name)
+
+
+def _give(name: str, alias: str, version: str) -> None:
+    if has_aliases():
+        MlflowClient().set_registered_model_alias(name, alias, version)
+        return
+    if (before := holder(name, alias)) and number(before) != version:
+        _move(name, number(before), "Archived" if alias == CHAMPION else "None")
+    _move(name, version, STAGE_OF[alias])
+
+
+def _take(name: str, alias: str, version: str) -> None:
+    if has_aliases():
+        MlflowClient().delete_registered_model_alias(name, alias)
+    elif named(name, version).current_stage == STAGE_OF[alias]:
+        _move(name, version, "None")
+
+
+def aliases(name: str, version: ModelVersion) -> list[str]:
+    """Return the aliases of a version; where there are none, those that its stage stands for."""
+    if has_aliases():
+        return list(named(name, number(version)).aliases)
+    stage = named(name, number(version)).current_stage
+    return [alias for alias, meant in STAGE_OF.items() if meant == stage]
+
+
+def tag(name: str, version: str, key: str, value: str) -> None:
+    """Set a tag of a version, unless it is longer than the registry can hold."""
+    if not in_catalog() or len(value) <= CATALOG_TAG_LENGTH:
+        MlflowClient().set_model_version_tag(name, version, stored(key), value)
+
+
+def _untag(name: str, version: str, key: str) -> None:
+    if key in tags_of(named(name, version)):
+        MlflowClient().delete_model_version_tag(name, version, stored(key))
+
+
+def stored(key: str) -> str:
+    """Return a tag's name as the registry takes it: Unity Catalog takes no dots."""
+    return key.replace(".", "__") if in_catalog() else key
+
+
+def tags_of(entity: ModelVersion | RegisteredModel) -> dict[str, str]:
+    """Return the tags of a version or a model by their own names."""
+    return {key.replace("__", "."): value for key, value in entity.tags.items()}
+
+
+def roll_back(name: str) -> tuple[str, str]:
+    """Put the champion before this one back; return the versions (dethroned, restored).
+
+    Raises
+    ------
+    StepError
+        Where there was none before, or none that still exists.
+    """
+    existing = {number(version) for version in versions(name)}
+    past = reigns(read_history(name))
+    current = past.pop() if past else ""
+    # The reigns of a version that was deleted in between may have brought the same one twice.
+    while past and (past[-1] not in existing or past[-1] == current):
+        past.pop()
+    if not past:
+        raise StepError(f"{name} has no earlier champion to go back to")
+    make_champion(name, past[-1], by="rollback")
+    if current in existing:
+        tag(name, current, "rolled_back", "true")
+    return current, past[-1]
+
+
+def reigns(history: list[dict[str, str]]) -> list[str]:
+    """Return the versions that a rollback would go through, the present champion last."""
+    stack: list[str] = []
+    for entry in history:
+        if entry["by"] == "rollback":
+            while stack and stack[-1] != entry["version"]:
+                stack.pop()
+        if not stack or stack[-1] != entry["version"]:
+            stack.append(entry["version"])
+    return stack
+
+
+def read_history(name: str) -> list[dict[str, str]]:
+    """Return every reign: version, since when, and by what; oldest first.
+
+    Somebody may have moved the alias with MLflow's own client: that reign is added.
+    """
+    model = MlflowClient().get_registered_model(name)
+    history: list[dict[str, str]] = json.loads(tags_of(model).get(HISTORY_TAG, "[]"))
+    champion = holder(name, CHAMPION)
+    if champion and (not history or history[-1]["version"] != number(champion)):
+        history.append(_entry(number(champion), "another client"))
+    return history
+
+
+def _entry(version: str, by: str) -> dict[str, str]:
+    return {"version": version, "at": datetime.now(UTC).isoformat(timespec="seconds"), "by": by}
+
+
+def _write_history(name: str, history: list[dict[str, str]]) -> None:
+    kept = history[-HISTORY_LENGTH:]
+    while in_catalog() and len(_written(kept)) > CATALOG_TAG_LENGTH:
+        kept = kept[1:]
+    MlflowClient().set_registered_model_tag(name, stored(HISTORY_TAG), _written(kept))
+
+
+def _written(history: list[dict[str, str]]) -> str:
+    return json.dumps(history, separators=(",", ":"))
+
+
+def in_catalog() -> bool:
+    """Tell whether the registry is Unity Catalog: it has aliases and no stages."""
+    return scheme(str(mlflow.get_registry_uri())) in ("databricks-uc", "uc")
+
+
+def has_aliases() -> bool:
+    """Tell whether the registry has aliases; that of a Databricks workspace has stages alone."""
+    return scheme(str(mlflow.get_registry_uri())) != "databricks"
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that Unity Catalog could not take.
+
+    Raises
+    ------
+    StepError
+        Saying what it takes.
+    """
+    if in_catalog() and len([part for part in name.split(".") if part]) != 3:
+        raise StepError(
+            f"a model in Unity Catalog is named catalog.schema.model, not {name}: give, say, "
+            f"-P name=main.default.{name.rsplit('.', maxsplit=1)[-1]}"
+        )
+
+
+def align_stages(name: str) -> None:
+    """Bring every version's stage in line with the aliases."""
+    if in_catalog():
+        return
+    champion, challenger = holder(name, CHAMPION), holder(name, CHALLENGER)
+    dethroned = {entry["version"] for entry in read_history(name)}
+    for version in versions(name):
+        if champion and number(version) == number(champion):
+            wanted = "Production"
+        elif challenger and number(version) == number(challenger):
+            wanted = "Staging"
+        elif number(version) in dethroned or ARCHIVED_TAG in version.tags:
+            wanted = "Archived"
+        elif version.current_stage == "Archived":
+            continue  # the history is bounded, and may have forgotten its reign
+        else:
+            wanted = "None"
+        if version.current_stage != wanted:
+            _move(name, number(version), wanted)
+
+
+def _move(name: str, version: str, stage: str) -> None:
+    with warnings.catch_warnings():
+        # Stages are deprecated in MLflow, and promised by this project as long as it can.
+        warnings.simplefilter("ignore", FutureWarning)
+        MlflowClient().transition_model_version_stage(name, version, stage)

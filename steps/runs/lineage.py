@@ -1,0 +1,138 @@
+"""Where a model comes from: its files, its training run, and the patients behind both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model as MlflowModel
+
+from clinical import copies, hospitals
+from clinical.hospitals import Cohort
+from risk_model.layout import open_folder
+from risk_model.metadata import Metadata
+from risk_model.model import Model, Origin, load
+from steps.runs.reuse import archive_of, data_output, fetch_output
+from steps.runs.store import StepError
+from steps.runs.tracking import SOURCE_TAG, input_of
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """A stored model with what is known of its making.
+
+    Parameters
+    ----------
+    folder : Path
+        Its files.
+    metadata : Metadata
+        What its files say about it; nothing for a model that this project did not make.
+    trained : Run or None
+        The run that trained it, where this tracking store has it.
+    """
+
+    folder: Path
+    metadata: Metadata
+    trained: Run | None
+
+    @property
+    def source(self) -> str:
+        """The value of ``data.source`` that the model was trained on."""
+        if self.metadata.data:
+            return self.metadata.source
+        tags = self.trained.data.tags if self.trained else {}
+        return str(tags.get(SOURCE_TAG, "unknown"))
+
+    @cached_property
+    def model(self) -> Model:
+        """The model itself, loaded and checked."""
+        return load(Origin(directory=str(self.folder)))
+
+    @cached_property
+    def held_out(self) -> pd.DataFrame | None:
+        """The patients held out from its training."""
+        return self._split("held_out")
+
+    @cached_property
+    def training_rows(self) -> npt.NDArray[np.uint64] | None:
+        """The hashes of the patients that it has seen; None where nobody knows."""
+        rows = self._split("training_rows")
+        return None if rows is None else rows["row_hash"].to_numpy(np.uint64)
+
+    @cached_property
+    def out_of_fold(self) -> pd.DataFrame | None:
+        """Every patient with what a model said that had not seen them."""
+        said, patients = self._split("out_of_fold"), self.patients
+        if said is None or patients is None:
+            return None
+        hashed = patients.assign(row_hash=copies.row_hashes(patients))
+        return hashed.merge(said.drop(columns="disease"), on="row_hash", validate="one_to_one")
+
+    @cached_property
+    def patients(self) -> pd.DataFrame | None:
+        """All prepared patients, those held out among them."""
+        prepared = input_of(self.trained) if self.trained else None
+        return pd.read_parquet(fetch_output(prepared, data_output(prepared))) if prepared else None
+
+    @cached_property
+    def elsewhere(self) -> list[Cohort]:
+        """The patients of other hospitals that came with its data."""
+        prepared = input_of(self.trained) if self.trained else None
+        return other_hospitals(prepared) if prepared else []
+
+    def has_seen(self, patients: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Mark the patients that the model was trained on; none where nobody knows."""
+        if self.training_rows is None:
+            return np.zeros(len(patients), dtype=np.bool_)
+        return np.isin(copies.row_hashes(patients), self.training_rows)
+
+    def _split(self, name: str) -> pd.DataFrame | None:
+        if self.trained is None:
+            return None
+        place = f"runs:/{self.trained.info.run_id}/split/{name}.parquet"
+        try:
+            return pd.read_parquet(download_artifacts(artifact_uri=place))
+        except (MlflowException, OSError):
+            return None
+
+
+def follow(uri: str) -> Lineage:
+    """Fetch a model and find out where it comes from.
+
+    Raises
+    ------
+    StepError
+        Where there is no such model.
+    """
+    try:
+        folder = Path(download_artifacts(artifact_uri=uri))
+        described = MlflowModel.load(str(folder))
+    except (MlflowException, OSError) as error:
+        raise StepError(f"there is no model {uri}: {str(error).splitlines()[0]}") from None
+    metadata = open_folder(folder).metadata
+    run_id = metadata.run_id or described.run_id
+    return Lineage(folder, metadata, _run(run_id) if run_id else None)
+
+
+def _run(run_id: str) -> Run | None:
+    try:
+        return MlflowClient().get_run(run_id)
+    except MlflowException:
+        return None
+
+
+def other_hospitals(prepared: Run) -> list[Cohort]:
+    """Return the hospitals in the archive that patients were prepared from, without their own."""
+    found = archive_of(prepared)
+    if found is None:
+        return []
+    cohorts = hospitals.read_cohorts(fetch_output(*found))
+    return [cohort for cohort in cohorts if cohort.site != hospitals.TRAINING]

@@ -1,0 +1,192 @@
+"""Reaching the tracking store: whether it answers, and in one line why it does not."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+from itertools import chain, count
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import mlflow
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from clinical.errors import DataError
+from risk_model.locations import file_path, sqlite_path
+from steps.runs.parameters import shown
+
+# MLflow's own patience adds up to minutes, and its bars show nothing that takes time here. What
+# the user has set stays.
+SETTINGS = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "PGCONNECT_TIMEOUT": "5",
+}
+CONNECT_SECONDS = 5
+
+# What these print in pages of traceback, a step says in one line.
+TALKATIVE = ("mlflow.store.db.utils", "psycopg")
+
+DATABASES = ("postgresql", "mysql", "mssql")
+PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
+
+# What a tracking store raises: a locked or broken database comes through unwrapped, and so does
+# an S3 that cannot be reached or has lost a file.
+STORE_ERRORS = (MlflowException, SQLAlchemyError, Boto3Error, BotoCoreError, ClientError)
+
+
+class StepError(Exception):
+    """A step cannot go on; the message is what the user reads."""
+
+
+def reach(launched: bool) -> None:
+    """Make sure that the tracking store answers, within seconds.
+
+    Parameters
+    ----------
+    launched : bool
+        Whether ``mlflow run`` started this process, maybe from another directory.
+
+    Raises
+    ------
+    StepError
+        With one line that names the store and what to do.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    uri = mlflow.get_tracking_uri()
+    _refuse_file_store(uri)
+    _knock(_address(uri))
+    if launched:
+        _refuse_lost_sqlite(uri)
+    try:
+        _log_in(uri)
+        MlflowClient().search_experiments(max_results=1)
+    except STORE_ERRORS as error:
+        raise refusal(error) from None
+
+
+def refusal(error: BaseException) -> StepError:
+    """Return the error that says that the tracking store refused, and what helps."""
+    uri, text = mlflow.get_tracking_uri(), explain(error)
+    hint = ""
+    if re.search(r"error code 40[13]\b|PERMISSION_DENIED|UNAUTHENTICATED", text):
+        hint = f"; set {' and '.join(_credentials(uri))} to what it accepts"
+    elif re.search(r"already exists|duplicate key", text):
+        hint = '; make a new database ready once, first: mlflow db upgrade "$MLFLOW_TRACKING_URI"'
+    return StepError(f"the tracking store {shown(uri)} refused: {text}{hint}")
+
+
+def _credentials(uri: str) -> tuple[str, ...]:
+    """Return the variables that say who asks."""
+    if scheme(uri) == "databricks":
+        return ("DATABRICKS_TOKEN",)
+    return ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+
+
+def is_absence(error: MlflowException) -> bool:
+    """Tell whether an error means that something does not exist, rather than a failed store."""
+    absent = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
+    # Databricks has codes of its own, which MLflow knows in the message only.
+    return error.error_code in absent or "DOES_NOT_EXIST" in str(error)
+
+
+def explain(error: BaseException) -> str:
+    """Say in words what went wrong, without the details that MLflow and SQLAlchemy append."""
+    if isinstance(error, OSError) and error.filename:
+        return shown(f"{error.strerror}: {error.filename}")
+    text, kind = str(error).strip(), type(error).__name__
+    expected = (DataError, StepError, OSError, *STORE_ERRORS)
+    if text and isinstance(error, Exception) and not isinstance(error, expected):
+        # What a library says of what it stumbled over may be a patient's value.
+        text = f"{kind}, whose message may hold a patient's value and is not shown"
+    text = text or kind
+    return shown(text.splitlines()[0] if isinstance(error, STORE_ERRORS) else text)
+
+
+def run_or_none(run_id: str) -> Run | None:
+    """Return a run, None where it does not exist."""
+    try:
+        return MlflowClient().get_run(run_id)
+    except MlflowException as error:
+        if not is_absence(error):
+            raise
+        return None
+
+
+def scheme(uri: str) -> str:
+    """Return what kind of store a URI names, without the driver: postgresql+psycopg is one."""
+    return uri.split(":", maxsplit=1)[0].split("+", maxsplit=1)[0]
+
+
+def _address(uri: str) -> str:
+    return os.environ.get("DATABRICKS_HOST", "") if scheme(uri) == "databricks" else uri
+
+
+def _knock(uri: str) -> None:
+    try:
+        parts = urlsplit(uri)
+        port = PORTS.get(scheme(uri))
+        if not (parts.hostname and port):
+            return
+        socket.create_connection((parts.hostname, parts.port or port), CONNECT_SECONDS).close()
+    except ValueError:
+        # The error would repeat the part of the address that it stumbled over.
+        raise StepError(f"the tracking store {shown(uri)} has no valid address") from None
+    except OSError as error:
+        raise StepError(
+            f"the tracking store {shown(uri)} does not answer ({error}); "
+            "start it, or set MLFLOW_TRACKING_URI to another"
+        ) from None
+
+
+def _log_in(uri: str) -> None:
+    """Connect to a database once: MLflow would try a wrong password for two minutes."""
+    if scheme(uri) not in DATABASES:
+        return
+    try:
+        create_engine(uri, poolclass=NullPool).connect().close()
+    except ImportError as error:
+        raise StepError(
+            f"the tracking store {shown(uri)} needs a driver that is not installed ({error})"
+        ) from None
+
+
+def _refuse_lost_sqlite(uri: str) -> None:
+    """Refuse a relative database path that was meant from the directory of ``mlflow run``."""
+    path = sqlite_path(uri)
+    if path and not path.is_absolute() and not path.exists():
+        raise StepError(
+            f"no database {path} in {Path.cwd()}: 'mlflow run' from another directory needs "
+            f"an absolute MLFLOW_TRACKING_URI, such as sqlite:////home/me/{path.name}"
+        )
+
+
+def _refuse_file_store(uri: str) -> None:
+    """Refuse a folder such as ./mlruns, which MLflow has given up as a store, with the way out."""
+    allowed = os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1")
+    is_path = ":" not in uri and uri != "databricks"
+    path = file_path(uri) if is_path or scheme(uri) == "file" else None
+    if allowed or path is None:
+        return
+    folder = path.resolve()
+    root = folder.parent if folder.name == "mlruns" else folder
+    names = chain(["mlflow.db"], (f"mlflow-{number}.db" for number in count(2)))
+    database = next(root / name for name in names if not (root / name).exists())
+    raise StepError(
+        f"{folder} is a file store, which MLflow has given up; two commands move it to a database: "
+        f"mlflow migrate-filestore --source '{root}' --target 'sqlite:///{database}' && "
+        f"export MLFLOW_TRACKING_URI='sqlite:///{database}'"
+    )

@@ -1,0 +1,406 @@
+"""The follower's decisions, with a registry and a check that are made up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from risk_model.errors import ModelError
+from risk_model.model import Origin
+from serving.errors import RegistryError
+from serving.following.cache import Cache
+from serving.following.candidates import Candidate
+from serving.following.follower import RETRY_BAD_SECONDS, RETRY_FETCH_SECONDS, Follower
+from serving.following.probe import check_model
+from serving.following.state import State, read_json, wait_for
+from tests.serving import service as services
+from tests.serving.service import environment
+
+
+class FakeRegistry:
+    """A registry that says what a test wants."""
+
+    def __init__(self) -> None:
+        self.named: list[Candidate] = []
+        self.down = False
+        self.notes: list[str] = []
+        self.fetched: list[str] = []
+        self.unfetchable: set[str] = set()
+
+    def candidates(self) -> Iterator[Candidate]:
+        if self.down:
+            raise RegistryError("down")
+        yield from self.named
+
+    def fetch(self, candidate: Candidate, folder: Path) -> None:
+        if candidate.version in self.unfetchable:
+            raise RegistryError("no such file")
+        self.fetched.append(candidate.version)
+        (folder / "content").write_text(candidate.version)
+
+    def fetch_plots(self, run_id: str, folder: Path) -> None:
+        (folder / "roc.png").write_text(run_id)
+
+
+class Bench:
+    """A follower and all it deals with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.registry = FakeRegistry()
+        self.bad: set[str] = set()
+        self.begin()
+
+    def begin(self, name: str = "state", **settings: Any) -> None:
+        """Begin as after a start: another service's folder, the same disk cache."""
+        self.state = State(self.folder / name).make()
+        self.cache = Cache("registry", 3, self.folder / "models")
+        given = {
+            "MODEL_URI": "",
+            "HEART_START_SECONDS": 9.0,
+            "HEART_LOCAL_MODEL": str(self.folder / "model.pkl"),
+            **settings,
+        }
+        self.follower = Follower(self.registry, self.cache, self.state, given, self.check)
+
+    def check(self, origin: Origin) -> None:
+        if origin.version in self.bad:
+            raise ModelError("broken")
+
+    def look(self, *versions: str) -> None:
+        if versions:
+            self.registry.named = [candidate(version) for version in versions]
+        self.follower.look()
+
+    @property
+    def published(self) -> dict[str, Any]:
+        return read_json(self.state.current)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return read_json(self.state.status)
+
+
+def candidate(version: str, **more: Any) -> Candidate:
+    given: dict[str, Any] = {"source": "alias champion", "uri": version, "identity": version}
+    return Candidate(version, **(given | more))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_the_first_candidate_is_published(bench: Bench) -> None:
+    bench.look("v2", "v1")
+    assert bench.published["version"] == "v2"
+    assert bench.status["degraded"] is False
+    assert bench.registry.fetched == ["v2"]
+
+
+def test_what_is_served_already_is_neither_fetched_nor_published_again(bench: Bench) -> None:
+    bench.look("v1")
+    before = bench.state.current.stat().st_ino
+    bench.look()
+    assert bench.state.current.stat().st_ino == before
+    assert bench.registry.fetched == ["v1"]
+    assert bench.status["swaps"] == 1
+
+
+def test_new_tags_of_the_same_version_are_published(bench: Bench) -> None:
+    bench.look("v1")
+    bench.registry.named = [candidate("v1", tags={"gate.verdict": "passed"})]
+    bench.look()
+    assert bench.published["tags"] == {"gate.verdict": "passed"}
+    assert bench.status["swaps"] == 1
+
+
+def test_at_the_start_the_next_candidate_stands_in_for_one_that_fails(bench: Bench) -> None:
+    bench.bad = {"v3"}
+    bench.look("v3", "v2")
+    assert bench.published["version"] == "v2"
+    assert bench.status["degraded"] is True
+    assert "v3" in bench.status["problems"][0]
+
+
+def test_later_the_old_model_stays_when_the_new_one_fails(bench: Bench) -> None:
+    bench.look("v1")
+    bench.bad = {"v2"}
+    for _ in range(3):
+        bench.look("v2", "v0")
+    assert bench.published["version"] == "v1"
+    assert bench.status["failed_swaps"] == 1
+    assert bench.status["degraded"] is True
+
+
+def test_one_that_fails_is_tried_again_after_a_while(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.look("v1")
+    bench.bad = {"v2"}
+    bench.look("v2")
+    bench.bad = set()
+    bench.look("v2")
+    assert bench.published["version"] == "v1"
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + RETRY_BAD_SECONDS + 1)
+    bench.look("v2")
+    assert bench.published["version"] == "v2"
+
+
+def test_files_that_cannot_be_fetched_are_asked_for_again_soon(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.registry.unfetchable = {"v1"}
+    bench.look("v1")
+    bench.registry.unfetchable = set()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + RETRY_FETCH_SECONDS + 1)
+    bench.look()
+    assert bench.published["version"] == "v1"
+
+
+def test_a_registry_that_does_not_answer_changes_nothing(bench: Bench) -> None:
+    bench.look("v1")
+    answered = bench.status["answered_at"]
+    bench.registry.down = True
+    bench.look()
+    assert bench.published["version"] == "v1"
+    assert bench.status["degraded"] is True
+    assert bench.status["errors"] == 1
+    assert bench.status["answered_at"] == answered
+    bench.registry.down = False
+    bench.look()
+    assert bench.status["degraded"] is False
+
+
+def test_a_start_without_the_registry_takes_what_was_served_last(bench: Bench) -> None:
+    bench.look("v1")
+    bench.look("v2")
+    bench.registry.down = True
+    bench.begin("second")
+    bench.look()
+    assert bench.published["version"] == "v2"
+    assert "disk cache" in bench.published["source"]
+    bench.registry.down = False
+    bench.look("v2")
+    assert bench.published["source"] == "alias champion"
+    assert bench.registry.fetched == ["v1", "v2"]
+
+
+def test_a_damaged_entry_of_the_cache_is_not_taken(bench: Bench) -> None:
+    bench.look("v1")
+    Path(bench.published["directory"], "content").write_text("damaged")
+    bench.registry.down = True
+    bench.begin("second")
+    bench.look()
+    assert bench.published == {}
+    bench.registry.down = False
+    bench.look("v1")
+    assert Path(bench.published["directory"], "content").read_text() == "v1"
+
+
+def test_what_a_worker_cannot_load_is_fetched_again_where_it_is_damaged(bench: Bench) -> None:
+    bench.look("v1")
+    Path(bench.published["directory"], "content").unlink()
+    before = bench.state.current.stat().st_ino
+    bench.state.report_load_failure(bench.published["key"])
+    bench.look()
+    assert bench.registry.fetched == ["v1", "v1"]
+    assert bench.state.current.stat().st_ino != before
+
+
+def test_a_pinned_source_has_no_fallback(bench: Bench) -> None:
+    bench.look("v1")
+    bench.begin("second", MODEL_URI="models:/x/9")
+    bench.registry.down = True
+    bench.look()
+    assert bench.published == {}
+    assert bench.status["pinned"] is True
+
+
+def test_the_local_file_is_taken_only_with_its_digest(bench: Bench) -> None:
+    pickle = bench.folder / "model.pkl"
+    pickle.write_bytes(b"x")
+    bench.look()
+    assert bench.published == {}
+    pickle.with_name("model.pkl.sha256").write_text("abc  model.pkl\n")
+    pickle.with_suffix(".json").write_text(json.dumps({"name": "x"}))
+    bench.look()
+    assert bench.published["version"] == "local-pickle"
+    assert Path(bench.published["directory"], "extra_files", "model.json").is_file()
+    assert bench.status["degraded"] is True
+    bench.look("v1")
+    assert bench.published["version"] == "v1"
+
+
+@pytest.mark.parametrize("which", ["model.pkl", "model.pkl.sha256", "model.json", "."])
+def test_a_local_file_that_others_may_write_is_not_taken_and_the_status_says_why(
+    tmp_path: Path, which: str
+) -> None:
+    bench = Bench(tmp_path / "home")
+    local = tmp_path / "models" / "model.pkl"
+    local.parent.mkdir()
+    for name in ("model.pkl", "model.pkl.sha256", "model.json"):
+        (local.parent / name).write_text("{}")
+    opened = local.parent / which
+    mode = opened.stat().st_mode
+    opened.chmod(mode | 0o002)
+    bench.begin(HEART_LOCAL_MODEL=str(local))
+    bench.look()
+    assert bench.published == {}
+    assert "must belong to this user" in bench.status["problems"][0]
+    opened.chmod(mode)
+    bench.look()
+    assert bench.published["version"] == "local-pickle"
+    assert bench.status["problems"] == []
+
+
+def test_a_local_file_is_not_taken_where_pickles_are_forbidden(bench: Bench) -> None:
+    for name in ("model.pkl", "model.pkl.sha256"):
+        (bench.folder / name).write_text("x")
+    bench.begin(MLFLOW_ALLOW_PICKLE_DESERIALIZATION=False)
+    bench.look()
+    assert bench.published == {}
+    assert "MLFLOW_ALLOW_PICKLE_DESERIALIZATION is false" in bench.status["problems"][0]
+
+
+def test_a_cache_that_others_may_write_says_nothing_of_what_was_served(tmp_path: Path) -> None:
+    planted = tmp_path / "models"
+    planted.mkdir()
+    planted.chmod(0o777)
+    assert Cache("registry", 3, planted).folder != planted
+    planted.chmod(0o755)
+    assert Cache("registry", 3, planted).folder == planted
+
+
+def test_the_cache_keeps_as_many_models_as_it_may(bench: Bench) -> None:
+    for version in ("v1", "v2", "v3", "v4", "v5"):
+        bench.look(version)
+    kept = [path for path in (bench.folder / "models").iterdir() if path.is_dir()]
+    assert len(kept) == 3
+    assert Path(bench.published["directory"]) in kept
+
+
+def test_a_version_made_anew_under_the_same_number_is_another_model(bench: Bench) -> None:
+    bench.look("v1")
+    bench.registry.named = [candidate("v1", identity="another")]
+    bench.look()
+    assert bench.registry.fetched == ["v1", "v1"]
+
+
+def test_what_the_registry_does_not_name_is_not_the_first_choice(bench: Bench) -> None:
+    bench.look("v1")
+    bench.registry.named = []
+    bench.look()
+    assert bench.published["version"] == "v1"
+    assert bench.status["degraded"] is True
+    bench.begin("second")
+    for _ in range(2):
+        bench.look()
+        assert bench.published["version"] == "v1"
+        assert bench.status["degraded"] is True
+
+
+def test_plots_that_cannot_be_fetched_leave_nothing_behind(bench: Bench) -> None:
+    def fail(run_id: str, folder: Path) -> None:
+        (folder / "half.png").write_text(run_id)
+        raise OSError
+
+    bench.registry.fetch_plots = fail  # type: ignore[method-assign]
+    bench.registry.named = [candidate("v1", run_id="r" * 32)]
+    bench.look()
+    assert {path.name for path in Path(bench.published["directory"]).iterdir()} == {
+        "content", "entry.json",
+    }  # fmt: skip
+
+
+class _Endless:
+    """An object that takes an hour to load."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return time.sleep, (3600,)
+
+
+def test_a_model_that_does_not_come_to_an_end_of_loading_is_refused(tmp_path: Path) -> None:
+    content = pickle.dumps(_Endless())
+    (tmp_path / "model.pkl").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    (tmp_path / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
+    with pytest.raises(ModelError, match="longer than 3 s"):
+        check_model(Origin("k", "local-pickle", "s", str(tmp_path)), 3)
+
+
+def test_a_disk_that_takes_nothing_does_not_end_the_follower(tmp_path: Path) -> None:
+    state = State(tmp_path / "state").make()
+    in_the_way = state.status / "in the way"
+    in_the_way.mkdir(parents=True)  # so that no status can be written
+    env = environment(
+        tmp_path, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/none.db", HEART_POLL_SECONDS="0.1"
+    )
+    words = [
+        sys.executable,
+        "-m",
+        "serving.following",
+        str(state.folder),
+        str(os.getpid()),
+    ]
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(words, env=env, cwd=tmp_path, stderr=file)
+    try:
+        services.wait_for(
+            lambda: log.read_text().count("follower.failed") >= 2, 60, "two failed looks"
+        )
+        in_the_way.rmdir()
+        state.status.rmdir()
+        services.wait_for(
+            lambda: read_json(state.status).get("looks", 0) > 2, 60, "a look that is told"
+        )
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_a_note_is_logged_when_it_comes_and_not_with_every_look(
+    bench: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    note = "Alias champion names version 1, stage Production version 2."
+    for notes, times in (([note], 1), ([note], 0), ([], 0), ([note], 1)):
+        bench.registry.notes = notes
+        bench.look("v1")
+        assert bench.status["notes"] == notes
+        assert capfd.readouterr().err.count(note) == times
+
+
+def test_plots_come_after_the_model(bench: Bench) -> None:
+    bench.registry.named = [candidate("v1", run_id="r" * 32)]
+    bench.look()
+    assert Path(bench.published["directory"], "plots", "roc.png").is_file()
+
+
+def test_only_one_follower_holds_the_lock_and_the_bell_wakes_it(tmp_path: Path) -> None:
+    state = State(tmp_path / "s").make()
+    assert not state.has_follower()
+    assert not state.wake()
+    lock = state.lock()
+    assert lock is not None
+    assert state.lock() is None
+    assert state.has_follower()
+    wake_up = state.open_wake_up()
+    assert state.wake()
+    assert wait_for(wake_up, 0)
+    assert not wait_for(wake_up, 0)
+    os.close(wake_up)
+    os.close(lock)

@@ -1,0 +1,237 @@
+"""POST /explain: parts that add up to what is served, for what /predict takes, off its path."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+
+from clinical.schema import FEATURE_NAMES, FEATURES, Feature
+from tests.serving import forge
+from tests.serving.conftest import FakeFollowing, MakeApp
+from tests.serving.routes.test_predict import valid
+
+ROOT = Path(__file__).parents[3]
+
+
+def post(client: FlaskClient, body: Any, path: str = "/explain", **more: Any) -> Any:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return client.post(path, data=data, **({"content_type": "application/json"} | more))
+
+
+def test_every_feature_gets_its_part_and_the_parts_add_up(
+    client: FlaskClient, patient: Any
+) -> None:
+    answer = post(client, patient)
+    assert answer.status_code == 200
+    assert answer.content_type == "application/json"
+    body = answer.json
+    assert list(body["contributions"]) == list(body["reference"]) == list(FEATURE_NAMES)
+    whole = body["base_probability"] + sum(body["contributions"].values())
+    assert whole == pytest.approx(body["probability"], abs=1e-4)
+    assert body["model_version"] == "registry-v3"
+    assert body["data_source"] == "uci"
+
+
+@given(valid)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_for_every_valid_patient_they_add_up_to_what_predict_says(
+    client: FlaskClient, body: dict[str, float | None]
+) -> None:
+    found, said = post(client, body).json, post(client, body, "/predict").json
+    assert found["probability"] == said["probability"]
+    whole = found["base_probability"] + sum(found["contributions"].values())
+    assert whole == pytest.approx(said["probability"], abs=1e-4)
+    for name in ("risk_level", "imputed", "warnings", "model_version", "engine"):
+        assert found[name] == said[name]
+
+
+def test_the_reference_is_the_pipelines_idea_of_a_patient_of_whom_nothing_is_known(
+    client: FlaskClient, pipeline: Any, patient: Any
+) -> None:
+    nobody = forge.probabilities(pipeline, np.full((1, len(FEATURES)), np.nan))[0]
+    assert post(client, patient).json["base_probability"] == pytest.approx(nobody, abs=1e-5)
+
+
+@pytest.mark.parametrize("feature", [f for f in FEATURES if f.nullable], ids=lambda f: f.name)
+def test_what_is_unknown_moves_nothing_and_is_named(
+    client: FlaskClient, patient: Any, feature: Feature
+) -> None:
+    body = post(client, patient | {feature.name: None}).json
+    assert body["contributions"][feature.name] == 0
+    assert body["imputed"] == [feature.name]
+
+
+@pytest.mark.parametrize("lacking", [
+    {"reference": None}, {"reference": {"values": {"age": 54}}},
+])  # fmt: skip
+def test_a_model_without_a_reference_is_a_problem_that_says_so(
+    client: FlaskClient, following: FakeFollowing, patient: Any, lacking: dict[str, Any]
+) -> None:
+    following.model = forge.knowing(following.model, **lacking)
+    answer = post(client, patient)
+    assert answer.status_code == 409
+    assert answer.content_type == "application/problem+json"
+    assert "reference patient" in answer.json["detail"]
+    assert post(client, patient, "/predict").status_code == 200
+
+
+def test_a_reference_that_is_not_what_replaces_the_unknown_explains_nothing(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    assert following.model is not None
+    assert following.model.reference is not None
+    other = following.model.reference | {"ca": 3.0}
+    following.model = forge.knowing(following.model, reference={"values": other})
+    assert post(client, patient).status_code == 200
+    assert post(client, patient | {"ca": None}).status_code == 409
+
+
+def test_it_is_as_strict_as_predict(client: FlaskClient, patient: Any) -> None:
+    bad: list[tuple[Any, dict[str, Any]]] = [
+        (patient | {"age": True, "sex": "1", "surname": "x"}, {}),
+        (patient | {"chol": 98765.25}, {}),
+        (b"{", {}),
+        (json.dumps(patient).encode()[:-1] + b', "age": 54}', {}),
+        (b"[]", {}),
+        (b" " * (2**20 + 1), {}),
+        (patient, {"content_type": "text/plain"}),
+        (patient, {"content_type": None}),
+        (patient, {"headers": {"Content-Encoding": "gzip"}}),
+    ]
+    for body, more in bad:
+        found, expected = post(client, body, **more), post(client, body, "/predict", **more)
+        assert found.status_code == expected.status_code >= 400
+        assert found.content_type == "application/problem+json"
+        assert found.json["detail"] == expected.json["detail"]
+        assert found.json.get("errors") == expected.json.get("errors")
+        assert "98765" not in found.text
+
+
+def test_without_a_model_it_says_so_and_when_to_try_again(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    following.model = None
+    answer = post(client, patient)
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_keys_are_needed_where_there_are_some(make_app: MakeApp, patient: Any) -> None:
+    client = make_app(HEART_API_KEYS="0123456789abcdef").test_client()
+    answer = post(client, patient)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    for key, status in (("0123456789abcdef", 200), ("wrong", 403)):
+        headers = {"Authorization": f"Bearer {key}"}
+        assert post(client, patient, headers=headers).status_code == status
+
+
+def test_it_is_counted_under_its_route_and_as_no_prediction(
+    client: FlaskClient, patient: Any
+) -> None:
+    post(client, patient)
+    metrics = client.get("/metrics").text
+    assert 'heart_requests_total{route="/explain",status="200"} 1.0' in metrics
+    assert "heart_predictions_total{" not in metrics
+
+
+def test_other_methods_are_a_405(client: FlaskClient) -> None:
+    answer = client.get("/explain")
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["Allow"]
+
+
+def test_a_model_without_a_twin_is_explained_too(
+    client: FlaskClient, following: FakeFollowing, tmp_path: Path, patient: Any
+) -> None:
+    import joblib
+
+    from risk_model.model import load
+
+    pipeline = forge.fit("boosting")
+    forge.write_extras(tmp_path / "extra_files", pipeline, twin=False)
+    joblib.dump(pipeline, tmp_path / "model.pkl")
+    digest = forge.hashlib.sha256((tmp_path / "model.pkl").read_bytes()).hexdigest()
+    (tmp_path / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
+    assert following.model is not None
+    origin = dataclasses.replace(
+        following.model.origin, version="local-pickle", directory=str(tmp_path)
+    )
+    following.model = load(origin)
+    body = post(client, patient | {"thal": None}).json
+    assert body["engine"] == "scikit-learn"
+    whole = body["base_probability"] + sum(body["contributions"].values())
+    assert whole == pytest.approx(body["probability"], abs=1e-4)
+
+
+def in_a_process(code: str, folder: Path) -> str:
+    """Run statements in a Python of its own, with a model's folder as argument."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+SERVICE = """
+import json, sys
+from pathlib import Path
+from clinical.schema import FEATURES
+from serving import create_app
+from risk_model.model import Origin, load
+from tests.serving.conftest import FakeFollowing
+model = load(Origin("key", "registry-v3", "alias champion", sys.argv[1]))
+following = FakeFollowing(Path(sys.argv[1]), model)
+client = create_app({"following": following, "HEART_ACCESS_LOG": ""}).test_client()
+patient = {feature.name: feature.example for feature in FEATURES}
+"""
+
+
+FIRST = """
+found = []
+for path in ("/predict", "/explain"):
+    assert client.post(path, json=patient).status_code == 200
+    found.append("risk_model.shapley" in sys.modules)
+print(json.dumps(found))
+"""
+# The engine waits in a way that only a real thread can: in a greenlet it would stall the others.
+MEANWHILE = """
+event, sleep = monkey.get_original("threading", "Event"), monkey.get_original("time", "sleep")
+asked, ended = event(), event()
+score = model.engine.score
+def slow(rows):
+    asked.set()
+    for _ in range(600):
+        if not ended.is_set():
+            sleep(0.05)
+    return score(rows)
+model.engine.score = slow
+explaining = gevent.spawn(lambda: client.post("/explain", json=patient).status_code)
+while not asked.is_set():
+    gevent.sleep(0.01)
+statuses = [client.post("/predict", json=patient).status_code for _ in range(5)]
+waiting = not explaining.ready()
+ended.set()
+print(json.dumps([statuses, waiting, explaining.get(timeout=30)]))
+"""
+
+
+def test_a_worker_that_explains_nothing_holds_nothing_for_it(model_folder: Path) -> None:
+    assert json.loads(in_a_process(SERVICE + FIRST, model_folder)) == [False, True]
+
+
+def test_a_long_explanation_lets_other_requests_of_the_worker_go_on(model_folder: Path) -> None:
+    code = "import gevent\nfrom gevent import monkey\nmonkey.patch_all()\n" + SERVICE + MEANWHILE
+    assert json.loads(in_a_process(code, model_folder)) == [[200] * 5, True, 200]

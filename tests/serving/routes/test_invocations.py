@@ -1,0 +1,252 @@
+"""POST /invocations against MLflow's own scoring functions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from flask.testing import FlaskClient
+
+from clinical.schema import FEATURE_NAMES, FEATURES
+from risk_model.model import Origin, load
+from tests.serving import forge
+from tests.serving.conftest import FakeFollowing
+
+JSON = "application/json"
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def rows() -> Any:
+    return forge.patients(50, seed=5, unknown=0.2)
+
+
+@pytest.fixture(scope="module")
+def expected(rows: Any, pipeline: Any) -> list[int]:
+    return [int(p > 0.5) for p in forge.probabilities(pipeline, rows)]
+
+
+def listed(rows: Any) -> list[list[float | None]]:
+    return [[None if np.isnan(v) else v for v in row] for row in rows]
+
+
+def invoke(client: FlaskClient, body: Any, content_type: str = JSON) -> Any:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return client.post("/invocations", data=data, content_type=content_type)
+
+
+def bodies(rows: Any) -> dict[str, Any]:
+    data, names = listed(rows), list(FEATURE_NAMES)
+    records = [dict(zip(names, row, strict=True)) for row in data]
+    columns = {name: [row[i] for row in data] for i, name in enumerate(names)}
+    backwards = [list(reversed(row)) for row in data]
+    return {
+        "split": {"dataframe_split": {"columns": names, "data": data}},
+        "split with index": {
+            "dataframe_split": {"columns": names, "data": data, "index": list(range(len(data)))}
+        },
+        "other order": {"dataframe_split": {"columns": names[::-1], "data": backwards}},
+        "further column": {
+            "dataframe_split": {"columns": [*names, "x"], "data": [[*row, 1] for row in data]}
+        },
+        "records": {"dataframe_records": records},
+        "instances": {"instances": records},
+        "inputs": {"inputs": records},
+        "columns": {"inputs": columns},
+        "integers": {
+            "dataframe_split": {
+                "columns": names,
+                "data": [[int(v) if v == int(v or 0.5) else v for v in row] for row in data]
+                if all(v is not None for row in data for v in row)
+                else data,
+            }
+        },
+        "with params": {"dataframe_records": records, "params": {"x": 1}},
+    }
+
+
+@pytest.mark.parametrize("form", list(bodies(forge.patients(1))))
+def test_every_format_gets_the_models_classes(
+    client: FlaskClient, rows: Any, expected: list[int], form: str
+) -> None:
+    answer = invoke(client, bodies(rows)[form])
+    assert answer.status_code == 200, answer.text
+    assert answer.json == {"predictions": expected}
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r\n"])
+def test_csv_gets_the_models_classes(
+    client: FlaskClient, rows: Any, expected: list[int], separator: str
+) -> None:
+    frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
+    for made in (frame, frame[frame.columns[::-1]], frame.assign(name="x, y")):
+        body = made.to_csv(index=False, lineterminator=separator).encode()
+        answer = invoke(client, body, "text/csv")
+        assert answer.json == {"predictions": expected}, answer.text
+
+
+def test_csv_without_gaps_is_read_in_compiled_code(client: FlaskClient, pipeline: Any) -> None:
+    rows = forge.patients(30, seed=8, unknown=0.0)
+    body = pd.DataFrame(rows, columns=list(FEATURE_NAMES)).to_csv(index=False).encode()
+    wanted = [int(p > 0.5) for p in forge.probabilities(pipeline, rows)]
+    assert invoke(client, body, "text/csv; charset=utf-8").json == {"predictions": wanted}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        {},
+        {"dataframe_split": {}, "inputs": []},
+        {"dataframe_split": []},
+        {"dataframe_split": {"columns": ["age"], "data": [[1]]}},
+        {"dataframe_split": {"data": [[1, 2]]}},
+        {"dataframe_split": {"columns": list(FEATURE_NAMES), "data": [[1] * 12]}},
+        {"dataframe_split": {"columns": list(FEATURE_NAMES), "data": [["1"] * 13]}},
+        {"dataframe_split": {"columns": list(FEATURE_NAMES), "data": []}},
+        {"dataframe_split": {"columns": list(FEATURE_NAMES), "data": {"a": 1}}},
+        {"dataframe_split": {"columns": 13, "data": [[1] * 13]}},
+        {"dataframe_split": {"columns": [[]] * 13, "data": [[1] * 13]}},
+        {"dataframe_split": {"columns": ["age"] * 14, "data": [[1] * 14]}},
+        {"dataframe_records": {"age": 1}},
+        {"dataframe_records": [{"age": 1}]},
+        {"dataframe_records": [1]},
+        {"instances": "x"},
+        {"instances": [[{}] * 13]},
+        {"inputs": {name: [1] for name in FEATURE_NAMES} | {"age": [1, 2]}},
+        {"inputs": 3},
+        {"inputs": [], "signature_name": "x"},
+        {"instances": [[10**400] * 13]},
+        {"instances": [[1] * 12 + [1e39]]},
+        {"instances": [[1] * 12 + [-(10**300)]]},
+        b'{"instances": [[1,1,1,1,1,1,1,1,1,1,1,1,Infinity]]}',
+    ],
+    ids=range(28),
+)
+def test_what_cannot_be_scored_is_a_400(client: FlaskClient, body: Any) -> None:
+    answer = invoke(client, body)
+    assert answer.status_code == 400, answer.text
+    assert answer.content_type == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff",
+        b"age\n1",
+        b'"',
+        b"age,sex\n1",
+        ",".join(FEATURE_NAMES).encode() + b"\n" + b"x," * 12 + b"x",
+        *(
+            f"{','.join(FEATURE_NAMES)}\n{number}{',1' * 11},{gap}".encode()
+            for number in ("5_4", "\u0665\u0664", "\uff15\uff14", "0x36")
+            for gap in ("1", "")
+        ),
+        f"{','.join(FEATURE_NAMES)},age\n{'1,' * 13}1".encode(),
+    ],
+)
+def test_what_is_no_csv_of_patients_is_a_400(client: FlaskClient, body: bytes) -> None:
+    assert invoke(client, body, "text/csv").status_code == 400
+
+
+def test_another_content_type_is_a_415(client: FlaskClient) -> None:
+    assert invoke(client, b"x", "application/xml").status_code == 415
+    assert client.post("/invocations", data=b"{}").status_code == 415
+
+
+def test_ten_thousand_rows_are_scored(client: FlaskClient, pipeline: Any) -> None:
+    rows = forge.patients(10_000, seed=3)
+    body = {"dataframe_split": {"columns": list(FEATURE_NAMES), "data": listed(rows)}}
+    labels = invoke(client, body).json["predictions"]
+    wanted = forge.probabilities(pipeline, rows) > 0.5
+    assert np.mean(np.array(labels) == wanted) > 0.9999
+
+
+def test_without_a_model_it_is_a_503(client: FlaskClient, following: FakeFollowing) -> None:
+    following.model = None
+    assert invoke(client, bodies(forge.patients(1))["split"]).status_code == 503
+
+
+# --- a model of format 2 gets what `mlflow models serve` answers for it --------------------------
+
+OPTIONAL = [feature.name for feature in FEATURES if feature.nullable]
+
+
+@pytest.fixture
+def new(client: FlaskClient, following: FakeFollowing, new_folder: Path) -> FlaskClient:
+    """Return a client of a service whose model is of format 2."""
+    following.model = load(Origin(version="registry-v4", directory=str(new_folder)))
+    return client
+
+
+@pytest.fixture(scope="module")
+def answers(rows: Any, new_folder: Path) -> Any:
+    """Return what MLflow itself answers."""
+    frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
+    return mlflow.pyfunc.load_model(str(new_folder)).predict(frame).to_dict("records")
+
+
+@pytest.mark.parametrize("form", list(bodies(forge.patients(1))))
+def test_every_format_gets_probabilities(
+    new: FlaskClient, rows: Any, answers: Any, form: str
+) -> None:
+    answer = invoke(new, bodies(rows)[form])
+    assert answer.json == {"predictions": answers}
+
+
+def test_csv_gets_probabilities(new: FlaskClient, rows: Any, answers: Any) -> None:
+    frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
+    for made in (frame, frame[frame.columns[::-1]], frame.assign(name="x, y")):
+        answer = invoke(new, made.to_csv(index=False).encode(), "text/csv")
+        assert answer.json == {"predictions": answers}
+
+
+def test_columns_that_may_be_unknown_may_be_missing(new: FlaskClient, rows: Any) -> None:
+    unknown = pd.DataFrame(rows, columns=list(FEATURE_NAMES)).assign(**dict.fromkeys(OPTIONAL))
+    expected = invoke(new, {"dataframe_records": unknown.to_dict("records")}).json
+    less = unknown.drop(columns=OPTIONAL)
+    for body in (
+        {"dataframe_records": less.to_dict("records")},
+        {"dataframe_split": {"columns": list(less), "data": less.to_numpy().tolist()}},
+        {"inputs": less.to_dict("list")},
+    ):
+        assert invoke(new, body).json == expected
+    assert invoke(new, less.to_csv(index=False).encode(), "text/csv").json == expected
+
+
+@pytest.mark.parametrize(("wrong", "words"), [
+    ({"cp": 4, "thal": 7}, "'cp' must be one of 0 (asymptomatic)"),
+    ({"age": 98765}, "'age' must be a number in [18, 110] years (row 2)."),
+    ({"age": None}, "'age' must not be unknown (row 2)."),
+    ({"sex": True}, "not a number"),
+])  # fmt: skip
+def test_an_impossible_value_is_refused_with_its_row_and_without_itself(
+    new: FlaskClient, patient: Any, wrong: dict[str, Any], words: str
+) -> None:
+    answer = invoke(new, {"dataframe_records": [patient, patient | wrong]})
+    assert answer.status_code == 400
+    assert words in answer.json["detail"]
+    assert "98765" not in answer.text
+
+
+def test_ten_thousand_patients_get_their_own_answers(new: FlaskClient, pipeline: Any) -> None:
+    rows = forge.patients(10_000, seed=3)
+    body = {"dataframe_split": {"columns": list(FEATURE_NAMES), "data": listed(rows)}}
+    found = [answer["probability"] for answer in invoke(new, body).json["predictions"]]
+    np.testing.assert_allclose(found, forge.probabilities(pipeline, rows), atol=1e-5)
+
+
+def test_format_1_scores_what_it_is_given_as_it_always_did(
+    client: FlaskClient, patient: Any
+) -> None:
+    answer = invoke(client, {"dataframe_records": [patient | {"age": 987, "cp": 9}]})
+    assert set(answer.json["predictions"]) <= {0, 1}

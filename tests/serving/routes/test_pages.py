@@ -1,0 +1,324 @@
+"""The pages without a browser."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from clinical.schema import FEATURES, Feature
+from risk_model.metadata import Metadata
+from risk_model.model import Model
+from serving.routes import result
+from tests.serving import forge
+from tests.serving.conftest import FakeFollowing, MakeApp
+
+MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+
+
+def form(patient: dict[str, Any], **more: str) -> dict[str, str]:
+    return {name: f"{value:g}" for name, value in patient.items()} | more
+
+
+def test_the_form_has_every_feature_with_its_unit_and_codes(client: FlaskClient) -> None:
+    page = client.get("/").text
+    for feature in FEATURES:
+        assert f'name="{feature.name}"' in page
+        assert feature.title in page
+        assert feature.unit in page
+        for words in feature.codes.values():
+            assert words[1:] in page
+
+
+def test_a_patient_gets_a_risk_as_number_and_picture(client: FlaskClient, patient: Any) -> None:
+    answer = client.post("/", data=form(patient))
+    assert answer.status_code == 200
+    assert re.search(r'class="figure">[\d.]+&nbsp;%', answer.text)
+    assert "<svg" in answer.text
+    assert "registry-v3" in answer.text
+    assert "patients of the Cleveland Clinic (uci)" in answer.text
+
+
+def test_the_form_says_what_predict_says(client: FlaskClient, patient: Any, model: Model) -> None:
+    probability = client.post("/predict", json=patient).get_json()["probability"]
+    page = client.post("/", data=form(patient)).text
+    assert f'class="figure">{result.percent(model, probability)}&nbsp;%' in page
+
+
+@pytest.mark.parametrize(("probability", "told"), [
+    (0.227, "23"), (0.297, "29.7"), (0.29996, "29.996"), (0.3, "30"), (0.496, "50"), (0.5, "50"),
+    (0.504, "50.4"), (0.699999, "69.999900"), (0.9999, "100"),
+])  # fmt: skip
+def test_a_risk_is_never_rounded_into_another_band_or_class(
+    model: Model, probability: float, told: str
+) -> None:
+    assert result.percent(model, probability) == told
+
+
+def test_the_form_says_what_moved_the_risk(client: FlaskClient, patient: Any) -> None:
+    found = client.post("/explain", json=patient).get_json()
+    page = client.post("/", data=form(patient)).text
+    assert f"{found['base_probability'] * 100:.1f}&nbsp;%" in page
+    shown = dict(re.findall(r'<strong>([^<]+):</strong>.*?class="points[^>]*>([^<]+)<', page, re.S))
+    for feature in FEATURES:
+        points = 100 * found["contributions"][feature.name]
+        if abs(points) >= 0.05:
+            assert shown[feature.title] == f"{points:+.1f}".replace("-", MINUS)
+    assert list(map(magnitude, shown.values())) == sorted(map(magnitude, shown.values()))[::-1]
+    assert "What this is not." in page
+
+
+def magnitude(points: str) -> float:
+    return abs(float(points.replace(MINUS, "-")))
+
+
+def test_findings_are_told_in_words_and_units(client: FlaskClient, patient: Any) -> None:
+    page = client.post("/", data=form(patient, thalach="112", cp="3", ca="unknown")).text
+    assert "<strong>Highest heart rate reached:</strong> 112 beats/min" in page
+    assert "<strong>Chest pain:</strong> typical angina" in page
+    assert "major vessels coloured (unknown)" in page
+
+
+def test_the_reference_itself_has_nothing_to_explain(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    old = following.model
+    assert old is not None
+    same = {name: float(value) for name, value in patient.items()}
+    following.model = forge.knowing(old, reference={"values": same})
+    assert "nothing moved the risk" in client.post("/", data=form(patient)).text
+
+
+def test_a_model_without_a_reference_answers_without_an_explanation(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    old = following.model
+    assert old is not None
+    following.model = Model(old.engine, old.origin, forge.metadata())
+    answer = client.post("/", data=form(patient))
+    assert answer.status_code == 200
+    assert "How each finding moved the risk" not in answer.text
+    assert "band has meant" not in answer.text
+
+
+def test_the_band_is_told_with_what_it_has_meant(client: FlaskClient, patient: Any) -> None:
+    level = client.post("/predict", json=patient).get_json()["risk_level"]
+    page = client.post("/", data=form(patient)).text
+    counts = {"Low": (130, 16, 12), "Moderate": (60, 26, 43), "High": (113, 97, 86)}[level]
+    assert f"What the {level.lower()} band has meant: of {counts[0]} patients" in page
+    assert f"{counts[1]} ({counts[2]}&nbsp;%)" in page
+
+
+def test_unknown_late_values_are_warned_of_once_and_by_title(
+    client: FlaskClient, patient: Any
+) -> None:
+    page = client.post("/", data=form(patient, ca="unknown", thal="unknown")).text
+    words = "0.90 with major vessels coloured and thallium scan, and 0.86 (0.81 to 0.90)"
+    assert page.count(words) == 1
+    assert words not in client.post("/", data=form(patient)).text
+
+
+def test_errors_stand_at_their_field_and_what_was_typed_is_kept(
+    client: FlaskClient, patient: Any
+) -> None:
+    answer = client.post("/", data=form(patient, age="abc<", sex=""))
+    assert answer.status_code == 422
+    assert 'value="abc&lt;"' in answer.text
+    assert 'id="age-error"' in answer.text
+    assert 'id="sex-error"' in answer.text
+    assert 'id="chol-error"' not in answer.text
+    assert 'value="240"' in answer.text
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_unknown_is_taken_where_it_is_allowed(
+    client: FlaskClient, patient: Any, feature: Feature
+) -> None:
+    answer = client.post("/", data=form(patient, **{feature.name: "unknown"}))
+    assert answer.status_code == (200 if feature.nullable else 422)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e400", "9" * 5000, "-1", "true", "\u0663", "5_4"])
+def test_what_is_no_age_is_refused(client: FlaskClient, patient: Any, text: str) -> None:
+    assert client.post("/", data=form(patient, age=text)).status_code == 422
+
+
+def test_a_decimal_comma_is_understood(client: FlaskClient, patient: Any) -> None:
+    assert client.post("/", data=form(patient, oldpeak="1,5")).status_code == 200
+
+
+def test_without_a_model_the_form_keeps_what_was_typed(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    following.model = None
+    assert client.get("/").status_code == 200
+    answer = client.post("/", data=form(patient))
+    assert answer.status_code == 503
+    assert "Model not loaded" in answer.text
+    assert 'value="240"' in answer.text
+
+
+def test_a_synthetic_model_wears_a_banner(client: FlaskClient, following: FakeFollowing) -> None:
+    assert "Synthetic data" not in client.get("/").text
+    old = following.model
+    assert old is not None
+    following.model = Model(old.engine, old.origin, forge.metadata("synthetic"))
+    for path in ("/", "/model"):
+        assert "Synthetic data" in client.get(path).text
+
+
+def test_an_answer_wears_the_banner_of_the_model_that_gave_it(
+    make_app: MakeApp, following: FakeFollowing, patient: Any
+) -> None:
+    real = following.model
+    assert real is not None
+
+    class Swapping(FakeFollowing):
+        """Goes over to another model while a request is being answered."""
+
+        models = iter([Model(real.engine, real.origin, forge.metadata("synthetic")), real])
+        model = property(lambda self: next(self.models, real), lambda self, model: None)  # type: ignore[assignment]
+
+    page = (
+        make_app(following=Swapping(following.folder)).test_client().post("/", data=form(patient))
+    )
+    assert "Synthetic data" in page.text
+
+
+def test_the_model_page_says_what_is_served(client: FlaskClient) -> None:
+    page = client.get("/model").text
+    for words in ("registry-v3", "alias champion", "0.904", "(0.859 to 0.940)", "passed",
+                  "No champion yet.", "(uci): 242 patients", "2026-01-02"):  # fmt: skip
+        assert words in page
+
+
+def test_the_model_page_is_the_models_card(client: FlaskClient) -> None:
+    page = client.get("/model").text
+    for words in (
+        "no medical device", "cross-validated (303)", "held out (61)", "age 60 and over", "too few",
+        "Another hospital", "12 %\n(8 to 19 %)", "What moves its answers", "CC BY 4.0",
+        "0.86 (0.81 to 0.90)",
+    ):  # fmt: skip
+        assert words in page
+    assert "0.821" not in page  # A figure over folds is not one of this model.
+    assert "Not the whole card" not in page
+
+
+def test_the_card_of_an_earlier_release_says_what_it_lacks(
+    client: FlaskClient, following: FakeFollowing
+) -> None:
+    old = following.model
+    assert old is not None
+    following.model = Model(old.engine, old.origin, forge.metadata())
+    page = client.get("/model").text
+    assert "This model does not carry: groups of patients, other hospitals, what moves" in page
+    assert "0.904" in page
+
+
+@pytest.mark.parametrize("facts", [
+    {}, {"label": "1 = ill"}, forge.facts(data={"source": "uci"}),
+    forge.facts(elsewhere=None, out_of_fold=None), forge.facts(risk_bands=[]),
+])  # fmt: skip
+def test_a_model_of_which_little_is_known_spoils_no_page(
+    client: FlaskClient, following: FakeFollowing, patient: Any, facts: dict[str, Any]
+) -> None:
+    old = following.model
+    assert old is not None
+    following.model = Model(old.engine, old.origin, Metadata.of(facts))
+    page = client.get("/model")
+    assert page.status_code == 200
+    assert "no medical device" in page.text
+    assert client.post("/", data=form(patient)).status_code == 200
+
+
+def test_the_gates_verdict_is_a_table_with_both_figures(
+    client: FlaskClient, following: FakeFollowing
+) -> None:
+    old = following.model
+    assert old is not None
+    rules = [
+        {"rule": "ROC AUC at least 0.75", "candidate": 0.9, "champion": None, "passed": True},
+        {"rule": "Brier score not worse", "candidate": 0.31, "champion": 0.12, "passed": False},
+        {"rule": "no synthetic patients", "candidate": "uci", "champion": "uci", "passed": True},
+    ]
+    tags = {"gate.verdict": "rejected", "gate.reason": "broken", "gate.against": "2",
+            "gate.decision": json.dumps({"rules": rules})}  # fmt: skip
+    following.model = Model(old.engine, dataclasses.replace(old.origin, tags=tags), old.metadata)
+    page = client.get("/model").text
+    row = r"<th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td>"
+    for cells in (("ROC AUC at least 0.75", "0.9", DASH, "ok"),
+                  ("Brier score not worse", "0.31", "0.12", "BROKEN"),
+                  ("no synthetic patients", "uci", "uci", "ok")):  # fmt: skip
+        assert re.search(row.format(*cells), page)
+    assert "against version 2: broken." in page
+
+
+@pytest.mark.parametrize("stored", ["", "nonsense", "[]", "{}"])
+def test_a_decision_that_cannot_be_read_leaves_the_verdict(
+    client: FlaskClient, following: FakeFollowing, stored: str
+) -> None:
+    old = following.model
+    assert old is not None
+    tags = {"gate.verdict": "passed", "gate.decision": stored}
+    following.model = Model(old.engine, dataclasses.replace(old.origin, tags=tags), old.metadata)
+    assert "<strong>passed</strong>" in client.get("/model").text
+
+
+def test_the_card_can_be_taken_along(client: FlaskClient, following: FakeFollowing) -> None:
+    answer = client.get("/model/card.md")
+    assert answer.status_code == 200
+    assert answer.content_type.startswith("text/markdown")
+    assert "registry-v3-card.md" in answer.headers["Content-Disposition"]
+    assert answer.text == "# Model card\n"
+    answer.close()
+    old = following.model
+    assert old is not None
+    following.model = Model(
+        old.engine, dataclasses.replace(old.origin, directory="/no"), old.metadata
+    )
+    assert client.get("/model/card.md").status_code == 404
+    assert "card.md" not in client.get("/model").text
+
+
+def test_the_model_page_without_a_model_says_what_to_run(
+    client: FlaskClient, following: FakeFollowing
+) -> None:
+    following.model = None
+    answer = client.get("/model")
+    assert answer.status_code == 503
+    assert "mlflow run ." in answer.text
+
+
+@pytest.mark.parametrize("name", ["roc", "nothing", "..%2f..%2fextra_files%2fmodel"])
+def test_a_plot_that_is_not_there_is_a_404(client: FlaskClient, name: str) -> None:
+    assert client.get(f"/model/plots/{name}.png").status_code == 404
+
+
+def test_the_form_needs_the_key_where_there_is_one(make_app: MakeApp, patient: Any) -> None:
+    client = make_app(HEART_API_KEYS="0123456789abcdef").test_client()
+    assert 'name="key"' in client.get("/").text
+    assert client.post("/", data=form(patient)).status_code == 403
+    answer = client.post("/", data=form(patient, key="0123456789abcdef"))
+    assert answer.status_code == 200
+    assert "0123456789abcdef" not in answer.text
+
+
+def test_no_page_names_another_host_or_holds_inline_code(client: FlaskClient, patient: Any) -> None:
+    pages = [client.get(path).text for path in ("/", "/model", "/docs")]
+    pages.append(client.post("/", data=form(patient)).text)
+    for page in pages:
+        assert not re.search(r"""(src|href)=["'](https?:)?//""", page)
+        assert "style=" not in page
+        assert not re.search(r"<script(?![^>]*src=)", page)
+
+
+def test_swagger_ui_comes_from_the_installed_package(client: FlaskClient) -> None:
+    for name in ("swagger-ui.css", "swagger-ui-bundle.js"):
+        answer = client.get(f"/docs/{name}")
+        assert answer.status_code == 200
+        answer.close()
+    assert client.get("/docs/index.html").status_code == 404

@@ -1,0 +1,335 @@
+"""POST /predict."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from clinical.schema import FEATURE_NAMES, FEATURES, Feature
+from risk_model.model import Model
+from serving.predictions.schemas import read_patient
+from tests.serving import forge
+from tests.serving.conftest import FakeFollowing, MakeApp
+
+JSON = "application/json"
+
+
+def post(client: FlaskClient, body: Any, content_type: str | None = JSON, **more: Any) -> Any:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return client.post("/predict", data=data, content_type=content_type, **more)
+
+
+def test_the_guides_request_gets_its_four_fields(client: FlaskClient, patient: Any) -> None:
+    answer = post(client, patient)
+    assert answer.status_code == 200
+    assert answer.content_type == JSON
+    body = answer.json
+    assert body["prediction"] in (0, 1)
+    assert 0.5 <= body["confidence"] <= 1
+    assert body["risk_level"] in ("Low", "Moderate", "High")
+    assert body["model_version"] == "registry-v3"
+    assert body["confidence"] == pytest.approx(
+        body["probability"] if body["prediction"] else 1 - body["probability"], abs=2e-6
+    )
+
+
+def test_the_probability_is_that_of_the_pipeline(client: FlaskClient, pipeline: Any) -> None:
+    rows = forge.patients(200, seed=7, unknown=0.2)
+    expected = forge.probabilities(pipeline, rows)
+    for row, probability in zip(rows, expected, strict=True):
+        values = [None if np.isnan(v) else v for v in row]
+        answer = post(client, dict(zip(FEATURE_NAMES, values, strict=True)))
+        assert answer.json["probability"] == pytest.approx(probability, abs=1e-5)
+        assert answer.json["prediction"] == int(probability > 0.5)
+
+
+def test_every_bad_field_is_named_at_once(client: FlaskClient, patient: Any) -> None:
+    body = patient | {"age": True, "sex": "1", "chol": 5, "cp": 9, "surname": "x"}
+    del body["thal"]
+    answer = post(client, body)
+    assert answer.status_code == 422
+    assert answer.content_type == "application/problem+json"
+    pointers = {error["pointer"] for error in answer.json["errors"]}
+    assert pointers == {"/age", "/sex", "/chol", "/cp", "/surname", "/thal"}
+
+
+def test_a_wrong_code_is_answered_with_the_codes_and_their_meaning(
+    client: FlaskClient, patient: Any
+) -> None:
+    answer = post(client, patient | {"thal": 0})
+    detail = answer.json["errors"][0]["detail"]
+    assert "1 (fixed defect)" in detail
+    assert "3 (reversible defect)" in detail
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+@pytest.mark.parametrize("value", [True, False, "1", [], {}, "", [1], 1e308, -1e308])
+def test_what_is_no_valid_number_is_refused(
+    client: FlaskClient, patient: Any, feature: Feature, value: Any
+) -> None:
+    answer = post(client, patient | {feature.name: value})
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json["errors"]] == [f"/{feature.name}"]
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_both_ends_of_a_range_are_valid_and_beyond_is_not(
+    client: FlaskClient, patient: Any, feature: Feature
+) -> None:
+    for value in (feature.low, feature.high):
+        assert post(client, patient | {feature.name: value}).status_code == 200
+    for value in (np.nextafter(feature.low, -1e9), np.nextafter(feature.high, 1e9)):
+        assert post(client, patient | {feature.name: float(value)}).status_code == 422
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_null_is_unknown_where_the_schema_says_so(
+    client: FlaskClient, patient: Any, feature: Feature
+) -> None:
+    answer = post(client, patient | {feature.name: None})
+    assert answer.status_code == (200 if feature.nullable else 422)
+    if feature.nullable:
+        assert answer.json["imputed"] == [feature.name]
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400", "9" * 400])
+def test_what_no_number_can_hold_is_refused(client: FlaskClient, patient: Any, text: str) -> None:
+    body = json.dumps(patient).replace("240", text).encode()
+    assert post(client, body).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"nonsense",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"age":' * 100_000,
+        json.dumps({"age": 54}).encode("utf-16"),
+        b"\xef\xbb\xbf{}",
+        b'{"age": ' + b"9" * 100_000 + b"}",
+        b'{"a\\ud800": 1}',
+        b"{} {}",
+        b"{'age': 54}",
+        b'{"age": 054}',
+        b'{"age": 54,}',
+    ],
+    ids=range(14),
+)
+def test_what_is_not_json_is_a_400_in_milliseconds(client: FlaskClient, body: bytes) -> None:
+    started = time.perf_counter()
+    answer = post(client, body)
+    assert answer.status_code == 400
+    assert time.perf_counter() - started < 0.1
+
+
+def test_a_field_named_twice_is_refused(client: FlaskClient, patient: Any) -> None:
+    text = json.dumps(patient)[:-1]
+    for second in ('"age": 54', '"\\u0061ge": 54'):
+        answer = post(client, f"{text}, {second}}}".encode())
+        assert answer.status_code == 400
+        assert answer.json["errors"][0]["pointer"] == "/age"
+
+
+def test_tens_of_thousands_of_fields_are_refused_quickly(client: FlaskClient) -> None:
+    body = json.dumps({f"k{i}": 1 for i in range(60_000)}).encode()
+    started = time.perf_counter()
+    assert post(client, body).status_code == 422
+    assert time.perf_counter() - started < 0.5
+
+
+@pytest.mark.parametrize("value", ["[]", "null", "3", '"x"', "true"])
+def test_another_json_value_than_an_object_is_refused(client: FlaskClient, value: str) -> None:
+    assert post(client, value.encode()).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [None, "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1",
+     "application/json; version=2", "application/jsonx", "multipart/form-data"],
+)  # fmt: skip
+def test_another_content_type_is_a_415(
+    client: FlaskClient, patient: Any, content_type: str | None
+) -> None:
+    assert post(client, patient, content_type).status_code == 415
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json; charset=utf-8", "Application/JSON", 'application/json;charset="UTF-8"'],
+)
+def test_json_by_another_spelling_is_taken(
+    client: FlaskClient, patient: Any, content_type: str
+) -> None:
+    assert post(client, patient, content_type).status_code == 200
+
+
+def test_a_long_body_is_a_413(client: FlaskClient) -> None:
+    assert post(client, b" " * (2**20 + 1)).status_code == 413
+
+
+def test_a_compressed_body_is_a_415(client: FlaskClient, patient: Any) -> None:
+    answer = post(client, patient, headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 415
+
+
+def test_other_methods_are_a_405(client: FlaskClient) -> None:
+    answer = client.get("/predict")
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["Allow"]
+
+
+def test_without_a_model_it_says_so_and_when_to_try_again(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    following.model = None
+    answer = post(client, patient)
+    assert answer.status_code == 503
+    assert answer.json["detail"] == "Model not loaded. Service unavailable."
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_value_that_the_model_has_not_seen_brings_a_warning(
+    client: FlaskClient, patient: Any
+) -> None:
+    answer = post(client, patient | {"age": 110})
+    assert answer.status_code == 200
+    assert [warning["pointer"] for warning in answer.json["warnings"]] == ["/age"]
+    assert "110" not in answer.json["warnings"][0]["detail"]
+    assert answer.json["warnings"][0]["detail"].endswith(": 41 to 87 years.")
+
+
+@pytest.mark.parametrize("names", [("ca",), ("thal",), ("ca", "thal")])
+def test_without_what_comes_late_the_answer_warns_and_says_how_good_it_is(
+    client: FlaskClient, patient: Any, names: tuple[str, ...]
+) -> None:
+    warnings = post(client, patient | dict.fromkeys(names)).json["warnings"]
+    assert [warning["pointer"] for warning in warnings] == [f"/{name}" for name in names]
+    assert all("0.86 (0.81 to 0.90)" in warning["detail"] for warning in warnings)
+    assert post(client, patient | {"chol": None}).json["warnings"] == []
+
+
+def test_a_model_that_knows_nothing_of_late_values_does_not_warn(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    old = following.model
+    assert old is not None
+    following.model = forge.knowing(old, unknown=None)
+    assert post(client, patient | {"ca": None}).json["warnings"] == []
+
+
+def test_no_error_repeats_a_value(client: FlaskClient, patient: Any) -> None:
+    for bad in (98765.25, "98765.25", [98765.25]):
+        answer = post(client, patient | {"chol": bad, "98765.25": 98765.25})
+        assert "98765" not in answer.text
+
+
+def test_a_failure_inside_is_a_500_that_tells_nothing(
+    client: FlaskClient, following: FakeFollowing, patient: Any, capfd: Any
+) -> None:
+    class Broken:
+        name = "broken"
+
+        def score_one(self, values: Any) -> Any:
+            raise RuntimeError("secret 240")
+
+    assert following.model is not None
+    following.model = Model(Broken(), following.model.origin, following.model.metadata)  # type: ignore[arg-type]
+    answer = post(client, patient)
+    assert answer.status_code == 500
+    assert answer.content_type == "application/problem+json"
+    log = capfd.readouterr().err
+    assert "RuntimeError" in log
+    assert "secret" not in answer.text + log
+
+
+json_values: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(
+    st.one_of(
+        st.binary(),
+        json_values.map(lambda value: json.dumps(value).encode()),
+        st.fixed_dictionaries(dict.fromkeys(FEATURE_NAMES, json_values)).map(
+            lambda value: json.dumps(value).encode()
+        ),
+    )
+)
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_nothing_a_client_sends_makes_a_500(client: FlaskClient, body: bytes) -> None:
+    assert post(client, body).status_code in (200, 400, 422)
+
+
+def values_of(feature: Feature) -> Any:
+    if feature.codes:
+        known: Any = st.sampled_from([float(code) for code in feature.codes])
+    else:
+        known = st.floats(feature.low, feature.high)
+    return st.none() | known if feature.nullable else known
+
+
+valid = st.fixed_dictionaries({feature.name: values_of(feature) for feature in FEATURES})
+
+
+@given(valid)
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_every_valid_patient_gets_the_pipelines_probability(
+    client: FlaskClient, pipeline: Any, body: dict[str, float | None]
+) -> None:
+    answer = post(client, body)
+    assert answer.status_code == 200
+    row = np.array([[body[name] for name in FEATURE_NAMES]], dtype=float)
+    # A value that float32 cannot tell from a tree's threshold may go the other way there.
+    near = row.astype(np.float32).astype(float)
+    expected = (forge.probabilities(pipeline, row)[0], forge.probabilities(pipeline, near)[0])
+    assert min(abs(answer.json["probability"] - p) for p in expected) <= 1e-5
+
+
+def test_values_come_in_the_order_of_the_schema(patient: Any) -> None:
+    shuffled = dict(sorted(patient.items(), reverse=True))
+    assert read_patient(json.dumps(shuffled).encode()) == list(map(float, patient.values()))
+
+
+def test_a_request_id_is_echoed_or_made(client: FlaskClient, patient: Any) -> None:
+    answer = post(client, patient, headers={"X-Request-ID": "abc-123"})
+    assert answer.headers["X-Request-ID"] == "abc-123"
+    for bad in ("", "a b", "x" * 200, 'quote"'):
+        made = post(client, patient, headers={"X-Request-ID": bad}).headers["X-Request-ID"]
+        assert made
+        assert made != bad
+
+
+def test_more_than_the_limit_at_once_is_a_503(make_app: MakeApp, patient: Any) -> None:
+    app = make_app(HEART_MAX_CONCURRENCY="1")
+    app.wsgi_app._held = 1  # type: ignore[attr-defined]
+    answer = post(app.test_client(), patient)
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_keys_are_needed_where_there_are_some(make_app: MakeApp, patient: Any) -> None:
+    client = make_app(HEART_API_KEYS="0123456789abcdef,fedcba9876543210").test_client()
+    answer = post(client, patient)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    for key, status in (("fedcba9876543210", 200), ("wrong", 403), ("", 401)):
+        headers = {"Authorization": f"Bearer {key}"}
+        assert post(client, patient, headers=headers).status_code == status
+    assert client.get("/ready").status_code == 200

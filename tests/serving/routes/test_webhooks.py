@@ -1,0 +1,106 @@
+"""POST /webhooks/mlflow."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from serving.routes.webhooks import sign
+from tests.serving.conftest import FakeFollowing, MakeApp
+
+SECRET = "a secret for tests"
+BODY = b'{"entity":"model_version_alias","action":"created","data":{"version":"7"}}'
+
+
+@pytest.fixture
+def signed(make_app: MakeApp) -> FlaskClient:
+    return make_app(HEART_WEBHOOK_SECRET=SECRET).test_client()
+
+
+def deliver(
+    client: FlaskClient,
+    *,
+    delivery: str = "d-1",
+    age: float = 0,
+    body: bytes = BODY,
+    secret: str = SECRET,
+    signed_body: bytes | None = None,
+    **headers: str,
+) -> Any:
+    stamp = str(int(time.time() - age))
+    given = {
+        "X-MLflow-Delivery-Id": delivery,
+        "X-MLflow-Timestamp": stamp,
+        "X-MLflow-Signature": sign(secret, delivery, stamp, signed_body or body),
+        **headers,
+    }
+    return client.post("/webhooks/mlflow", data=body, headers=given)
+
+
+def test_a_signed_event_brings_a_look_at_the_registry(
+    signed: FlaskClient, following: FakeFollowing
+) -> None:
+    assert deliver(signed).status_code == 204
+    assert following.notifications == 1
+
+
+def test_the_signature_is_that_of_mlflow() -> None:
+    from mlflow.webhooks.delivery import _generate_hmac_signature
+
+    theirs = _generate_hmac_signature(SECRET, "d-1", "1700000000", BODY.decode())
+    assert sign(SECRET, "d-1", "1700000000", BODY) == theirs
+
+
+def test_a_repeated_delivery_is_dropped(signed: FlaskClient, following: FakeFollowing) -> None:
+    for _ in range(3):
+        assert deliver(signed).status_code == 204
+    assert following.notifications == 1
+
+
+def test_another_worker_drops_it_too(
+    signed: FlaskClient, make_app: MakeApp, following: FakeFollowing
+) -> None:
+    deliver(signed)
+    deliver(make_app(HEART_WEBHOOK_SECRET=SECRET).test_client())
+    assert following.notifications == 1
+
+
+@pytest.mark.parametrize("age", [301, -301, 10**6])
+def test_what_is_not_fresh_is_refused(
+    signed: FlaskClient, following: FakeFollowing, age: float
+) -> None:
+    assert deliver(signed, age=age).status_code == 401
+    assert following.notifications == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"secret": "another"},
+        {"signed_body": BODY + b" "},
+        {"X-MLflow-Signature": ""},
+        {"X-MLflow-Signature": "v1,"},
+        {"X-MLflow-Signature": "v1,\xe9"},
+        {"X-MLflow-Timestamp": "now"},
+        {"X-MLflow-Timestamp": "9" * 400},
+        {"X-MLflow-Delivery-Id": ""},
+        {"X-MLflow-Delivery-Id": "d-2"},
+    ],
+    ids=range(9),
+)
+def test_what_is_not_signed_by_the_secret_is_refused(
+    signed: FlaskClient, following: FakeFollowing, change: dict[str, Any]
+) -> None:
+    assert deliver(signed, **change).status_code == 401
+    assert following.notifications == 0
+
+
+def test_without_a_secret_there_are_no_webhooks(client: FlaskClient) -> None:
+    assert deliver(client).status_code == 404
+
+
+def test_a_long_body_is_refused(signed: FlaskClient) -> None:
+    assert deliver(signed, body=b"x" * (2**20 + 1)).status_code == 413

@@ -1,0 +1,232 @@
+"""What training finds out about a model, on real patients: it agrees with what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import Pipeline
+
+from clinical import hospitals
+from clinical.schema import FEATURE_NAMES, LABEL
+from risk_model import shapley
+from risk_model.bands import RISK_BANDS
+from steps.modelling import assessment, clinical_metrics, estimators, facts, metrics, twin
+from steps.modelling.validation import OutOfFold, cross_validated
+from steps.registry import gate
+from steps.runs.parameters import ENTRY_POINTS
+from steps.train import build
+
+Patients = tuple[pd.DataFrame, np.ndarray]
+DEFAULTS = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
+SEED = 42
+
+
+@pytest.fixture(scope="module")
+def labelled(cleveland: Patients) -> pd.DataFrame:
+    features, y = cleveland
+    return features.assign(**{LABEL.name: y})
+
+
+@pytest.fixture(scope="module")
+def uncalibrated(cleveland: Patients) -> OutOfFold:
+    return cross_validated(build({**DEFAULTS, "calibration": "none"}), *cleveland, SEED)
+
+
+@pytest.fixture(scope="module")
+def calibrated(cleveland: Patients) -> OutOfFold:
+    return cross_validated(build(DEFAULTS), *cleveland, SEED)
+
+
+@pytest.fixture(scope="module")
+def forest(cleveland: Patients) -> Pipeline:
+    """Return the default model, fitted on all Cleveland patients."""
+    return estimators.fit(build(DEFAULTS), *cleveland)
+
+
+@pytest.fixture(scope="module")
+def said(forest: Pipeline, cleveland: Patients) -> Callable[[np.ndarray], np.ndarray]:
+    content = twin.convert(forest, cleveland[0])
+    assert content is not None
+    return lambda rows: twin.predict(content, rows)
+
+
+def holds(found: dict[str, Any], name: str, known: float) -> bool:
+    """Tell whether the interval of a measure holds what is known of it."""
+    return bool(found[f"{name}_ci_low"] <= known <= found[f"{name}_ci_high"])
+
+
+def test_the_forest_is_what_it_is_known_to_be(
+    labelled: pd.DataFrame, cleveland: Patients, uncalibrated: OutOfFold
+) -> None:
+    found = assessment.out_of_fold(labelled, cleveland[1], uncalibrated, SEED)
+    assert (found["patients"], found["diseased"]) == (303, 139)
+    known = {"roc_auc": 0.904, "brier": 0.127, "log_loss": 0.403, "calibration_slope": 1.40}
+    for name, value in known.items():
+        assert holds(found["metrics"], name, value), name
+    groups = {group["group"]: group for group in found["groups"]}
+    assert [groups[name]["patients"] for name in ("male", "female")] == [206, 97]
+    assert holds(groups["male"]["metrics"], "roc_auc", 0.881)
+    assert holds(groups["female"]["metrics"], "roc_auc", 0.924)
+    assert holds(groups["female"]["metrics"], "sensitivity", 0.72)
+    assert holds(groups["age under 50"]["metrics"], "sensitivity", 0.65)
+
+
+@pytest.mark.parametrize(("model", "known"), [
+    ("random_forest", {
+        "accuracy": (0.828, 0.061), "roc_auc": (0.904, 0.046),
+        "brier": (0.127, 0.02), "log_loss": (0.403, 0.05),
+    }),
+    ("logistic_regression", {
+        "accuracy": (0.843, 0.058), "roc_auc": (0.911, 0.048),
+        "brier": (0.117, 0.02), "log_loss": (0.380, 0.05),
+    }),
+])  # fmt: skip
+def test_folds_agree_with_what_ten_times_ten_of_them_are_known_to_give(
+    cleveland: Patients, model: str, known: dict[str, tuple[float, float]]
+) -> None:
+    values = {**DEFAULTS, "model": model, "calibration": "none"}
+    found = cross_validated(build(values), *cleveland, SEED).measures
+    for name, (mean, spread) in known.items():
+        assert found[f"cv_{name}_mean"] == pytest.approx(mean, abs=spread / 2), name
+    if model == "random_forest":
+        assert found["cv_accuracy_std"] == pytest.approx(0.061, abs=0.03)
+
+
+def test_without_ca_and_thal_it_does_as_is_known(
+    cleveland: Patients, uncalibrated: OutOfFold, calibrated: OutOfFold
+) -> None:
+    for validated in (uncalibrated, calibrated):
+        found = assessment.unknown(cleveland[1], validated, SEED)
+        assert found["without"] == ["ca", "thal"]
+        assert found["ci_low"] <= 0.858 <= found["ci_high"]
+        assert found["roc_auc"] == pytest.approx(0.858, abs=0.02)
+
+
+def test_calibration_by_default_makes_the_forest_say_what_it_means(
+    cleveland: Patients, uncalibrated: OutOfFold, calibrated: OutOfFold
+) -> None:
+    plain, default = (
+        clinical_metrics.scores(cleveland[1], found.probabilities)
+        for found in (uncalibrated, calibrated)
+    )
+    assert plain["calibration_slope"][0] > 1.2
+    assert default["calibration_slope"][0] == pytest.approx(1, abs=0.15)
+    assert default["brier"][0] < plain["brier"][0] + 0.002
+    assert default["roc_auc"][0] == pytest.approx(plain["roc_auc"][0], abs=0.01)
+
+
+def test_more_are_ill_in_each_higher_risk_band(cleveland: Patients, calibrated: OutOfFold) -> None:
+    found = clinical_metrics.bands(cleveland[1], calibrated.probabilities, dict(RISK_BANDS))
+    rates = [band["observed"]["diseased"] / band["observed"]["patients"] for band in found]
+    assert sum(band["observed"]["patients"] for band in found) == 303
+    assert rates == sorted(rates)
+    assert rates[0] < 0.2
+    assert rates[2] > 0.8
+    for low, high in pairwise(found):
+        assert low["observed"]["high"] < high["observed"]["low"]
+
+
+@pytest.mark.parametrize(("site", "area"), [
+    ("hungarian", 0.892), ("switzerland", 0.766), ("va", 0.714),
+])  # fmt: skip
+def test_other_hospitals_are_served_as_well_as_is_known(
+    uci_zip: Path, said: Callable[[np.ndarray], np.ndarray], site: str, area: float
+) -> None:
+    cohorts = {cohort.site: cohort for cohort in hospitals.read_cohorts(uci_zip)}
+    (found,) = assessment.elsewhere([cohorts[site]], lambda x: said(x.to_numpy(float)), SEED)
+    assert holds(found["metrics"], "roc_auc", area)
+    assert {"calibration_slope", "calibration_intercept"} <= set(found["metrics"])
+    # Where nearly everybody is ill, whoever says so of all is nearly always right.
+    assert found["lopsided"] == (site == "switzerland")
+    assert ("sensitivity" in found["metrics"]) == (site != "switzerland")
+    assert "ca" in found["mostly_missing"]
+
+
+def test_contributions_add_up_to_the_served_probability_of_every_patient(
+    cleveland: Patients, forest: Pipeline, said: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    fills = estimators.fills(forest)
+    reference = np.array([fills[name] for name in FEATURE_NAMES])
+    rows = cleveland[0].to_numpy(float)
+    served = said(rows)
+    for row, probability in zip(rows, served, strict=True):
+        found = shapley.explain(said, row, reference)
+        assert found.base + found.contributions.sum() == pytest.approx(probability, abs=1e-5)
+
+
+def test_the_reference_is_a_typical_patient_and_nobody_in_particular(
+    cleveland: Patients, forest: Pipeline, said: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    features, _ = cleveland
+
+    def predict(frame: pd.DataFrame) -> np.ndarray:
+        return said(frame.to_numpy(float))
+
+    found = assessment.reference(predict, facts.seen(features, forest))
+    values = [found["values"][name] for name in FEATURE_NAMES]
+    assert not (features == values).all(axis=1).any()
+    assert found["probability"] == pytest.approx(said(np.full((1, 13), np.nan))[0], abs=1e-6)
+    moved = assessment.importance(predict, features.head(40), found)
+    assert list(moved) == list(FEATURE_NAMES)
+    assert set(sorted(moved, key=lambda name: -moved[name])[:3]) <= {"cp", "ca", "thal", "exang"}
+
+
+def judged(
+    patients: pd.DataFrame, y: np.ndarray, validated: OutOfFold, limits: dict[str, Any]
+) -> gate.Decision:
+    """Return what the gate says of a first model with these out-of-fold probabilities."""
+    measured = assessment.out_of_fold(patients, y, validated, SEED)
+    held_out = metrics.with_intervals(y, validated.probabilities, SEED)
+    figures = held_out | assessment.flattened(measured)
+    return gate.judge(gate.Contender("1", "uci", figures), None, y, limits)
+
+
+@pytest.mark.parametrize("model", ["random_forest", "logistic_regression"])
+@pytest.mark.parametrize("calibration", ["none", "sigmoid"])
+def test_models_of_real_patients_pass_the_gate(
+    labelled: pd.DataFrame, cleveland: Patients, model: str, calibration: str
+) -> None:
+    values = {**DEFAULTS, "model": model, "calibration": calibration, "n_estimators": 30}
+    validated = cross_validated(build(values), *cleveland, SEED)
+    decision = judged(labelled, cleveland[1], validated, gate.read_rules())
+    assert decision.verdict == "passed", gate.table(decision)
+
+
+def test_the_gate_rejects_a_model_that_is_good_overall_and_misses_the_women(
+    labelled: pd.DataFrame, cleveland: Patients, calibrated: OutOfFold
+) -> None:
+    p = calibrated.probabilities.copy()
+    women = labelled["sex"].to_numpy() == 0
+    p[women] *= 0.45
+    blind = OutOfFold(p, calibrated.without, calibrated.measures)
+    decision = judged(labelled, cleveland[1], blind, gate.read_rules())
+    assert metrics.scores(cleveland[1], p)["roc_auc"][0] > 0.88
+    assert decision.verdict == "rejected"
+    assert [rule.rule for rule in decision.rules if not rule.passed] == [
+        "sensitivity, female, out of fold, at least 0.5"
+    ]
+
+
+def test_the_gate_rejects_a_model_of_too_few_women(
+    labelled: pd.DataFrame, cleveland: Patients, calibrated: OutOfFold
+) -> None:
+    women = np.flatnonzero(labelled["sex"] == 0)
+    keep = np.setdiff1d(np.arange(len(labelled)), women[20:])
+    some = OutOfFold(calibrated.probabilities[keep], calibrated.without[keep], {})
+    y = cleveland[1][keep]
+    assert judged(labelled.iloc[keep], y, some, gate.read_rules()).verdict == "rejected"
+
+
+def test_the_gate_rejects_a_model_of_the_inverted_label(
+    labelled: pd.DataFrame, cleveland: Patients, calibrated: OutOfFold
+) -> None:
+    inverted = OutOfFold(1 - calibrated.probabilities, calibrated.without, {})
+    decision = judged(labelled, cleveland[1], inverted, gate.read_rules())
+    assert decision.verdict == "rejected"
+    assert not any(rule.passed for rule in decision.rules)

@@ -1,0 +1,88 @@
+"""What is known of a trained model is what a server is promised, in plain JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import Pipeline
+
+from clinical.schema import FEATURE_NAMES, LABEL
+from risk_model.metadata import Git
+from steps.modelling import estimators, facts, metrics, twin
+from steps.modelling.facts import Input, Training
+from steps.modelling.validation import OutOfFold
+from steps.runs.parameters import ENTRY_POINTS
+
+Patients = tuple[pd.DataFrame, np.ndarray]
+VALUES = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
+
+
+def fitted(features: pd.DataFrame, y: np.ndarray) -> Pipeline:
+    return estimators.build("random_forest", 5, 3, 1, 1).fit(features, y)
+
+
+def training(sample: Patients, **measures: float) -> Training:
+    """Return a training of a small forest, which cross-validation has found to guess well."""
+    features, y = sample
+    p = np.clip(y + np.random.default_rng(1).normal(0, 0.4, len(y)), 0.01, 0.99)
+    data = Input(features.assign(**{LABEL.name: y}), "", "synthetic", "d" * 64, [])
+    found = metrics.with_intervals(y, p, 1) | measures
+    pipeline = fitted(features, y)
+    validated = OutOfFold(p, p, {})
+    return Training("0" * 32, VALUES, data, y, validated, pipeline, features, features[:40], found)
+
+
+def known(done: Training) -> dict[str, Any]:
+    """Return the metadata as strict JSON has them."""
+    content = twin.convert(done.pipeline, done.fitted)
+    metadata = facts.gather(done, content, Git(commit="c" * 40), None)
+    return dict(json.loads(metadata.as_json(), parse_constant=refuse))
+
+
+def refuse(word: str) -> float:
+    raise ValueError(f"{word} is no JSON")
+
+
+def test_the_facts_are_what_a_server_is_promised(sample: Patients) -> None:
+    found = known(training(sample))
+    assert found["label"] == LABEL.definition
+    assert str(found["trained_at"]).endswith("+00:00")
+    assert found["data"] == {
+        "source": "synthetic",
+        "digest": "d" * 64,
+        "rows": {"train": len(sample[0]), "test": 40},
+        "prevalence": pytest.approx(sample[1].mean()),
+    }
+    assert found["git"]["commit"] == "c" * 40
+    assert list(found["seen"]) == list(FEATURE_NAMES)
+    assert found["seen"]["age"]["low"] == sample[0]["age"].min()
+    assert found["seen"]["age"]["high"] == sample[0]["age"].max()
+    assert found["seen"]["cp"]["codes"] == [0, 1, 2, 3]
+    assert found["seen"]["thal"]["fill"] in (1, 2, 3)
+    assert list(found["reference"]["values"]) == list(found["importance"]) == list(FEATURE_NAMES)
+    assert [band["level"] for band in found["risk_bands"]] == ["Low", "Moderate", "High"]
+    assert found["unknown"]["without"] == ["ca", "thal"]
+
+
+def test_the_reference_is_what_replaces_an_unknown_value(sample: Patients) -> None:
+    found = known(training(sample))
+    fills = {name: entry["fill"] for name, entry in found["seen"].items()}
+    assert found["reference"]["values"] == fills
+
+
+def test_an_undefined_figure_does_not_spoil_the_facts(sample: Patients) -> None:
+    found = known(training(sample, precision=math.nan))
+    assert "precision" not in found["metrics"]
+    assert "roc_auc" in found["metrics"]
+
+
+def test_features_that_nobody_knew_do_not_spoil_the_facts(sample: Patients) -> None:
+    features, y = sample
+    found = known(training((features.assign(chol=np.nan, ca=np.nan), y)))
+    assert set(found["seen"]["chol"]) == {"fill"}
+    assert found["seen"]["ca"]["codes"] == []

@@ -1,0 +1,161 @@
+"""The eight measures agree with scikit-learn's, and their intervals hold them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+
+from steps.modelling import metrics
+
+REFERENCES = {
+    "accuracy": lambda y, p, w: reference.accuracy_score(y, p >= 0.5, sample_weight=w),
+    "precision": lambda y, p, w: reference.precision_score(
+        y, p >= 0.5, sample_weight=w, zero_division=np.nan
+    ),
+    "recall": lambda y, p, w: reference.recall_score(y, p >= 0.5, sample_weight=w),
+    "f1": lambda y, p, w: reference.f1_score(y, p >= 0.5, sample_weight=w),
+    "roc_auc": lambda y, p, w: reference.roc_auc_score(y, p, sample_weight=w),
+    "pr_auc": lambda y, p, w: reference.average_precision_score(y, p, sample_weight=w),
+    "brier": lambda y, p, w: reference.brier_score_loss(y, p, sample_weight=w),
+    "log_loss": lambda y, p, w: reference.log_loss(y, p, sample_weight=w, labels=[0, 1]),
+}
+
+# Few distinct probabilities, so that ties, and rows right at the threshold, are common.
+probabilities = st.one_of(
+    st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]),
+    st.floats(0, 1, allow_subnormal=False),
+)
+row = st.tuples(st.integers(0, 1), probabilities, st.integers(0, 3))
+
+
+@st.composite
+def weighted_rows(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rows = draw(st.lists(row, max_size=30))
+    # One row of each class has a weight, so that every measure is defined.
+    rows += [(0, draw(probabilities), 1), (1, draw(probabilities), 2)]
+    y, p, w = (np.array(column) for column in zip(*draw(st.permutations(rows)), strict=True))
+    return y.astype(np.int8), p.astype(float), w.astype(float)
+
+
+def test_the_names_are_those_of_the_references() -> None:
+    assert tuple(REFERENCES) == metrics.NAMES
+
+
+@settings(max_examples=150, deadline=None)
+@given(weighted_rows())
+def test_each_measure_equals_that_of_scikit_learn(
+    rows: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    y, p, w = rows
+    found = metrics.scores(y, p, w[None])
+    assert tuple(sorted(found)) == tuple(sorted(metrics.NAMES))
+    for name, expected in REFERENCES.items():
+        assert found[name].shape == (1,)
+        np.testing.assert_allclose(found[name][0], expected(y, p, w), atol=1e-9, err_msg=name)
+
+
+@settings(max_examples=50, deadline=None)
+@given(weighted_rows())
+def test_a_weight_of_two_is_the_row_twice(
+    rows: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    y, p, w = rows
+    times = w.astype(int)
+    weighted = metrics.scores(y, p, w[None])
+    repeated = metrics.scores(np.repeat(y, times), np.repeat(p, times))
+    for name in metrics.NAMES:
+        np.testing.assert_allclose(weighted[name], repeated[name], atol=1e-12, err_msg=name)
+
+
+def test_many_weightings_at_once_give_what_each_gives_alone() -> None:
+    random = np.random.default_rng(1)
+    y, p = random.integers(0, 2, 40).astype(np.int8), random.random(40).round(1)
+    weights = random.integers(1, 4, (5, 40)).astype(float)
+    together = metrics.scores(y, p, weights)
+    for i, weight in enumerate(weights):
+        alone = metrics.scores(y, p, weight[None])
+        for name in metrics.NAMES:
+            np.testing.assert_allclose(together[name][i], alone[name][0], err_msg=name)
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    random = np.random.default_rng(2)
+    y, p = random.integers(0, 2, 40).astype(np.int8), random.random(40).round(1)
+    there, back = metrics.scores(y, p), metrics.scores(y[::-1], p[::-1])
+    for name in metrics.NAMES:
+        np.testing.assert_allclose(there[name], back[name], err_msg=name)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_what_a_single_class_cannot_tell_is_nan_and_the_rest_is_not(label: int) -> None:
+    found = metrics.scores(np.full(4, label, np.int8), np.array([0.2, 0.4, 0.6, 0.8]))
+    undefined = {"roc_auc"} if label else {"roc_auc", "pr_auc", "recall"}
+    assert {name for name, value in found.items() if math.isnan(value[0])} == undefined
+
+
+def test_precision_is_nan_where_nobody_is_said_to_be_ill() -> None:
+    found = metrics.scores(np.array([0, 1], np.int8), np.array([0.1, 0.2]))
+    assert math.isnan(found["precision"][0])
+    assert found["f1"][0] == 0
+
+
+def test_a_certain_mistake_costs_much_but_not_infinitely_much() -> None:
+    found = metrics.scores(np.array([0, 1], np.int8), np.array([1.0, 1.0]))
+    assert 10 < found["log_loss"][0] < 100
+
+
+def test_bootstraps_draw_as_many_rows_of_each_class_as_there_are() -> None:
+    y = np.array([0] * 30 + [1] * 3, np.int8)
+    weights = metrics.bootstrap_weights(y, seed=1, times=500)
+    assert weights.shape == (500, 33)
+    assert (weights[:, y == 0].sum(axis=1) == 30).all()
+    assert (weights[:, y == 1].sum(axis=1) == 3).all()
+    assert len(np.unique(weights, axis=0)) > 490
+
+
+def test_bootstraps_repeat_with_their_seed_only() -> None:
+    y = np.array([0, 1] * 20, np.int8)
+    first, same, other = (metrics.bootstrap_weights(y, seed, 20) for seed in (1, 1, 2))
+    assert (first == same).all()
+    assert (first != other).any()
+
+
+def simulated(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    p = random.beta(1, 1, n)
+    return (random.random(n) < p).astype(np.int8), p
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_interval_holds_its_estimate(seed: int) -> None:
+    found = metrics.with_intervals(*simulated(seed), seed)
+    for name in metrics.NAMES:
+        assert found[f"{name}_ci_low"] < found[name] < found[f"{name}_ci_high"], name
+
+
+def test_more_patients_make_narrower_intervals() -> None:
+    few, many = (metrics.with_intervals(*simulated(1, n), 1) for n in (60, 2000))
+    for name in metrics.NAMES:
+        width = [found[f"{name}_ci_high"] - found[f"{name}_ci_low"] for found in (few, many)]
+        assert width[1] < width[0] / 2, name
+
+
+def test_the_metric_names_are_the_promised_ones() -> None:
+    found = metrics.with_intervals(*simulated(1), 1)
+    assert set(found) == {
+        f"{name}{end}" for name in metrics.NAMES for end in ("", "_ci_low", "_ci_high")
+    }
+    assert {type(value) for value in found.values()} == {float}
+
+
+def test_a_measure_that_is_undefined_has_an_undefined_interval() -> None:
+    y, p = np.array([0, 1] * 20, np.int8), np.linspace(0, 0.4, 40)
+    found = metrics.with_intervals(y, p, 1)
+    for end in ("", "_ci_low", "_ci_high"):
+        assert math.isnan(found[f"precision{end}"])
+        assert math.isfinite(found[f"roc_auc{end}"])

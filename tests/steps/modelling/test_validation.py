@@ -1,0 +1,102 @@
+"""Cross-validation: every patient is predicted once, by a model that has not seen them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from clinical.errors import DataError
+from clinical.schema import FEATURE_NAMES
+from steps.modelling.metrics import NAMES
+from steps.modelling.validation import FOLDS, cross_validated
+
+CALLS: list[tuple[set[float], set[float]]] = []
+
+
+class Notebook(ClassifierMixin, BaseEstimator):
+    """A classifier that says the prevalence, and notes the ages that it was shown."""
+
+    def fit(self, x: pd.DataFrame, y: np.ndarray) -> Notebook:
+        self.classes_, self.seen_ = np.array([0, 1]), set(x["age"])
+        self.prevalence_ = y.mean()
+        return self
+
+    def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
+        CALLS.append((self.seen_, set(x["age"])))
+        return np.tile([1 - self.prevalence_, self.prevalence_], (len(x), 1))
+
+
+def pipeline() -> Pipeline:
+    CALLS.clear()
+    return make_pipeline(Notebook())
+
+
+def patients(healthy: int, ill: int) -> tuple[pd.DataFrame, np.ndarray]:
+    n = healthy + ill
+    frame = pd.DataFrame(dict.fromkeys(FEATURE_NAMES, np.arange(n, dtype=float)))
+    return frame, np.array([0] * healthy + [1] * ill, np.int8)
+
+
+def test_each_patient_is_predicted_once_and_unseen() -> None:
+    cross_validated(pipeline(), *patients(30, 20), seed=1)
+    assert len(CALLS) == FOLDS == 10
+    assert all(not seen & asked for seen, asked in CALLS)
+    assert sorted(age for _, asked in CALLS for age in asked) == list(range(50))
+
+
+def test_each_patient_has_a_probability_of_their_own() -> None:
+    features, y = patients(30, 20)
+    model = make_pipeline(SimpleImputer(), LogisticRegression(max_iter=1000))
+    found = cross_validated(model, features, y, seed=1)
+    assert found.probabilities.shape == found.without.shape == (50,)
+    # The ill are the older ones, so their probabilities rise with the row.
+    assert found.probabilities[:20].max() < found.probabilities[40:].min()
+
+
+def test_the_features_that_come_late_are_unknown_in_the_second_answer() -> None:
+    random = np.random.default_rng(1)
+    y = random.permutation(np.repeat([0, 1], 60)).astype(np.int8)
+    noise = {name: random.normal(size=120) for name in FEATURE_NAMES}
+    features = pd.DataFrame({**noise, "thal": y + 1.0, "ca": y * 3.0})
+    model = make_pipeline(SimpleImputer(), LogisticRegression())
+    found = cross_validated(model, features[list(FEATURE_NAMES)], y, seed=1)
+    assert roc_auc_score(y, found.probabilities) == 1
+    assert roc_auc_score(y, found.without) < 0.75
+
+
+def test_mean_and_deviation_have_the_promised_names() -> None:
+    found = cross_validated(pipeline(), *patients(30, 20), seed=1).measures
+    assert set(found) == {f"cv_{name}_{end}" for name in NAMES for end in ("mean", "std")}
+
+
+def test_saying_the_prevalence_scores_what_it_must() -> None:
+    found = cross_validated(pipeline(), *patients(30, 20), seed=1).measures
+    assert found["cv_roc_auc_mean"] == pytest.approx(0.5)
+    assert found["cv_accuracy_mean"] == pytest.approx(0.6)
+    assert found["cv_brier_mean"] == pytest.approx(0.24)
+    assert found["cv_brier_std"] == pytest.approx(0)
+
+
+def test_the_folds_repeat_with_their_seed() -> None:
+    asked = []
+    for seed in (1, 1, 2):
+        cross_validated(pipeline(), *patients(30, 20), seed=seed)
+        asked.append([fold for _, fold in CALLS])
+    assert asked[0] == asked[1] != asked[2]
+
+
+@pytest.mark.parametrize(("healthy", "ill"), [(50, 9), (9, 50), (50, 0), (0, 50)])
+def test_too_few_of_a_class_are_refused_with_the_count(healthy: int, ill: int) -> None:
+    with pytest.raises(DataError, match=f"needs 10 rows of each class; .* {min(healthy, ill)}$"):
+        cross_validated(pipeline(), *patients(healthy, ill), seed=1)
+    assert CALLS == []
+
+
+def test_ten_of_a_class_are_enough() -> None:
+    assert cross_validated(pipeline(), *patients(50, 10), seed=1)

@@ -1,0 +1,416 @@
+"""Challenger, champion, archive and rollback, on a real registry."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+
+from steps.registry import versions as registry
+from steps.registry.versions import CHALLENGER, CHAMPION
+from steps.runs.store import StepError
+
+NAME = "heart-disease-model"
+
+
+Make = Callable[[int], list[str]]
+
+
+@pytest.fixture
+def make_versions(client: MlflowClient, tmp_path: Path) -> Make:
+    """Return a function that makes so many versions, each from a run of its own."""
+    client.create_registered_model(NAME)
+
+    def make(count: int) -> list[str]:
+        made = []
+        for _ in range(count):
+            run_id = client.create_run("0").info.run_id
+            version = client.create_model_version(NAME, str(tmp_path / "model"), run_id)
+            made.append(str(version.version))
+        return made
+
+    return make
+
+
+def holders() -> tuple[str | None, str | None]:
+    """Return the versions that are champion and challenger."""
+    champion, challenger = (registry.holder(NAME, alias) for alias in (CHAMPION, CHALLENGER))
+    return champion and registry.number(champion), challenger and registry.number(challenger)
+
+
+def stages() -> dict[str, str]:
+    """Return the stage of each version."""
+    return {registry.number(v): v.current_stage for v in registry.versions(NAME)}
+
+
+def reigns() -> list[str]:
+    return [entry["version"] for entry in registry.read_history(NAME)]
+
+
+def crown(*versions: str) -> None:
+    """Make versions champion, one after the other."""
+    for version in versions:
+        registry.make_challenger(NAME, version)
+        registry.make_champion(NAME, version, by="gate")
+
+
+def test_a_registry_without_the_model_has_no_holder(store: str) -> None:
+    assert registry.holder(NAME, CHAMPION) is None
+    assert registry.versions(NAME) == []
+
+
+def test_a_challenger_is_staged(make_versions: Make) -> None:
+    (one,) = make_versions(1)
+    registry.make_challenger(NAME, one)
+    assert holders() == (None, one)
+    assert stages() == {one: "Staging"}
+
+
+def test_a_challenger_that_wins_is_champion_and_challenger_no_more(make_versions: Make) -> None:
+    (one,) = make_versions(1)
+    crown(one)
+    assert holders() == (one, None)
+    assert stages() == {one: "Production"}
+    assert reigns() == [one]
+
+
+def test_a_dethroned_champion_is_archived(make_versions: Make) -> None:
+    one, two = make_versions(2)
+    crown(one, two)
+    assert holders() == (two, None)
+    assert stages() == {one: "Archived", two: "Production"}
+    assert reigns() == [one, two]
+
+
+def test_a_newer_challenger_takes_the_place_of_one_that_did_not_win(make_versions: Make) -> None:
+    one, two, three = make_versions(3)
+    crown(one)
+    registry.make_challenger(NAME, two)
+    registry.make_challenger(NAME, three)
+    assert holders() == (one, three)
+    assert stages() == {one: "Production", two: "None", three: "Staging"}
+
+
+def test_the_challenger_stays_when_another_version_is_made_champion(make_versions: Make) -> None:
+    one, two = make_versions(2)
+    registry.make_challenger(NAME, two)
+    registry.make_champion(NAME, one, by="hand")
+    assert holders() == (one, two)
+
+
+def test_the_champion_cannot_be_made_its_own_challenger(make_versions: Make) -> None:
+    (one,) = make_versions(1)
+    crown(one)
+    with pytest.raises(StepError, match=f"version {one} is the champion"):
+        registry.make_challenger(NAME, one)
+    assert holders() == (one, None)
+
+
+def test_making_the_champion_champion_again_changes_nothing(make_versions: Make) -> None:
+    one, two = make_versions(2)
+    crown(one, two)
+    registry.make_champion(NAME, two, by="hand")
+    assert holders() == (two, None)
+    assert registry.roll_back(NAME) == (two, one)
+
+
+def test_the_history_says_since_when_and_by_what(make_versions: Make) -> None:
+    one, two = make_versions(2)
+    registry.make_champion(NAME, one, by="gate")
+    registry.make_champion(NAME, two, by="hand")
+    history = registry.read_history(NAME)
+    assert [entry["by"] for entry in history] == ["gate", "hand"]
+    assert all(entry["at"].endswith("+00:00") for entry in history)
+
+
+# --- rollback --------------------------------------------------------------------------------
+
+
+def test_a_rollback_puts_the_champion_before_back(
+    make_versions: Make, client: MlflowClient
+) -> None:
+    one, two = make_versions(2)
+    crown(one, two)
+    assert registry.roll_back(NAME) == (two, one)
+    assert holders() == (one, None)
+    assert stages() == {one: "Production", two: "Archived"}
+    assert "rolled_back" in client.get_model_version(NAME, two).tags
+    assert registry.read_history(NAME)[-1]["by"] == "rollback"
+
+
+def test_two_rollbacks_walk_back_two_champions(make_versions: Make) -> None:
+    one, two, three = make_versions(3)
+    crown(one, two, three)
+    assert registry.roll_back(NAME) == (three, two)
+    assert registry.roll_back(NAME) == (two, one)
+    assert holders() == (one, None)
+
+
+def test_the_first_champion_cannot_be_rolled_back(make_versions: Make) -> None:
+    (one,) = make_versions(1)
+    crown(one)
+    with pytest.raises(StepError, match="no earlier champion"):
+        registry.roll_back(NAME)
+    assert holders() == (one, None)
+
+
+def test_rollbacks_end_at_the_first_champion(make_versions: Make) -> None:
+    one, two = make_versions(2)
+    crown(one, two)
+    registry.roll_back(NAME)
+    with pytest.raises(StepError, match="no earlier champion"):
+        registry.roll_back(NAME)
+    assert holders() == (one, None)
+
+
+def test_a_champion_after_a_rollback_has_the_restored_one_before_it(make_versions: Make) -> None:
+    one, two, three = make_versions(3)
+    crown(one, two)
+    registry.roll_back(NAME)
+    crown(three)
+    assert registry.roll_back(NAME) == (three, one)
+
+
+def test_a_version_that_was_champion_twice_is_gone_back_to_twice(make_versions: Make) -> None:
+    one, two, three = make_versions(3)
+    crown(one, two, one, three)
+    assert [registry.roll_back(NAME)[1] for _ in range(3)] == [one, two, one]
+
+
+def test_a_rollback_skips_what_was_deleted(make_versions: Make, client: MlflowClient) -> None:
+    one, two, three = make_versions(3)
+    crown(one, two, three)
+    client.delete_model_version(NAME, two)
+    assert registry.roll_back(NAME) == (three, one)
+
+
+def test_a_rollback_after_the_champion_was_deleted_restores_the_one_before(
+    make_versions: Make, client: MlflowClient
+) -> None:
+    one, two = make_versions(2)
+    crown(one, two)
+    client.delete_model_version(NAME, two)
+    assert holders() == (None, None)
+    assert registry.roll_back(NAME) == (two, one)
+    assert holders() == (one, None)
+
+
+def test_a_rollback_never_restores_the_champion_to_itself(
+    make_versions: Make, client: MlflowClient
+) -> None:
+    one, two = make_versions(2)
+    crown(one, two, one)
+    client.delete_model_version(NAME, two)
+    with pytest.raises(StepError, match="no earlier champion"):
+        registry.roll_back(NAME)
+    assert "rolled_back" not in client.get_model_version(NAME, one).tags
+
+
+def test_a_rollback_without_any_champion_ever_says_so(make_versions: Make) -> None:
+    make_versions(1)
+    with pytest.raises(StepError, match="no earlier champion"):
+        registry.roll_back(NAME)
+
+
+# --- other clients ---------------------------------------------------------------------------
+
+
+def test_a_champion_made_by_mlflows_own_client_enters_the_history(
+    make_versions: Make, client: MlflowClient
+) -> None:
+    one, two, three = make_versions(3)
+    crown(one)
+    client.set_registered_model_alias(NAME, CHAMPION, two)
+    assert reigns() == [one, two]
+    assert registry.read_history(NAME)[-1]["by"] == "another client"
+    crown(three)
+    assert reigns() == [one, two, three]
+    assert registry.roll_back(NAME) == (three, two)
+
+
+def test_a_champion_made_by_mlflows_own_client_can_be_rolled_back(
+    make_versions: Make, client: MlflowClient
+) -> None:
+    one, two = make_versions(2)
+    crown(one)
+    client.set_registered_model_alias(NAME, CHAMPION, two)
+    assert registry.roll_back(NAME) == (two, one)
+    assert stages() == {one: "Production", two: "Archived"}
+
+
+def test_stages_that_somebody_moved_are_brought_back_in_line(
+    make_versions: Make, client: MlflowClient
+) -> None:
+    one, two = make_versions(2)
+    crown(one)
+    client.transition_model_version_stage(NAME, two, "Production")
+    registry.align_stages(NAME)
+    assert stages() == {one: "Production", two: "None"}
+
+
+def test_a_registry_without_stages_is_left_alone(
+    make_versions: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = make_versions(1)
+    monkeypatch.setattr(registry.mlflow, "get_registry_uri", lambda: "databricks-uc")
+    crown(one)
+    assert holders() == (one, None)
+    assert stages() == {one: "None"}
+
+
+def test_a_registry_that_fails_is_not_one_without_a_champion(
+    make_versions: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = make_versions(1)
+
+    def locked(*_: object) -> None:
+        raise MlflowException("database is locked", TEMPORARILY_UNAVAILABLE)
+
+    monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", locked)
+    monkeypatch.setattr(MlflowClient, "get_model_version", locked)
+    with pytest.raises(MlflowException, match="locked"):
+        registry.holder(NAME, CHAMPION)
+    with pytest.raises(MlflowException, match="locked"):
+        registry.named(NAME, one)
+
+
+# --- archive, versions, history --------------------------------------------------------------
+
+
+def test_an_archived_champion_has_no_alias_and_no_successor(make_versions: Make) -> None:
+    one, two = make_versions(2)
+    crown(one, two)
+    registry.archive(NAME, two)
+    assert holders() == (None, None)
+    assert stages() == {one: "Archived", two: "Archived"}
+    assert registry.roll_back(NAME) == (two, one)
+
+
+def test_an_archived_challenger_is_challenger_no_more(make_versions: Make) -> None:
+    one, two = make_versions(2)
+    crown(one)
+    registry.make_challenger(NAME, two)
+    registry.archive(NAME, two)
+    assert holders() == (one, None)
+    assert stages() == {one: "Production", two: "Archived"}
+
+
+def test_a_version_comes_back_from_the_archive(make_versions: Make, client: MlflowClient) -> None:
+    one, two = make_versions(2)
+    for version in (one, two):
+        registry.archive(NAME, version)
+    registry.make_challenger(NAME, one)
+    registry.make_champion(NAME, two, by="hand")
+    assert stages() == {one: "Staging", two: "Production"}
+    assert "archived" not in client.get_model_version(NAME, two).tags
+
+
+def test_an_unknown_version_is_answered_with_those_that_exist(
+    make_versions: Make, client: MlflowClient
+) -> None:
+    versions = make_versions(11)
+    client.delete_model_version(NAME, versions[1])
+    with pytest.raises(StepError) as caught:
+        registry.named(NAME, "12")
+    assert (
+        str(caught.value) == f"{NAME} has no version 12; there are: 1, 3, 4, 5, 6, 7, 8, 9, 10, 11"
+    )
+
+
+def test_an_unknown_version_of_a_model_without_any_is_answered_too(store: str) -> None:
+    with pytest.raises(StepError, match=f"{NAME} has no version 1; there are: none"):
+        registry.named(NAME, "1")
+
+
+def test_the_version_of_a_run_is_its_first(make_versions: Make, client: MlflowClient) -> None:
+    one, two = make_versions(2)
+    run_id = client.get_model_version(NAME, two).run_id
+    client.create_model_version(NAME, "/elsewhere", run_id)
+    found = registry.version_of(NAME, run_id)
+    assert found is not None
+    assert registry.number(found) == two != one
+    assert registry.version_of(NAME, "0" * 32) is None
+
+
+def test_more_versions_than_a_page_holds_are_all_found(
+    make_versions: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_versions(5)
+    whole = MlflowClient.search_model_versions
+    monkeypatch.setattr(
+        MlflowClient,
+        "search_model_versions",
+        lambda self, condition, page_token: whole(
+            self, condition, max_results=2, page_token=page_token
+        ),
+    )
+    assert sorted(map(registry.number, registry.versions(NAME))) == made
+
+
+def test_a_long_history_fits_in_its_tag_and_keeps_the_newest(
+    make_versions: Make, client: MlflowClient
+) -> None:
+    one, two = make_versions(2)
+    long = [registry._entry(str(n), "another client") for n in range(9000, 9200)]
+    registry._write_history(NAME, long)
+    assert len(client.get_registered_model(NAME).tags[registry.HISTORY_TAG]) < 5000
+    crown(one, two)
+    assert registry.roll_back(NAME) == (two, one)
+
+
+def test_an_archived_version_stays_archived_when_the_history_forgets_it(
+    make_versions: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "HISTORY_LENGTH", 2)
+    one, two, three, four = make_versions(4)
+    crown(one, two, three, four)
+    assert stages() == {one: "Archived", two: "Archived", three: "Archived", four: "Production"}
+
+
+# --- one at a time ---------------------------------------------------------------------------
+
+
+def hold_lock(name: str, seconds: float, held: multiprocessing.synchronize.Event) -> None:
+    with registry.locked(name):
+        held.set()
+        time.sleep(seconds)
+
+
+@pytest.mark.parametrize(("other", "waits"), [(NAME, True), ("another-model", False)])
+def test_another_process_waits_for_the_lock_of_the_same_model_only(
+    store: str, other: str, waits: bool
+) -> None:
+    fork = multiprocessing.get_context("fork")
+    held = fork.Event()
+    process = fork.Process(target=hold_lock, args=(NAME, 0.5, held))
+    process.start()
+    assert held.wait(10)
+    start = time.monotonic()
+    with registry.locked(other):
+        waited = time.monotonic() - start
+    process.join()
+    assert (waited > 0.3) == waits
+
+
+def test_a_link_in_the_place_of_a_lock_is_not_followed(store: str, tmp_path: Path) -> None:
+    with registry.locked(NAME):
+        (lock,) = (tmp_path / "cache").rglob("locks/*")
+    precious = tmp_path / "precious"
+    precious.write_text("somebody's")
+    lock.unlink(missing_ok=True)
+    lock.symlink_to(precious)
+    with pytest.raises(OSError, match=lock.name), registry.locked(NAME):
+        pass
+    assert precious.read_text() == "somebody's"
+
+
+def test_the_lock_is_given_back_after_an_error(store: str) -> None:
+    for _ in range(2):
+        with pytest.raises(KeyError), registry.locked(NAME):
+            raise KeyError

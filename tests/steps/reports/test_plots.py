@@ -1,0 +1,82 @@
+"""The pictures are pictures, also of few patients."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from clinical.schema import FEATURE_NAMES
+from steps.modelling import metrics
+from steps.reports import plots
+
+NAMES = ["confusion_matrix", "roc", "precision_recall", "calibration", "permutation_importance"]
+
+
+def drawn(folder: Path, n: int, seed: int = 1) -> list[Path]:
+    random = np.random.default_rng(seed)
+    p = random.random(n)
+    y = (random.random(n) < p).astype(np.int8)
+    y[:2] = 0, 1
+    importance = {name: random.normal(0.02, 0.01, 10).tolist() for name in FEATURE_NAMES}
+    return plots.draw_all(folder, y, p, metrics.with_intervals(y, p, seed), importance)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return the pictures of sixty patients."""
+    return drawn(tmp_path_factory.mktemp("plots"), 60)
+
+
+def test_the_five_promised_pictures_are_drawn(pictures: list[Path]) -> None:
+    assert [path.name for path in pictures] == [f"{name}.png" for name in NAMES]
+
+
+@pytest.mark.parametrize("i", range(5), ids=NAMES)
+def test_each_is_a_real_png_of_a_size_that_a_page_can_show(pictures: list[Path], i: int) -> None:
+    assert pictures[i].read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    height, width, _ = imread(pictures[i]).shape
+    assert 600 <= width <= 1600
+    assert 500 <= height <= 1200
+    assert 5_000 < pictures[i].stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("i", range(5), ids=NAMES)
+def test_each_shows_something_on_white_and_is_not_cut_off(pictures: list[Path], i: int) -> None:
+    image = imread(pictures[i])[:, :, :3]
+    assert image[0].min() == image[-1].min() == 1
+    assert image[:, 0].min() == image[:, -1].min() == 1
+    assert (image < 0.9).any(axis=2).mean() > 0.01
+
+
+def test_no_two_pictures_are_the_same(pictures: list[Path]) -> None:
+    assert len({path.read_bytes() for path in pictures}) == 5
+
+
+@pytest.mark.parametrize("n", [2, 5, 12])
+def test_a_handful_of_patients_can_be_drawn(tmp_path: Path, n: int) -> None:
+    assert all(imread(path).std() > 0 for path in drawn(tmp_path, n))
+
+
+def test_a_model_that_says_the_same_to_everybody_can_be_drawn(tmp_path: Path) -> None:
+    y, p = np.array([0, 1] * 15, np.int8), np.full(30, 0.4)
+    found = metrics.with_intervals(y, p, 1)
+    assert math.isnan(found["precision"])
+    importance = dict.fromkeys(FEATURE_NAMES, [0.0] * 10)
+    assert len(plots.draw_all(tmp_path, y, p, found, importance)) == 5
+
+
+def test_drawing_needs_no_screen_and_opens_no_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(mpl.rcParams, "backend", "agg")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    import sys
+
+    before = "matplotlib.pyplot" in sys.modules
+    drawn(tmp_path, 12)
+    assert ("matplotlib.pyplot" in sys.modules) == before

@@ -1,0 +1,185 @@
+"""Files that no reader sees half written, and their digests."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from steps.runs import files
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_replaced_file_has_the_new_content_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "report.json"
+    for content in ("first", "second"):
+        with files.replacing(target) as part:
+            part.write_text(content)
+        assert target.read_text() == content
+    assert names(target.parent) == ["report.json"]
+
+
+def test_the_new_file_can_be_read_by_everybody(tmp_path: Path) -> None:
+    with files.replacing(tmp_path / "report.json") as part:
+        part.write_text("x")
+    assert stat.S_IMODE((tmp_path / "report.json").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077, 0o002])
+def test_the_mode_is_what_the_umask_leaves(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        files.place(Path(__file__), tmp_path / "new" / "report.json")
+    finally:
+        os.umask(before)
+    made = tmp_path / "new" / "report.json"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o666 & ~mask
+    assert stat.S_IMODE(made.parent.stat().st_mode) == 0o777 & ~mask
+
+
+def test_links_that_somebody_has_put_there_are_replaced_and_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    for name in ("report.json", ".report.json.aaaaaaaa.part"):
+        (tmp_path / name).symlink_to(victim)
+    (tmp_path / ".report.json.bbbbbbbb.part").symlink_to(tmp_path / "nowhere")
+    files.place(Path(__file__), tmp_path / "report.json")
+    assert victim.read_text() == "kept"
+    assert not (tmp_path / "report.json").is_symlink()
+
+
+def test_readers_see_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "report.json"
+    target.write_text("old")
+    with files.replacing(target) as part:
+        part.write_text("half of the n")
+        assert target.read_text() == "old"
+        assert part.parent == target.parent  # else the move would be a copy
+
+
+def test_an_error_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    target = tmp_path / "report.json"
+    target.write_text("old")
+
+    def fails_midway() -> None:
+        with files.replacing(target) as part:
+            part.write_text("half of the n")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails_midway()
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["report.json"]
+
+
+def test_a_disk_that_fills_up_midway_leaves_no_file_where_there_was_none(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(os.urandom(1 << 20))
+
+    def fills_the_disk() -> None:
+        with files.replacing(target) as part:
+            part.write_bytes(source.read_bytes()[: 1 << 19])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left"):
+        fills_the_disk()
+    assert names(tmp_path) == ["source"]
+
+
+def test_a_copy_that_fails_midway_leaves_the_target_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("new")
+    target.write_text("old")
+
+    def fails(_: Path, part: Path) -> None:
+        Path(part).write_text("n")
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(files.shutil, "copyfile", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        files.place(source, target)
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["source", "target"]
+
+
+def test_an_interrupt_leaves_no_part_behind(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), files.replacing(tmp_path / "x"):
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+
+
+def test_what_a_kill_left_is_swept_up_once_it_is_old(tmp_path: Path) -> None:
+    old, young = tmp_path / ".report.json.aaa.part", tmp_path / ".report.json.bbb.part"
+    other = tmp_path / ".model.pkl.ccc.part"
+    for path in (old, young, other):
+        path.write_text("half")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    with files.replacing(tmp_path / "report.json") as part:
+        part.write_text("whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"report.json", young.name, other.name}
+
+
+def test_a_file_can_be_placed_onto_itself(tmp_path: Path) -> None:
+    path = tmp_path / "heart.csv"
+    path.write_text("content")
+    files.place(path, path)
+    assert path.read_text() == "content"
+
+
+def test_the_digest_of_a_file_is_that_of_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"content" * 100_000)
+    assert files.sha256(path) == hashlib.sha256(b"content" * 100_000).hexdigest()
+
+
+def folder_of(root: Path, **content: str) -> Path:
+    for name, text in content.items():
+        path = root / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_folders_of_the_same_files_have_the_same_digest_wherever_they_are(tmp_path: Path) -> None:
+    one = folder_of(tmp_path / "one", a="1", b__c="2")
+    two = folder_of(tmp_path / "two" / "deep", b__c="2", a="1")
+    assert files.sha256(one) == files.sha256(two)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"a": "1", "b__c": "3"},
+        {"a": "1", "b__d": "2"},
+        {"a": "1", "c": "2"},
+        {"a": "2", "b__c": "1"},
+        {"a": "1"},
+        {"a": "1", "b__c": "2", "d": ""},
+    ],
+    ids=["content", "name", "place", "swapped", "fewer", "more"],
+)
+def test_the_digest_of_a_folder_changes_with_names_and_contents(
+    tmp_path: Path, other: dict[str, str]
+) -> None:
+    before = folder_of(tmp_path / "before", a="1", b__c="2")
+    after = folder_of(tmp_path / "after", **other)
+    assert files.sha256(before) != files.sha256(after)
+
+
+def test_the_cache_is_where_the_user_keeps_caches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert files.cache_dir() == tmp_path / "cache" / "heart-disease-model"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert files.cache_dir() == tmp_path / "home" / ".cache" / "heart-disease-model"

@@ -1,0 +1,65 @@
+"""The code at work is named by its commit, and its home without passwords."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from steps.runs import provenance
+
+
+def git(folder: Path, *words: str) -> str:
+    who = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    done = subprocess.run(
+        ["git", "-C", folder, *who, *words], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_the_git_state_is_that_of_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    git(tmp_path, "init", "-q")
+    (tmp_path / "x").write_text("1")
+    git(tmp_path, "add", "x")
+    git(tmp_path, "commit", "-qm", "One")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    assert provenance.git_state() == {"commit": commit, "dirty": False}
+    (tmp_path / "x").write_text("2")
+    assert provenance.git_state() == {"commit": commit, "dirty": True}
+
+
+def test_a_project_outside_of_git_has_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert provenance.git_state()["commit"] is None
+
+
+def test_a_machine_without_git_has_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert provenance.git_state() == {"commit": None, "dirty": True}
+
+
+@pytest.mark.parametrize(("remote", "address"), [
+    ("https://example.org/clinic/heart.git", "https://example.org/clinic/heart"),
+    ("https://somebody:secret@example.org/clinic/heart", "https://example.org/clinic/heart"),
+    ("git@example.org:clinic/heart.git", "https://example.org/clinic/heart"),
+    ("ssh://git@example.org/clinic/heart.git", "https://example.org/clinic/heart"),
+    ("/home/somebody/heart", None),
+    ("file:///home/somebody/heart", None),
+])  # fmt: skip
+def test_the_repository_is_named_without_passwords_and_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: str, address: str | None
+) -> None:
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    git(tmp_path, "init", "-q")
+    assert provenance.repository() is None
+    git(tmp_path, "remote", "add", "origin", remote)
+    assert provenance.repository() == address
