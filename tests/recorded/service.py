@@ -123,7 +123,7 @@ class Service:
 
 
 def _header(name: str, value: str, sent: str) -> str:
-    if name in ("Date", "Content-Length", "ETag", "Last-Modified"):
+    if name in ("Date", "Content-Length", "ETag", "Expires", "Last-Modified"):
         return "<varies>"
     if name == "Allow":
         return ", ".join(sorted(value.split(", ")))
