@@ -14,6 +14,9 @@ from typing import Any
 
 from clinical.numbers import read_float, read_int
 
+STATE_FOLDER = "_HEART_STATE_DIR"
+"""The variable by which gunicorn tells its workers the folder of this service; no setting."""
+
 
 class SettingError(ValueError):
     """Settings cannot be used; each line of the message says why for one of them."""

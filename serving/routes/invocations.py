@@ -28,10 +28,10 @@ from risk_model.model import Model
 from serving.errors import NotLoaded, Problem
 from serving.following.worker import Follows
 from serving.http.bodies import media_type, read_body
-from serving.http.edge import Answer, Environ
-from serving.http.green import in_thread
+from serving.http.gevent_support import in_thread
 from serving.http.keys import Keys
 from serving.http.metrics import Metrics
+from serving.http.middleware import Answer, Environ
 from serving.predictions import batching
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
