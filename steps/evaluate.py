@@ -45,7 +45,7 @@ def evaluate(run: StepRun, values: Values, given: Lineage | None) -> None:
     run.tag("heart.model_uri", uri)
     run.tag(SOURCE_TAG, model.source)
     data = str(values["data"])
-    cohorts = measure_given(model, data) if data else measure_known(model)
+    cohorts = measure_given(model, data, str(values["coding"])) if data else measure_known(model)
     patients, parameters = model.patients, model.metadata.parameters
     compared = None
     if patients is not None and parameters and any(c.site == "out_of_fold" for c in cohorts):
@@ -109,10 +109,10 @@ def measure_elsewhere(model: Lineage, cohort: Cohort) -> Measured:
     return found
 
 
-def measure_given(model: Lineage, data: str) -> list[Measured]:
+def measure_given(model: Lineage, data: str, coding: str) -> list[Measured]:
     """Measure on the patients that the user names, without those that the model has seen."""
     measured = []
-    for cohort in read_given(data):
+    for cohort in read_given(data, coding):
         seen = model.has_seen(cohort.patients)
         rest = cohort.without(seen)
         if rest.patients[LABEL.name].nunique() < len(LABEL.codes):
@@ -132,17 +132,17 @@ def notes(model: Lineage, cohort: Cohort) -> list[str]:
     return [f"{seen} patients that the model was trained on are left out."] * (seen > 0)
 
 
-def read_given(data: str) -> list[Cohort]:
+def read_given(data: str, coding: str) -> list[Cohort]:
     """Return the cohorts of a file, or of a download or preprocess run."""
     path = Path(data)
     if not path.is_file():
         run = _run_of(data)
         path = fetch_output(run, data_output(run))
-    if cohorts := hospitals.read_cohorts(path):
+    if cohorts := hospitals.read_cohorts(path, coding):
         return cohorts
     members = archive.open_source(path)
     member = archive.choose_member(members)
-    return [hospitals.read_cohort(members[member], member)]
+    return [hospitals.read_cohort(members[member], member, coding)]
 
 
 def _run_of(data: str) -> Run:

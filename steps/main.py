@@ -22,7 +22,7 @@ def run_all(run: StepRun, values: Values, _: None) -> None:
     """Run the four steps in turn; what a finished run has done already is reused."""
     cache = bool(values["cache"])
     downloaded = ensure("download", values, run, cache)
-    prepared = ensure("preprocess", {"data": downloaded.info.run_id}, run, cache)
+    prepared = ensure("preprocess", {**values, "data": downloaded.info.run_id}, run, cache)
     trained = ensure("train", {**values, "data": prepared.info.run_id}, run, cache)
     chosen = {name: values[name] for name in ("name", "promote")}
     ensure("register", {"run_id": trained.info.run_id, **chosen}, run)
