@@ -14,11 +14,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clinical.coding import Evidence, decode, require_one_coding, valid, weigh
-from clinical.dialects import CANONICAL, TELLING, UCI, Dialect
+from clinical.codings.conversion import convert
+from clinical.codings.definitions import CODINGS, Coding
+from clinical.codings.evidence import Evidence, count_coding_evidence, require_coding
 from clinical.errors import DataError
-from clinical.frame import Mask
-from clinical.schema import FEATURES
+from clinical.frame import Mask, any_of, unknown_cells
+from clinical.schema import FEATURE_NAMES, FEATURES
 from clinical.tables import plain_cell
 from risk_model.bands import risk_levels
 from steps.batch.engine import Engine, Packed, unpack
@@ -26,7 +27,6 @@ from steps.batch.inputs import Partition
 from steps.batch.partitions import BLOCK_ROWS, Block, read
 
 REJECT_COLUMNS = ("source", "row", "id", "column", "expected")
-_DIALECTS = {dialect.name: dialect for dialect in (UCI, CANONICAL)}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Batch:
         The number of its first row in its file, counted from 1 without the header.
     rows : int
         How many there were when it was counted.
-    dialect : str
+    coding : str
         The coding of the file.
     with_id : bool
         Whether the output has the column `id`.
@@ -49,7 +49,7 @@ class Batch:
     partition: Partition
     first: int
     rows: int
-    dialect: str
+    coding: str
     with_id: bool
 
 
@@ -98,17 +98,17 @@ def score(batch: Batch, packed: Packed) -> Scored:
         not answer its reference cases.
     """
     started = time.perf_counter()
-    engine, dialect = unpack(packed), _DIALECTS[batch.dialect]
-    output, evidence = _Output(), Evidence()
+    engine, coding = unpack(packed), CODINGS[batch.coding]
+    output, evidence = _Output(), count_coding_evidence({})
     for block in read(batch.partition):
         for start in range(0, block.rows, BLOCK_ROWS):
             rows = _slice(block, start)
-            evidence += _score_rows(rows, batch, dialect, engine, output)
+            evidence += _score_rows(rows, batch, coding, engine, output)
     name = batch.partition.file.name
     if output.read != batch.rows:
         raise DataError(f"'{name}': lines must end in LF or CR LF, and must not change meanwhile")
     where = f"'{name}', rows {batch.first} to {batch.first + batch.rows - 1}"
-    require_one_coding(evidence, dialect, where)
+    require_coding(evidence, coding, where)
     part, levels = _write(output, batch, packed)
     counts = {"rows": output.read, "rejected": output.rejected, **levels}
     return Scored(part, output.rejects.getvalue(), counts, time.perf_counter() - started)
@@ -127,16 +127,16 @@ def _slice(block: Block, start: int) -> Block:
 
 
 def _score_rows(
-    block: Block, batch: Batch, dialect: Dialect, engine: Engine, output: _Output
+    block: Block, batch: Batch, coding: Coding, engine: Engine, output: _Output
 ) -> Evidence:
-    """Score the valid rows of a block, note the others, and weigh the coding of all."""
-    columns, bad = decode(block.columns, dialect)
-    for name, mask in block.bad.items():
-        bad[name] = bad[name] | mask if name in bad else mask
+    """Score the valid rows of a block, note the others, and count evidence of the coding of all."""
+    converted = convert({name: block.columns[name] for name in FEATURE_NAMES}, coding)
+    columns = converted.columns
+    bad = union(converted.bad, unknown_cells(columns), block.bad)
     numbers = np.arange(batch.first + output.read, batch.first + output.read + block.rows)
     ids = block.ids
     if bad:
-        keep = valid(bad, block.rows)
+        keep = ~any_of(bad, block.rows)
         _note(bad, numbers, ids, batch, output)
         output.rejected += int(block.rows - keep.sum())
         columns, numbers = {n: cells[keep] for n, cells in columns.items()}, numbers[keep]
@@ -148,8 +148,16 @@ def _score_rows(
     output.labels.append(labels)
     if batch.with_id:
         output.ids.append(pa.nulls(len(numbers), pa.string()) if ids is None else ids)
-    # A code of the other coding is a bad cell in this one; weighing takes longer than looking.
-    return weigh(block.columns) if bad.keys() & {*TELLING} else Evidence()
+    return count_coding_evidence(block.columns)
+
+
+def union(*marked: Mapping[str, Mask]) -> dict[str, Mask]:
+    """Return, for each column, the cells that any of the masks marks."""
+    together: dict[str, Mask] = {}
+    for masks in marked:
+        for name, mask in masks.items():
+            together[name] = together[name] | mask if name in together else mask
+    return {name: together[name] for name in (*FEATURE_NAMES, "") if name in together}
 
 
 def _note(
@@ -160,8 +168,8 @@ def _note(
     output: _Output,
 ) -> None:
     """Write a line for each cell that is not valid: which, and what would be, but not what is."""
-    dialect = _DIALECTS[batch.dialect]
-    expected = {feature.name: dialect.feature(feature).allowed for feature in FEATURES}
+    coding = CODINGS[batch.coding]
+    expected = {feature.name: coding.feature(feature).allowed for feature in FEATURES}
     layout = batch.partition.file.layout
     expected[""] = f"{layout.width} cells, as many as the file has columns"
     lines = csv.writer(output.rejects, lineterminator="\n")

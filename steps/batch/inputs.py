@@ -6,16 +6,16 @@ Nothing here reads more than the beginning of a file, or its footer.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clinical.coding import coding_of_label
-from clinical.dialects import Dialect
+from clinical.codings.columns import ALIASES, is_index
+from clinical.codings.definitions import BY_LABEL
 from clinical.errors import DataError
+from clinical.layout import Layout, inspect
 from clinical.schema import FEATURE_NAMES
-from clinical.tables import Layout, inspect, is_index, is_numeric
+from clinical.tables import is_numeric
 from steps.batch.storage import fetch, filesystem, find_urls, names_of, size_and_key
 
 ID_COLUMNS = ("id", "patient_id")
@@ -66,15 +66,16 @@ class File:
         """The column that names its patients."""
         return next((name for name in ID_COLUMNS if name in self.layout.names), None)
 
-    @cached_property
-    def label_coding(self) -> Dialect | None:
-        """The coding that its label column stands for."""
-        return coding_of_label(self.layout.names)
+    @property
+    def label(self) -> str | None:
+        """Its label, which may show its coding and is not used otherwise; None among several."""
+        labels = [name for name in BY_LABEL if name in self.layout.names]
+        return labels[0] if len(labels) == 1 else None
 
     @property
     def unused(self) -> list[str]:
         """The columns that mean nothing here."""
-        known = (*FEATURE_NAMES, self.id_column, "num", "target", "disease")
+        known = (*FEATURE_NAMES, self.id_column, *BY_LABEL)
         return [n for n in self.layout.names if n not in known and not is_index(n)]
 
     def fetch(self, start: int, stop: int) -> bytes:
@@ -151,6 +152,8 @@ def _inspect(url: str, name: str) -> File:
     layout = inspect(start)
     if layout.delimiter == " ":
         raise DataError("expected cells divided by commas, semicolons or tabs")
+    if layout.decimal != ".":
+        raise DataError("expected a point before decimals, found a comma")
     if not layout.names and layout.width == len(FEATURE_NAMES) + 1:
         layout = Layout([*FEATURE_NAMES, "num"], layout.width, layout.delimiter, layout.skip)
     return File(url, name, key, size, layout, _end_of_header(start, layout.skip, size))
@@ -196,11 +199,15 @@ def _check(file: File) -> None:
         found = "none of them" if len(missing) == len(FEATURE_NAMES) else "the others"
         raise DataError(
             f"expected the columns {', '.join(FEATURE_NAMES)}; "
-            f"missing: {', '.join(missing)} (found {found})"
+            f"missing: {', '.join(missing)} (found {found}){_renames(names)}"
         )
     if twice:
         raise DataError(f"these columns are there twice: {', '.join(twice)}")
-    _ = file.label_coding
+
+
+def _renames(names: list[str]) -> str:
+    renames = [f"rename '{name}' to {ALIASES[name]}" for name in names if name in ALIASES]
+    return "; " + ", ".join(renames) if renames else ""
 
 
 def divide(file: File) -> list[Partition]:

@@ -13,6 +13,7 @@ from dask.utils import format_bytes
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.store.artifact.utils.models import get_model_name_and_version
 
+from clinical.codings.definitions import AUTO, Coding, stated_coding
 from clinical.errors import DataError
 from steps.batch.batches import REJECT_COLUMNS
 from steps.batch.engine import Packed, pack
@@ -44,6 +45,8 @@ class Job:
         The model.
     parts : Parts
         What is finished.
+    coding : Coding or None
+        The coding that the user states; None to recognise it.
     """
 
     source: str
@@ -53,6 +56,7 @@ class Job:
     trained_on: str
     packed: Packed
     parts: Parts
+    coding: Coding | None = None
 
     @property
     def digest(self) -> str:
@@ -86,7 +90,7 @@ class Done:
     busy: float
 
 
-def plan(source: str, output: str, model_uri: str) -> Job:
+def plan(source: str, output: str, model_uri: str, coding: str = AUTO) -> Job:
     """Find the input and the model.
 
     Raises
@@ -101,9 +105,12 @@ def plan(source: str, output: str, model_uri: str) -> Job:
     packed, trained_on = _model(model_uri)
     code = digests_of_code("batch/tasks")
     facts = [(file.name, file.size, file.key, file.layout.names) for file in files]
-    parts = Parts(Path(output), key_of(facts, packed.digest, packed.version, packed.bands, code))
+    key = key_of(facts, packed.digest, packed.version, packed.bands, code, coding)
+    parts = Parts(Path(output), key)
     parts.require_free()
-    return Job(source, Path(output), files, model_uri, trained_on, packed, parts)
+    return Job(
+        source, Path(output), files, model_uri, trained_on, packed, parts, stated_coding(coding)
+    )
 
 
 def _model(uri: str) -> tuple[Packed, str]:

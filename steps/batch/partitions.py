@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from clinical.coding import Evidence, weigh
+from clinical.codings.evidence import Evidence, count_coding_evidence
 from clinical.errors import DataError
 from clinical.frame import Mask
 from clinical.schema import FEATURE_NAMES
@@ -102,15 +102,10 @@ def count(partition: Partition) -> int:
         return count_lines(read_lines(partition))
 
 
-def weigh_some(partition: Partition) -> Evidence:
-    """Weigh which coding the rows are in, from the first of them that tell."""
-    for block in read(partition):
-        for start in range(0, block.rows, BLOCK_ROWS):
-            part = slice(start, start + BLOCK_ROWS)
-            found = weigh({name: cells[part] for name, cells in block.columns.items()})
-            if found != Evidence():
-                return found
-    return Evidence()
+def count_evidence(partition: Partition) -> Evidence:
+    """Count what the rows show of their coding."""
+    counted = (count_coding_evidence(block.columns) for block in read(partition))
+    return sum(counted, start=count_coding_evidence({}))
 
 
 def _parse(lines: bytes, file: File) -> Block:

@@ -12,8 +12,9 @@ from typing import NoReturn
 from distributed import Client, Future, as_completed
 from tqdm import tqdm
 
-from clinical.coding import Evidence
-from clinical.dialects import CANONICAL, UCI, Dialect
+from clinical.codings.definitions import CANONICAL, CODINGS, Coding
+from clinical.codings.evidence import Evidence, count_coding_evidence, require_coding
+from clinical.codings.recognition import coding_of_rows, recognise_without_label
 from clinical.errors import DataError
 from steps.batch import partitions
 from steps.batch.batches import Batch, Scored, score
@@ -50,7 +51,7 @@ def _survey(client: Client, job: Job, finished: Finished) -> Iterator[Batch]:
     every = [partition for parts in divided for partition in parts]
     unknown = [i for i, part in enumerate(every) if part.file.is_text and i not in finished]
     counting = client.map(partitions.count, [every[i] for i in unknown], pure=False)
-    dialect = _recognise(client, divided)
+    coding = _recognise(client, divided, job.coding)
     counted = dict(zip(unknown, client.gather(counting), strict=True))
     with_id, first = any(file.id_column for file in job.files), 1
     for i, partition in enumerate(every):
@@ -60,44 +61,46 @@ def _survey(client: Client, job: Job, finished: Finished) -> Iterator[Batch]:
             rows = finished[i]["rows"]
         else:
             rows = counted[i] if i in counted else partitions.count(partition)
-        yield Batch(partition, first, rows, dialect.name, with_id)
+        yield Batch(partition, first, rows, coding.name, with_id)
         first += rows
 
 
-def _recognise(client: Client, divided: list[list[Partition]]) -> Dialect:
-    """Recognise the one coding of all files; canonical where no cell and no label tells."""
-    firsts = client.map(partitions.weigh_some, [parts[0] for parts in divided], pure=False)
+def _recognise(client: Client, divided: list[list[Partition]], stated: Coding | None) -> Coding:
+    """Recognise the one coding of all files, from the beginning of each."""
+    counting = client.map(partitions.count_evidence, [parts[0] for parts in divided], pure=False)
     codings: dict[str, str] = {}
-    for parts, first in zip(divided, client.gather(firsts), strict=True):
-        evidence = first if first != Evidence() else _weigh_further(client, parts[1:])
-        if dialect := _dialect(parts[0].file, evidence):
-            codings.setdefault(dialect.name, parts[0].file.name)
+    rows = 0
+    for parts, first in zip(divided, client.gather(counting), strict=True):
+        evidence = first if first.coding else _count_further(client, first, parts[1:])
+        rows += evidence.rows
+        if coding := _coding(parts[0].file, evidence, stated):
+            codings.setdefault(coding.name, parts[0].file.name)
     if len(codings) > 1:
         found = ", ".join(f"'{name}' is {coding}" for coding, name in codings.items())
         raise DataError(f"expected one coding in all files, found several: {found}")
+    if not rows:
+        return CANONICAL
     if not codings:
-        say("score: no code and no label tells UCI from canonical files: read as canonical")
-    return UCI if UCI.name in codings else CANONICAL
+        return recognise_without_label(count_coding_evidence({}))
+    return CODINGS[next(iter(codings))]
 
 
-def _weigh_further(client: Client, parts: list[Partition]) -> Evidence:
+def _count_further(client: Client, evidence: Evidence, parts: list[Partition]) -> Evidence:
     """Look on until a partition tells; hardly ever needed, since most patients do."""
     for part in parts:
-        evidence: Evidence = client.submit(partitions.weigh_some, part, pure=False).result()
-        if evidence != Evidence():
-            return evidence
-    return Evidence()
+        if evidence.coding is None:
+            evidence += client.submit(partitions.count_evidence, part, pure=False).result()
+    return evidence
 
 
-def _dialect(file: File, evidence: Evidence) -> Dialect | None:
-    label = file.label_coding
-    if evidence.mixed or (label and evidence.dialect not in (None, label)):
-        said = f"its label means {label.name} codes" if label else "expected one coding"
-        raise DataError(
-            f"'{file.name}': {said}, found {evidence.uci} cells with codes of UCI files alone "
-            f"and {evidence.canonical} with canonical ones"
-        )
-    return label or evidence.dialect
+def _coding(file: File, evidence: Evidence, stated: Coding | None) -> Coding | None:
+    if stated:
+        require_coding(evidence, stated, f"'{file.name}'")
+        return stated
+    try:
+        return coding_of_rows(evidence, file.label)
+    except DataError as error:
+        raise DataError(f"'{file.name}': {error}") from None
 
 
 def _score(client: Client, job: Job, batches: list[Batch], finished: Finished) -> Done:

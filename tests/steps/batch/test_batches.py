@@ -36,11 +36,11 @@ def packed(sample: Patients, tmp_path_factory: pytest.TempPathFactory) -> Packed
     return packed_from(stored(folder, forest(*sample), sample[0]))
 
 
-def batch_of(path: Path, content: bytes, dialect: str = "canonical", first: int = 1) -> Batch:
+def batch_of(path: Path, content: bytes, coding: str = "canonical", first: int = 1) -> Batch:
     path.write_bytes(content)
     (file,) = inputs.find(str(path))
     (part,) = inputs.divide(file)
-    return Batch(part, first, partitions.count(part), dialect, file.id_column is not None)
+    return Batch(part, first, partitions.count(part), coding, file.id_column is not None)
 
 
 def table(scored: Scored) -> pd.DataFrame:

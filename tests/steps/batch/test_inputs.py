@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pandas as pd
@@ -32,10 +33,14 @@ BAD = {
     "without a column": (HEART.replace(b"thalach,", b"").replace(b"150,", b""), "missing: thalach"),
     "another schema": (b"sepal,petal\n1,2\n", "missing: age, .*found none"),
     "no header, other width": (b"1,2,3\n4,5,6\n", "missing: age"),
-    "two labels": (csv_bytes([[*SICK_CSV, 1]], "target,num"), "more than one label: num, target"),
+    "another name": (HEART.replace(b"sex", b"gender"), "missing: sex .*; rename 'gender' to sex"),
     "a column twice": (csv_bytes([[*SICK_CSV, 5]], "target,age"), "there twice: age"),
     "not text": (b"\x00\x01\x02", "neither text in UTF-8 nor Parquet"),
     "blanks": (b" ".join([b"1"] * 14) + b"\n", "divided by commas, semicolons or tabs"),
+    "gzip": (gzip.compress(HEART), "packed by gzip: unpack it"),
+    "utf-16": (HEART.decode().encode("utf-16"), "UTF-16: save it as UTF-8"),
+    "decimal commas": (HEART.replace(b",", b";").replace(b".", b","), "a point before decimals"),
+    "arff": (b"@relation heart\n@data\n", "an ARFF file"),
     "cut off": (b"PAR1 and then nothing", "not a complete Parquet file"),
 }
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical.coding import Evidence
+from clinical.codings.definitions import UCI
 from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
 from steps.batch import inputs, partitions
@@ -191,11 +191,12 @@ def test_a_file_that_is_gone_or_damaged_is_told_in_one_line(tmp_path: Path) -> N
         blocks(file)
 
 
-def test_the_coding_is_weighed_from_the_first_rows_that_tell(
+def test_evidence_of_a_coding_is_counted_over_all_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partitions, "BLOCK_ROWS", 10)
     silent = changed(WELL_CSV, cp=2, thal=3)
     rows = [*[silent] * 25, *[changed(silent, cp=0)] * 9]
     (part,) = inputs.divide(written(tmp_path / "p.csv", csv_bytes(rows, "target")))
-    assert partitions.weigh_some(part) == Evidence(canonical=5)
+    evidence = partitions.count_evidence(part)
+    assert (evidence.rows, evidence.foreign(UCI)) == (34, 9)
