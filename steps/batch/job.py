@@ -1,89 +1,55 @@
-"""A scoring job: what is to be scored and by which model, and the account of it in the end."""
+"""A scoring job: what is to be scored and by which model, the work, and the account of it."""
 
 from __future__ import annotations
 
+import glob
+import os
+import shutil
+import sys
 import tempfile
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from time import perf_counter
 
 import mlflow
+from dask.base import tokenize
 from dask.utils import format_bytes
+from distributed import Client, as_completed
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.store.artifact.utils.models import get_model_name_and_version
+from tqdm import tqdm
 
+from clinical.coding import coding_of_label, require_one_coding
+from clinical.dialects import CANONICAL, UCI, Dialect
 from clinical.errors import DataError
-from steps.batch.batches import REJECT_COLUMNS
+from steps.batch.cluster import connect
 from steps.batch.engine import Packed, pack
-from steps.batch.inputs import File, find
-from steps.batch.parts import Parts, key_of, rejects_of
+from steps.batch.inputs import File, divide, find
+from steps.batch.scoring import SCHEMA, Counts, Recipe, score, weigh_beginning
 from steps.runs import lineage
-from steps.runs.files import as_json
+from steps.runs.orphans import is_gone, owner
 from steps.runs.parameters import shown
-from steps.runs.reuse import digests_of_code
 from steps.runs.store import StepError, is_absence
 from steps.runs.tracking import SOURCE_TAG, StepRun, dataset_source, say
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done.
-
-    Parameters
-    ----------
-    source : str
-        The input as it was given.
-    output : Path
-        The folder of Parquet files to make.
-    files : list of File
-    model_uri : str
-    trained_on : str
-        The data source of the model.
-    packed : Packed
-        The model.
-    parts : Parts
-        What is finished.
-    """
+    """What is to be done: an input as it was given and its files, an output, and a model."""
 
     source: str
-    output: Path
     files: list[File]
+    output: Path
     model_uri: str
-    trained_on: str
+    model: lineage.Lineage
     packed: Packed
-    parts: Parts
 
     @property
     def digest(self) -> str:
         """Changes when one of the files does."""
-        return _digest(self.files)
-
-
-def _digest(files: list[File]) -> str:
-    return key_of([(file.name, file.size, file.key) for file in files])
-
-
-@dataclass(frozen=True)
-class Done:
-    """What has come of it.
-
-    Parameters
-    ----------
-    counts : Counter
-        The sums of `Scored.counts` over all parts, those of an earlier start included.
-    resumed : int
-        The rows that an earlier start had scored.
-    seconds : float
-        From the first task given out to the last part written.
-    busy : float
-        What the workers spent on it, added up.
-    """
-
-    counts: Counter[str]
-    resumed: int
-    seconds: float
-    busy: float
+        return str(tokenize([(file.name, file.size, file.version) for file in self.files]))
 
 
 def plan(source: str, output: str, model_uri: str) -> Job:
@@ -97,17 +63,10 @@ def plan(source: str, output: str, model_uri: str) -> Job:
     for name, text in (("input", source), ("output", output)):
         if not text:
             raise StepError(f"'{name}' must be given; see python -m steps.score --help")
-    files = find(source)
-    packed, trained_on = _model(model_uri)
-    code = digests_of_code("batch/tasks")
-    facts = [(file.name, file.size, file.key, file.layout.names) for file in files]
-    parts = Parts(Path(output), key_of(facts, packed.digest, packed.version, packed.bands, code))
-    parts.require_free()
-    return Job(source, Path(output), files, model_uri, trained_on, packed, parts)
+    return Job(source, find(source), Path(output), model_uri, *_model(model_uri))
 
 
-def _model(uri: str) -> tuple[Packed, str]:
-    """Return a model, and the data source that it was trained on."""
+def _model(uri: str) -> tuple[lineage.Lineage, Packed]:
     version = ""
     try:
         if uri.startswith("models:/") and not uri.startswith("models:/m-"):
@@ -123,77 +82,142 @@ def _model(uri: str) -> tuple[Packed, str]:
     model = lineage.follow(uri)
     run_id = model.facts.get("run_id")
     version = version or (f"run-{run_id}" if run_id else f"path-{Path(uri).name}")
-    return pack(model.folder, model.facts, version), model.source
+    return model, pack(model.folder, model.facts, version)
 
 
 def describe(run: StepRun, job: Job) -> None:
     """Note on the run what is read, and what scores it."""
-    run.tag("heart.model_version", job.packed.version)
-    run.tag("heart.engine", job.packed.engine)
-    run.tag(SOURCE_TAG, job.trained_on)
+    version, engine = job.packed.version, job.packed.engine
+    run.tag("heart.model_version", version)
+    run.tag("heart.engine", engine)
+    run.tag(SOURCE_TAG, job.model.source)
     run.tag("data.digest", job.digest)
-    uri = job.files[0].url if len(job.files) == 1 else job.source
-    if source := dataset_source(shown(uri)):
+    if source := dataset_source(shown(job.source)):
         dataset = MetaDataset(  # type: ignore[abstract]
-            source, name="patients-to-score", digest=job.digest[:32]
+            source, name="patients-to-score", digest=job.digest
         )
         mlflow.log_input(dataset, context="score")
-    size = sum(file.size for file in job.files)
-    say(
-        f"score: {len(job.files)} file{'s' * (len(job.files) > 1)} of {format_bytes(size)} by "
-        f"{job.packed.version} ({job.packed.engine})"
-    )
-    if job.trained_on == "synthetic":
+    names = job.files[0].name if len(job.files) == 1 else f"{len(job.files)} files"
+    size = format_bytes(sum(file.size for file in job.files))
+    say(f"score: {names} ({size}) by {version} ({engine})")
+    if job.model.source == "synthetic":
         say("score: the model was trained on SYNTHETIC patients: its answers mean nothing")
     if unused := sorted({name for file in job.files for name in file.unused}):
         say(f"score: columns that are not used: {', '.join(unused)}")
 
 
-def conclude(run: StepRun, job: Job, done: Done) -> None:
-    """Move the output in, and give the account of it."""
-    if _digest(find(job.source)) != job.digest:
-        job.parts.discard()  # an input that changes back would find them again
-        raise DataError(f"'{job.source}' has changed while it was read; nothing was written")
-    job.parts.move_in(REJECT_COLUMNS)
-    rows, rejected = done.counts["rows"], done.counts["rejected"]
-    speed = {"seconds": done.seconds}
-    if rows > done.resumed:
-        fresh = rows - done.resumed
-        speed |= {
-            "rows_per_second": fresh / done.seconds,
-            "rows_per_busy_second": fresh / done.busy,
-        }
-    counts = {"rows": rows, "scored": rows - rejected, "rejected": rejected}
-    mlflow.log_metrics(counts | {"resumed_rows": done.resumed} | speed)
-    _log_account(run, job, {"counts": counts, "risk_levels": levels_of(done.counts), **speed})
-    say(f"score: {rows - rejected:,} of {rows:,} rows scored: {job.output}")
-    if rejected:
-        say(f"score: {rejected:,} rows REJECTED; which, and why: {rejects_of(job.output)}")
-    if "rows_per_second" in speed:
-        say(f"score: {speed['rows_per_second']:,.0f} rows a second")
+def work(job: Job, scheduler: str, workers: int) -> None:
+    """Score all rows, put the output in its place, and give the account of it.
+
+    Raises
+    ------
+    DataError, StepError, OSError
+        With one line; then there is no output.
+    """
+    with _hidden_folder(job.output) as folder, connect(scheduler, workers) as client:
+        for name, content in job.packed.files.items():
+            path = folder / "model" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        _require_shared(client, folder)
+        started = perf_counter()
+        counts = _score(client, job, folder)
+        seconds = perf_counter() - started
+        rows, scored = counts["rows", "all"], counts["rows", "scored"]
+        problems = _of_kind(counts, "problem")
+        wrong = ", ".join(f"{name} in {count:,}" for name, count in problems.items())
+        if not scored:
+            raise DataError(f"none of {rows:,} rows can be used; wrong: {wrong or 'nothing'}")
+        if find(job.source) != job.files:
+            raise DataError(f"'{job.source}' has changed while it was read; nothing was written")
+        if os.path.lexists(job.output):  # a rename would replace an empty folder
+            raise StepError(f"{job.output} exists by now, and is not overwritten")
+        (folder / "parts").rename(job.output)
+    figures = {"rows": rows, "scored": scored, "rejected": rows - scored}
+    speed = {"seconds": seconds, "rows_per_second": rows / seconds}
+    mlflow.log_metrics(figures | speed)
+    levels = _of_kind(counts, "level")
+    account = {"counts": figures, "risk_levels": levels, "problems": problems, **speed}
+    mlflow.log_dict(account | _origin(job), "scoring.json")
+    say(f"score: {scored:,} of {rows:,} rows scored: {job.output}")
+    if wrong:
+        say(f"score: {rows - scored:,} rows REJECTED; the column 'problem' says why: {wrong}")
+    say(f"score: {speed['rows_per_second']:,.0f} rows a second")
 
 
-def levels_of(counts: Counter[str]) -> dict[str, int]:
-    """Return how many rows have each risk level."""
-    prefix = "level."
-    return {k.removeprefix(prefix): n for k, n in counts.items() if k.startswith(prefix)}
-
-
-def _log_account(run: StepRun, job: Job, figures: dict[str, Any]) -> None:
-    """Keep a summary with the run: figures and names, and nothing of any patient."""
-    account = {
+def _origin(job: Job) -> dict[str, object]:
+    return {
         "input": {"source": shown(job.source), "files": len(job.files), "digest": job.digest},
         "output": str(job.output),
         "model": {
             "uri": job.model_uri,
             "version": job.packed.version,
             "engine": job.packed.engine,
-            "data_source": job.trained_on,
+            "data_source": job.model.source,
             "sha256": job.packed.digest,
         },
-        **figures,
     }
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "scoring.json")
-        path.write_text(as_json(account))
-        run.log_file(path)
+
+
+def _of_kind(counts: Counts, kind: str) -> dict[str, int]:
+    return {name: count for (of, name), count in counts.most_common() if of == kind and count}
+
+
+@contextmanager
+def _hidden_folder(output: Path) -> Iterator[Path]:
+    """Give a folder beside an output; what is left of it is removed when the block ends."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for left in output.parent.glob(f".{glob.escape(output.name)}.*.partial/owner"):
+        if is_gone(left.read_text()):  # killed
+            shutil.rmtree(left.parent, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        ".partial", f".{output.name}.", output.parent, ignore_cleanup_errors=True
+    ) as name:
+        Path(name, "owner").write_text(owner())
+        Path(name, "parts").mkdir()
+        yield Path(name)
+
+
+def _require_shared(client: Client, folder: Path) -> None:
+    """Let every worker read a file in a folder: each takes the model there, and writes to it."""
+    try:
+        seen = set(client.run(Path.read_text, folder / "owner").values())
+    except OSError:
+        seen = set()
+    if seen != {owner()}:
+        raise StepError(
+            f"not all Dask workers see {folder.parent}: the output must be in a folder that they "
+            "share with this machine"
+        )
+
+
+def _score(client: Client, job: Job, folder: Path) -> Counts:
+    partitions = [partition for file in job.files for partition in divide(file)]
+    parts = [f"part-{number:06}.parquet" for number in range(len(partitions))]
+    with_id = any(file.id_column for file in job.files)
+    columns = tuple(name for name in SCHEMA if with_id or name != "id")
+    dialect = _recognise(client, job.files)
+    recipe = Recipe(str(folder), job.packed.version, job.packed.bands, dialect, columns)
+    futures = client.map(score, partitions, parts, recipe=recipe, pure=False)
+    done = as_completed(futures, client.loop)
+    counts = Counts()
+    for future in tqdm(done, "score", len(futures), disable=not sys.stderr.isatty()):
+        counts.update(future.result())
+    return counts
+
+
+def _recognise(client: Client, files: list[File]) -> Dialect:
+    """Recognise the one coding of all files; canonical where no cell and no label tells."""
+    beginnings = [divide(file)[0] for file in files]
+    evidence = client.gather(client.map(weigh_beginning, beginnings, pure=False))
+    found: dict[str, str] = {}
+    for file, of_file in zip(files, evidence, strict=True):
+        if dialect := coding_of_label(file.layout.names) or of_file.dialect:
+            require_one_coding(of_file, dialect, f"'{file.name}'")
+            found.setdefault(dialect.name, file.name)
+    if len(found) > 1:
+        each = ", ".join(f"'{name}' is {coding}" for coding, name in found.items())
+        raise DataError(f"expected one coding in all files, found several: {each}")
+    if not found:
+        say("score: no code and no label tells UCI from canonical files: read as canonical")
+    return UCI if UCI.name in found else CANONICAL

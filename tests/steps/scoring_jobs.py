@@ -1,18 +1,20 @@
-"""Small models and jobs for the tests of scoring."""
+"""Small models for the tests of scoring, and scoring without a cluster."""
 
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import mlflow.sklearn
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from clinical.dialects import CANONICAL, Dialect
 from steps.batch.engine import Packed, pack
-from steps.batch.inputs import find
-from steps.batch.job import Job
-from steps.batch.parts import Parts, key_of
+from steps.batch.inputs import Partition
+from steps.batch.scoring import SCHEMA, Counts, Recipe, score
 from steps.modelling import artifact, estimators, twin
 
 BANDS = [{"level": "Low", "from": 0.0}, {"level": "Moderate", "from": 0.3},
@@ -56,8 +58,20 @@ def packed_from(folder: Path, version: str = "registry-v3") -> Packed:
     return pack(folder, facts, version)
 
 
-def job_of(source: Path | str, output: Path, packed: Packed) -> Job:
-    """Plan a job for a model that is in no registry."""
-    files = find(str(source))
-    parts = Parts(output, key_of([file.key for file in files], packed.digest))
-    return Job(str(source), output, files, "models:/m/3", "uci", packed, parts)
+def score_partitions(
+    partitions: Iterable[Partition],
+    model: Path,
+    coding: Dialect = CANONICAL,
+    bands: tuple[tuple[str, float], ...] = (("Low", 0.0), ("Moderate", 0.3), ("High", 0.7)),
+) -> tuple[pd.DataFrame, Counts]:
+    """Score partitions in this process; return the output as one table, and the counts."""
+    counts = Counts()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "model").symlink_to(model)
+        parts = Path(folder, "parts")
+        parts.mkdir()
+        recipe = Recipe(folder, "registry-v3", bands, coding, tuple(SCHEMA))
+        for number, partition in enumerate(partitions):
+            counts.update(score(partition, f"part-{number:06}.parquet", recipe))
+        assert sorted(path.name for path in Path(folder).iterdir()) == ["model", "parts"]
+        return pd.read_parquet(parts), counts
