@@ -198,7 +198,7 @@ def partition(home: Path) -> dict[str, float]:
 
     home.mkdir()
     bench = Bench(home)
-    packed = pack(bench.model, {}, "path-model")
+    packed = pack(bench.model, "path-model")
     (file,) = inputs.find(str(bench.source(1_000_000)))
     parts = inputs.divide(file)[:-1]  # the last one is a rest
 

@@ -60,10 +60,13 @@ def make_patients(folder: Path) -> pd.DataFrame:
 
 def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     """Train the default model on a few patients, and store it as MLflow does."""
-    import mlflow.sklearn
-
-    from steps.modelling import artifact, estimators, twin
-    from steps.runs.parameters import CALIBRATION, ENTRY_POINTS
+    from risk_model.bands import RISK_BANDS
+    from risk_model.flavours import saving
+    from risk_model.flavours.saving import Contents
+    from risk_model.metadata import FORMAT, Metadata
+    from steps.modelling import estimators, twin
+    from steps.runs.files import ROOT
+    from steps.runs.parameters import ENTRY_POINTS
 
     values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
     names = ("n_estimators", "max_depth", "min_samples_leaf", "random_state", "calibration")
@@ -72,21 +75,16 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     features, y = training[list(FEATURE_NAMES)], training[LABEL.name].to_numpy()
     pipeline = estimators.build(model, **{name: values[name] for name in names})
     estimators.fit(pipeline, features, y)
-    extras = folder / "extras"
-    extras.mkdir()
-    known = {"run_id": "0" * 32, "data": {"source": "synthetic"}}
-    files = artifact.write_extras(
-        extras, pipeline, features, known, twin.convert(pipeline, features)
-    )
-    mlflow.sklearn.save_model(
+    known = {"format": FORMAT, "run_id": "0" * 32, "data": {"source": "synthetic"}}
+    bands = [{"level": level, "from": start} for level, start in RISK_BANDS]
+    contents = Contents(
         pipeline,
-        folder / "model",
-        serialization_format="skops",
-        skops_trusted_types=estimators.trusted_types(model, CALIBRATION.default),
-        signature=artifact.signature(),
-        pip_requirements=artifact.pinned(),
-        extra_files=[str(file) for file in files],
+        twin.convert(pipeline, features),
+        Metadata.of({**known, "risk_bands": bands}),
+        twin.reference_cases(pipeline, features),
     )
+    pins = (ROOT / "requirements.txt").read_text()
+    saving.save_model(str(folder / "model"), contents, saving.requirements(pins, onnx_form=True))
     return folder / "model"
 
 
@@ -116,7 +114,7 @@ def score_file(model: Path, source: Path) -> int:
     from steps.batch import batches, inputs, partitions
     from steps.batch.engine import pack
 
-    packed = pack(model, {}, "path-model")
+    packed = pack(model, "path-model")
     (file,) = inputs.find(str(source))
     return sum(
         batches.score(
@@ -145,12 +143,14 @@ def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, lis
     """Return microseconds a row for calls of onnxruntime, and for all that a worker does."""
     import onnxruntime
 
-    from steps.batch.engine import ROWS, TWIN, pack
+    from risk_model.batches import ROWS
+    from risk_model.layout import ONNX
+    from steps.batch.engine import pack
 
-    packed = pack(model, {}, "path-model")
+    packed = pack(model, "path-model")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(packed.files[TWIN], options)
+    session = onnxruntime.InferenceSession(packed.files[ONNX], options)
     work: dict[str, Callable[[], int]] = {}
     for source in sources:
         work[source.suffix[1:]] = partial(score_file, model, source)

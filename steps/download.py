@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 
 from clinical import archive, cohort, dialects
+from risk_model.locations import file_path
 from steps.runs.files import ROOT, place, sha256
-from steps.runs.parameters import local_path, shown
+from steps.runs.parameters import shown
 from steps.runs.reuse import DATA_FOLDER, work_key
 from steps.runs.running import Values, run_step
 from steps.runs.sources import UCI_DIGEST, UnreachableError, fetch_url, file_name, plan, uci_url
@@ -75,7 +76,7 @@ def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
         path = folder / SAMPLE_NAME
         cohort.write_uci(cohort.draw(SAMPLE_ROWS, SAMPLE_SEED), path)
         return source, path
-    if (path_given := local_path(source)) is not None:
+    if (path_given := file_path(source)) is not None:
         return str(path_given), path_given
     path = folder / file_name(source)
     fetch_url(source, path)

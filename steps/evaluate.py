@@ -14,8 +14,8 @@ from mlflow.entities import Run
 
 from clinical import archive, hospitals
 from clinical.hospitals import Cohort
-from clinical.schema import FEATURE_NAMES, LABEL
-from risk_model import scoring
+from clinical.schema import LABEL
+from risk_model.serialization import read_estimator
 from risk_model.wording import MEASURES, between
 from steps.modelling import evaluation
 from steps.modelling.evaluation import Measured
@@ -46,15 +46,15 @@ def evaluate(run: StepRun, values: Values, given: Lineage | None) -> None:
     run.tag(SOURCE_TAG, model.source)
     data = str(values["data"])
     cohorts = measure_given(model, data) if data else measure_known(model)
-    patients, parameters = model.patients, model.facts.get("parameters")
+    patients, parameters = model.patients, model.metadata.parameters
     compared = None
     if patients is not None and parameters and any(c.site == "out_of_fold" for c in cohorts):
         compared = evaluation.calibrations(parameters, patients, SEED)
     mlflow.log_metrics(evaluation.metrics_of(cohorts))
-    about = {"uri": uri, "facts": model.facts, "source": model.source}
+    about = {"uri": uri, "facts": model.metadata.as_dict(), "source": model.source}
     account: dict[str, Any] = {
         "model_uri": uri,
-        "model": {key: model.facts.get(key) for key in ("name", "run_id", "parameters")},
+        "model": model.metadata.model_dump(include={"name", "run_id", "parameters"}),
         "data_source": model.source,
         "cohorts": [{**cohort.found, "notes": cohort.notes} for cohort in cohorts],
         "calibrations": {name: m for name, (_, m) in (compared or {}).items()},
@@ -104,7 +104,7 @@ def measure_elsewhere(model: Lineage, cohort: Cohort) -> Measured:
     found = evaluation.measure(cohort, said(model, cohort), SEED)
     if model.patients is not None and cohort.mostly_missing:
         training = model.patients[model.has_seen(model.patients)]
-        pipeline = mlflow.sklearn.load_model(str(model.folder))
+        pipeline = read_estimator(model.folder)
         found.found["refitted"] = evaluation.refitted(pipeline, training, cohort, SEED)
     return found
 
@@ -154,7 +154,7 @@ def _run_of(data: str) -> Run:
 
 def said(model: Lineage, cohort: Cohort) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return the model's probabilities for a cohort."""
-    return scoring.probabilities(model.folder, cohort.patients[list(FEATURE_NAMES)])
+    return model.model.probabilities(cohort.patients)
 
 
 def draw_pictures(folder: Path, cohorts: list[Measured]) -> list[Path]:

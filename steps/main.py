@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import mlflow
 from mlflow.entities import Run
 
+from risk_model.locations import sqlite_path
 from steps.modelling.metrics import NAMES
 from steps.registry import versions as registry
 from steps.runs.files import ROOT
@@ -58,9 +60,9 @@ def how_to_look(uri: str) -> str:
     """Return how a person sees the runs of a tracking store."""
     if uri.startswith("http"):
         return f"open {shown(uri)}"
-    if uri.endswith(f"{ROOT}/mlflow.db"):
+    if sqlite_path(uri) == ROOT / "mlflow.db":
         return "mlflow ui, then http://localhost:5000"
-    return f"mlflow ui --backend-store-uri {shown(uri)}, then http://localhost:5000"
+    return f"mlflow ui --backend-store-uri {shlex.quote(shown(uri))}, then http://localhost:5000"
 
 
 def resolve(values: Values, _experiment_id: str) -> None:

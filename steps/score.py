@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
 from steps.runs.running import Values, run_step
@@ -27,9 +26,11 @@ def score(run: StepRun, values: Values, job: Job) -> None:
 
 def ahead(values: Values) -> None:
     """Load what worker processes need, to be forked from there, while this one loads MLflow."""
-    if not values["scheduler"]:
+    if not values["scheduler"] and hasattr(os, "fork"):
         # Cores are shared out as processes: numpy is not to make threads of its own.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        from multiprocessing import forkserver
+
         forkserver.set_forkserver_preload(["distributed.nanny", "steps.batch.scoring"])
         forkserver.ensure_running()
 

@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import joblib
 import mlflow
@@ -20,10 +19,15 @@ from clinical import frame
 from clinical.hospitals import Cohort
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps.modelling import artifact, assessment, estimators, facts, metrics, twin
+from risk_model.flavours import saving
+from risk_model.flavours.saving import Contents
+from risk_model.layout import METADATA
+from risk_model.metadata import Git, Metadata
+from steps.modelling import assessment, estimators, facts, metrics, twin
 from steps.modelling.facts import Input, Training
 from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
 from steps.reports import card, plots
+from steps.runs import provenance
 from steps.runs.files import ROOT, place, replacing, sha256
 from steps.runs.launching import input_run
 from steps.runs.lineage import other_hospitals
@@ -59,8 +63,9 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
     found = validated.measures | metrics.with_intervals(y, p, seed)
     content = twin.convert(pipeline, fitted)
     done = Training(run.run_id, values, data, labels, validated, pipeline, fitted, x, found)
-    known = facts.gather(done, content)
-    mlflow.log_metrics(found | assessment.flattened(known["out_of_fold"]))
+    git, repository = Git(**provenance.git_state()), provenance.repository()
+    metadata = facts.gather(done, content, git, repository)
+    mlflow.log_metrics(found | assessment.flattened(metadata.as_dict()["out_of_fold"]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         log_split(run, folder, fitting, held_out)
@@ -69,7 +74,7 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
         for picture in plots.draw_all(folder, y, p, found, losses):
             run.log_file(picture, "plots")
             place(picture, ROOT / "plots" / picture.name)
-        log_model(run, folder, done, content, known)
+        log_model(run, folder, done, content, metadata)
     say(summary(str(values["model"]), found))
 
 
@@ -150,22 +155,23 @@ def permutation_losses(
 
 
 def log_model(
-    run: StepRun, folder: Path, done: Training, content: bytes | None, known: Mapping[str, Any]
+    run: StepRun, folder: Path, done: Training, content: bytes | None, metadata: Metadata
 ) -> None:
     """Log the model, and keep a working copy as a pickle with its SHA-256 beside it."""
-    cards = card.write(folder, known)
-    extras = artifact.write_extras(folder, done.pipeline, done.fitted, known, content)
-    tags = {SOURCE_TAG: done.data.source}
-    name, calibration = str(done.parameters["model"]), str(done.parameters["calibration"])
-    uri = artifact.log(done.pipeline, name, [*extras, *cards], tags, calibration)
-    run.outputs[uri] = sha256(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)))
+    cards = card.write(folder, metadata.as_dict())
+    references = twin.reference_cases(done.pipeline, done.fitted)
+    contents = Contents(done.pipeline, content, metadata, references, cards)
+    name, tags = f"{done.parameters['model']}_model", {SOURCE_TAG: done.data.source}
+    uri = saving.log(name, contents, provenance.requirements(), tags)
+    stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+    run.outputs[uri] = sha256(stored)
     for page in cards:
         run.log_file(page)
     target = ROOT / "models" / "model.pkl"
     with replacing(target) as part:
         joblib.dump(done.pipeline, part)
         digest = sha256(part)
-    place(folder / "model.json", target.with_name("model.json"))
+    place(stored / METADATA, target.with_name("model.json"))
     with replacing(target.with_name("model.pkl.sha256")) as part:
         part.write_text(f"{digest}  {target.name}\n")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from clinical.schema import FEATURE_NAMES, LABEL
+from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from serving.http.problems import MEDIA_TYPE, problem_schema
 from serving.predictions.schemas import EXAMPLE, patient_schema
 
@@ -265,11 +265,22 @@ def _explain(keys: bool) -> dict[str, Any]:
 
 
 def _invocations(keys: bool) -> dict[str, Any]:
+    example = {"probability": 0.18, "prediction": 0, "risk_level": "Low"}
+    label = {"type": "integer", "enum": [0, 1]}
+    prediction = {
+        "type": "object",
+        "required": list(example),
+        "properties": {
+            "probability": {"type": "number"},
+            "prediction": label,
+            "risk_level": {"type": "string"},
+        },
+    }
     number = {"type": ["number", "null"]}
     row = {"type": "array", "items": number, "minItems": 13, "maxItems": 13}
     record = {
         "type": "object",
-        "required": list(FEATURE_NAMES),
+        "required": [feature.name for feature in FEATURES if not feature.nullable],
         "properties": dict.fromkeys(FEATURE_NAMES, number),
     }
     split = {
@@ -305,18 +316,22 @@ def _invocations(keys: bool) -> dict[str, Any]:
     answer = {
         "type": "object",
         "required": ["predictions"],
-        "properties": {"predictions": {"type": "array", "items": {"type": "integer"}}},
+        "properties": {"predictions": {"type": "array", "items": {"oneOf": [prediction, label]}}},
     }
     denied = (401, 403) if keys else ()
     return {
         "operationId": "invocations",
         "summary": "Score many patients, as MLflow's scoring server does",
-        "description": "Gives the predicted classes. Null is unknown; ranges are not checked.",
+        "description": (
+            "Gives what `mlflow models serve` gives for the same model: probability, prediction "
+            "and risk level, and 400 for a value that is impossible. Null is unknown. A model "
+            "that release 0.1 registered gives classes, and its ranges are not checked."
+        ),
         "requestBody": {
             "required": True,
             "content": {"application/json": json_body, "text/csv": csv_body},
         },
-        "responses": _ok(answer, {"predictions": [1]})
+        "responses": _ok(answer, {"predictions": [example]})
         | _problems(400, *denied, 408, 413, 415, 503),
         **_locks(keys),
     }

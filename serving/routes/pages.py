@@ -11,6 +11,8 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 
 from clinical.schema import FEATURES, LABEL
 from risk_model import card
+from risk_model.layout import CARD
+from risk_model.model import Model
 from risk_model.wording import SOURCES
 from serving.errors import NotLoaded, Problem
 from serving.following.cache import PLOTS
@@ -19,7 +21,6 @@ from serving.http import bodies
 from serving.http.green import Aside
 from serving.http.keys import Keys
 from serving.http.metrics import Metrics
-from serving.model import EXTRA, Model
 from serving.predictions.explanation import explain
 from serving.predictions.prediction import predict
 from serving.predictions.schemas import Values
@@ -27,7 +28,6 @@ from serving.routes import result
 from serving.routes.form import UNKNOWN, Typed, grouped, read_form
 from serving.routes.health import readiness
 
-CARD = "card.md"
 _TITLES = {feature.name: feature.inline for feature in FEATURES}
 _PLOT_TITLES = {
     "roc": "ROC curve",
@@ -93,7 +93,7 @@ def make_blueprint(
             raise Problem(404, "The model that is served carries no card.")
         name = f"{model.origin.version}-card.md"
         return send_from_directory(
-            Path(model.origin.directory, EXTRA), CARD, mimetype="text/markdown",
+            model.origin.directory, CARD, mimetype="text/markdown",
             as_attachment=True, download_name=name, max_age=0,
         )  # fmt: skip
 
@@ -134,16 +134,17 @@ def _trained_on(model: Model) -> str:
 
 
 def _card(model: Model) -> dict[str, Any]:
-    """Return the model card; an earlier release, or another project, knew less or other facts."""
+    """Return the model card, as far as the model carries what it is made of."""
+    facts = model.metadata.as_dict()
     try:
-        sections, lacking = card.sections(model.facts), card.lacking(model.facts)
-    except (AttributeError, KeyError, TypeError, ValueError):
+        sections, lacking = card.sections(facts), card.lacking(facts)
+    except (KeyError, TypeError, ValueError):  # another project, which knew less of a subject
         sections, lacking = card.sections({}), card.lacking({})
     return {"sections": sections, "lacking": lacking, "has_file": _carries_card(model)}
 
 
 def _carries_card(model: Model) -> bool:
-    return Path(model.origin.directory, EXTRA, CARD).is_file()
+    return Path(model.origin.directory, CARD).is_file()
 
 
 def _gate(model: Model) -> dict[str, Any] | None:

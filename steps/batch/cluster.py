@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import os
 import socket
 import tempfile
 import warnings
@@ -38,7 +39,8 @@ SETTINGS = {
     # No pages about the patients' tasks, whoever else uses this machine.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
-    "distributed.worker.multiprocessing-method": "forkserver",
+    # Windows has no fork.
+    "distributed.worker.multiprocessing-method": "forkserver" if hasattr(os, "fork") else "spawn",
     "distributed.worker.profile.enabled": False,
 }
 

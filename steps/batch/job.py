@@ -24,11 +24,12 @@ from tqdm import tqdm
 from clinical.coding import coding_of_label, require_one_coding
 from clinical.dialects import CANONICAL, UCI, Dialect
 from clinical.errors import DataError
+from risk_model.layout import open_folder
 from steps.batch.cluster import connect
-from steps.batch.engine import Packed, pack
 from steps.batch.inputs import File, divide, find
 from steps.batch.scoring import SCHEMA, Counts, Recipe, score, weigh_beginning
 from steps.runs import lineage
+from steps.runs.files import sha256
 from steps.runs.orphans import is_gone, owner
 from steps.runs.parameters import shown
 from steps.runs.store import StepError, is_absence
@@ -44,12 +45,17 @@ class Job:
     output: Path
     model_uri: str
     model: lineage.Lineage
-    packed: Packed
+    version: str
 
     @property
     def digest(self) -> str:
         """Changes when one of the files does."""
         return str(tokenize([(file.name, file.size, file.version) for file in self.files]))
+
+    @property
+    def engine(self) -> str:
+        """What computes the probabilities."""
+        return "onnx" if open_folder(self.model.folder).onnx else "scikit-learn"
 
 
 def plan(source: str, output: str, model_uri: str) -> Job:
@@ -63,10 +69,11 @@ def plan(source: str, output: str, model_uri: str) -> Job:
     for name, text in (("input", source), ("output", output)):
         if not text:
             raise StepError(f"'{name}' must be given; see python -m steps.score --help")
-    return Job(source, find(source), Path(output), model_uri, *_model(model_uri))
+    return Job(source, find(source), Path(output), model_uri, *_follow(model_uri))
 
 
-def _model(uri: str) -> tuple[lineage.Lineage, Packed]:
+def _follow(uri: str) -> tuple[lineage.Lineage, str]:
+    """Return a model, and what the output calls it."""
     version = ""
     try:
         if uri.startswith("models:/") and not uri.startswith("models:/m-"):
@@ -80,16 +87,14 @@ def _model(uri: str) -> tuple[lineage.Lineage, Packed]:
             raise
         raise StepError(f"there is no model {uri}; 'mlflow run . -e main' makes one") from None
     model = lineage.follow(uri)
-    run_id = model.facts.get("run_id")
-    version = version or (f"run-{run_id}" if run_id else f"path-{Path(uri).name}")
-    return model, pack(model.folder, model.facts, version)
+    run_id = model.metadata.run_id
+    return model, version or (f"run-{run_id}" if run_id else f"path-{Path(uri).name}")
 
 
 def describe(run: StepRun, job: Job) -> None:
     """Note on the run what is read, and what scores it."""
-    version, engine = job.packed.version, job.packed.engine
-    run.tag("heart.model_version", version)
-    run.tag("heart.engine", engine)
+    run.tag("heart.model_version", job.version)
+    run.tag("heart.engine", job.engine)
     run.tag(SOURCE_TAG, job.model.source)
     run.tag("data.digest", job.digest)
     if source := dataset_source(shown(job.source)):
@@ -99,7 +104,7 @@ def describe(run: StepRun, job: Job) -> None:
         mlflow.log_input(dataset, context="score")
     names = job.files[0].name if len(job.files) == 1 else f"{len(job.files)} files"
     size = format_bytes(sum(file.size for file in job.files))
-    say(f"score: {names} ({size}) by {version} ({engine})")
+    say(f"score: {names} ({size}) by {job.version} ({job.engine})")
     if job.model.source == "synthetic":
         say("score: the model was trained on SYNTHETIC patients: its answers mean nothing")
     if unused := sorted({name for file in job.files for name in file.unused}):
@@ -115,10 +120,10 @@ def work(job: Job, scheduler: str, workers: int) -> None:
         With one line; then there is no output.
     """
     with _hidden_folder(job.output) as folder, connect(scheduler, workers) as client:
-        for name, content in job.packed.files.items():
+        for name in open_folder(job.model.folder).names():
             path = folder / "model" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            shutil.copyfile(job.model.folder / name, path)
         _require_shared(client, folder)
         started = perf_counter()
         counts = _score(client, job, folder)
@@ -151,10 +156,10 @@ def _origin(job: Job) -> dict[str, object]:
         "output": str(job.output),
         "model": {
             "uri": job.model_uri,
-            "version": job.packed.version,
-            "engine": job.packed.engine,
+            "version": job.version,
+            "engine": job.engine,
             "data_source": job.model.source,
-            "sha256": job.packed.digest,
+            "sha256": sha256(job.model.folder),
         },
     }
 
@@ -197,7 +202,7 @@ def _score(client: Client, job: Job, folder: Path) -> Counts:
     with_id = any(file.id_column for file in job.files)
     columns = tuple(name for name in SCHEMA if with_id or name != "id")
     dialect = _recognise(client, job.files)
-    recipe = Recipe(str(folder), job.packed.version, job.packed.bands, dialect, columns)
+    recipe = Recipe(str(folder), job.version, dialect, columns)
     futures = client.map(score, partitions, parts, recipe=recipe, pure=False)
     done = as_completed(futures, client.loop)
     counts = Counts()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +17,9 @@ from clinical.coding import Evidence, decode, require_one_coding, weigh
 from clinical.dialects import TELLING, Dialect
 from clinical.frame import Mask
 from clinical.schema import FEATURE_NAMES, FEATURES
-from steps.batch.engine import Engine, pack, unpack
+from risk_model import batches
+from risk_model.bands import risk_levels
+from risk_model.model import Model, Origin, load
 from steps.batch.inputs import Partition
 from steps.batch.reading import RAGGED, Rows, read
 
@@ -48,8 +49,6 @@ class Recipe:
         What all workers share: the stored model is in `model`, the output in `parts`.
     version : str
         What the output calls the model.
-    bands : tuple of (str, float)
-        The risk levels and where they begin, in order.
     dialect : Dialect
         The coding that all rows should be in.
     columns : tuple of str
@@ -58,9 +57,13 @@ class Recipe:
 
     folder: str
     version: str
-    bands: tuple[tuple[str, float], ...]
     dialect: Dialect
     columns: tuple[str, ...]
+
+
+@lru_cache(maxsize=1)
+def _load(folder: str) -> Model:
+    return load(Origin(directory=str(Path(folder, "model"))))
 
 
 def weigh_beginning(partition: Partition) -> Evidence:
@@ -96,7 +99,7 @@ def score(partition: Partition, part: str, recipe: Recipe) -> Counts:
                 writer.write_table(table.select(schema.names).cast(schema))
                 # A code of another coding is a wrong cell; weighing takes longer than looking.
                 evidence += weigh(_columns(rows[0])) if wrong & {*TELLING} else Evidence()
-        require_one_coding(evidence, recipe.dialect, str(partition))
+        require_one_coding(evidence, recipe.dialect, f"'{partition.file.name}'")
         path.replace(folder / "parts" / part)
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), recipe.folder) from None
@@ -105,11 +108,6 @@ def score(partition: Partition, part: str, recipe: Recipe) -> Counts:
 
 def _columns(table: Any) -> dict[str, Any]:
     return {name: table.column(name).to_numpy() for name in FEATURE_NAMES}
-
-
-@lru_cache(maxsize=1)
-def _load(folder: str) -> Engine:
-    return unpack(pack(Path(folder, "model"), {}, ""))
 
 
 def _score_rows(
@@ -125,10 +123,10 @@ def _score_rows(
     expected = {f.name: recipe.dialect.feature(f).allowed for f in FEATURES}
     expected[RAGGED] = f"{partition.file.layout.width}, as many as the file has columns"
     problem, usable = _problems(wrong, table.num_rows, expected)
-    labels, probabilities = _load(recipe.folder)({n: c[usable] for n, c in columns.items()})
-    names, starts = zip(*recipe.bands, strict=True)
-    levels = np.searchsorted(np.array(starts[1:]), probabilities, side="right")
-    counts.update({("rows", "all"): table.num_rows, ("rows", "scored"): len(labels)})
+    model = _load(recipe.folder)
+    scores = batches.score(model.engine, [cells[usable] for cells in columns.values()])
+    levels, names = risk_levels(model.bands, scores.probabilities), [n for n, _ in model.bands]
+    counts.update({("rows", "all"): table.num_rows, ("rows", "scored"): len(levels)})
     counts.update({("level", name): int((levels == i).sum()) for i, name in enumerate(names)})
     counts.update({("problem", name): int(mask.sum()) for name, mask in wrong.items()})
     # Where each row finds its answer; null for those that have none.
@@ -137,8 +135,8 @@ def _score_rows(
     output = {
         "source": pa.DictionaryArray.from_arrays(first, [partition.file.name]),
         "id": table.column("id") if "id" in table.schema.names else pa.nulls(len(first)),
-        "probability": pa.array(probabilities).take(places),
-        "prediction": pa.array(labels).take(places),
+        "probability": pa.array(scores.probabilities).take(places),
+        "prediction": pa.array(scores.labels).take(places),
         "risk_level": pa.DictionaryArray.from_arrays(pa.array(levels).take(places), names),
         "model_version": pa.DictionaryArray.from_arrays(first, [recipe.version]),
         "problem": problem,
@@ -146,9 +144,7 @@ def _score_rows(
     return pa.table(output), {*wrong}
 
 
-def _problems(
-    wrong: Mapping[str, Mask], count: int, expected: Mapping[str, str]
-) -> tuple[Any, Mask]:
+def _problems(wrong: dict[str, Mask], count: int, expected: dict[str, str]) -> tuple[Any, Mask]:
     """Return what is wrong with each row in words, null where nothing is, and where that is."""
     kinds = np.zeros(count, np.int32)  # a bit for each column
     for i, name in enumerate(expected):

@@ -7,6 +7,7 @@ are measured on out-of-fold probabilities of all patients, each by a model that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,9 +20,6 @@ from risk_model import shapley
 from steps.modelling import clinical_metrics
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import LATE, OutOfFold
-
-RISK_BANDS = {"Low": 0.0, "Moderate": 0.3, "High": 0.7}
-"""From which probability on each word for a risk is used; see docs/decisions/0012-risk-bands.md."""
 
 LOPSIDED = 0.9
 Predict = Callable[[pd.DataFrame], Floats]
@@ -43,13 +41,17 @@ def flattened(measured: dict[str, Any]) -> dict[str, float]:
 
     A group that is too small has no metric, and so no model of such data passes the gate.
     """
-    flat = {f"oof_{name}": value for name, value in measured["metrics"].items()}
+    flat = {f"oof_{name}": _defined(value) for name, value in measured["metrics"].items()}
     for group in measured["groups"]:
         word = group["group"].replace(" ", "_")
         for name in ("roc_auc", "brier", "sensitivity", "specificity"):
             if group["metrics"]:
-                flat[f"oof_{name}_{word}"] = group["metrics"][name]
+                flat[f"oof_{name}_{word}"] = _defined(group["metrics"][name])
     return flat
+
+
+def _defined(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def unknown(y: Labels, found: OutOfFold, seed: int) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import mlflow
 from mlflow.entities import Run
@@ -56,6 +60,7 @@ def ensure(step: str, values: Mapping[str, Value], run: StepRun, cache: bool = T
 
 def launch(step: str, values: Mapping[str, Value], run: StepRun) -> Run:
     """Start a step as a child of the open run, wait for it, and return its run."""
+    _put_interpreter_first()
     texts = {name: str(v).lower() if isinstance(v, bool) else str(v) for name, v in values.items()}
     with tempfile.TemporaryDirectory() as storage:
         try:
@@ -72,6 +77,19 @@ def launch(step: str, values: Mapping[str, Value], run: StepRun) -> Run:
         except ExecutionException as error:
             raise StepError(_reason(step, error)) from None
     return mlflow.MlflowClient().get_run(submitted.run_id)
+
+
+def _put_interpreter_first() -> None:
+    """Make the ``python`` of MLproject's commands the one that runs this process."""
+    folder, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
+    if path.split(os.pathsep)[0] != folder:
+        os.environ["PATH"] = os.pathsep.join([folder, path])
+    found = shutil.which("python")
+    if found is None or not os.path.samefile(found, sys.executable):
+        raise StepError(
+            f"steps are started as 'python', which must be {sys.executable}, but is "
+            f"{found or 'not there'}; run this in a virtual environment (python -m venv)"
+        )
 
 
 def _reason(step: str, error: ExecutionException) -> str:

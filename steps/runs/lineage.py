@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +13,13 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model
+from mlflow.models import Model as MlflowModel
 
 from clinical import frame, hospitals
 from clinical.hospitals import Cohort
-from risk_model.scoring import EXTRAS
+from risk_model.layout import open_folder
+from risk_model.metadata import Metadata
+from risk_model.model import Model, Origin, load
 from steps.runs.reuse import archive_of, data_output, fetch_output
 from steps.runs.store import StepError
 from steps.runs.tracking import SOURCE_TAG, input_of
@@ -33,22 +33,28 @@ class Lineage:
     ----------
     folder : Path
         Its files.
-    facts : dict
-        model.json; empty for a model that this project did not make.
+    metadata : Metadata
+        What its files say about it; nothing for a model that this project did not make.
     trained : Run or None
         The run that trained it, where this tracking store has it.
     """
 
     folder: Path
-    facts: dict[str, Any]
+    metadata: Metadata
     trained: Run | None
 
     @property
     def source(self) -> str:
         """The value of ``data.source`` that the model was trained on."""
-        known = self.facts.get("data") or {}
+        if self.metadata.data:
+            return self.metadata.source
         tags = self.trained.data.tags if self.trained else {}
-        return str(known.get("source") or tags.get(SOURCE_TAG, "unknown"))
+        return str(tags.get(SOURCE_TAG, "unknown"))
+
+    @cached_property
+    def model(self) -> Model:
+        """The model itself, loaded and checked."""
+        return load(Origin(directory=str(self.folder)))
 
     @cached_property
     def held_out(self) -> pd.DataFrame | None:
@@ -108,13 +114,12 @@ def follow(uri: str) -> Lineage:
     """
     try:
         folder = Path(download_artifacts(artifact_uri=uri))
-        described = Model.load(str(folder))
+        described = MlflowModel.load(str(folder))
     except (MlflowException, OSError) as error:
         raise StepError(f"there is no model {uri}: {str(error).splitlines()[0]}") from None
-    path = folder / EXTRAS / "model.json"
-    facts = json.loads(path.read_text()) if path.is_file() else {}
-    run_id = facts.get("run_id") or described.run_id
-    return Lineage(folder, facts, _run(run_id) if run_id else None)
+    metadata = open_folder(folder).metadata
+    run_id = metadata.run_id or described.run_id
+    return Lineage(folder, metadata, _run(run_id) if run_id else None)
 
 
 def _run(run_id: str) -> Run | None:

@@ -2,7 +2,7 @@
 
 ``mlflow run`` passes whatever it is given, so this is where names, types and ranges are enforced.
 The defaults stand here; ``tests/test_project.py`` holds MLproject and the README to them.
-Imports the standard library alone, so that a mistake is answered at once.
+Imports no library, so that a mistake is answered at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
+
+from risk_model.locations import file_path
 
 MODELS = ("random_forest", "extra_trees", "logistic_regression", "hist_gradient_boosting")
 CALIBRATIONS = ("none", "sigmoid", "isotonic")
@@ -91,14 +92,6 @@ def _flag(text: str) -> Value:
     return text.lower() == "true"
 
 
-def local_path(source: str) -> Path | None:
-    """Return the path that a source names, or None where it is not on this machine."""
-    parts = urlsplit(source)
-    if parts.scheme == "file":
-        return Path(url2pathname(parts.path))
-    return None if parts.scheme in ("http", "https") else Path(os.path.expanduser(source))
-
-
 def shown(text: str) -> str:
     """Return a text without the passwords and signatures of the URLs in it; in doubt less of it."""
     hidden = re.sub(r"://([^:/@\s]*):\S*@", r"://\1:***@", text)
@@ -122,7 +115,7 @@ def _source(text: str) -> Value:
     if text in ("auto", "uci", "sample"):
         return text
     try:
-        path = local_path(text)
+        path = file_path(text)
         if path is None and _is_web_address(text):
             return text
     except ValueError:  # brackets or a port that are none
@@ -137,7 +130,8 @@ def _is_web_address(text: str) -> bool:
     parts = urlsplit(text)
     # Whoever states a digest wants it checked, so one that is none must not pass for no digest.
     stated = not parts.fragment.startswith("sha256=") or _DIGEST.fullmatch(parts.fragment)
-    return bool(parts.hostname and parts.port != 0 and stated)
+    is_web = parts.scheme in ("http", "https")
+    return bool(is_web and parts.hostname and parts.port != 0 and stated)
 
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -173,8 +167,8 @@ _MODEL_URI = re.compile(
 def _model_uri(text: str) -> Value:
     if _MODEL_URI.fullmatch(text):
         return text
-    path = Path(os.path.expanduser(text.removeprefix("file://")))
-    if not text or not (path / "MLmodel").is_file():
+    path = file_path(text) if text else None
+    if path is None or not (path / "MLmodel").is_file():
         raise ValueError(
             "models:/<name>@<alias>, models:/<name>/<version>, models:/m-<id>, "
             "runs:/<run id>/<name>, or the folder of a model"
@@ -196,10 +190,9 @@ def _target(text: str) -> Value:
 
 
 def _input(text: str) -> Value:
-    if not text or "://" in text:
-        return text
+    path = file_path(text) if text.startswith("file:") or "://" not in text else None
     # A step may run in another directory than the user's: a path is made absolute once, here.
-    return os.path.abspath(os.path.expanduser(text))
+    return os.path.abspath(path) if text and path else text
 
 
 def _output(text: str) -> Value:

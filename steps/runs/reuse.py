@@ -16,8 +16,9 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
+from risk_model.locations import file_path
 from steps.runs.files import ROOT, sha256
-from steps.runs.parameters import Value, local_path
+from steps.runs.parameters import Value
 from steps.runs.sources import UCI_DIGEST, plan, stated_digest
 from steps.runs.store import STORE_ERRORS
 from steps.runs.tracking import KEY_TAG, OUTPUTS_TAG, finished_runs, input_of
@@ -56,7 +57,7 @@ def _source_digest(source: str) -> str | None:
         return sha256(ROOT / "clinical" / "cohort.json")
     if source == "uci":
         return UCI_DIGEST
-    path = local_path(source)
+    path = file_path(source)
     return stated_digest(source) if path is None else sha256(path)
 
 

@@ -138,7 +138,10 @@ def _run(
         _end_launch(launch, "KILLED", f"{step}: stopped")
         return 130
     except Exception as error:
-        traceback.print_exc()
+        # Where it was, but not the error's own words: they may be a patient's value.
+        print("Traceback (most recent call last):", file=sys.stderr)
+        traceback.print_tb(error.__traceback__)
+        tracking.say(f"{step}: {store.explain(error)}")
         _end_launch(launch, "FAILED", f"{step}: {store.explain(error)}")
         return 1
     return 0

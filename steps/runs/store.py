@@ -9,7 +9,6 @@ import socket
 from itertools import chain, count
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import mlflow
 from boto3.exceptions import Boto3Error
@@ -21,6 +20,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from clinical.errors import DataError
+from risk_model.locations import file_path, sqlite_path
 from steps.runs.parameters import shown
 
 # MLflow's own patience adds up to minutes, and its bars show nothing that takes time here. What
@@ -106,7 +107,12 @@ def explain(error: BaseException) -> str:
     """Say in words what went wrong, without the details that MLflow and SQLAlchemy append."""
     if isinstance(error, OSError) and error.filename:
         return shown(f"{error.strerror}: {error.filename}")
-    text = str(error).strip() or type(error).__name__
+    text, kind = str(error).strip(), type(error).__name__
+    expected = (DataError, StepError, OSError, *STORE_ERRORS)
+    if text and isinstance(error, Exception) and not isinstance(error, expected):
+        # What a library says of what it stumbled over may be a patient's value.
+        text = f"{kind}, whose message may hold a patient's value and is not shown"
+    text = text or kind
     return shown(text.splitlines()[0] if isinstance(error, STORE_ERRORS) else text)
 
 
@@ -160,11 +166,11 @@ def _log_in(uri: str) -> None:
 
 def _refuse_lost_sqlite(uri: str) -> None:
     """Refuse a relative database path that was meant from the directory of ``mlflow run``."""
-    relative = re.match(r"sqlite(?:\+\w+)?:///(?!/)([^?]+)", uri)
-    if relative and not Path(relative[1]).exists():
+    path = sqlite_path(uri)
+    if path and not path.is_absolute() and not path.exists():
         raise StepError(
-            f"no database {relative[1]} in {Path.cwd()}: 'mlflow run' from another directory needs "
-            f"an absolute MLFLOW_TRACKING_URI, such as sqlite:////home/me/{Path(relative[1]).name}"
+            f"no database {path} in {Path.cwd()}: 'mlflow run' from another directory needs "
+            f"an absolute MLFLOW_TRACKING_URI, such as sqlite:////home/me/{path.name}"
         )
 
 
@@ -172,9 +178,10 @@ def _refuse_file_store(uri: str) -> None:
     """Refuse a folder such as ./mlruns, which MLflow has given up as a store, with the way out."""
     allowed = os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1")
     is_path = ":" not in uri and uri != "databricks"
-    if allowed or not (is_path or scheme(uri) == "file"):
+    path = file_path(uri) if is_path or scheme(uri) == "file" else None
+    if allowed or path is None:
         return
-    folder = Path(url2pathname(urlsplit(uri).path)).resolve()
+    folder = path.resolve()
     root = folder.parent if folder.name == "mlruns" else folder
     names = chain(["mlflow.db"], (f"mlflow-{number}.db" for number in count(2)))
     database = next(root / name for name in names if not (root / name).exists())

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import mlflow
 import pandas as pd
@@ -32,6 +31,7 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_RUN_NOTE,
 )
 
+from risk_model.locations import file_path
 from steps.runs.files import sha256
 from steps.runs.orphans import DEFAULT_EXPERIMENT_ID, OWNER_TAG, owner
 from steps.runs.parameters import Value, shown
@@ -187,9 +187,9 @@ class StepRun:
 
 def _discard(run_id: str, name: str) -> None:
     """Take back what a failed write may have left of an artifact on a local disk."""
-    root = urlsplit(MlflowClient().get_run(run_id).info.artifact_uri)
-    if root.scheme in ("", "file"):
-        (Path(root.path) / name).unlink(missing_ok=True)
+    root = file_path(MlflowClient().get_run(run_id).info.artifact_uri)
+    if root:
+        (root / name).unlink(missing_ok=True)
 
 
 @contextmanager

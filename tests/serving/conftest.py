@@ -12,10 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from clinical.schema import FEATURES
+from risk_model.model import Model, Origin, load
 from serving import create_app
 from serving.http.metrics import Metrics
-from serving.model import Model, Origin, load
-from tests.serving import forge
 
 
 @dataclass
@@ -42,19 +41,6 @@ class FakeFollowing:
     def nudge(self) -> bool:
         self.nudges += 1
         return True
-
-
-@pytest.fixture(scope="session")
-def pipeline() -> Any:
-    return forge.fit("forest")
-
-
-@pytest.fixture(scope="session")
-def model_folder(pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a model's directory with a twin, as the cache holds it."""
-    folder = tmp_path_factory.mktemp("model")
-    forge.write_extras(folder / "extra_files", pipeline)
-    return folder
 
 
 @pytest.fixture(scope="session")

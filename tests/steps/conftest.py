@@ -25,6 +25,7 @@ from mlflow.entities import Run
 from clinical import archive, cohort, frame, hospitals
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
+from risk_model.metadata import Git
 from steps import download, evaluate, preprocess, sweep, train
 from steps.modelling import estimators, metrics
 from steps.modelling.facts import Input, Training, gather
@@ -200,7 +201,7 @@ def cleveland(uci_zip: Path) -> Patients:
 
 @pytest.fixture(scope="session")
 def facts(sample: Patients) -> dict[str, Any]:
-    """Return model.json of a small forest of synthetic patients."""
+    """Return the metadata of a small forest of synthetic patients, as plain JSON values."""
     features, y = sample
     values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]} | {"n_estimators": 10}
     pipeline = train.build(values)
@@ -213,4 +214,4 @@ def facts(sample: Patients) -> dict[str, Any]:
     found = validated.measures | metrics.with_intervals(labels, pipeline.predict_proba(x)[:, 1], 42)
     data = Input(patients, "", "synthetic", "f" * 64, [other])
     done = Training("0" * 32, values, data, y, validated, pipeline, fitted, x, found)
-    return gather(done, None)
+    return gather(done, None, Git(commit="c" * 40), None).as_dict()

@@ -30,7 +30,7 @@ from tests.conftest import need
 from tests.servers import Answers, fails, gives, serving
 from tests.steps.conftest import note
 from tests.steps.dask_cluster import Cluster, cluster
-from tests.steps.scoring_jobs import forest, saved
+from tests.steps.scoring_jobs import forest, stored
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -38,7 +38,7 @@ Patients = tuple[pd.DataFrame, np.ndarray]
 @pytest.fixture(scope="module")
 def model(sample: Patients, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stored")
-    return saved(folder, forest(*sample), sample[0], "random_forest")
+    return stored(folder / "model", forest(*sample), sample[0])
 
 
 @pytest.fixture

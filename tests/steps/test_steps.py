@@ -18,12 +18,13 @@ from mlflow.entities import Run
 
 from clinical import cohort, frame
 from clinical.schema import FEATURE_NAMES
-from risk_model import scoring
+from risk_model.flavours import saving
+from risk_model.model import Origin, load
 from steps import download, preprocess, promote, register, train
-from steps.modelling import artifact, clinical_metrics, metrics
+from steps.modelling import clinical_metrics, metrics
 from steps.registry import versions as registry
 from steps.runs import reuse, tracking
-from steps.runs.files import sha256
+from steps.runs.files import ROOT, sha256
 from steps.runs.parameters import ENTRY_POINTS
 from steps.runs.running import run_step
 from steps.runs.store import StepError
@@ -205,7 +206,7 @@ def test_the_metrics_have_the_promised_names(pipeline: Store) -> None:
 def test_the_held_out_metrics_are_those_of_the_stored_model(pipeline: Store) -> None:
     held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
     folder = reuse.fetch_output(pipeline.run("train"), registry.model_uri(pipeline.run("train")))
-    p = scoring.probabilities(folder, held_out[list(FEATURE_NAMES)])
+    p = load(Origin(directory=str(folder))).probabilities(held_out)
     found = metrics.scores(held_out["disease"].to_numpy(np.int8), p)
     logged = pipeline.run("train").data.metrics
     for name in metrics.NAMES:
@@ -243,20 +244,26 @@ def test_the_model_is_named_stored_as_skops_and_has_its_extra_files(pipeline: St
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {
         "MLmodel", "model.skops", "requirements.txt", "serving_input_example.json",
-        "extra_files/twin.onnx", "extra_files/references.json", "extra_files/model.json",
+        "model.onnx", "extra_files/references.json", "extra_files/model.json",
+        "extra_files/card.md",
     } <= names  # fmt: skip
     assert not [name for name in names if name.endswith((".pkl", ".joblib"))]
 
 
 def test_the_requirements_of_the_model_are_pinned(pipeline: Store) -> None:
     lines = (model_folder(pipeline) / "requirements.txt").read_text().split()
-    assert sorted(lines) == sorted(artifact.pinned())
+    needed = (*saving.REQUIREMENTS, *saving.REQUIREMENTS_ONNX)
+    assert sorted(line.split("==")[0] for line in lines) == sorted(needed)
+    assert lines == saving.requirements((ROOT / "requirements.txt").read_text(), onnx_form=True)
 
 
-def test_mlflow_loads_the_model_and_predicts_classes(pipeline: Store) -> None:
-    model = mlflow.pyfunc.load_model(registry.model_uri(pipeline.run("train")))
-    assert set(model.predict(artifact.example())) <= {0, 1}
-    assert model.metadata.signature == artifact.signature()
+def test_mlflow_loads_the_model_by_the_name_of_its_run_and_predicts(pipeline: Store) -> None:
+    run_id = pipeline.runs["train"]
+    model = mlflow.pyfunc.load_model(f"runs:/{run_id}/random_forest_model")
+    answer = model.predict(saving.example())
+    assert list(answer.columns) == ["probability", "prediction", "risk_level"]
+    assert model.metadata.run_id == run_id
+    assert model.metadata.signature == saving.signature()
 
 
 def test_the_facts_name_the_run_and_its_data(pipeline: Store) -> None:
@@ -292,10 +299,10 @@ def test_the_pickle_and_the_stored_model_say_the_same(pipeline: Store) -> None:
 
 def test_a_model_without_a_twin_is_logged_and_scored_by_scikit_learn(pipeline: Store) -> None:
     folder = model_folder(pipeline, "boosted")
-    assert not (folder / "extra_files" / "twin.onnx").exists()
+    assert not (folder / "model.onnx").exists()
     references = json.loads((folder / "extra_files" / "references.json").read_text())
     rows = pd.DataFrame(np.array(references["inputs"], dtype=float), columns=list(FEATURE_NAMES))
-    said = scoring.probabilities(folder, rows)
+    said = load(Origin(directory=str(folder))).probabilities(rows)
     np.testing.assert_allclose(said, references["probabilities"])
 
 
@@ -357,6 +364,25 @@ def test_a_worse_model_is_registered_and_rejected_and_the_run_finishes(
     assert "BROKEN" in said
 
 
+def test_a_model_whose_files_name_another_run_is_rejected(pipeline: Store) -> None:
+    pipeline.done("forged", "train", "--n_estimators=20", "--random_state=7")
+    path = model_folder(pipeline, "forged") / "extra_files" / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"run_id": "1" * 32}))
+    assert pipeline.do("register", f"--run_id={pipeline.runs['forged']}") == 0
+    version = registry.version_of(NAME, pipeline.runs["forged"])
+    assert version is not None
+    assert version.tags["gate.verdict"] == "rejected"
+    assert "the stored model passes its checks" in version.tags["gate.reason"]
+    assert "another run" in version.tags["gate.reason"]
+
+
+def test_a_model_that_mlflow_has_loaded_is_still_the_one_that_was_trained(pipeline: Store) -> None:
+    run = pipeline.run("train")
+    uri = registry.model_uri(run)
+    mlflow.pyfunc.load_model(uri).predict(saving.example())
+    assert sha256(reuse.fetch_output(run, uri)) == reuse.outputs(run)[uri]
+
+
 def test_a_rejection_is_a_failure_where_promotion_is_required(
     pipeline: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -384,7 +410,7 @@ def test_no_patient_is_shared_with_a_champion_of_unknown_training(pipeline: Stor
 
 def test_a_model_of_another_project_is_not_registered(pipeline: Store) -> None:
     with pytest.raises(StepError, match="has no model"):
-        register.facts(pipeline.run("download"))
+        register.described(pipeline.run("download"))
 
 
 def test_register_refuses_a_run_that_is_no_training(

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from risk_model.model import Model, Origin
 from serving.following.state import State, write_json
 from serving.following.worker import Following
 from serving.http.metrics import Metrics
-from serving.model import Model, Origin
 from serving.settings import read_settings
 
 

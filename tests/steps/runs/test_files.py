@@ -32,6 +32,29 @@ def test_the_new_file_can_be_read_by_everybody(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "report.json").stat().st_mode) == 0o644
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077, 0o002])
+def test_the_mode_is_what_the_umask_leaves(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        files.place(Path(__file__), tmp_path / "new" / "report.json")
+    finally:
+        os.umask(before)
+    made = tmp_path / "new" / "report.json"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o666 & ~mask
+    assert stat.S_IMODE(made.parent.stat().st_mode) == 0o777 & ~mask
+
+
+def test_links_that_somebody_has_put_there_are_replaced_and_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    for name in ("report.json", ".report.json.aaaaaaaa.part"):
+        (tmp_path / name).symlink_to(victim)
+    (tmp_path / ".report.json.bbbbbbbb.part").symlink_to(tmp_path / "nowhere")
+    files.place(Path(__file__), tmp_path / "report.json")
+    assert victim.read_text() == "kept"
+    assert not (tmp_path / "report.json").is_symlink()
+
+
 def test_readers_see_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> None:
     target = tmp_path / "report.json"
     target.write_text("old")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -154,3 +156,13 @@ def test_an_input_that_is_missing_is_built_first(
     launching.input_run("train", parent.experiment_id, parent)
     assert [how["entry_point"] for how in launched] == ["preprocess"]
     assert "no finished preprocess run yet" in capsys.readouterr().err
+
+
+def test_an_interpreter_that_is_not_called_python_says_what_to_do(
+    parent: StepRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python3.11"))
+    (tmp_path / "python3.11").touch(0o755)
+    (tmp_path / "python").touch(0o755)
+    with pytest.raises(StepError, match=r"must be .*python3\.11, but is .*python; run this in a v"):
+        launching.launch("download", {"source": "sample"}, parent)
