@@ -20,18 +20,19 @@ def score(run: StepRun, values: Values, job: Job) -> None:
     """Score all rows on a cluster."""
     from steps.batch import job as jobs
 
-    jobs.describe(run, job)
-    jobs.work(job, str(values["scheduler"]), int(values["workers"]))
+    jobs.run(job, run, str(values["scheduler"]), int(values["workers"]))
 
 
 def ahead(values: Values) -> None:
     """Load what worker processes need, to be forked from there, while this one loads MLflow."""
     if not values["scheduler"] and hasattr(os, "fork"):
-        # Cores are shared out as processes: numpy is not to make threads of its own.
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
         from multiprocessing import forkserver
 
-        forkserver.set_forkserver_preload(["distributed.nanny", "steps.batch.scoring"])
+        # Cores are shared out as processes: numpy is not to make threads of its own.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        forkserver.set_forkserver_preload(
+            ["distributed.nanny", "onnxruntime", "steps.batch.scoring"]
+        )
         forkserver.ensure_running()
 
 

@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import dask.config
@@ -31,7 +30,7 @@ PACKAGES = ("clinical", "risk_model", "steps")
 # Tasks and results are objects of these: they must be there in the versions that are here.
 NEEDED = (
     "cloudpickle", "dask", "distributed", "fsspec", "joblib", "numpy", "onnxruntime", "pandas",
-    "pyarrow", "scikit-learn", "scipy", "skops",
+    "pyarrow", "python", "scikit-learn", "scipy", "skops",
 )  # fmt: skip
 CONNECT_SECONDS = 5
 SETTINGS = {
@@ -105,7 +104,7 @@ def _join(scheduler: str) -> Iterator[Client]:
             if address.scheme == "tcp" and not knock.recv(1):
                 raise ConnectionError
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", VersionMismatchWarning)  # which we refuse
+            warnings.simplefilter("ignore", VersionMismatchWarning)  # which is refused below
             client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError):
         raise StepError(
@@ -113,38 +112,30 @@ def _join(scheduler: str) -> Iterator[Client]:
             "out 'scheduler' to use this machine"
         ) from None
     with client:
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError:
+            raise StepError(f"the Dask scheduler {scheduler} has no workers: start some") from None
         _require_same_versions(scheduler, client)
         _send_code(scheduler, client)
         yield client
 
 
 def _require_same_versions(scheduler: str, client: Client) -> None:
-    try:
-        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-    except TimeoutError:
-        raise StepError(
-            f"the Dask scheduler {scheduler} has no workers; start some (dask worker {scheduler})"
-        ) from None
     found = client.get_versions(packages=list(NEEDED))
-    here = _versions(found["client"])
-    problems = {
-        f"{name} {here[name]} is needed, {version or 'none'} is there"
-        for node in (found["scheduler"], *found["workers"].values())
-        for name, version in _versions(node).items()
-        if version != here[name]
-    }
+    problems = set()
+    for node in (found["scheduler"], *found["workers"].values()):
+        for name in NEEDED:
+            here, there = (of["packages"].get(name) for of in (found["client"], node))
+            # Patch releases of Python, such as 3.11.9.final.0, understand each other.
+            if here != there and (name != "python" or here.split(".")[:2] != there.split(".")[:2]):
+                problems.add(f"{name} {here} is needed, {there or 'none'} is there")
     if problems:
         raise StepError(
             f"the Dask scheduler {scheduler} or its workers lack what this project needs: "
             f"{'; '.join(sorted(problems))}. Start them in an environment made from "
             "requirements.txt"
         )
-
-
-def _versions(node: dict[str, Any]) -> dict[str, str | None]:
-    versions = {name: node["packages"].get(name) for name in NEEDED}
-    # Patch releases of Python understand each other.
-    return versions | {"python": node["host"]["python"].rpartition(".final")[0].rpartition(".")[0]}
 
 
 def _send_code(scheduler: str, client: Client) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -16,7 +16,7 @@ from fsspec.core import url_to_fs
 from clinical.coding import coding_of_label
 from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
-from clinical.tables import Layout, inspect, is_index
+from clinical.tables import Layout, inspect
 
 # Taken from a folder; a file that is named may be called anything.
 SUFFIXES = (".csv", ".data", ".parquet", ".pq", ".tsv", ".txt")
@@ -28,32 +28,16 @@ PARTITION_BYTES = 6 << 20
 
 @dataclass(frozen=True)
 class File:
-    """A file of patients: where it is, its version as far as its store tells, and its columns.
+    """A file of patients."""
 
-    Parameters
-    ----------
-    fs, path : fsspec.AbstractFileSystem, str
-    name : str
-        What the output and messages call it: its path below the folder that all files share.
-    size : int
-        In bytes.
-    version : str
-    layout : Layout
-        The columns in lower case, and what divides the cells of a text file; no delimiter: Parquet.
-    units : int
-        What it is divided by: its bytes, or its row groups.
-    begin : int
-        The byte at which the rows of a text file begin.
-    """
-
-    fs: Any
+    fs: Any  # of fsspec: this machine, S3, a web server
     path: str = field(repr=False)  # a worker's log shows what it failed at, and a URL may be signed
-    name: str
-    size: int
-    version: str
-    layout: Layout
-    units: int
-    begin: int = 0
+    name: str  # below the folder that all files share
+    size: int  # in bytes
+    version: str  # changes when the file does, as far as its store tells
+    layout: Layout  # names in lower case; without a delimiter it is Parquet
+    begin: int = 0  # the byte at which the rows of text begin
+    row_groups: int = 0  # of Parquet
 
     @property
     def id_column(self) -> str | None:
@@ -65,24 +49,15 @@ class File:
         """The columns that are read."""
         return [*FEATURE_NAMES, *([self.id_column] if self.id_column else [])]
 
-    @property
-    def unused(self) -> list[str]:
-        """The columns that are neither read nor labels."""
-        used = {*self.used, "num", "target", "disease"}
-        return [name for name in self.layout.names if name not in used and not is_index(name)]
-
 
 @dataclass(frozen=True)
 class Partition:
-    """What one task reads of a file: the lines between two bytes, or some row groups."""
+    """What one task reads of a file: the lines between two bytes, or a row group."""
 
+    number: int
     file: File
     start: int
     stop: int
-
-    def __str__(self) -> str:
-        unit = "bytes" if self.file.layout.delimiter else "row groups"
-        return f"'{self.file.name}', {unit} {self.start} to {self.stop}"
 
 
 def find(source: str) -> list[File]:
@@ -113,10 +88,8 @@ def find(source: str) -> list[File]:
 
 
 def _options(url: str) -> dict[str, Any]:
-    """Return what fsspec has to know of a store beyond its own defaults."""
-    endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL")
-    if endpoint and url.startswith(("s3://", "s3a://")):
-        return {"endpoint_url": endpoint}  # where MLflow's artifacts would be
+    if url.startswith(("s3://", "s3a://")):  # where MLflow's artifacts would be
+        return {"endpoint_url": os.environ.get("MLFLOW_S3_ENDPOINT_URL")}
     if url.startswith(("http://", "https://")):
         # ~/.netrc and proxies; and a length and a position must mean bytes of the file itself.
         headers = {"Accept-Encoding": "identity"}
@@ -147,11 +120,10 @@ def _inspect(fs: Any, path: str, name: str) -> File:
         # For fsspec, what has the same web address is the same.
         is_web = path.startswith(("http://", "https://"))
         version = info.get("ETag") or info.get("Last-Modified") if is_web else fs.ukey(path)
+        file = File(fs, path, name, info["size"], str(version), Layout([], 0))
         with fs.open(path, "rb", cache_type="none") as stream:
             start = bytes(stream.read(HEADER_BYTES))
-        read_layout = _read_footer if start.startswith(b"PAR1") else _read_header
-        file = File(fs, path, name, info["size"], str(version), Layout([], 0), info["size"])
-        file = read_layout(file, start)
+        file = _read_footer(file) if start.startswith(b"PAR1") else _read_header(file, start)
         _require_patients(list(file.layout.names), file.used)
     except DataError as error:
         raise DataError(f"'{name}': {error}") from None
@@ -172,18 +144,17 @@ def _read_header(file: File, start: bytes) -> File:
     return replace(file, layout=layout, begin=header.end() if header else file.size)
 
 
-def _read_footer(file: File, _start: bytes) -> File:
+def _read_footer(file: File) -> File:
     try:
         with file.fs.open(file.path, "rb") as stream:
             metadata = pq.read_metadata(stream)
     except (pa.ArrowException, OSError):
         raise DataError("it is not a complete Parquet file: damaged or cut off") from None
     names = [str(name).lower() for name in metadata.schema.to_arrow_schema().names]
-    return replace(file, layout=Layout(names, len(names)), units=metadata.num_row_groups)
+    return replace(file, layout=Layout(names, len(names)), row_groups=metadata.num_row_groups)
 
 
 def _require_patients(names: list[str], used: list[str]) -> None:
-    """Refuse columns that are not those of patients' records."""
     missing = [name for name in FEATURE_NAMES if name not in names]
     if missing:
         found = "none of them" if len(missing) == len(FEATURE_NAMES) else "the others"
@@ -196,8 +167,12 @@ def _require_patients(names: list[str], used: list[str]) -> None:
     coding_of_label(names)
 
 
-def divide(file: File, size: int = PARTITION_BYTES) -> list[Partition]:
-    """Divide a file into partitions of at most so many bytes, or of a row group: one at least."""
-    parts = max(1, -(-file.units // size) if file.layout.delimiter else file.units)
-    cuts = [file.units * i // parts for i in range(parts + 1)]
-    return [Partition(file, *cut) for cut in pairwise(cuts)]
+def divide(files: Iterable[File], size: int = PARTITION_BYTES) -> Iterator[Partition]:
+    """Divide files into partitions of at most so many bytes, or of a row group: one at least."""
+    number = 0
+    for file in files:
+        end = file.size if file.layout.delimiter else file.row_groups
+        parts = max(1, -(-end // size) if file.layout.delimiter else end)
+        for i in range(parts):
+            yield Partition(number, file, end * i // parts, end * (i + 1) // parts)
+            number += 1

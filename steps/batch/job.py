@@ -7,11 +7,11 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 import mlflow
 from dask.base import tokenize
@@ -24,10 +24,11 @@ from tqdm import tqdm
 from clinical.coding import coding_of_label, require_one_coding
 from clinical.dialects import CANONICAL, UCI, Dialect
 from clinical.errors import DataError
+from clinical.tables import is_index
 from risk_model.layout import open_folder
 from steps.batch.cluster import connect
 from steps.batch.inputs import File, divide, find
-from steps.batch.scoring import SCHEMA, Counts, Recipe, score, weigh_beginning
+from steps.batch.scoring import SCHEMA, Counts, Scorer, weigh_beginning
 from steps.runs import lineage
 from steps.runs.files import sha256
 from steps.runs.orphans import is_gone, owner
@@ -47,16 +48,6 @@ class Job:
     model: lineage.Lineage
     version: str
 
-    @property
-    def digest(self) -> str:
-        """Changes when one of the files does."""
-        return str(tokenize([(file.name, file.size, file.version) for file in self.files]))
-
-    @property
-    def engine(self) -> str:
-        """What computes the probabilities."""
-        return "onnx" if open_folder(self.model.folder).onnx else "scikit-learn"
-
 
 def plan(source: str, output: str, model_uri: str) -> Job:
     """Find the input and the model.
@@ -64,7 +55,7 @@ def plan(source: str, output: str, model_uri: str) -> Job:
     Raises
     ------
     StepError, DataError
-        With one line: nothing to read, no such model, or an output that exists.
+        With one line: nothing to read, no such model, or a parameter that is missing.
     """
     for name, text in (("input", source), ("output", output)):
         if not text:
@@ -91,45 +82,26 @@ def _follow(uri: str) -> tuple[lineage.Lineage, str]:
     return model, version or (f"run-{run_id}" if run_id else f"path-{Path(uri).name}")
 
 
-def describe(run: StepRun, job: Job) -> None:
-    """Note on the run what is read, and what scores it."""
-    run.tag("heart.model_version", job.version)
-    run.tag("heart.engine", job.engine)
-    run.tag(SOURCE_TAG, job.model.source)
-    run.tag("data.digest", job.digest)
-    if source := dataset_source(shown(job.source)):
-        dataset = MetaDataset(  # type: ignore[abstract]
-            source, name="patients-to-score", digest=job.digest
-        )
-        mlflow.log_input(dataset, context="score")
-    names = job.files[0].name if len(job.files) == 1 else f"{len(job.files)} files"
-    size = format_bytes(sum(file.size for file in job.files))
-    say(f"score: {names} ({size}) by {job.version} ({job.engine})")
-    if job.model.source == "synthetic":
-        say("score: the model was trained on SYNTHETIC patients: its answers mean nothing")
-    if unused := sorted({name for file in job.files for name in file.unused}):
-        say(f"score: columns that are not used: {', '.join(unused)}")
-
-
-def work(job: Job, scheduler: str, workers: int) -> None:
-    """Score all rows, put the output in its place, and give the account of it.
+def run(job: Job, record: StepRun, scheduler: str, workers: int) -> None:
+    """Do a job: an output that is there as a whole or not at all, and an account of it.
 
     Raises
     ------
     DataError, StepError, OSError
         With one line; then there is no output.
     """
+    account = _describe(job, record)
     with _hidden_folder(job.output) as folder, connect(scheduler, workers) as client:
         for name in open_folder(job.model.folder).names():
             path = folder / "model" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(job.model.folder / name, path)
         _require_shared(client, folder)
-        started = perf_counter()
+        started = time.perf_counter()
         counts = _score(client, job, folder)
-        seconds = perf_counter() - started
+        seconds = time.perf_counter() - started
         rows, scored = counts["rows", "all"], counts["rows", "scored"]
-        problems = _of_kind(counts, "problem")
+        problems = {name: count for (of, name), count in counts.items() if of == "problem"}
         wrong = ", ".join(f"{name} in {count:,}" for name, count in problems.items())
         if not scored:
             raise DataError(f"none of {rows:,} rows can be used; wrong: {wrong or 'nothing'}")
@@ -141,31 +113,39 @@ def work(job: Job, scheduler: str, workers: int) -> None:
     figures = {"rows": rows, "scored": scored, "rejected": rows - scored}
     speed = {"seconds": seconds, "rows_per_second": rows / seconds}
     mlflow.log_metrics(figures | speed)
-    levels = _of_kind(counts, "level")
-    account = {"counts": figures, "risk_levels": levels, "problems": problems, **speed}
-    mlflow.log_dict(account | _origin(job), "scoring.json")
+    levels = {name: count for (of, name), count in counts.items() if of == "level"}
+    account |= {"counts": figures, "risk_levels": levels, "problems": problems, **speed}
+    mlflow.log_dict(account, "scoring.json")
     say(f"score: {scored:,} of {rows:,} rows scored: {job.output}")
     if wrong:
         say(f"score: {rows - scored:,} rows REJECTED; the column 'problem' says why: {wrong}")
-    say(f"score: {speed['rows_per_second']:,.0f} rows a second")
+    say(f"score: {rows / seconds:,.0f} rows a second")
 
 
-def _origin(job: Job) -> dict[str, object]:
-    return {
-        "input": {"source": shown(job.source), "files": len(job.files), "digest": job.digest},
-        "output": str(job.output),
-        "model": {
-            "uri": job.model_uri,
-            "version": job.version,
-            "engine": job.engine,
-            "data_source": job.model.source,
-            "sha256": sha256(job.model.folder),
-        },
-    }
-
-
-def _of_kind(counts: Counts, kind: str) -> dict[str, int]:
-    return {name: count for (of, name), count in counts.most_common() if of == kind and count}
+def _describe(job: Job, record: StepRun) -> dict[str, object]:
+    """Note on the run, and say, what is read and what scores it; return it as well."""
+    digest = str(tokenize([(file.name, file.size, file.version) for file in job.files]))
+    engine = "onnx" if open_folder(job.model.folder).onnx else "scikit-learn"
+    record.tag("heart.model_version", job.version)
+    record.tag("heart.engine", engine)
+    record.tag(SOURCE_TAG, job.model.source)
+    record.tag("data.digest", digest)
+    if source := dataset_source(shown(job.source)):
+        dataset = MetaDataset(source, "patients-to-score", digest)  # type: ignore[abstract]
+        mlflow.log_input(dataset, context="score")
+    names = job.files[0].name if len(job.files) == 1 else f"{len(job.files)} files"
+    size = format_bytes(sum(file.size for file in job.files))
+    say(f"score: {names} ({size}) by {job.version} ({engine})")
+    if job.model.source == "synthetic":
+        say("score: the model was trained on SYNTHETIC patients: its answers mean nothing")
+    used = {name for file in job.files for name in (*file.used, "num", "target", "disease")}
+    unused = {name for file in job.files for name in file.layout.names} - used
+    if unused := {name for name in unused if not is_index(name)}:
+        say(f"score: columns that are not used: {', '.join(sorted(unused))}")
+    model = {"uri": job.model_uri, "version": job.version, "engine": engine}
+    model |= {"data_source": job.model.source, "sha256": sha256(job.model.folder)}
+    given = {"source": shown(job.source), "files": len(job.files), "digest": digest}
+    return {"input": given, "output": str(job.output), "model": model}
 
 
 @contextmanager
@@ -197,15 +177,11 @@ def _require_shared(client: Client, folder: Path) -> None:
 
 
 def _score(client: Client, job: Job, folder: Path) -> Counts:
-    partitions = [partition for file in job.files for partition in divide(file)]
-    parts = [f"part-{number:06}.parquet" for number in range(len(partitions))]
     with_id = any(file.id_column for file in job.files)
-    columns = tuple(name for name in SCHEMA if with_id or name != "id")
-    dialect = _recognise(client, job.files)
-    recipe = Recipe(str(folder), job.version, dialect, columns)
-    futures = client.map(score, partitions, parts, recipe=recipe, pure=False)
-    done = as_completed(futures, client.loop)
-    counts = Counts()
+    columns = [name for name in SCHEMA if with_id or name != "id"]
+    scorer = Scorer(str(folder), job.version, _recognise(client, job.files), columns)
+    futures = client.map(scorer.score, list(divide(job.files)), pure=False)
+    done, counts = as_completed(futures, client.loop), Counts()
     for future in tqdm(done, "score", len(futures), disable=not sys.stderr.isatty()):
         counts.update(future.result())
     return counts
@@ -213,7 +189,7 @@ def _score(client: Client, job: Job, folder: Path) -> Counts:
 
 def _recognise(client: Client, files: list[File]) -> Dialect:
     """Recognise the one coding of all files; canonical where no cell and no label tells."""
-    beginnings = [divide(file)[0] for file in files]
+    beginnings = [next(divide([file])) for file in files]
     evidence = client.gather(client.map(weigh_beginning, beginnings, pure=False))
     found: dict[str, str] = {}
     for file, of_file in zip(files, evidence, strict=True):

@@ -39,24 +39,19 @@ def read(partition: Partition) -> Iterator[Rows]:
     DataError
         With one line, where the file is not there or is damaged.
     """
-    name = partition.file.name
+    file = partition.file
     try:
-        if not partition.file.layout.delimiter:
-            yield from _read_row_groups(partition)
+        if not file.layout.delimiter:
+            yield from _read_row_group(partition)
         elif lines := _read_lines(partition):
-            yield _parse(lines, partition.file)
+            yield _parse(lines, file)
     except DataError as error:
-        raise DataError(f"'{name}': {error}") from None
-    except FileNotFoundError:
-        raise DataError(
-            f"'{name}' is not there any more, or not in reach of the process that was to read it: "
-            "workers on other machines need an input that is at the same place for all"
-        ) from None
+        raise DataError(f"'{file.name}': {error}") from None
     except Exception as error:
         # Every fsspec protocol has errors of its own. What they say may hold a cell.
         raise DataError(
-            f"'{name}' cannot be read in parts: it is damaged or cut off, or its store fails "
-            f"({type(error).__name__}); download it first"
+            f"'{file.name}' cannot be read ({type(error).__name__}): it is gone, damaged or cut "
+            "off, out of reach of the process that was to read it, or its store gives no parts"
         ) from None
 
 
@@ -79,14 +74,8 @@ def _parse(lines: bytes, file: File) -> Rows:
     try:
         return _rows(_read_csv(lines, file, pa.float64()), file)
     except pa.ArrowInvalid:  # some cell or row is not what it should be: find out which
-        pass
-    ragged: list[int] = []
-
-    def skip(row: Any) -> str:
-        ragged.append(row.number - 1)
-        return "skip"
-
-    table = _read_csv(lines, file, pa.string(), skip)
+        ragged: list[int] = []
+        table = _read_csv(lines, file, pa.string(), ragged)
     whole = np.ones(table.num_rows + len(ragged), dtype=np.bool_)
     whole[ragged] = False
     # What was skipped is put back in its place, with all cells unknown.
@@ -94,7 +83,15 @@ def _parse(lines: bytes, file: File) -> Rows:
     return table, wrong | ({RAGGED: ~whole} if ragged else {})
 
 
-def _read_csv(lines: bytes, file: File, kind: Any, on_ragged: Any = None) -> Any:
+def _read_csv(lines: bytes, file: File, kind: Any, ragged: list[int] | None = None) -> Any:
+    """Return the columns that are used; skip ragged rows where there is a list to note them in."""
+
+    def on_ragged(row: Any) -> str:
+        if ragged is None:
+            return "error"
+        ragged.append(row.number - 1)
+        return "skip"
+
     names = file.layout.names
     # Arrow wants every name once; those that are there twice are of columns that are not used.
     distinct = [name if name not in names[:i] else f"{name}.{i}" for i, name in enumerate(names)]
@@ -109,20 +106,16 @@ def _read_csv(lines: bytes, file: File, kind: Any, on_ragged: Any = None) -> Any
     )
 
 
-def _read_row_groups(partition: Partition) -> Iterator[Rows]:
+def _read_row_group(partition: Partition) -> Iterator[Rows]:
     file = partition.file
     with file.fs.open(file.path, "rb") as stream:
         parquet = pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20)
-        actual = dict(zip(file.layout.names, parquet.schema_arrow.names, strict=True))
-        batches = parquet.iter_batches(
-            BATCH_ROWS,
-            row_groups=list(range(partition.start, partition.stop)),
-            columns=[actual[name] for name in file.used],
-            use_threads=False,
-        )
-        for batch in batches:
-            names = [name.lower() for name in batch.schema.names]
-            yield _rows(pa.Table.from_batches([batch]).rename_columns(names), file)
+        names = dict(zip(file.layout.names, parquet.schema_arrow.names, strict=True))
+        columns = [names[name] for name in file.used]
+        groups = list(range(partition.start, partition.stop))
+        for batch in parquet.iter_batches(BATCH_ROWS, groups, columns, use_threads=False):
+            lower = [name.lower() for name in batch.schema.names]
+            yield _rows(pa.Table.from_batches([batch]).rename_columns(lower), file)
 
 
 def _rows(table: Any, file: File) -> Rows:

@@ -15,7 +15,7 @@ from risk_model.flavours import saving
 from risk_model.flavours.saving import Contents
 from risk_model.metadata import Metadata
 from steps.batch.inputs import Partition
-from steps.batch.scoring import SCHEMA, Counts, Recipe, score
+from steps.batch.scoring import SCHEMA, Counts, Scorer
 from steps.modelling import estimators, twin
 
 
@@ -53,10 +53,9 @@ def score_partitions(
     counts = Counts()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "model").symlink_to(model)
-        parts = Path(folder, "parts")
-        parts.mkdir()
-        recipe = Recipe(folder, "registry-v3", coding, tuple(SCHEMA))
-        for number, partition in enumerate(partitions):
-            counts.update(score(partition, f"part-{number:06}.parquet", recipe))
+        Path(folder, "parts").mkdir()
+        scorer = Scorer(folder, "registry-v3", coding, list(SCHEMA))
+        for partition in partitions:
+            counts.update(scorer.score(partition))
         assert sorted(path.name for path in Path(folder).iterdir()) == ["model", "parts"]
-        return pd.read_parquet(parts), counts
+        return pd.read_parquet(Path(folder, "parts")), counts

@@ -94,23 +94,23 @@ def test_a_file_that_is_not_one_of_patients_is_named(tmp_path: Path, case: str) 
     assert "\n" not in str(refused.value)
 
 
-def test_uci_files_have_no_header_and_what_is_not_used_is_named(tmp_path: Path) -> None:
+def test_uci_files_have_no_header_and_others_may_have_more_columns(tmp_path: Path) -> None:
     (uci,) = find(str(write(tmp_path / "u.data", csv_bytes([SICK_UCI], header=False))))
     assert uci.layout.names[-1] == "num"
     content = csv_bytes([[*SICK_CSV, 7, "A", "B"]], "target,patient_id,ward,ward")
     (file,) = find(str(write(tmp_path / "p.csv", content)))
-    assert (file.id_column, file.unused) == ("patient_id", ["ward", "ward"])
+    assert file.used == [*FEATURE_NAMES, "patient_id"]
 
 
 def test_partitions_join_without_gap_and_there_is_one_at_least(tmp_path: Path) -> None:
     (file,) = find(str(write(tmp_path / "p.csv", HEART)))
-    cuts = [(part.start, part.stop) for part in divide(file, 30)]
+    cuts = [(part.start, part.stop) for part in divide([file], 30)]
     assert cuts[0][0] == 0
     assert cuts[-1][1] == file.size
     assert all(a[1] == b[0] and a[1] - a[0] <= 30 for a, b in pairwise(cuts))
     empty = pd.DataFrame(columns=list(FEATURE_NAMES), dtype=float)
     empty.to_parquet(tmp_path / "e.parquet")
-    assert len(divide(find(str(tmp_path / "e.parquet"))[0])) == 1
+    assert len(list(divide(find(str(tmp_path / "e.parquet"))))) == 1
 
 
 @pytest.mark.parametrize("header", ["ETag", "Last_Modified"])

@@ -44,7 +44,7 @@ def scored(path: Path, content: bytes, model: Path, **options: object) -> pd.Dat
 
 def counted(source: object, model: Path, **options: object) -> tuple[pd.DataFrame, Counts]:
     (file,) = find(str(source))
-    return score_partitions(divide(file), model, **options)
+    return score_partitions(divide([file]), model, **options)
 
 
 def texts(column: pd.Series[str]) -> list[str | None]:
@@ -87,7 +87,7 @@ def test_wherever_a_file_is_cut_each_line_has_its_row(
     path = tmp_path_factory.mktemp("cuts") / "p.csv"
     path.write_bytes(start + (content if last else content.rstrip(b"\r\n")))
     (file,) = find(str(path))
-    found, counts = score_partitions(divide(file, size), model)
+    found, counts = score_partitions(divide([file], size), model)
     assert texts(found["id"]) == [*map(str, range(40)), None, *map(str, range(41, 70))]
     assert np.flatnonzero(found["problem"].notna()).tolist() == [40]
     assert counts["rows", "all"] == 70
@@ -261,16 +261,20 @@ def test_one_slip_among_many_rows_is_its_own_problem(tmp_path: Path, model: Path
 def test_a_file_that_is_gone_or_damaged_is_told_in_one_line(tmp_path: Path, model: Path) -> None:
     text, frame = tmp_path / "p.csv", pd.DataFrame([WELL_CSV[:13]] * 70, columns=FEATURE_NAMES)
     frame.to_csv(text, index=False)
-    partitions = divide(find(str(text))[0])
+    partitions = list(divide(find(str(text))))
     text.unlink()
-    with pytest.raises(DataError, match=r"^'p.csv' is not there any more, or not in reach"):
+    with pytest.raises(
+        DataError, match=r"^'p.csv' cannot be read .FileNotFoundError.: it is gone, "
+    ):
         score_partitions(partitions, model)
     damaged = tmp_path / "d.parquet"
     frame.to_parquet(damaged)
     content = bytearray(damaged.read_bytes())
     content[4:200] = b"\xff" * 196
     damaged.write_bytes(content)
-    with pytest.raises(DataError, match=r"^'d.parquet' cannot be read in parts: it is damaged"):
+    with pytest.raises(
+        DataError, match=r"^'d.parquet' cannot be read .*: it is gone, damaged or cut off"
+    ):
         counted(damaged, model)
 
 
@@ -278,11 +282,11 @@ def test_a_file_that_is_gone_or_damaged_is_told_in_one_line(tmp_path: Path, mode
 def test_a_file_of_a_web_server_without_parts_is_read_as_a_whole(model: Path, ranges: bool) -> None:
     with serving(gives(csv_bytes(ROWS, "target"), ranges=ranges)) as server:
         (file,) = find(server.url("h.csv"))
-        assert len(score_partitions(divide(file), model)[0]) == 70
+        assert len(score_partitions(divide([file]), model)[0]) == 70
         if not ranges:
-            line = r"^'h.csv' cannot be read in parts: .*; download it first"
+            line = r"^'h.csv' cannot be read .*, or its store gives no parts"
             with pytest.raises(DataError, match=line):
-                score_partitions(divide(file, 1000), model)
+                score_partitions(divide([file], 1000), model)
 
 
 def test_a_model_that_does_not_answer_as_when_it_was_trained_is_refused(
