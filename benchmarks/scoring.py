@@ -34,7 +34,7 @@ import pyarrow.parquet
 
 from benchmarks.pasting import PAGE, paste
 from clinical.cohort import draw, write_uci
-from clinical.dialects import read_patients
+from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES, LABEL
 
 DRAWN = 200_000

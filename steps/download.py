@@ -7,7 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from clinical import archive, cohort, dialects
+from clinical import archive, cohort
+from clinical.patients import read_patients
 from risk_model.locations import file_path
 from steps.runs.files import ROOT, place, sha256
 from steps.runs.parameters import shown
@@ -34,7 +35,7 @@ def download(run: StepRun, values: Values) -> None:
     asked = str(values["source"])
     with tempfile.TemporaryDirectory() as folder:
         source, path = fetch(asked, plan(asked), Path(folder))
-        member, dialect = inspect(path)
+        member, coding = inspect(path)
         origin = origin_of(path, source)
         facts = {
             "asked": shown(asked),
@@ -42,7 +43,7 @@ def download(run: StepRun, values: Values) -> None:
             "origin": origin,
             "file": path.name,
             "member": member,
-            "dialect": dialect,
+            "coding": coding,
             "sha256": sha256(path),
             "bytes": path.stat().st_size,
         }
@@ -54,7 +55,7 @@ def download(run: StepRun, values: Values) -> None:
     run.tag(SOURCE_TAG, origin)
     # A fallback is recorded as what it is: asked again, `auto` looks for UCI again.
     run.tag(KEY_TAG, work_key("download", {"source": source}) or "")
-    say(f"download: {path.name} from {source} ({dialect}), data.source={origin}")
+    say(f"download: {path.name} from {source} ({coding}), data.source={origin}")
 
 
 def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
@@ -84,10 +85,10 @@ def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
 
 
 def inspect(path: Path) -> tuple[str, str]:
-    """Return the member that holds the patients and its dialect; refuse what is not recognised."""
+    """Return the member that holds the patients and its coding; refuse what is not recognised."""
     members = archive.open_source(path)
     member = archive.choose_member(members)
-    return member, dialects.read_patients(members[member], member).dialect
+    return member, read_patients(members[member], member).coding
 
 
 def origin_of(path: Path, source: str) -> str:

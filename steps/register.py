@@ -15,7 +15,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from clinical import frame
+from clinical import copies
 from clinical.schema import LABEL
 from risk_model.errors import ModelError
 from risk_model.flavours import inputs
@@ -170,7 +170,7 @@ def shared_rows(candidate: Run, champion: Run) -> pd.DataFrame:
     except (*STORE_ERRORS, OSError):
         # Nobody knows what this champion has seen, so no patient is known to be new to it.
         return held_out.iloc[:0]
-    return held_out[~np.isin(frame.row_hashes(held_out), trained_on.to_numpy())]
+    return held_out[~np.isin(copies.row_hashes(held_out), trained_on.to_numpy())]
 
 
 def _split_file(run: Run, name: str) -> Path:

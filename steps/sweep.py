@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from clinical import frame
+from clinical import copies
 from clinical.tables import plain_cell
 from risk_model.wording import between
 from steps.batch import cluster
@@ -59,7 +59,7 @@ def find(
 ) -> tuple[Search, dict[str, float]]:
     """Return the search, and what it is worth on patients that it has not seen."""
     # As `train` does: the winner will be measured on patients who took no part in its choice.
-    fitting, _ = frame.split(data.patients, float(base["test_size"]))
+    fitting, _ = copies.split(data.patients, float(base["test_size"]))
     x, y = columns(fitting)
     searching.require_enough(y)
     fixed: dict[str, Any] = {k: v for k, v in base.items() if k not in ("data", "test_size")}

@@ -15,7 +15,8 @@ from mlflow.entities import Run
 from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
 
-from clinical import frame
+from clinical import copies
+from clinical.codings.definitions import AUTO, CANONICAL
 from clinical.hospitals import Cohort
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
@@ -52,7 +53,7 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
     data = read_patients(run, values, given)
     seed = int(values["random_state"])
     # Not salted with the seed: whatever models are compared, the same patients are held out.
-    fitting, held_out = frame.split(data.patients, float(values["test_size"]))
+    fitting, held_out = copies.split(data.patients, float(values["test_size"]))
     pipeline = build(values)
     features, labels = columns(data.patients)
     validated = cross_validated(pipeline, features, labels, seed)
@@ -99,6 +100,7 @@ def columns(patients: pd.DataFrame) -> tuple[pd.DataFrame, metrics.Labels]:
 def read_patients(run: StepRun, values: Values, given: Run | None, step: str = "train") -> Input:
     """Return the prepared patients and what is known of them; note it on the run of a step."""
     elsewhere: list[Cohort] = []
+    coding = AUTO
     if given is None and values["data"]:
         data = uri = str(values["data"])
         file, source = Path(data), "file"
@@ -110,10 +112,10 @@ def read_patients(run: StepRun, values: Values, given: Run | None, step: str = "
             fetch_output(before, data_output(before)),
             artifact_uri(data, data_output(before)),
         )
-        elsewhere = other_hospitals(before)
+        elsewhere, coding = other_hospitals(before), CANONICAL.name
     run.tag(SOURCE_TAG, source)
     run.tag(KEY_TAG, work_key(step, {**values, "data": data}) or "")
-    patients, digest = prepare(file, file.name).frame, sha256(file)
+    patients, digest = prepare(file, file.name, coding).frame, sha256(file)
     log_dataset(run, patients, uri=uri, digest=digest, source=source)
     return Input(patients, data, source, digest, elsewhere)
 
@@ -123,7 +125,7 @@ def log_split(run: StepRun, folder: Path, fitting: pd.DataFrame, held_out: pd.Da
     test = folder / "held_out.parquet"
     held_out.to_parquet(test, index=False)
     rows = folder / "training_rows.parquet"
-    pd.DataFrame({"row_hash": frame.row_hashes(fitting)}).to_parquet(rows, index=False)
+    pd.DataFrame({"row_hash": copies.row_hashes(fitting)}).to_parquet(rows, index=False)
     for path in (test, rows):
         run.log_file(path, "split")
 
@@ -135,7 +137,7 @@ def log_out_of_fold(
     path = folder / "out_of_fold.parquet"
     pd.DataFrame(
         {
-            "row_hash": frame.row_hashes(patients),
+            "row_hash": copies.row_hashes(patients),
             LABEL.name: patients[LABEL.name].to_numpy(np.int8),
             "probability": validated.probabilities,
             "probability_without": validated.without,

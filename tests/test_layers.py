@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "steps": FOUNDATION | {"steps.runs", "steps.modelling", "steps.reports", "steps.registry",
                            "steps.batch", "steps.monitoring"},
     "serving.errors": set(),
-    "serving.settings": {"serving.errors"},
+    "serving.settings": {"clinical", "serving.errors"},
     "serving.http": {"serving.errors", "serving.settings"},
     "serving.following": FOUNDATION | {"serving.errors", "serving.settings", "serving.http"},
     "serving.predictions": FOUNDATION | {"serving.errors", "serving.settings", "serving.http"},
@@ -49,7 +49,8 @@ WITHOUT = {
     "serving.routes": {"mlflow"},
 }
 STANDARD_LIBRARY_ALONE = (
-    "clinical/schema.py", "clinical/errors.py", "steps/runs/files.py", "steps/runs/parameters.py",
+    "clinical/schema.py", "clinical/errors.py", "clinical/numbers.py", "steps/runs/files.py",
+    "steps/runs/parameters.py",
 )  # fmt: skip
 MODULES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -61,7 +62,7 @@ HEAVY = {"sklearn", "matplotlib", "skl2onnx", "onnxruntime", "joblib"}
 
 # Modules that do not keep to the table yet; each is taken out of this list when it does.
 TO_MEND = {
-    "serving/http/edge.py", "steps/modelling/evaluation.py",
+    "steps/modelling/evaluation.py",
 }  # fmt: skip
 
 

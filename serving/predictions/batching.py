@@ -7,7 +7,7 @@ import os
 from risk_model import batches
 from risk_model.engines import Rows, Scores
 from risk_model.model import Model
-from serving.http.green import in_threads
+from serving.http.gevent_support import in_threads
 
 # Rows that are worth a thread of their own: some milliseconds' work.
 _PART = 1000

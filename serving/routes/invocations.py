@@ -19,6 +19,7 @@ import numpy as np
 import pydantic_core
 from flask import Blueprint, Response, request
 
+from clinical.numbers import read_float
 from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model.bands import risk_levels
 from risk_model.engines import Rows, Scores
@@ -27,10 +28,10 @@ from risk_model.model import Model
 from serving.errors import NotLoaded, Problem
 from serving.following.worker import Follows
 from serving.http.bodies import media_type, read_body
-from serving.http.edge import Answer, Environ
-from serving.http.green import in_thread
+from serving.http.gevent_support import in_thread
 from serving.http.keys import Keys
 from serving.http.metrics import Metrics
+from serving.http.middleware import Answer, Environ
 from serving.predictions import batching
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -280,7 +281,7 @@ def _read_plain(rest: str) -> Rows | None:
 
 def _numbers(cells: Iterable[str]) -> Rows:
     try:
-        values = [np.nan if cell.strip() in _UNKNOWN else float(cell) for cell in cells]
+        values = [np.nan if cell.strip() in _UNKNOWN else read_float(cell) for cell in cells]
     except ValueError:
         raise _bad("A value is not a number.") from None
     return np.array(values, dtype=np.float64).reshape(-1, len(FEATURE_NAMES))

@@ -18,7 +18,7 @@ from serving.errors import NotLoaded, Problem
 from serving.following.cache import PLOTS
 from serving.following.worker import Follows
 from serving.http import bodies
-from serving.http.green import Aside
+from serving.http.gevent_support import BackgroundThread
 from serving.http.keys import Keys
 from serving.http.metrics import Metrics
 from serving.predictions.explanation import explain
@@ -39,7 +39,7 @@ _PLOT_TITLES = {
 
 
 def make_blueprint(
-    following: Follows, metrics: Metrics, settings: Mapping[str, Any], aside: Aside
+    following: Follows, metrics: Metrics, settings: Mapping[str, Any], background: BackgroundThread
 ) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint("pages", __name__)
@@ -72,7 +72,7 @@ def make_blueprint(
         model = following.model
         if model is None:
             return show(typed, 503, failure=NotLoaded().detail)
-        told = _answer(model, values, aside)
+        told = _answer(model, values, background)
         metrics.predicted(told["prediction"].label, model.origin.version)
         return show(typed, answered=model, **told)
 
@@ -107,7 +107,7 @@ def make_blueprint(
     return blueprint
 
 
-def _answer(model: Model, values: Values, aside: Aside) -> dict[str, Any]:
+def _answer(model: Model, values: Values, background: BackgroundThread) -> dict[str, Any]:
     """Return what the page shows of an answer."""
     prediction = predict(model, values)
     parts: dict[str, Any] = {
@@ -119,7 +119,7 @@ def _answer(model: Model, values: Values, aside: Aside) -> dict[str, Any]:
         "titles": _TITLES,
         "trained_on": _trained_on(model),
     }
-    explanation = aside(lambda: explain(model, values, prediction))
+    explanation = background(lambda: explain(model, values, prediction))
     if explanation is not None:
         parts |= {
             "explanation": explanation,

@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
-from clinical.coding import coding_of_label
+from clinical.codings.columns import ALIASES
+from clinical.codings.definitions import BY_LABEL
 from clinical.errors import DataError
+from clinical.layout import Layout, inspect
 from clinical.schema import FEATURE_NAMES
-from clinical.tables import Layout, inspect
+from clinical.tables import is_numeric
 
 # Taken from a folder; a file that is named may be called anything.
 SUFFIXES = (".csv", ".data", ".parquet", ".pq", ".tsv", ".txt")
@@ -35,9 +37,14 @@ class File:
     name: str  # below the folder that all files share
     size: int  # in bytes
     version: str  # changes when the file does, as far as its store tells
-    layout: Layout  # names in lower case; without a delimiter it is Parquet
+    layout: Layout  # names in lower case; no delimiter in Parquet
     begin: int = 0  # the byte at which the rows of text begin
     row_groups: int = 0  # of Parquet
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is text, rather than Parquet."""
+        return bool(self.layout.delimiter)
 
     @property
     def id_column(self) -> str | None:
@@ -45,9 +52,10 @@ class File:
         return next((name for name in ("id", "patient_id") if name in self.layout.names), None)
 
     @property
-    def used(self) -> list[str]:
-        """The columns that are read."""
-        return [*FEATURE_NAMES, *([self.id_column] if self.id_column else [])]
+    def label(self) -> str | None:
+        """The one label, which may show the coding and is not used otherwise."""
+        labels = [name for name in BY_LABEL if name in self.layout.names]
+        return labels[0] if len(labels) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -115,8 +123,6 @@ def _inspect(fs: Any, path: str, name: str) -> File:
         info = fs.info(path)
         if info["size"] is None:
             raise DataError("its server does not tell its size: download it first")
-        if name.lower().endswith(COMPRESSED):
-            raise DataError("it is compressed, and cannot be read in parts: unpack it first")
         # For fsspec, what has the same web address is the same.
         is_web = path.startswith(("http://", "https://"))
         version = info.get("ETag") or info.get("Last-Modified") if is_web else fs.ukey(path)
@@ -124,7 +130,7 @@ def _inspect(fs: Any, path: str, name: str) -> File:
         with fs.open(path, "rb", cache_type="none") as stream:
             start = bytes(stream.read(HEADER_BYTES))
         file = _read_footer(file) if start.startswith(b"PAR1") else _read_header(file, start)
-        _require_patients(list(file.layout.names), file.used)
+        _require_patients(list(file.layout.names), file.id_column)
     except DataError as error:
         raise DataError(f"'{name}': {error}") from None
     return file
@@ -150,29 +156,34 @@ def _read_footer(file: File) -> File:
             metadata = pq.read_metadata(stream)
     except (pa.ArrowException, OSError):
         raise DataError("it is not a complete Parquet file: damaged or cut off") from None
-    names = [str(name).lower() for name in metadata.schema.to_arrow_schema().names]
+    schema = metadata.schema.to_arrow_schema()
+    names = [str(name).lower() for name in schema.names]
+    kinds = zip(names, schema.types, strict=True)
+    text = [name for name, kind in kinds if name in FEATURE_NAMES and not is_numeric(kind)]
+    if text:
+        raise DataError(f"expected numbers in {', '.join(text)}, found text")
     return replace(file, layout=Layout(names, len(names)), row_groups=metadata.num_row_groups)
 
 
-def _require_patients(names: list[str], used: list[str]) -> None:
+def _require_patients(names: list[str], id_column: str | None) -> None:
     missing = [name for name in FEATURE_NAMES if name not in names]
     if missing:
         found = "none of them" if len(missing) == len(FEATURE_NAMES) else "the others"
+        renames = [f"rename '{name}' to {ALIASES[name]}" for name in names if name in ALIASES]
         raise DataError(
-            f"expected the columns {', '.join(FEATURE_NAMES)}; "
-            f"missing: {', '.join(missing)} (found {found})"
+            f"expected the columns {', '.join(FEATURE_NAMES)}; missing: {', '.join(missing)} "
+            f"(found {'; '.join([found, *renames])})"
         )
-    if twice := [name for name in used if names.count(name) > 1]:
-        raise DataError(f"these columns are there twice: {', '.join(twice)}")
-    coding_of_label(names)
+    if twice := [name for name in (*FEATURE_NAMES, id_column) if names.count(str(name)) > 1]:
+        raise DataError(f"these columns are there twice: {', '.join(map(str, twice))}")
 
 
 def divide(files: Iterable[File], size: int = PARTITION_BYTES) -> Iterator[Partition]:
     """Divide files into partitions of at most so many bytes, or of a row group: one at least."""
     number = 0
     for file in files:
-        end = file.size if file.layout.delimiter else file.row_groups
-        parts = max(1, -(-end // size) if file.layout.delimiter else end)
+        end = file.size if file.is_text else file.row_groups
+        parts = max(1, -(-end // size) if file.is_text else end)
         for i in range(parts):
             yield Partition(number, file, end * i // parts, end * (i + 1) // parts)
             number += 1

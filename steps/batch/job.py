@@ -21,14 +21,16 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.store.artifact.utils.models import get_model_name_and_version
 from tqdm import tqdm
 
-from clinical.coding import coding_of_label, require_one_coding
-from clinical.dialects import CANONICAL, UCI, Dialect
+from clinical.codings.columns import is_index
+from clinical.codings.definitions import AUTO, BY_LABEL, CODINGS, Coding, stated_coding
+from clinical.codings.evidence import count_coding_evidence, require_coding
+from clinical.codings.recognition import coding_of_rows, recognise_without_label
 from clinical.errors import DataError
-from clinical.tables import is_index
+from clinical.schema import FEATURE_NAMES
 from risk_model.layout import open_folder
 from steps.batch.cluster import connect
 from steps.batch.inputs import File, divide, find
-from steps.batch.scoring import SCHEMA, Counts, Scorer, weigh_beginning
+from steps.batch.scoring import SCHEMA, Counts, Scorer, count_evidence
 from steps.runs import lineage
 from steps.runs.files import sha256
 from steps.runs.orphans import is_gone, owner
@@ -39,7 +41,10 @@ from steps.runs.tracking import SOURCE_TAG, StepRun, dataset_source, say
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done: an input as it was given and its files, an output, and a model."""
+    """What is to be done: an input as it was given and its files, an output, and a model.
+
+    `coding` is the one that the user states; None to recognise it.
+    """
 
     source: str
     files: list[File]
@@ -47,9 +52,10 @@ class Job:
     model_uri: str
     model: lineage.Lineage
     version: str
+    coding: Coding | None
 
 
-def plan(source: str, output: str, model_uri: str) -> Job:
+def plan(source: str, output: str, model_uri: str, coding: str = AUTO) -> Job:
     """Find the input and the model.
 
     Raises
@@ -60,7 +66,8 @@ def plan(source: str, output: str, model_uri: str) -> Job:
     for name, text in (("input", source), ("output", output)):
         if not text:
             raise StepError(f"'{name}' must be given; see python -m steps.score --help")
-    return Job(source, find(source), Path(output), model_uri, *_follow(model_uri))
+    files, stated = find(source), stated_coding(coding)
+    return Job(source, files, Path(output), model_uri, *_follow(model_uri), stated)
 
 
 def _follow(uri: str) -> tuple[lineage.Lineage, str]:
@@ -133,15 +140,15 @@ def _describe(job: Job, record: StepRun) -> dict[str, object]:
     if source := dataset_source(shown(job.source)):
         dataset = MetaDataset(source, "patients-to-score", digest)  # type: ignore[abstract]
         mlflow.log_input(dataset, context="score")
-    names = job.files[0].name if len(job.files) == 1 else f"{len(job.files)} files"
+    what = job.files[0].name if len(job.files) == 1 else f"{len(job.files)} files"
     size = format_bytes(sum(file.size for file in job.files))
-    say(f"score: {names} ({size}) by {job.version} ({engine})")
+    say(f"score: {what} ({size}) by {job.version} ({engine})")
     if job.model.source == "synthetic":
         say("score: the model was trained on SYNTHETIC patients: its answers mean nothing")
-    used = {name for file in job.files for name in (*file.used, "num", "target", "disease")}
-    unused = {name for file in job.files for name in file.layout.names} - used
-    if unused := {name for name in unused if not is_index(name)}:
-        say(f"score: columns that are not used: {', '.join(sorted(unused))}")
+    used = {*FEATURE_NAMES, *BY_LABEL, *(file.id_column for file in job.files)}
+    names = {name for file in job.files for name in file.layout.names} - used
+    if unused := sorted(name for name in names if not is_index(name)):
+        say(f"score: columns that are not used: {', '.join(unused)}")
     model = {"uri": job.model_uri, "version": job.version, "engine": engine}
     model |= {"data_source": job.model.source, "sha256": sha256(job.model.folder)}
     given = {"source": shown(job.source), "files": len(job.files), "digest": digest}
@@ -179,7 +186,7 @@ def _require_shared(client: Client, folder: Path) -> None:
 def _score(client: Client, job: Job, folder: Path) -> Counts:
     with_id = any(file.id_column for file in job.files)
     columns = [name for name in SCHEMA if with_id or name != "id"]
-    scorer = Scorer(str(folder), job.version, _recognise(client, job.files), columns)
+    scorer = Scorer(str(folder), job.version, _recognise(client, job), columns)
     futures = client.map(scorer.score, list(divide(job.files)), pure=False)
     done, counts = as_completed(futures, client.loop), Counts()
     for future in tqdm(done, "score", len(futures), disable=not sys.stderr.isatty()):
@@ -187,18 +194,22 @@ def _score(client: Client, job: Job, folder: Path) -> Counts:
     return counts
 
 
-def _recognise(client: Client, files: list[File]) -> Dialect:
-    """Recognise the one coding of all files; canonical where no cell and no label tells."""
-    beginnings = [next(divide([file])) for file in files]
-    evidence = client.gather(client.map(weigh_beginning, beginnings, pure=False))
+def _recognise(client: Client, job: Job) -> Coding:
+    """Recognise the one coding of all files, from the beginning of each."""
+    beginnings = [next(divide([file])) for file in job.files]
+    counted = client.gather(client.map(count_evidence, beginnings, pure=False))
     found: dict[str, str] = {}
-    for file, of_file in zip(files, evidence, strict=True):
-        if dialect := coding_of_label(file.layout.names) or of_file.dialect:
-            require_one_coding(of_file, dialect, f"'{file.name}'")
-            found.setdefault(dialect.name, file.name)
+    for file, evidence in zip(job.files, counted, strict=True):
+        try:
+            coding = job.coding or coding_of_rows(evidence, file.label)
+            if coding:
+                require_coding(evidence, coding, "expected one coding")
+                found.setdefault(coding.name, file.name)
+        except DataError as error:
+            raise DataError(f"'{file.name}': {error}") from None
     if len(found) > 1:
         each = ", ".join(f"'{name}' is {coding}" for coding, name in found.items())
         raise DataError(f"expected one coding in all files, found several: {each}")
-    if not found:
-        say("score: no code and no label tells UCI from canonical files: read as canonical")
-    return UCI if UCI.name in found else CANONICAL
+    if not found and any(evidence.rows for evidence in counted):
+        return recognise_without_label(count_coding_evidence({}))  # which refuses them
+    return CODINGS[next(iter(found), "canonical")]

@@ -13,15 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clinical.coding import Evidence, decode, require_one_coding, weigh
-from clinical.dialects import Dialect
-from clinical.frame import Mask
+from clinical.codings.conversion import convert
+from clinical.codings.definitions import Coding
+from clinical.codings.evidence import Evidence, count_coding_evidence, require_coding
+from clinical.frame import Mask, unknown_cells
 from clinical.schema import FEATURE_NAMES, FEATURES
+from clinical.tables import RAGGED
 from risk_model import batches
 from risk_model.bands import risk_levels
 from risk_model.model import Model, Origin, load
 from steps.batch.inputs import File, Partition
-from steps.batch.reading import RAGGED, Rows, read
+from steps.batch.reading import Rows, read
 
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = {
@@ -39,9 +41,10 @@ Counts = Counter[tuple[str, str]]
 """Rows by kind: ("rows", "all"), ("rows", "scored"), ("level", its name), ("problem", a column)."""
 
 
-def weigh_beginning(partition: Partition) -> Evidence:
-    """Weigh which coding a file is in, from the first rows of its first partition."""
-    return next((weigh(_columns(table)) for table, _ in read(partition)), Evidence())
+def count_evidence(partition: Partition) -> Evidence:
+    """Count what the first rows of a partition show of their coding."""
+    table, _ = next(read(partition), (None, {}))
+    return count_coding_evidence(_columns(table) if table else {})
 
 
 def _columns(table: Any) -> dict[str, Any]:
@@ -63,7 +66,7 @@ class Scorer:
         Where the stored model is, in `model`, and the output goes, in `parts`.
     version : str
         What the output calls the model.
-    dialect : Dialect
+    coding : Coding
         The coding that all rows should be in.
     columns : list of str
         Those of `SCHEMA` that the output has.
@@ -71,7 +74,7 @@ class Scorer:
 
     folder: str
     version: str
-    dialect: Dialect
+    coding: Coding
     columns: list[str]
 
     def score(self, partition: Partition) -> Counts:
@@ -85,7 +88,7 @@ class Scorer:
         OSError
             Where the file cannot be written.
         """
-        counts, evidence = Counts(), Evidence()
+        counts, evidence = Counts(), count_coding_evidence({})
         schema = pa.schema({name: SCHEMA[name] for name in self.columns})
         categories = [name for name in self.columns if SCHEMA[name] == _CATEGORY]
         # Probabilities hardly ever come twice; sorted by bytes they shrink all the same.
@@ -100,10 +103,10 @@ class Scorer:
                 ) as writer,
             ):
                 for rows in read(partition):
-                    evidence += weigh(_columns(rows[0]))
+                    evidence += count_coding_evidence(_columns(rows[0]))
                     output = self._score_rows(rows, partition.file, counts)
                     writer.write_table(pa.table(output).select(self.columns).cast(schema))
-            require_one_coding(evidence, self.dialect, f"'{partition.file.name}'")
+            require_coding(evidence, self.coding, f"'{partition.file.name}'")
             path.replace(Path(self.folder, "parts", f"part-{partition.number:06}.parquet"))
         except OSError as error:
             raise OSError(error.errno, error.strerror or str(error), self.folder) from None
@@ -112,15 +115,17 @@ class Scorer:
     def _score_rows(self, rows: Rows, file: File, counts: Counts) -> dict[str, Any]:
         """Return the columns of the output, and count."""
         table, not_numbers = rows
-        columns, wrong = decode(_columns(table), self.dialect)
-        for name, mask in not_numbers.items():
-            wrong[name] = wrong[name] | mask if name in wrong else mask
-        if (ragged := wrong.get(RAGGED)) is not None:  # one fault, not fourteen
-            wrong = {n: mask & ~ragged for n, mask in wrong.items() if n != RAGGED}
-            wrong[RAGGED] = ragged
+        converted = convert(_columns(table), self.coding)
+        wrong: dict[str, Mask] = {}
+        for marks in (converted.bad, unknown_cells(converted.columns), not_numbers):
+            for name, mask in marks.items():
+                wrong[name] = wrong.get(name, False) | mask
+        if RAGGED in wrong:  # one fault, not fourteen
+            whole = ~wrong[RAGGED]
+            wrong = {name: m if name == RAGGED else m & whole for name, m in wrong.items()}
         problem, usable = self._problems(wrong, table.num_rows, file.layout.width)
         model = _load(str(Path(self.folder, "model")))
-        scores = batches.score(model.engine, [cells[usable] for cells in columns.values()])
+        scores = batches.score(model.engine, [c[usable] for c in converted.columns.values()])
         levels, names = risk_levels(model.bands, scores.probabilities), [n for n, _ in model.bands]
         counts.update({("rows", "all"): len(usable), ("rows", "scored"): len(levels)})
         counts.update({("level", name): int((levels == i).sum()) for i, name in enumerate(names)})
@@ -130,7 +135,7 @@ class Scorer:
         first = np.zeros(len(usable), np.int32)
         return {
             "source": pa.DictionaryArray.from_arrays(first, [file.name]),
-            "id": table.column("id") if file.id_column else pa.nulls(len(usable)),
+            "id": table.column(file.id_column) if file.id_column else pa.nulls(len(usable)),
             "probability": pa.array(scores.probabilities).take(places),
             "prediction": pa.array(scores.labels).take(places),
             "risk_level": pa.DictionaryArray.from_arrays(pa.array(levels).take(places), names),
@@ -140,7 +145,7 @@ class Scorer:
 
     def _problems(self, wrong: dict[str, Mask], count: int, width: int) -> tuple[Any, Mask]:
         """Return what is wrong with each row in words, null where nothing is, and where that is."""
-        expected = {f.name: self.dialect.feature(f).allowed for f in FEATURES}
+        expected = {f.name: self.coding.feature(f).allowed for f in FEATURES}
         expected[RAGGED] = f"{width}, as many as the file has columns"
         kinds = np.zeros(count, np.int32)  # a bit for each column
         for i, name in enumerate(expected):

@@ -17,7 +17,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.isotonic import IsotonicRegression
 from sklearn.pipeline import Pipeline
 
-from clinical.frame import row_hashes
+from clinical.copies import row_hashes
 from clinical.schema import FEATURES
 from risk_model.engines import OnnxEngine
 from risk_model.metadata import References

@@ -41,7 +41,7 @@ def draw(report: Mapping[str, Any], frame: pd.DataFrame) -> str:
     )
     return pages.page(
         f"Data report: {report['file']}",
-        f"<h1>Data report</h1>\n<p><b>{name}</b>, read as {escape(str(report['dialect']))} "
+        f"<h1>Data report</h1>\n<p><b>{name}</b>, read as {escape(str(report['coding']))} "
         f'coding. <span class="soft">The label: {escape(LABEL.definition)}.</span></p>\n'
         f"{_tiles(report)}"
         f"<h2>Prevalence</h2>\n{_prevalence(report['prevalence'])}"

@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model as MlflowModel
 
-from clinical import frame, hospitals
+from clinical import copies, hospitals
 from clinical.hospitals import Cohort
 from risk_model.layout import open_folder
 from risk_model.metadata import Metadata
@@ -73,7 +73,7 @@ class Lineage:
         said, patients = self._split("out_of_fold"), self.patients
         if said is None or patients is None:
             return None
-        hashed = patients.assign(row_hash=frame.row_hashes(patients))
+        hashed = patients.assign(row_hash=copies.row_hashes(patients))
         return hashed.merge(said.drop(columns="disease"), on="row_hash", validate="one_to_one")
 
     @cached_property
@@ -92,7 +92,7 @@ class Lineage:
         """Mark the patients that the model was trained on; none where nobody knows."""
         if self.training_rows is None:
             return np.zeros(len(patients), dtype=np.bool_)
-        return np.isin(frame.row_hashes(patients), self.training_rows)
+        return np.isin(copies.row_hashes(patients), self.training_rows)
 
     def _split(self, name: str) -> pd.DataFrame | None:
         if self.trained is None:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from clinical import cohort
-from clinical.dialects import read_patients
+from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES
 from tests.e2e.backends import AWS, an_s3
 from tests.e2e.conftest import Clone, kill_tree, wait_for

@@ -23,7 +23,7 @@ class FakeFollowing:
 
     folder: Path
     model: Model | None = None
-    nudges: int = 0
+    notifications: int = 0
     facts: dict[str, Any] = field(default_factory=lambda: {"looks": 1})
 
     def attach(self, metrics: Metrics) -> None:
@@ -38,8 +38,8 @@ class FakeFollowing:
     def status(self) -> Mapping[str, Any]:
         return self.facts
 
-    def nudge(self) -> bool:
-        self.nudges += 1
+    def notify(self) -> bool:
+        self.notifications += 1
         return True
 
 

@@ -22,7 +22,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from clinical import archive, cohort, frame, hospitals
+from clinical import archive, cohort, copies, hospitals
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model.metadata import Git
@@ -207,7 +207,7 @@ def facts(sample: Patients) -> dict[str, Any]:
     pipeline = train.build(values)
     validated = cross_validated(pipeline, features, y, 42)
     patients = features.assign(**{LABEL.name: y})
-    fitting, held_out = frame.split(patients, 0.2)
+    fitting, held_out = copies.split(patients, 0.2)
     (fitted, diagnosed), (x, labels) = train.columns(fitting), train.columns(held_out)
     estimators.fit(pipeline, fitted, diagnosed)
     other = hospitals.Cohort("va", "Elsewhere", patients.head(60).assign(ca=np.nan), 60)

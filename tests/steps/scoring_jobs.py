@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from clinical.dialects import CANONICAL, Dialect
+from clinical.codings.definitions import CANONICAL, Coding
 from risk_model.bands import RISK_BANDS, Bands
 from risk_model.flavours import saving
 from risk_model.flavours.saving import Contents
@@ -47,7 +47,7 @@ def forest(features: pd.DataFrame, y: object) -> Pipeline:
 def score_partitions(
     partitions: Iterable[Partition],
     model: Path,
-    coding: Dialect = CANONICAL,
+    coding: Coding = CANONICAL,
 ) -> tuple[pd.DataFrame, Counts]:
     """Score partitions in this process; return the output as one table, and the counts."""
     counts = Counts()

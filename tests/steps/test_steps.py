@@ -16,7 +16,8 @@ from matplotlib.image import imread
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from clinical import cohort, frame
+from clinical import cohort, copies
+from clinical.frame import REQUIRED
 from clinical.schema import FEATURE_NAMES
 from risk_model.flavours import saving
 from risk_model.model import Origin, load
@@ -28,6 +29,7 @@ from steps.runs.files import ROOT, sha256
 from steps.runs.parameters import ENTRY_POINTS
 from steps.runs.running import run_step
 from steps.runs.store import StepError
+from tests.clinical.patient_files import require_canonical
 from tests.servers import gives, serving
 from tests.steps.conftest import copy_database, note, use_store
 
@@ -160,7 +162,7 @@ def test_every_output_is_recorded_with_its_digest(pipeline: Store) -> None:
 
 def test_the_prepared_patients_are_canonical(pipeline: Store) -> None:
     patients = pd.read_parquet(pipeline.artifacts("preprocess") / "data" / "patients.parquet")
-    frame.validate(patients, require_known=frame.REQUIRED)
+    require_canonical(patients, REQUIRED)
     assert list(patients) == [*FEATURE_NAMES, "disease"]
     assert len(patients) > 280
 
@@ -215,7 +217,7 @@ def test_the_held_out_metrics_are_those_of_the_stored_model(pipeline: Store) -> 
 
 def test_no_held_out_patient_was_trained_on(pipeline: Store) -> None:
     split = pipeline.artifacts("train") / "split"
-    held_out = frame.row_hashes(pd.read_parquet(split / "held_out.parquet"))
+    held_out = copies.row_hashes(pd.read_parquet(split / "held_out.parquet"))
     fitting = pd.read_parquet(split / "training_rows.parquet")["row_hash"]
     assert not np.isin(held_out, fitting).any()
     patients = pd.read_parquet(pipeline.artifacts("preprocess") / "data" / "patients.parquet")
@@ -401,7 +403,7 @@ def test_shared_patients_are_those_that_neither_model_has_trained_on(pipeline: S
     rows = register.shared_rows(pipeline.run("boosted"), pipeline.run("train"))
     held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
     assert len(rows) == len(held_out)
-    assert set(frame.row_hashes(rows)) == set(frame.row_hashes(held_out))
+    assert set(copies.row_hashes(rows)) == set(copies.row_hashes(held_out))
 
 
 def test_no_patient_is_shared_with_a_champion_of_unknown_training(pipeline: Store) -> None:

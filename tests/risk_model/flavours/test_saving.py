@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from clinical import frame
 from clinical.schema import FEATURE_NAMES
 from risk_model.flavours import saving
+from tests.clinical.patient_files import require_canonical
 from tests.conftest import ROOT
 from tests.serving import forge
 
@@ -85,7 +85,7 @@ def test_the_signature_has_outputs_alone_and_the_input_is_described(
 def test_the_input_example_is_a_valid_patient(new_folder: Path) -> None:
     example = saving.example()
     assert len(example) == 1
-    frame.validate(example, require_known=FEATURE_NAMES)
+    require_canonical(example, FEATURE_NAMES)
     assert mlflow.pyfunc.load_model(str(new_folder)).input_example.equals(example)
 
 

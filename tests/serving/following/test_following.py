@@ -31,7 +31,7 @@ class Bench:
 
     def publish(self, origin: Origin) -> None:
         write_json(self.state.current, asdict(origin))
-        self.worker._glance()
+        self.worker._check_published()
 
     def end(self) -> None:
         self.worker.stop()

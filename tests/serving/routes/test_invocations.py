@@ -146,6 +146,12 @@ def test_what_cannot_be_scored_is_a_400(client: FlaskClient, body: Any) -> None:
         b'"',
         b"age,sex\n1",
         ",".join(FEATURE_NAMES).encode() + b"\n" + b"x," * 12 + b"x",
+        *(
+            f"{','.join(FEATURE_NAMES)}\n{number}{',1' * 11},{gap}".encode()
+            for number in ("5_4", "\u0665\u0664", "\uff15\uff14", "0x36")
+            for gap in ("1", "")
+        ),
+        f"{','.join(FEATURE_NAMES)},age\n{'1,' * 13}1".encode(),
     ],
 )
 def test_what_is_no_csv_of_patients_is_a_400(client: FlaskClient, body: bytes) -> None:

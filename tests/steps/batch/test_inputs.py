@@ -64,7 +64,7 @@ def test_a_packed_file_is_refused_and_not_left_out_of_a_folder(tmp_path: Path, n
     write(tmp_path / "in" / "a.csv")
     path = write(tmp_path / "in" / name, gzip.compress(HEART))
     for source in (path, path.parent):
-        with pytest.raises(DataError, match=f"'{name}': it is compressed, .*: unpack it first"):
+        with pytest.raises(DataError, match=f"'{name}': it is packed by gzip: unpack it"):
             find(str(source))
 
 
@@ -78,10 +78,12 @@ BAD = {
     "without a column": (HEART.replace(b"thalach,", b"").replace(b"150,", b""), "missing: thalach"),
     "another schema": (b"sepal,petal\n1,2\n", "missing: age, .*found none"),
     "no header, other width": (b"1,2,3\n4,5,6\n", "missing: age"),
-    "two labels": (csv_bytes([[*SICK_CSV, 1]], "target,num"), "more than one label: num, target"),
+    "another name": (HEART.replace(b"sex", b"gender"), "missing: sex .*; rename 'gender' to sex"),
     "a column twice": (csv_bytes([[*SICK_CSV, 5]], "target,age"), "there twice: age"),
     "not text": (b"\x00\x01\x02", "neither text in UTF-8 nor Parquet"),
     "blanks": (b" ".join([b"1"] * 14) + b"\n", "divided by commas, semicolons or tabs"),
+    "utf-16": (HEART.decode().encode("utf-16"), "UTF-16: save it as UTF-8"),
+    "arff": (b"@relation heart\n@data\n", "an ARFF file"),
     "cut off": (b"PAR1 and then nothing", "not a complete Parquet file"),
 }
 
@@ -99,7 +101,14 @@ def test_uci_files_have_no_header_and_others_may_have_more_columns(tmp_path: Pat
     assert uci.layout.names[-1] == "num"
     content = csv_bytes([[*SICK_CSV, 7, "A", "B"]], "target,patient_id,ward,ward")
     (file,) = find(str(write(tmp_path / "p.csv", content)))
-    assert file.used == [*FEATURE_NAMES, "patient_id"]
+    assert (file.id_column, file.label) == ("patient_id", "target")
+
+
+def test_parquet_must_hold_numbers(tmp_path: Path) -> None:
+    frame = pd.DataFrame([SICK_CSV[:13]], columns=list(FEATURE_NAMES)).astype({"thal": "str"})
+    frame.to_parquet(tmp_path / "p.parquet")
+    with pytest.raises(DataError, match=r"^'p.parquet': expected numbers in thal, found text"):
+        find(str(tmp_path / "p.parquet"))
 
 
 def test_partitions_join_without_gap_and_there_is_one_at_least(tmp_path: Path) -> None:

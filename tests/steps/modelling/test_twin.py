@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.pipeline import Pipeline
 
-from clinical.frame import row_hashes
+from clinical.copies import row_hashes
 from clinical.schema import FEATURE_NAMES, FEATURES
 from steps.modelling import estimators, twin
 from steps.runs.parameters import CALIBRATIONS

@@ -103,7 +103,7 @@ def test_the_content_of_the_input_matters_and_its_place_does_not(
     ("train", "steps/registry/gate.py", False),
     ("train", "steps/register.py", False),
     ("train", "clinical/cohort.py", False),
-    ("preprocess", "clinical/dialects.py", True),
+    ("preprocess", "clinical/codings/definitions.py", True),
     ("preprocess", "steps/reports/data_report.py", True),
     ("preprocess", "steps/train.py", False),
     ("preprocess", "steps/modelling/estimators.py", False),

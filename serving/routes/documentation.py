@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from flask import Blueprint, Response, render_template, send_from_directory
@@ -16,15 +17,18 @@ _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
 def make_blueprint(settings: Mapping[str, Any]) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint("reference", __name__)
-    description = openapi(keys=bool(settings["HEART_API_KEYS"]))
+
+    @cache
+    def description() -> dict[str, Any]:
+        return openapi(keys=bool(settings["HEART_API_KEYS"]))
 
     @blueprint.get("/openapi.json")
     def show_openapi() -> Response:
-        return Response(json.dumps(description, indent=2), content_type="application/json")
+        return Response(json.dumps(description(), indent=2), content_type="application/json")
 
     @blueprint.get("/docs/openapi-3.0.json")
     def show_older() -> Response:
-        older = for_swagger_ui(description)
+        older = for_swagger_ui(description())
         return Response(json.dumps(older), content_type="application/json")
 
     @blueprint.get("/docs")

@@ -83,7 +83,7 @@ def in_threads(functions: Sequence[Callable[[], T]]) -> list[T]:
     return [_outcome(call.get()) for call in [pool.spawn(_settled, f) for f in functions]]
 
 
-class Aside:
+class BackgroundThread:
     """One real thread under gevent, in which what is long is done one at a time.
 
     Many at once would leave the thread of all other requests its share of the processor only.

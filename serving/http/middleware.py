@@ -15,12 +15,12 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from serving.errors import Problem
-from serving.following.state import ENVIRONMENT
-from serving.http.green import fair_yield
+from serving.http.gevent_support import fair_yield
 from serving.http.keys import warn_if_open
 from serving.http.log import AccessLog, log_failure
 from serving.http.metrics import Metrics
 from serving.http.problems import problem_body
+from serving.settings import STATE_FOLDER
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -54,7 +54,7 @@ _GOOD_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class Edge:
+class Middleware:
     """The WSGI callable that a server calls.
 
     Parameters
@@ -119,7 +119,7 @@ class Edge:
         Not before the first request: with gunicorn --preload, gevent patches after import.
         """
         self._begin()
-        if ENVIRONMENT not in os.environ:  # else the server's own settings have seen to it
+        if STATE_FOLDER not in os.environ:  # else the server's own settings have seen to it
             warn_if_open([environ.get("SERVER_NAME", "")], self._keys)
         return fair_yield()
 
