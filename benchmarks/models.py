@@ -25,14 +25,15 @@ from benchmarks.pasting import machine
 from clinical import archive
 from clinical.preparation import prepare
 from steps.modelling import clinical_metrics, estimators, metrics
-from steps.runs.parameters import CALIBRATIONS, ENTRY_POINTS, MODELS
+from steps.parameters.declaration import check
+from steps.parameters.entry_points import CALIBRATIONS, MODELS, Train
 from steps.train import build, columns
 
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 FOLDS = REPEATS = 10
 SEED = 42
 T_QUANTILE = 1.984  # of 99 degrees of freedom, for 95 %
-DEFAULTS = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
+DEFAULTS = check(Train, {})
 Scores = dict[str, np.ndarray]
 
 

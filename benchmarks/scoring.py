@@ -63,7 +63,7 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     import mlflow.sklearn
 
     from steps.modelling import artifact, estimators, twin
-    from steps.runs.parameters import CALIBRATION, ENTRY_POINTS
+    from steps.parameters.entry_points import CALIBRATION, ENTRY_POINTS
 
     values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
     names = ("n_estimators", "max_depth", "min_samples_leaf", "random_state", "calibration")

@@ -29,7 +29,7 @@ from clinical.preparation import prepare
 from steps.batch import cluster
 from steps.modelling import metrics, searching
 from steps.modelling.searching import FOLDS, Candidate
-from steps.runs.parameters import check
+from steps.parameters.declaration import check
 from steps.train import build, columns
 
 MODELS = ("random_forest", "logistic_regression")

@@ -6,17 +6,18 @@ import sys
 from typing import TYPE_CHECKING
 
 from steps.batch import forkserver
-from steps.runs.running import Values, run_step
+from steps.parameters.entry_points import Score
+from steps.runs.running import Work, run_step
 
 if TYPE_CHECKING:
     from steps.batch.job import Job
-    from steps.runs.tracking import StepRun
+    from steps.runs.tracking.step_run import StepRun
 
 # Each worker process imports this module once more, as the one that was started: whatever takes
 # long to import is imported where the work is done.
 
 
-def score(run: StepRun, values: Values, job: Job) -> None:
+def score(run: StepRun, values: Score, job: Job) -> None:
     """Score the rows that no earlier, killed start of the job has scored, and move all in."""
     from steps.batch import job as jobs
     from steps.batch import tasks
@@ -24,28 +25,28 @@ def score(run: StepRun, values: Values, job: Job) -> None:
 
     with job.parts.held():
         jobs.describe(run, job)
-        workers = int(values["workers"]) or None
-        with connect(str(values["scheduler"]), workers) as client:
+        workers = values.workers or None
+        with connect(values.scheduler, workers) as client:
             done = tasks.work(client, job)
         jobs.conclude(run, job, done)
 
 
-def ahead(values: Values) -> None:
+def ahead(values: Score) -> None:
     """Let worker processes load what they need while this one loads MLflow."""
-    if not values["scheduler"]:
+    if not values.scheduler:
         forkserver.start(*forkserver.WORKERS_NEED)
 
 
-def resolve(values: Values, _experiment_id: str) -> Job:
+def resolve(values: Score, _experiment_id: str) -> Job:
     """Find the input and the model, and refuse an output that exists, before any run is opened."""
     from steps.batch import job as jobs
 
-    return jobs.plan(str(values["input"]), str(values["output"]), str(values["model_uri"]))
+    return jobs.plan(values.input, values.output, values.model_uri)
 
 
 def main() -> int:
     """Run the step from the command line."""
-    return run_step("score", score, ahead=ahead, resolve=resolve)
+    return run_step(Score, lambda: Work(score, resolve), __doc__, ahead=ahead)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from steps.runs.parameters import ENTRY_POINTS, check
+
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -18,12 +18,15 @@ from steps.batch.batches import REJECT_COLUMNS
 from steps.batch.engine import Packed, pack
 from steps.batch.inputs import File, find
 from steps.batch.parts import Parts, key_of, rejects_of
+from steps.parameters.uris import redact_credentials
 from steps.runs import lineage
 from steps.runs.files import as_json
-from steps.runs.parameters import shown
 from steps.runs.reuse import digests_of_code
-from steps.runs.store import StepError, is_absence
-from steps.runs.tracking import SOURCE_TAG, StepRun, dataset_source, say
+from steps.runs.store import StepError, is_not_found
+from steps.runs.terminal import echo
+from steps.runs.tracking.datasets import dataset_source
+from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.tags import SOURCE_TAG
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def _model(uri: str) -> tuple[Packed, str]:
             )
             uri, version = f"models:/{name}/{number}", f"registry-v{number}"
     except mlflow.MlflowException as error:
-        if not is_absence(error):
+        if not is_not_found(error):
             raise
         raise StepError(f"there is no model {uri}; 'mlflow run . -e main' makes one") from None
     model = lineage.follow(uri)
@@ -133,20 +136,20 @@ def describe(run: StepRun, job: Job) -> None:
     run.tag(SOURCE_TAG, job.trained_on)
     run.tag("data.digest", job.digest)
     uri = job.files[0].url if len(job.files) == 1 else job.source
-    if source := dataset_source(shown(uri)):
+    if source := dataset_source(redact_credentials(uri)):
         dataset = MetaDataset(  # type: ignore[abstract]
             source, name="patients-to-score", digest=job.digest[:32]
         )
         mlflow.log_input(dataset, context="score")
     size = sum(file.size for file in job.files)
-    say(
+    echo(
         f"score: {len(job.files)} file{'s' * (len(job.files) > 1)} of {format_bytes(size)} by "
         f"{job.packed.version} ({job.packed.engine})"
     )
     if job.trained_on == "synthetic":
-        say("score: the model was trained on SYNTHETIC patients: its answers mean nothing")
+        echo("score: the model was trained on SYNTHETIC patients: its answers mean nothing")
     if unused := sorted({name for file in job.files for name in file.unused}):
-        say(f"score: columns that are not used: {', '.join(unused)}")
+        echo(f"score: columns that are not used: {', '.join(unused)}")
 
 
 def conclude(run: StepRun, job: Job, done: Done) -> None:
@@ -166,11 +169,11 @@ def conclude(run: StepRun, job: Job, done: Done) -> None:
     counts = {"rows": rows, "scored": rows - rejected, "rejected": rejected}
     mlflow.log_metrics(counts | {"resumed_rows": done.resumed} | speed)
     _log_account(run, job, {"counts": counts, "risk_levels": levels_of(done.counts), **speed})
-    say(f"score: {rows - rejected:,} of {rows:,} rows scored: {job.output}")
+    echo(f"score: {rows - rejected:,} of {rows:,} rows scored: {job.output}")
     if rejected:
-        say(f"score: {rejected:,} rows REJECTED; which, and why: {rejects_of(job.output)}")
+        echo(f"score: {rejected:,} rows REJECTED; which, and why: {rejects_of(job.output)}")
     if "rows_per_second" in speed:
-        say(f"score: {speed['rows_per_second']:,.0f} rows a second")
+        echo(f"score: {speed['rows_per_second']:,.0f} rows a second")
 
 
 def levels_of(counts: Counter[str]) -> dict[str, int]:
@@ -182,7 +185,11 @@ def levels_of(counts: Counter[str]) -> dict[str, int]:
 def _log_account(run: StepRun, job: Job, figures: dict[str, Any]) -> None:
     """Keep a summary with the run: figures and names, and nothing of any patient."""
     account = {
-        "input": {"source": shown(job.source), "files": len(job.files), "digest": job.digest},
+        "input": {
+            "source": redact_credentials(job.source),
+            "files": len(job.files),
+            "digest": job.digest,
+        },
         "output": str(job.output),
         "model": {
             "uri": job.model_uri,

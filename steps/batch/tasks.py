@@ -20,7 +20,7 @@ from steps.batch.batches import Batch, Scored, score
 from steps.batch.engine import Packed, carry
 from steps.batch.inputs import File, Partition, divide
 from steps.batch.job import Done, Job
-from steps.runs.tracking import say
+from steps.runs.terminal import echo
 
 AHEAD = 3
 """Tasks that are given out for each worker: one to work on, and some so that it never waits."""
@@ -40,7 +40,7 @@ def work(client: Client, job: Job) -> Done:
     finished = job.parts.counts()
     batches = list(_survey(client, job, finished))
     if finished:
-        say(f"score: {len(finished)} of {len(batches)} parts were finished already")
+        echo(f"score: {len(finished)} of {len(batches)} parts were finished already")
     return _score(client, job, batches, finished)
 
 
@@ -76,7 +76,7 @@ def _recognise(client: Client, divided: list[list[Partition]]) -> Dialect:
         found = ", ".join(f"'{name}' is {coding}" for coding, name in codings.items())
         raise DataError(f"expected one coding in all files, found several: {found}")
     if not codings:
-        say("score: no code and no label tells UCI from canonical files: read as canonical")
+        echo("score: no code and no label tells UCI from canonical files: read as canonical")
     return UCI if UCI.name in codings else CANONICAL
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,8 +17,8 @@ from clinical.schema import FEATURES, LABEL
 from steps.modelling import assessment, clinical_metrics, estimators, twin
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import OutOfFold
+from steps.parameters.declaration import Value
 from steps.runs import provenance
-from steps.runs.running import Values
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Training:
     """
 
     run_id: str
-    parameters: Values
+    parameters: Mapping[str, Value]
     data: Input
     labels: Labels
     validated: OutOfFold
@@ -82,7 +82,7 @@ def gather(done: Training, content: bytes | None) -> dict[str, Any]:
 
     `content` is its ONNX twin, as ``twin.convert`` gives it.
     """
-    seed = int(done.parameters["random_state"])
+    seed = int(str(done.parameters["random_state"]))
     patients, labels, validated = done.data.patients, done.labels, done.validated
     return {
         "name": done.parameters["model"],

@@ -73,7 +73,7 @@ def _plain(value: object) -> object:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def place(source: Path, target: Path) -> None:
+def copy_atomically(source: Path, target: Path) -> None:
     """Copy a file to `target`, which is replaced in one go."""
     with replacing(target) as part:
         shutil.copyfile(source, part)

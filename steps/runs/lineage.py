@@ -22,7 +22,8 @@ from clinical.hospitals import Cohort
 from risk_model.scoring import EXTRAS
 from steps.runs.reuse import archive_of, data_output, fetch_output
 from steps.runs.store import StepError
-from steps.runs.tracking import SOURCE_TAG, input_of
+from steps.runs.tracking.finished import input_of
+from steps.runs.tracking.tags import SOURCE_TAG
 
 
 @dataclass(frozen=True)

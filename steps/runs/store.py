@@ -21,7 +21,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from steps.runs.parameters import shown
+from steps.parameters.uris import redact_credentials
 
 # MLflow's own patience adds up to minutes, and its bars show nothing that takes time here. What
 # the user has set stays.
@@ -34,7 +34,7 @@ SETTINGS = {
 CONNECT_SECONDS = 5
 
 # What these print in pages of traceback, a step says in one line.
-TALKATIVE = ("mlflow.store.db.utils", "psycopg")
+NOISY_LOGGERS = ("mlflow.store.db.utils", "psycopg")
 
 DATABASES = ("postgresql", "mysql", "mssql")
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
@@ -63,11 +63,11 @@ def reach(launched: bool) -> None:
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    for name in TALKATIVE:
+    for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     uri = mlflow.get_tracking_uri()
     _refuse_file_store(uri)
-    _knock(_address(uri))
+    _check_listening(_address(uri))
     if launched:
         _refuse_lost_sqlite(uri)
     try:
@@ -85,29 +85,33 @@ def refusal(error: BaseException) -> StepError:
         hint = f"; set {' and '.join(_credentials(uri))} to what it accepts"
     elif re.search(r"already exists|duplicate key", text):
         hint = '; make a new database ready once, first: mlflow db upgrade "$MLFLOW_TRACKING_URI"'
-    return StepError(f"the tracking store {shown(uri)} refused: {text}{hint}")
+    return StepError(f"{_named(uri)} refused: {text}{hint}")
+
+
+def _named(uri: str) -> str:
+    return f"the tracking store {redact_credentials(uri)}"
 
 
 def _credentials(uri: str) -> tuple[str, ...]:
-    """Return the variables that say who asks."""
+    """Return the variables that hold the credentials of a store."""
     if scheme(uri) == "databricks":
         return ("DATABRICKS_TOKEN",)
     return ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 
 
-def is_absence(error: MlflowException) -> bool:
-    """Tell whether an error means that something does not exist, rather than a failed store."""
+def is_not_found(error: MlflowException) -> bool:
+    """Return whether an error means that something does not exist, rather than a failed store."""
     absent = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
     # Databricks has codes of its own, which MLflow knows in the message only.
     return error.error_code in absent or "DOES_NOT_EXIST" in str(error)
 
 
 def explain(error: BaseException) -> str:
-    """Say in words what went wrong, without the details that MLflow and SQLAlchemy append."""
+    """Return what went wrong in one line, without what MLflow and SQLAlchemy append."""
     if isinstance(error, OSError) and error.filename:
-        return shown(f"{error.strerror}: {error.filename}")
+        return redact_credentials(f"{error.strerror}: {error.filename}")
     text = str(error).strip() or type(error).__name__
-    return shown(text.splitlines()[0] if isinstance(error, STORE_ERRORS) else text)
+    return redact_credentials(text.splitlines()[0] if isinstance(error, STORE_ERRORS) else text)
 
 
 def run_or_none(run_id: str) -> Run | None:
@@ -115,7 +119,7 @@ def run_or_none(run_id: str) -> Run | None:
     try:
         return MlflowClient().get_run(run_id)
     except MlflowException as error:
-        if not is_absence(error):
+        if not is_not_found(error):
             raise
         return None
 
@@ -129,7 +133,7 @@ def _address(uri: str) -> str:
     return os.environ.get("DATABRICKS_HOST", "") if scheme(uri) == "databricks" else uri
 
 
-def _knock(uri: str) -> None:
+def _check_listening(uri: str) -> None:
     try:
         parts = urlsplit(uri)
         port = PORTS.get(scheme(uri))
@@ -138,10 +142,10 @@ def _knock(uri: str) -> None:
         socket.create_connection((parts.hostname, parts.port or port), CONNECT_SECONDS).close()
     except ValueError:
         # The error would repeat the part of the address that it stumbled over.
-        raise StepError(f"the tracking store {shown(uri)} has no valid address") from None
+        raise StepError(f"{_named(uri)} has no valid address") from None
     except OSError as error:
         raise StepError(
-            f"the tracking store {shown(uri)} does not answer ({error}); "
+            f"{_named(uri)} does not answer ({error}); "
             "start it, or set MLFLOW_TRACKING_URI to another"
         ) from None
 
@@ -153,9 +157,7 @@ def _log_in(uri: str) -> None:
     try:
         create_engine(uri, poolclass=NullPool).connect().close()
     except ImportError as error:
-        raise StepError(
-            f"the tracking store {shown(uri)} needs a driver that is not installed ({error})"
-        ) from None
+        raise StepError(f"{_named(uri)} needs a driver that is not installed ({error})") from None
 
 
 def _refuse_lost_sqlite(uri: str) -> None:

@@ -21,6 +21,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from steps.runs.parameters import ENTRY_POINTS
 
 from clinical import archive, cohort, frame, hospitals
 from clinical.preparation import prepare
@@ -30,7 +31,6 @@ from steps.modelling import estimators, metrics
 from steps.modelling.facts import Input, Training, gather
 from steps.modelling.validation import cross_validated
 from steps.runs import tracking
-from steps.runs.parameters import ENTRY_POINTS
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 

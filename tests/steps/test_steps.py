@@ -15,6 +15,7 @@ import pytest
 from matplotlib.image import imread
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from steps.runs.parameters import ENTRY_POINTS
 
 from clinical import cohort, frame
 from clinical.schema import FEATURE_NAMES
@@ -24,7 +25,6 @@ from steps.modelling import artifact, clinical_metrics, metrics
 from steps.registry import versions as registry
 from steps.runs import reuse, tracking
 from steps.runs.files import sha256
-from steps.runs.parameters import ENTRY_POINTS
 from steps.runs.running import run_step
 from steps.runs.store import StepError
 from tests.servers import gives, serving

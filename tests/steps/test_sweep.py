@@ -14,6 +14,7 @@ import pytest
 from matplotlib.image import imread
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from steps.runs.parameters import check
 
 from clinical import frame
 from clinical.preparation import prepare
@@ -22,7 +23,6 @@ from steps.modelling import searching
 from steps.modelling.searching import MEASURES, Candidate
 from steps.reports import search_plot
 from steps.runs import tracking
-from steps.runs.parameters import check
 from steps.runs.running import run_step
 from steps.runs.tracking import StepRun
 from steps.train import columns

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.pipeline import Pipeline
+from steps.runs.parameters import ENTRY_POINTS
 
 from clinical import hospitals
 from clinical.schema import FEATURE_NAMES, LABEL
@@ -18,7 +19,6 @@ from risk_model import shapley
 from steps.modelling import assessment, clinical_metrics, estimators, facts, metrics, twin
 from steps.modelling.validation import OutOfFold, cross_validated
 from steps.registry import gate
-from steps.runs.parameters import ENTRY_POINTS
 from steps.train import build
 
 Patients = tuple[pd.DataFrame, np.ndarray]

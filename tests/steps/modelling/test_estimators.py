@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import skops.io
 from sklearn.pipeline import Pipeline
+from steps.runs.parameters import CALIBRATIONS, ENTRY_POINTS, MODELS, Value
 
 from clinical.schema import FEATURE_NAMES, FEATURES
 from steps.modelling import estimators
 from steps.modelling.validation import cross_validated
-from steps.runs.parameters import CALIBRATIONS, ENTRY_POINTS, MODELS, Value
 from steps.train import build
 
 DEFAULTS: dict[str, Value] = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}

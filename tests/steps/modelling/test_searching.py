@@ -15,13 +15,13 @@ from sklearn.base import clone
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from sklearn.model_selection import ParameterSampler, cross_validate
 from sklearn.pipeline import Pipeline
+from steps.runs.parameters import ENTRY_POINTS, MODELS, check
 
 from clinical.errors import DataError
 from steps import train
 from steps.batch import cluster
 from steps.modelling import searching
 from steps.modelling.searching import FOLDS, MEASURES, SPACES, Candidate, Results
-from steps.runs.parameters import ENTRY_POINTS, MODELS, check
 from tests.steps.conftest import Patients
 
 TRIALS = 3

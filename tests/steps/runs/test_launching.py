@@ -9,10 +9,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import ExecutionException
+from steps.runs.parameters import Value
 
 from steps.runs import launching
 from steps.runs.files import ROOT
-from steps.runs.parameters import Value
 from steps.runs.store import StepError
 from steps.runs.tracking import STEP_TAG, StepRun
 

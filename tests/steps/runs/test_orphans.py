@@ -17,9 +17,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
+from steps.runs.orphans import OWNER_TAG
 
 from steps.runs import orphans, tracking
-from steps.runs.orphans import OWNER_TAG
 from steps.runs.tracking import STEP_TAG
 from tests.steps.conftest import note, owner_tag, status
 

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from steps.runs.parameters import CALIBRATIONS, ENTRY_POINTS, MODELS, Parameter, ParameterError
 
 from steps.runs import parameters
-from steps.runs.parameters import CALIBRATIONS, ENTRY_POINTS, MODELS, Parameter, ParameterError
 
 RUN_ID = "0123456789abcdef" * 2
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from steps.runs.parameters import ENTRY_POINTS, Value
 
 from steps.runs import reuse, tracking
 from steps.runs.files import ROOT
-from steps.runs.parameters import ENTRY_POINTS, Value
 from steps.runs.sources import UCI_DIGEST
 from steps.runs.tracking import KEY_TAG
 

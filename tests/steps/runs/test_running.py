@@ -11,10 +11,10 @@ from collections.abc import Callable
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from steps.runs.orphans import OWNER_TAG
 
 from clinical.errors import DataError
 from steps.runs import tracking
-from steps.runs.orphans import OWNER_TAG
 from steps.runs.running import Values, run_step
 from steps.runs.store import StepError
 from steps.runs.tracking import StepRun

@@ -9,9 +9,9 @@ from pathlib import Path
 import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
+from steps.runs.parameters import shown
 
 from steps.runs import tracking
-from steps.runs.parameters import shown
 from steps.runs.store import StepError, explain, reach
 from steps.runs.store import refusal as refusal_of
 from steps.runs.tracking import Launch

@@ -1,0 +1,71 @@
+"""The whole pipeline: run the four steps in turn, and say what came out."""
+
+from __future__ import annotations
+
+import mlflow
+from mlflow.entities import Run
+
+from steps.modelling.metrics import NAMES
+from steps.parameters.declaration import select
+from steps.parameters.entry_points import Download, Main, Preprocess, Register, Train
+from steps.parameters.uris import redact_credentials
+from steps.registry import versions as registry
+from steps.runs.files import ROOT
+from steps.runs.launching import run_or_reuse
+from steps.runs.terminal import echo
+from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.tags import SOURCE_TAG
+
+
+def run_all(run: StepRun, values: Main, _: object) -> None:
+    """Run the four steps in turn; what a finished run has done already is reused."""
+
+    def do(entry: type, **own: str) -> Run:
+        return run_or_reuse(select(entry, vars(values), **own), run, values.cache)
+
+    downloaded = do(Download)
+    prepared = do(Preprocess, data=downloaded.info.run_id)
+    trained = do(Train, data=prepared.info.run_id)
+    do(Register, run_id=trained.info.run_id)
+    source = trained.data.tags[SOURCE_TAG]
+    run.tag(SOURCE_TAG, source)
+    mlflow.log_metrics({name: trained.data.metrics[name] for name in NAMES})
+    echo(summary(trained, source, values.name))
+
+
+def summary(trained: Run, source: str, name: str) -> str:
+    """Return what came out, and what to do with it."""
+    found = trained.data.metrics
+    figures = [
+        f"  {metric:<10} {found[metric]:.3f}   95 % interval {found[f'{metric}_ci_low']:.3f} to "
+        f"{found[f'{metric}_ci_high']:.3f}"
+        for metric in NAMES
+    ]
+    version = registry.version_of(name, trained.info.run_id)
+    aliases = ", ".join(registry.aliases(name, version)) if version else ""
+    number = version.version if version else "-"
+    return "\n".join(
+        [
+            "",
+            f"{trained.data.params['model']} on held-out patients (data.source={source}):",
+            *figures,
+            f"{name} version {number}, alias: {aliases or 'none'}",
+            "",
+            f"Look:   {how_to_look(mlflow.get_tracking_uri())}",
+            "Serve:  gunicorn -c serving/gunicorn.conf.py",
+        ]
+    )
+
+
+def how_to_look(uri: str) -> str:
+    """Return how a person sees the runs of a tracking store."""
+    if uri.startswith("http"):
+        return f"open {redact_credentials(uri)}"
+    if uri.endswith(f"{ROOT}/mlflow.db"):
+        return "mlflow ui, then http://localhost:5000"
+    return f"mlflow ui --backend-store-uri {redact_credentials(uri)}, then http://localhost:5000"
+
+
+def resolve(values: Main, _experiment_id: str) -> None:
+    """Check, before any work, that its result can be registered."""
+    registry.check_name(values.name)
