@@ -21,7 +21,7 @@ from steps.parameters.uris import local_path
 from steps.runs.downloads import stated_digest
 from steps.runs.files import ROOT, sha256
 from steps.runs.sources import UCI_DIGEST, resolve_auto
-from steps.runs.store import STORE_ERRORS
+from steps.runs.store import store_errors
 from steps.runs.tracking.finished import finished_runs, input_of
 from steps.runs.tracking.tags import KEY_TAG, OUTPUTS_TAG
 
@@ -150,7 +150,7 @@ def _is_intact(run: Run) -> bool:
         return bool(recorded) and all(
             sha256(fetch_output(run, name)) == digest for name, digest in recorded.items()
         )
-    except (*STORE_ERRORS, OSError):
+    except store_errors(OSError):
         # Whatever keeps an output from being read, the answer is to make it anew.
         return False
 

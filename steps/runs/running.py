@@ -158,7 +158,7 @@ def _run(values: P, load: Callable[[], Work[P]]) -> int:
         with step_run.open_run(values, launch, experiment_id) as run:
             _resume_garbage_collection()
             work.run(run, values, resolved)
-    except (DataError, store.StepError, OSError, *store.STORE_ERRORS) as error:
+    except store.store_errors(DataError, store.StepError, OSError) as error:
         message = f"{step}: {store.explain(error)}"
         echo(message)
         _end_launch(launch, "FAILED", message)
@@ -184,5 +184,5 @@ def _end_launch(launch: Launch | None, status: str, note: str) -> None:
     try:
         if launch and launch_run.is_open(launch):
             launch_run.end_launch(launch, status, note)
-    except store.STORE_ERRORS as error:
+    except store.store_errors() as error:
         echo(store.explain(error))

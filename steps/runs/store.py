@@ -6,14 +6,13 @@ import logging
 import os
 import re
 import socket
+import sys
 from itertools import chain, count
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import mlflow
-from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -39,13 +38,19 @@ NOISY_LOGGERS = ("mlflow.store.db.utils", "psycopg")
 DATABASES = ("postgresql", "mysql", "mssql")
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 
-# What a tracking store raises: a locked or broken database comes through unwrapped, and so does
-# an S3 that cannot be reached or has lost a file.
-STORE_ERRORS = (MlflowException, SQLAlchemyError, Boto3Error, BotoCoreError, ClientError)
-
 
 class StepError(Exception):
     """A step cannot go on; the message is what the user reads."""
+
+
+def store_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return the errors that a tracking store raises, with others: MLflow does not wrap them all.
+
+    Those of S3 are known once its client is loaded: that takes time, and few stores need it.
+    """
+    boto, core = sys.modules.get("boto3.exceptions"), sys.modules.get("botocore.exceptions")
+    s3 = (boto.Boto3Error, core.BotoCoreError, core.ClientError) if boto and core else ()
+    return (MlflowException, SQLAlchemyError, *s3, *others)
 
 
 def reach(launched: bool) -> None:
@@ -62,7 +67,8 @@ def reach(launched: bool) -> None:
         With one line that names the store and what to do.
     """
     for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+        # An empty value means unset, and would be no number to MLflow.
+        os.environ[name] = os.environ.get(name) or value
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     uri = mlflow.get_tracking_uri()
@@ -73,7 +79,7 @@ def reach(launched: bool) -> None:
     try:
         _log_in(uri)
         MlflowClient().search_experiments(max_results=1)
-    except STORE_ERRORS as error:
+    except store_errors() as error:
         raise refusal(error) from None
 
 
@@ -111,7 +117,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         return redact_credentials(f"{error.strerror}: {error.filename}")
     text = str(error).strip() or type(error).__name__
-    return redact_credentials(text.splitlines()[0] if isinstance(error, STORE_ERRORS) else text)
+    return redact_credentials(text.splitlines()[0] if isinstance(error, store_errors()) else text)
 
 
 def run_or_none(run_id: str) -> Run | None:

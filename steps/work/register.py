@@ -25,7 +25,7 @@ from steps.registry import versions as registry
 from steps.registry.versions import number
 from steps.runs.launching import input_run
 from steps.runs.reuse import fetch_output
-from steps.runs.store import STORE_ERRORS, StepError
+from steps.runs.store import StepError, store_errors
 from steps.runs.terminal import echo
 from steps.runs.tracking.finished import latest_or_named
 from steps.runs.tracking.step_run import StepRun
@@ -143,7 +143,7 @@ def shared_rows(candidate: Run, champion: Run) -> pd.DataFrame:
     held_out = pd.read_parquet(_split_file(candidate, "held_out.parquet"))
     try:
         trained_on = pd.read_parquet(_split_file(champion, "training_rows.parquet"))["row_hash"]
-    except (*STORE_ERRORS, OSError):
+    except store_errors(OSError):
         # Nobody knows what this champion has seen, so no patient is known to be new to it.
         return held_out.iloc[:0]
     return held_out[~np.isin(frame.row_hashes(held_out), trained_on.to_numpy())]

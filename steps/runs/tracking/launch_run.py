@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from steps.parameters.uris import redact_credentials
-from steps.runs.store import STORE_ERRORS, StepError, reach, refusal, run_or_none
+from steps.runs.store import StepError, reach, refusal, run_or_none, store_errors
 from steps.runs.tracking.orphans import DEFAULT_EXPERIMENT_ID, owner
 from steps.runs.tracking.tags import OWNER_TAG
 
@@ -63,7 +63,7 @@ def connect() -> Launch | None:
         return None
     try:
         return _take(run_id, experiment_id or DEFAULT_EXPERIMENT_ID)
-    except STORE_ERRORS as error:
+    except store_errors() as error:
         raise refusal(error) from None
 
 

@@ -18,7 +18,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 from steps.parameters.declaration import as_texts, step_name
 from steps.parameters.uris import redact_credentials
 from steps.runs.files import sha256
-from steps.runs.store import STORE_ERRORS, StepError, explain
+from steps.runs.store import StepError, explain, store_errors
 from steps.runs.terminal import echo
 from steps.runs.tracking.launch_run import Launch, end_launch
 from steps.runs.tracking.orphans import owner
@@ -85,7 +85,7 @@ def open_run(values: object, launch: Launch | None, experiment_id: str) -> Itera
         stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
         try:
             _end(run, step, launch, "KILLED" if stopped else "FAILED", note=explain(error))
-        except STORE_ERRORS as further:
+        except store_errors() as further:
             # The first error is the one to tell; the run is closed by the next step that starts.
             echo(f"{step}: run {run_id} could not be closed: {explain(further)}")
         raise
