@@ -63,14 +63,13 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     import mlflow.sklearn
 
     from steps.modelling import artifact, estimators, twin
-    from steps.parameters.entry_points import CALIBRATION, ENTRY_POINTS
+    from steps.parameters.declaration import check
+    from steps.parameters.entry_points import Train
 
-    values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
-    names = ("n_estimators", "max_depth", "min_samples_leaf", "random_state", "calibration")
-    model = str(values["model"])
+    values = check(Train, {})
     training = patients.head(300)
     features, y = training[list(FEATURE_NAMES)], training[LABEL.name].to_numpy()
-    pipeline = estimators.build(model, **{name: values[name] for name in names})
+    pipeline = estimators.from_parameters(values)
     estimators.fit(pipeline, features, y)
     extras = folder / "extras"
     extras.mkdir()
@@ -82,7 +81,7 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
         pipeline,
         folder / "model",
         serialization_format="skops",
-        skops_trusted_types=estimators.trusted_types(model, CALIBRATION.default),
+        skops_trusted_types=estimators.trusted_types(values.model, values.calibration),
         signature=artifact.signature(),
         pip_requirements=artifact.pinned(),
         extra_files=[str(file) for file in files],

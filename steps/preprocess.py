@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from steps.parameters.entry_points import Preprocess
 from steps.runs.running import Work, run_step
@@ -15,9 +16,9 @@ def load() -> Work[Preprocess]:
     return Work(preprocess.preprocess, preprocess.resolve)
 
 
-def main() -> int:
-    """Run the step from the command line."""
-    return run_step(Preprocess, load, __doc__)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the step with the words of a command line; this process's by default."""
+    return run_step(Preprocess, load, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from steps.batch import forkserver
@@ -44,9 +45,9 @@ def resolve(values: Score, _experiment_id: str) -> Job:
     return jobs.plan(values.input, values.output, values.model_uri)
 
 
-def main() -> int:
-    """Run the step from the command line."""
-    return run_step(Score, lambda: Work(score, resolve), __doc__, ahead=ahead)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the step with the words of a command line; this process's by default."""
+    return run_step(Score, lambda: Work(score, resolve), __doc__, argv, ahead=ahead)
 
 
 if __name__ == "__main__":

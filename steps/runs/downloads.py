@@ -136,8 +136,16 @@ def _receive(url: str, limits: Limits) -> bytes:
 
 def _refuse_redirect_inwards(answer: requests.Response, **_: Any) -> None:
     """Let no server outside lead to one of this machine or its network."""
-    target = urljoin(answer.url, answer.headers.get("Location", ""))
-    if answer.is_redirect and _is_public(answer.url) and not _is_public(target):
+    if not answer.is_redirect:
+        return
+    try:
+        target = urljoin(answer.url, answer.headers["Location"])
+        leads_inwards = _is_public(answer.url) and not _is_public(target)
+    except ValueError:
+        answer.close()
+        raise requests.exceptions.InvalidURL from None
+    if leads_inwards:
+        answer.close()
         raise UnreachableError(f"{answer.url} redirects to an address inside: {target}; {CURE}")
 
 

@@ -15,7 +15,6 @@ from steps import score
 from steps.batch import job as jobs
 from steps.batch import tasks
 from steps.runs import reuse
-from steps.runs.running import run_step
 from tests.servers import fails, gives, serving
 from tests.steps.conftest import note
 from tests.steps.scoring_jobs import forest, saved
@@ -40,7 +39,7 @@ def source(sample: Patients, tmp_path: Path) -> Path:
 
 def run(source: Path | str, output: Path, model: Path, *words: str) -> int:
     given = [f"--input={source}", f"--output={output}", f"--model_uri={model}", "--workers=1"]
-    return run_step("score", score.score, [*given, *words], resolve=score.resolve)
+    return score.main([*given, *words])
 
 
 def latest(client: MlflowClient) -> object:
@@ -123,7 +122,7 @@ def test_without_a_champion_it_is_told_how_to_make_one(
     client: MlflowClient, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [f"--input={source}", f"--output={tmp_path}/out"]
-    assert run_step("score", score.score, words, resolve=score.resolve) == 2
+    assert score.main(words) == 2
     said = capfd.readouterr().err
     assert "there is no model models:/heart-disease-model@champion; 'mlflow run . -e main'" in said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -15,18 +16,19 @@ import pytest
 from matplotlib.image import imread
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from steps.runs.parameters import ENTRY_POINTS
 
 from clinical import cohort, frame
 from clinical.schema import FEATURE_NAMES
 from risk_model import scoring
-from steps import download, preprocess, promote, register, train
 from steps.modelling import artifact, clinical_metrics, metrics
+from steps.parameters.declaration import select
+from steps.parameters.entry_points import Download, Preprocess, Train
 from steps.registry import versions as registry
-from steps.runs import reuse, tracking
+from steps.runs import reuse
 from steps.runs.files import sha256
-from steps.runs.running import run_step
 from steps.runs.store import StepError
+from steps.runs.tracking import experiment
+from steps.work import download, preprocess, register, train
 from tests.servers import gives, serving
 from tests.steps.conftest import copy_database, note, use_store
 
@@ -58,15 +60,11 @@ class Store:
 
     def do(self, step: str, *words: str) -> int:
         """Run a step in this process, and return its exit code."""
-        module = {
-            "download": download, "preprocess": preprocess, "train": train,
-            "register": register, "promote": promote,
-        }[step]  # fmt: skip
-        resolve = getattr(module, "resolve", None)
-        return run_step(step, getattr(module, step), words, resolve=resolve)
+        entry = importlib.import_module(f"steps.{step}")
+        return int(entry.main(words))
 
     def latest(self, step: str) -> str:
-        experiment_id = tracking.open_experiment(None)
+        experiment_id = experiment.open_experiment(None)
         query = f"tags.`heart.step` = '{step}'"
         order = ["attributes.start_time DESC"]
         return str(self.client.search_runs([experiment_id], query, order_by=order)[0].info.run_id)
@@ -133,15 +131,14 @@ def test_each_run_says_where_its_data_is_from(pipeline: Store, step: str) -> Non
 
 
 def test_each_run_is_found_again_by_the_key_of_its_work(pipeline: Store, sample_file: Path) -> None:
-    values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
-    experiment_id = tracking.open_experiment(None)
+    experiment_id = experiment.open_experiment(None)
     work = {
-        "download": {"source": str(sample_file)},
-        "preprocess": {"data": pipeline.runs["download"]},
-        "train": {**values, "n_estimators": 25, "data": pipeline.runs["preprocess"]},
+        "download": Download(str(sample_file)),
+        "preprocess": Preprocess(pipeline.runs["download"]),
+        "train": select(Train, {}, n_estimators=25, data=pipeline.runs["preprocess"]),
     }
     for step, given in work.items():
-        key = reuse.work_key(step, given)
+        key = reuse.work_key(given)
         assert key is not None
         found = reuse.find(step, key, experiment_id)
         assert found is not None, step

@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.pipeline import Pipeline
-from steps.runs.parameters import ENTRY_POINTS
 
 from clinical.schema import FEATURE_NAMES, LABEL
 from steps.modelling import estimators, facts, metrics, twin
 from steps.modelling.facts import Input, Training
 from steps.modelling.validation import OutOfFold
+from steps.parameters.declaration import check
+from steps.parameters.entry_points import Train
 from steps.runs.files import as_json
 
 Patients = tuple[pd.DataFrame, np.ndarray]
-VALUES = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
+VALUES = vars(check(Train, {}))
 
 
 def fitted(features: pd.DataFrame, y: np.ndarray) -> Pipeline:

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.pipeline import Pipeline
-from steps.runs.parameters import CALIBRATIONS
 
 from clinical.frame import row_hashes
 from clinical.schema import FEATURE_NAMES, FEATURES
 from steps.modelling import estimators, twin
+from steps.parameters.entry_points import CALIBRATIONS
 
 CONVERTIBLE = ("random_forest", "extra_trees", "logistic_regression")
 Patients = tuple[pd.DataFrame, np.ndarray]

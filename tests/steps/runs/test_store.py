@@ -9,12 +9,12 @@ from pathlib import Path
 import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
-from steps.runs.parameters import shown
 
+from steps.parameters.uris import redact_credentials
 from steps.runs import tracking
 from steps.runs.store import StepError, explain, reach
 from steps.runs.store import refusal as refusal_of
-from steps.runs.tracking import Launch
+from steps.runs.tracking.launch_run import Launch
 from tests.servers import closed_port, silent_port
 from tests.steps.conftest import use_store
 
@@ -94,14 +94,14 @@ def test_no_message_shows_the_password(scheme: str, user_and_password: str) -> N
 
 def test_a_password_among_the_options_is_not_shown_either() -> None:
     uri = "postgresql://db.example.org/mlflow?user=clinic&password=hunter2&sslmode=require"
-    assert shown(uri) == uri.replace("hunter2", "***")
+    assert redact_credentials(uri) == uri.replace("hunter2", "***")
 
 
 @pytest.mark.parametrize(
     "uri", ["sqlite:////data/mlflow.db", "http://host:5000/path", "file:///mlruns", "databricks"]
 )
 def test_a_uri_without_a_password_is_shown_as_it_is(uri: str) -> None:
-    assert shown(uri) == uri
+    assert redact_credentials(uri) == uri
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:abc", "http://127.0.0.1:99999", "http://[::1"])
