@@ -30,6 +30,9 @@ _SPELT = [spelling for word in _UNKNOWN for spelling in (word, word.upper(), wor
 #: What Arrow is to take for an unknown value.
 ARROW_UNKNOWN = sorted({*_SPELT, "NaN", *(f" {word}" for word in _SPELT)})
 _PEEK = 1 << 16
+# In full width too, as keyboards of East Asia write them.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +257,16 @@ def _parquet(read: Any, source: Source) -> Any:
             return read(file)
     except (pa.ArrowException, OSError) as error:
         raise DataError("it is not a complete Parquet file: damaged or cut off") from error
+
+
+def plain_cell(value: Any) -> Any:
+    """Return a cell for a CSV file in such a way that no spreadsheet takes it for a formula.
+
+    Numbers stay as they are, as numbers or as text; before any other text that could start a
+    formula there is an apostrophe.
+    """
+    text = isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value)
+    return f"'{value}" if text and value.startswith(_FORMULA_STARTS) else value
 
 
 def is_numeric(kind: Any) -> bool:

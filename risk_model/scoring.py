@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from risk_model.stored import read_estimator
+
 EXTRAS = "extra_files"
 """The folder inside a stored model in which MLflow keeps what we add to it."""
 
@@ -29,7 +31,4 @@ def probabilities(folder: Path, patients: pd.DataFrame) -> NDArray[np.float64]:
         session = onnxruntime.InferenceSession(found, providers=["CPUExecutionProvider"])
         _, twin = session.run(None, {"patients": patients.to_numpy(np.float32)})
         return np.asarray(twin[:, 1], dtype=float)
-    import mlflow.sklearn
-
-    pipeline = mlflow.sklearn.load_model(str(folder))
-    return np.asarray(pipeline.predict_proba(patients)[:, 1], dtype=float)
+    return np.asarray(read_estimator(folder).predict_proba(patients)[:, 1], dtype=float)

@@ -11,6 +11,7 @@ from serving.following.worker import Following
 from serving.http import problems
 from serving.http.edge import Edge
 from serving.http.green import Aside
+from serving.http.log import protect_server_log
 from serving.http.metrics import Metrics
 from serving.routes import explain, health, invocations, pages, predict, reference, webhooks
 from serving.settings import read_settings
@@ -58,6 +59,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         settings,
     )
     following.start()
+    protect_server_log()
     return app
 
 

@@ -27,7 +27,7 @@ worker_class = "gevent"
 # left waiting unaccepted.
 worker_connections = 2 * setting("HEART_MAX_CONCURRENCY")
 backlog = 4096
-http_parser = "auto"  # the C parser, where gunicorn[fast] brought it
+http_parser = "auto"  # the C parser, where gunicorn_h1c is installed
 keepalive = 5
 timeout = 30  # the heartbeat of a worker, not a limit for requests
 graceful_timeout = 25
@@ -47,13 +47,6 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _without_what_was_sent(record: logging.LogRecord) -> bool:
-    """Cut what gunicorn repeats of a request that it cannot read: it may be a patient's."""
-    if str(record.msg).startswith("Invalid request from"):
-        record.msg = ": ".join(str(record.msg).split(": ")[:2])
-    return True
-
-
 def on_starting(server: Any) -> None:
     """Make the folder of this service, and start its follower before anything slow happens."""
     from serving.following import state
@@ -62,7 +55,6 @@ def on_starting(server: Any) -> None:
     from serving.settings import read_settings
 
     _raise_file_limit()
-    server.log.error_log.addFilter(_without_what_was_sent)
     os.environ.pop(state.ENVIRONMENT, None)
     made = state.instance_state(os.getpid())
     os.environ[state.ENVIRONMENT] = str(made.folder)
@@ -93,8 +85,12 @@ def _import_early() -> None:
 
 def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names them
     """See how a request of this worker's class lets others go first."""
-    from serving.http.green import fair_yield
+    from gevent import get_hub
 
+    from serving.http.green import fair_yield
+    from serving.http.log import log_uncaught
+
+    get_hub().print_exception = log_uncaught
     _own["turn"] = fair_yield()
 
 

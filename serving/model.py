@@ -21,28 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical.schema import FEATURE_NAMES, FEATURES
+from risk_model.stored import PICKLE_SETTING, UnsafeModelError, read_description, read_estimator
 from serving.errors import ModelError
 
 Rows = npt.NDArray[np.float64]
 EXTRA = "extra_files"
+LOCAL = "local-pickle"
+"""The version of the local file of last resort, and of nothing else."""
 DEFAULT_BANDS: tuple[tuple[str, float], ...] = (("Low", 0.0), ("Moderate", 0.3), ("High", 0.7))
-
-# What a scikit-learn pipeline of ours may hold beyond the types that skops trusts by itself.
-# Reviewed: arrays, number types and tree structures; none of them runs code when it is built.
-REVIEWED_TYPES = frozenset(
-    {
-        "numpy.dtype",
-        "sklearn.tree._tree.Tree",
-        "sklearn._loss._loss.CyHalfBinomialLoss",
-        "sklearn._loss.link.Interval",
-        "sklearn._loss.link.LogitLink",
-        "sklearn._loss.loss.HalfBinomialLoss",
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
-        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    }
-)
 
 
 class Scores(NamedTuple):
@@ -290,8 +276,15 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def load(origin: Origin) -> Model:
+def load(origin: Origin, pickles: bool | None = None) -> Model:
     """Load a model from its directory and check it against its references.
+
+    Parameters
+    ----------
+    origin : Origin
+    pickles : bool, optional
+        What the operator says of pickles; where nothing is said, the local file may be one, a
+        model from anywhere else may not.
 
     Raises
     ------
@@ -305,19 +298,22 @@ def load(origin: Origin) -> Model:
     try:
         references = _read_json(extra / "references.json")
         facts = _read_json(extra / "model.json")
-        engine = _engine(directory, references)
+        engine = _engine(origin, references, pickles)
         check_references(engine, references)
         check_answers(engine)
         model = Model(engine, origin, facts)
     except ModelError:
         raise
+    except UnsafeModelError as error:
+        raise ModelError(str(error)) from error
     except Exception as error:
         # Whatever a damaged file makes a library raise: the old model has to go on serving.
         raise ModelError(f"The model does not load: {type(error).__name__}.") from error
     return model
 
 
-def _engine(directory: Path, references: Mapping[str, Any]) -> Engine:
+def _engine(origin: Origin, references: Mapping[str, Any], pickles: bool | None) -> Engine:
+    directory = Path(origin.directory)
     twin = directory / EXTRA / "twin.onnx"
     expected = references.get("twin_sha256")
     if expected:
@@ -325,50 +321,22 @@ def _engine(directory: Path, references: Mapping[str, Any]) -> Engine:
         if hashlib.sha256(content).hexdigest() != expected:
             raise ModelError("The ONNX twin is missing or is not the one that was written.")
         return OnnxEngine(content)
-    return SklearnEngine(_read_estimator(directory))
+    if origin.version == LOCAL:
+        return SklearnEngine(_read_local(directory, pickles))
+    _check_signature(read_description(directory))
+    return SklearnEngine(read_estimator(directory, bool(pickles)))
 
 
-def _read_estimator(directory: Path) -> Any:
-    pickled = directory / "model.pkl"
-    if (directory / "MLmodel").is_file():
-        return _read_mlflow_estimator(directory)
+def _read_local(directory: Path, pickles: bool | None) -> Any:
+    if pickles is False:
+        raise ModelError(f"model.pkl is a pickle, and {PICKLE_SETTING} is false.")
     import joblib
 
-    content = pickled.read_bytes()
+    content = (directory / "model.pkl").read_bytes()
     recorded = (directory / "model.pkl.sha256").read_text().split()[0]
     if hashlib.sha256(content).hexdigest() != recorded:
         raise ModelError("model.pkl is not the file that its recorded SHA-256 names.")
     return joblib.load(io.BytesIO(content))
-
-
-def _read_mlflow_estimator(directory: Path) -> Any:
-    import yaml
-
-    description = yaml.safe_load((directory / "MLmodel").read_text())
-    _check_signature(description)
-    flavour = (description.get("flavors") or {}).get("sklearn")
-    if not flavour:
-        raise ModelError("The model has neither an ONNX twin nor the scikit-learn flavour.")
-    path = directory / flavour["pickled_model"]
-    if flavour.get("serialization_format") == "skops":
-        return _read_skops(path)
-    if os.environ.get("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true").lower() in ("false", "0"):
-        raise ModelError("The model is a pickle, and MLFLOW_ALLOW_PICKLE_DESERIALIZATION is off.")
-    import cloudpickle  # type: ignore[import-untyped]
-
-    with path.open("rb") as file:
-        return cloudpickle.load(file)
-
-
-def _read_skops(path: Path) -> Any:
-    import skops.io
-
-    foreign = set(skops.io.get_untrusted_types(file=path)) - REVIEWED_TYPES
-    if foreign:
-        raise ModelError(
-            f"The model holds types that nobody reviewed: {', '.join(sorted(foreign))}."
-        )
-    return skops.io.load(path, trusted=sorted(REVIEWED_TYPES))
 
 
 def _check_signature(description: Mapping[str, Any]) -> None:

@@ -57,6 +57,13 @@ def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[
     return read
 
 
+def _yes_or_no(text: str) -> bool | None:
+    said = {"": None, "true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in said:
+        raise ValueError("true, false or empty")
+    return said[text.lower()]
+
+
 def _keys(text: str) -> tuple[str, ...]:
     keys = tuple(key.strip() for key in text.split(",") if key.strip())
     if any(len(key) < 16 or not key.isascii() for key in keys):
@@ -88,7 +95,18 @@ SETTINGS: tuple[Setting, ...] = (
         "HEART_LOCAL_MODEL",
         "models/model.pkl",
         str,
-        "The last resort: a joblib file with its SHA-256 in a .sha256 file beside it.",
+        "The last resort: a joblib file with its SHA-256 in a .sha256 file beside it. It is taken "
+        "only where these files and their folder belong to this user or root and nobody else may "
+        "write them.",
+    ),
+    Setting(
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION",
+        "",
+        _yes_or_no,
+        "Whether pickles are loaded, which run whatever code they hold. Empty: HEART_LOCAL_MODEL "
+        "alone. true: models of the registry too. false: none. Models in skops format are none: "
+        "they are held to a list of reviewed types, and served whatever this says. `evaluate`, "
+        "`score` and the gate read it too.",
     ),
     Setting(
         "HEART_POLL_SECONDS",

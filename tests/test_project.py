@@ -20,8 +20,9 @@ TYPES = {int: "int", float: "float"}
 
 
 def pins(name: str) -> dict[str, str]:
-    lines = (ROOT / name).read_text().splitlines()
-    return dict(line.split("==") for line in lines if re.match(r"[\w.-]+==", line))
+    """Return the version of each requirement; of some it is another on another platform."""
+    text = (ROOT / name).read_text()
+    return dict(re.findall(r"^([\w-]+)(?:\[\S+\])?==(\S+)", text, re.MULTILINE))
 
 
 def normal(requirement: str) -> str:
@@ -89,11 +90,12 @@ def test_requirements_pin_every_direct_dependency() -> None:
     )
 
 
-def test_every_requirement_is_pinned_and_names_no_index() -> None:
+def test_every_requirement_is_pinned_with_its_hashes_and_names_no_index() -> None:
+    pin = r"[\w-]+(\[[\w,-]+\])?==[\w.]+( ; [^;\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n"
     for name in ("requirements.txt", "requirements-dev.txt"):
-        for line in (ROOT / name).read_text().splitlines():
-            assert re.match(r"\s*#|[\w.-]+==[\w.]+$", line), line
-            assert "://" not in line
+        text = (ROOT / name).read_text()
+        assert re.fullmatch(rf"( *#.*\n|{pin})+", text)
+        assert "://" not in text
 
 
 def test_development_uses_the_same_versions_as_production() -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from serving.following.ownership import require_ours
 from serving.following.state import read_json, write_json
 from serving.model import Origin
 from serving.settings import cache_home
@@ -55,6 +57,7 @@ class Cache:
         self.folder = folder or cache_home() / "models"
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            require_ours(self.folder)  # else somebody else says what was served last
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
         except OSError:
@@ -83,7 +86,8 @@ class Cache:
 
     def add(self, origin: Origin, fetch: Callable[[Path], object]) -> Path:
         """Make an entry of what `fetch` puts into a folder."""
-        work = Path(tempfile.mkdtemp(dir=self.folder, prefix=".new-"))
+        work = self.folder / f".new-{secrets.token_hex(8)}"
+        work.mkdir()
         try:
             fetch(work)
             write_json(work / ENTRY, {"origin": asdict(origin), "digests": _digests(work)})

@@ -7,10 +7,10 @@ into the disk cache, checks it, and publishes it. Whatever goes wrong, what is p
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,18 +18,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from risk_model.locations import sqlite_path
+from risk_model.stored import PICKLE_SETTING
 from serving.errors import ModelError, RegistryError
 from serving.following.cache import PLOTS, Cache
-from serving.following.registry import (
-    Candidate,
-    MlflowRegistry,
-    Registry,
-    ReplacedError,
-    sqlite_path,
-)
+from serving.following.ownership import read_ours
+from serving.following.registry import Candidate, MlflowRegistry, Registry, ReplacedError
 from serving.following.state import State, read_json, wait_for, write_json
 from serving.http.log import log_event
-from serving.model import EXTRA, Origin, load
+from serving.model import EXTRA, LOCAL, Origin, load
 from serving.settings import read_settings
 
 RETRY_BAD_SECONDS = 60.0
@@ -73,6 +70,7 @@ class Follower:
         self._first_look = True
         self._plots_of = ""
         self._noted: list[str] = []
+        self._local_refused = ""
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -94,6 +92,8 @@ class Follower:
         self._first_look = False
         if self.current is None and not self._settings["MODEL_URI"]:
             self.fall_back()
+            if self.current is None and self._local_refused:
+                problems.append(self._local_refused)
         self._report(problems, degraded)
 
     def _follow(self, problems: list[str]) -> bool:
@@ -191,7 +191,7 @@ class Follower:
                 continue
             if self.current is None:
                 source = origin.source
-                if origin.version != "local-pickle" and not source.startswith("disk cache"):
+                if origin.version != LOCAL and not source.startswith("disk cache"):
                     source = f"disk cache ({source} when it was served last)"
                 self._go_over(replace(origin, source=source))
             return
@@ -201,19 +201,36 @@ class Follower:
         recorded = path.with_name(path.name + ".sha256")
         if not path.is_file() or not recorded.is_file():
             return None
-        key = self._cache.key("local-pickle", recorded.read_text())
-        origin = Origin(key, "local-pickle", "local file", "")
+        if self._settings.get(PICKLE_SETTING) is False:
+            self._refuse_local(f"{PICKLE_SETTING} is false.")
+            return None
+        facts = path.with_suffix(".json")
+        try:
+            content, digest = read_ours(path), read_ours(recorded)
+            known = read_ours(facts) if facts.exists() else None
+        except OSError as error:
+            self._refuse_local(f"{error.strerror or error}.")
+            return None
+        key = self._cache.key(LOCAL, digest.decode(errors="replace"))
+        origin = Origin(key, LOCAL, "local file", "")
 
         def fetch(into: Path) -> None:
-            shutil.copyfile(path, into / "model.pkl")
-            shutil.copyfile(recorded, into / "model.pkl.sha256")
-            facts = path.with_suffix(".json")
-            if facts.is_file():
+            (into / "model.pkl").write_bytes(content)
+            (into / "model.pkl.sha256").write_bytes(digest)
+            if known is not None:
                 (into / EXTRA).mkdir()
-                shutil.copyfile(facts, into / EXTRA / "model.json")
+                (into / EXTRA / "model.json").write_bytes(known)
 
         folder = self._cache.find(key) or self._cache.add(origin, fetch)
+        self._local_refused = ""
         return replace(origin, directory=str(folder))
+
+    def _refuse_local(self, why: str) -> None:
+        """Say once why the local file is not taken; the status says it as long as it holds."""
+        why = f"The local file is not taken: {why}"
+        if why != self._local_refused:
+            log_event("model.refused", "error", model_version=LOCAL, why=why)
+        self._local_refused = why
 
     # -- telling ---------------------------------------------------------------------------------
 
@@ -222,7 +239,8 @@ class Follower:
         if not origin.run_id or origin.key == self._plots_of or (folder / PLOTS).is_dir():
             return
         self._plots_of = origin.key
-        work = Path(tempfile.mkdtemp(dir=folder, prefix=".plots-"))
+        work = folder / f".plots-{secrets.token_hex(8)}"
+        work.mkdir()
         try:
             self._registry.fetch_plots(origin.run_id, work)
             os.replace(work, folder / PLOTS)
@@ -284,7 +302,7 @@ def check_model(origin: Origin, seconds: float = 120) -> None:
         return
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "serving.following.probe", origin.directory],
+            [sys.executable, "-m", "serving.following.probe", origin.directory, origin.version],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -314,7 +332,7 @@ def namespace(settings: Mapping[str, Any]) -> str:
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
     registry = os.environ.get("MLFLOW_REGISTRY_URI", tracking) or "sqlite:///mlflow.db"
     path = sqlite_path(registry)
-    place = str(Path(path).resolve()) if path else registry
+    place = str(path.resolve()) if path else registry
     return f"{place}|{settings['HEART_MODEL_NAME']}|{settings['MODEL_URI']}"
 
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from serving.errors import RegistryError
+from risk_model.locations import file_path, sqlite_path
+from risk_model.stored import UnsafeModelError, refuse_links
+from serving.errors import ModelError, RegistryError
 
 CHAMPION = "champion"
 PRODUCTION = "Production"
@@ -207,7 +208,8 @@ class MlflowRegistry:
             return Candidate(f"run-{run[1]}", source, uri, uri, {}, run[1])
         if uri.startswith("models:/"):
             return Candidate(f"model-{uri.removeprefix('models:/')}", source, uri, uri)
-        return Candidate("path-" + Path(urlsplit(uri).path).name, source, uri, _path_identity(uri))
+        path, identity = _path_and_identity(uri)
+        return Candidate(f"path-{path.name}", source, str(path), identity)
 
     def _find(self, ask: Any) -> Any:
         """Return what a question finds; None where it is not there."""
@@ -221,9 +223,12 @@ class MlflowRegistry:
     def fetch(self, candidate: Candidate, folder: Path) -> None:
         """Put the files of a candidate into a folder."""
         try:
+            self._refuse_links(candidate.uri)
             got = self._mlflow.artifacts.download_artifacts(
                 artifact_uri=candidate.uri, dst_path=str(folder)
             )
+        except UnsafeModelError as error:
+            raise ModelError(str(error)) from error
         except Exception as error:
             raise RegistryError(
                 f"The files of {candidate.version} cannot be fetched: {_words(error)}"
@@ -233,9 +238,41 @@ class MlflowRegistry:
     def fetch_plots(self, run_id: str, folder: Path) -> None:
         """Put the plots of a run into a folder, as far as there are any."""
         client = self._client()
+        self._refuse_links(f"runs:/{run_id}/plots")
         for file in client.list_artifacts(run_id, "plots"):
             if file.path.endswith(".png"):
                 client.download_artifacts(run_id, file.path, str(folder))
+
+    def _refuse_links(self, uri: str) -> None:
+        """Refuse artifacts on this machine that hold links: a download would copy what they name.
+
+        Raises
+        ------
+        UnsafeModelError
+        """
+        from mlflow.utils.file_utils import local_file_uri_to_path
+        from mlflow.utils.uri import is_local_uri
+
+        for place in filter(is_local_uri, self._places(uri)):
+            refuse_links(Path(local_file_uri_to_path(place)))  # type: ignore[no-untyped-call]
+
+    def _places(self, uri: str) -> list[str]:
+        """Return from where MLflow would copy what a URI names."""
+        from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
+        from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
+
+        models: Any = ModelsArtifactRepository
+        runs: Any = RunsArtifactRepository
+        if uri.startswith("models:/"):
+            if self._in_catalog():
+                return []
+            return [models.get_underlying_uri(uri)]
+        if not uri.startswith("runs:/"):
+            return [uri]
+        client = self._client()
+        outputs = client.get_run(runs.parse_runs_uri(uri)[0]).outputs
+        logged = [client.get_logged_model(m.model_id) for m in outputs.model_outputs]
+        return [runs.get_underlying_uri(uri), *(model.artifact_location for model in logged)]
 
 
 def _lift(got: Path, folder: Path) -> None:
@@ -253,12 +290,6 @@ class NothingThereError(Exception):
 
 class ReplacedError(Exception):
     """The registry's file is another one now; open connections would go on reading the old."""
-
-
-def sqlite_path(uri: str) -> str | None:
-    """Return the file of an SQLite URI, None for other stores."""
-    match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", uri)
-    return match[1] if match else None
 
 
 def _words(error: Exception) -> str:
@@ -293,11 +324,11 @@ def _pinned_version(client: Any, name: str, wanted: str | None, alias: str | Non
     return max(versions, key=lambda version: int(version.version))
 
 
-def _path_identity(uri: str) -> str:
-    """Return what changes when the files at a path do."""
-    path = Path(urlsplit(uri).path if uri.startswith("file:") else uri)
+def _path_and_identity(uri: str) -> tuple[Path, str]:
+    """Return the path that MODEL_URI names, and what changes when the files there do."""
+    path = file_path(uri) or Path(uri)
     try:
-        return f"{path.resolve()}|{(path / 'MLmodel').stat().st_mtime_ns}"
+        return path, f"{path.resolve()}|{(path / 'MLmodel').stat().st_mtime_ns}"
     except OSError as error:
         raise RegistryError("MODEL_URI names a path where there is no MLflow model.") from error
 

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import select
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from serving.following.ownership import require_ours
 from serving.settings import cache_home
 
 ENVIRONMENT = "_HEART_STATE_DIR"
@@ -34,7 +36,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     OSError
         Such as on a full disk; the file is as it was, and nothing else is left behind.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    name = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(descriptor, "w") as file:
             json.dump(content, file, default=str)
@@ -87,7 +90,8 @@ class State:
 
     def lock(self) -> int | None:
         """Take the follower's lock; None where another has it. It ends with the process."""
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self._lock, flags, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -150,6 +154,7 @@ def _services() -> Path:
     folder = cache_home() / "services"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        require_ours(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError:

@@ -17,10 +17,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from risk_model.stored import PICKLE_SETTING
 from serving.errors import ModelError
 from serving.following.state import ENVIRONMENT, State, instance_state, read_json
 from serving.http.green import in_thread
-from serving.http.log import log_event
+from serving.http.log import log_event, log_failure
 from serving.http.metrics import Metrics
 from serving.model import Model, Origin, load
 from serving.settings import SETTINGS
@@ -166,7 +167,7 @@ class Following:
                 self._keep_follower()
                 self._glance()
             except Exception as error:  # the thread must outlive whatever one look brings
-                log_event("following.failed", "error", error=repr(error))
+                log_failure(error, event="following.failed")
             stopped.wait(GLANCE_SECONDS)
 
     def _keep_follower(self) -> None:
@@ -209,7 +210,7 @@ class Following:
             self._tell(self.model)
             return
         try:
-            model = in_thread(lambda: load(origin))
+            model = in_thread(lambda: load(origin, self._settings.get(PICKLE_SETTING)))
         except ModelError as error:
             self._failed = (origin.version, str(error))
             self._retry_at = time.monotonic() + _RETRY_SECONDS

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import logging
 import os
 import stat
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from serving.settings import SettingError
 
@@ -76,6 +80,7 @@ def _open(target: str) -> int | None:
     """Return what to write to; a pipe is opened anew, so that it makes nobody wait."""
     if target not in ("", "-"):
         try:
+            _refuse_planted(target)
             return os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
         except OSError as error:
             words = f"HEART_ACCESS_LOG must be a file that can be written: {error.strerror}."
@@ -90,6 +95,12 @@ def _open(target: str) -> int | None:
     return descriptor
 
 
+def _refuse_planted(target: str) -> None:
+    """Refuse a link that somebody else has put in the place of the log."""
+    if os.path.islink(target) and os.lstat(target).st_uid not in (os.geteuid(), 0):
+        raise PermissionError(errno.EPERM, "it is a link that belongs to somebody else")
+
+
 def log_event(event: str, level: str = "info", **facts: object) -> None:
     """Write one structured line about the service itself to standard error."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -99,10 +110,58 @@ def log_event(event: str, level: str = "info", **facts: object) -> None:
         os.write(2, (json.dumps(line, default=str) + "\n").encode())
 
 
-def log_failure(error: BaseException, request_id: str | None) -> None:
-    """Write that a request failed inside the service."""
+def log_failure(
+    error: BaseException, request_id: str | None = None, event: str = "failure"
+) -> None:
+    """Write that a request, or something else, failed inside the service."""
     name = type(error).__name__
-    log_event("failure", "error", request_id=request_id, error=name, where=_where(error))
+    log_event(event, "error", request_id=request_id, error=name, where=_where(error))
+
+
+def protect_server_log() -> None:
+    """Keep what clients have sent out of gunicorn's own messages, however it was started."""
+    for name, hide in (("gunicorn.error", _hide_request), ("gunicorn.access", _hide_target)):
+        logger = logging.getLogger(name)
+        if hide not in logger.filters:
+            logger.addFilter(hide)
+
+
+def _hide_request(record: logging.LogRecord) -> bool:
+    """Leave of a message about a request what kind of fault it was, and where.
+
+    gunicorn repeats what it cannot read, and a traceback the words of its error: any of it may be
+    the rest of a patient whose client has miscounted.
+    """
+    head = record.msg.partition("%")[0].strip(" .") if isinstance(record.msg, str) else "Failure"
+    error = record.exc_info[1] if record.exc_info else None
+    if head.startswith("Invalid request from"):
+        record.msg = f"{head.partition(': ')[0]}: {type(sys.exception()).__name__}"
+    elif error is not None:
+        record.msg = f"{head}: {type(error).__name__} at {_where(error)}"
+    elif record.levelno <= logging.DEBUG:
+        if not head:
+            return False
+        record.msg = head
+    else:
+        return True  # about workers and sockets
+    record.args, record.exc_info, record.exc_text = (), None, None
+    return True
+
+
+_OF_THE_CONNECTION = frozenset("hltsbBTDMLpH")
+
+
+def _hide_target(record: logging.LogRecord) -> bool:
+    """Leave of a line of gunicorn's access log what a client has not put into words."""
+    if isinstance(record.args, Mapping):
+        kind: Any = type(record.args)  # gunicorn's own, in which what is not there is "-"
+        record.args = kind({k: v for k, v in record.args.items() if k in _OF_THE_CONNECTION})
+    return True
+
+
+def log_uncaught(_context: object, kind: type[BaseException], error: object, _rest: object) -> None:
+    """Write that a greenlet failed, in place of gevent, which prints the error and its owner."""
+    log_failure(error if isinstance(error, BaseException) else kind(), event="greenlet.failed")
 
 
 def _where(error: BaseException) -> str:

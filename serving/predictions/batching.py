@@ -14,7 +14,7 @@ from serving.model import Model, Rows
 
 # Rows that are worth a thread of their own: some milliseconds' work.
 _PART = 1000
-_CORES = len(os.sched_getaffinity(0))
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def score(model: Model, rows: Rows) -> npt.NDArray[np.int64]:

@@ -19,6 +19,7 @@ from clinical.dialects import CANONICAL, TELLING, UCI, Dialect
 from clinical.errors import DataError
 from clinical.frame import Mask
 from clinical.schema import FEATURES
+from clinical.tables import plain_cell
 from steps.batch.engine import Engine, Packed, unpack
 from steps.batch.inputs import Partition
 from steps.batch.partitions import BLOCK_ROWS, Block, read
@@ -169,7 +170,8 @@ def _note(
         marked = mask if name == "" or ragged is None else mask & ~ragged
         for place in np.flatnonzero(marked).tolist():
             who = "" if ids is None else ids[place].as_py()
-            lines.writerow((batch.partition.file.name, numbers[place], who, name, expected[name]))
+            cells = (batch.partition.file.name, numbers[place], who, name, expected[name])
+            lines.writerow(map(plain_cell, cells))
 
 
 def _write(output: _Output, batch: Batch, packed: Packed) -> tuple[bytes, dict[str, int]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import os
 import socket
 import tempfile
 import warnings
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import dask.config
+from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
@@ -24,6 +24,7 @@ from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
 from distributed.scheduler import KilledWorker
 from distributed.versions import VersionMismatchWarning, get_versions
 
+from steps.batch import forkserver
 from steps.runs.files import ROOT
 from steps.runs.store import StepError
 
@@ -64,7 +65,7 @@ def connect(scheduler: str = "", workers: int | None = None) -> Iterator[Client]
         # No pages about the patients' tasks, whoever else uses this machine.
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
-        "distributed.worker.multiprocessing-method": "forkserver",
+        "distributed.worker.multiprocessing-method": forkserver.METHOD,
         "distributed.worker.profile.enabled": False,
     }
     with _quiet(), dask.config.set(settings), _loss_told():
@@ -109,7 +110,7 @@ def _loss_told() -> Iterator[None]:
 
 def _own_cluster(workers: int | None) -> LocalCluster:
     return LocalCluster(
-        n_workers=workers or cores(),
+        n_workers=workers or CPU_COUNT,
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",
@@ -118,11 +119,6 @@ def _own_cluster(workers: int | None) -> LocalCluster:
         scheduler_kwargs={"dashboard": False},
         silence_logs=logging.CRITICAL,
     )
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _join(scheduler: str) -> Client:
@@ -202,9 +198,7 @@ def _send_code(scheduler: str, client: Client) -> None:
         import sys
 
         sys.path[:] = [path for path in sys.path if not is_other(path)]
-        for module in [
-            m for m in sys.modules if m.partition(".")[0] in ("clinical", "risk_model", "steps")
-        ]:
+        for module in [m for m in sys.modules if m.partition(".")[0] in PACKAGES]:
             if name not in str(getattr(sys.modules[module], "__file__", "")):
                 del sys.modules[module]
 

@@ -21,6 +21,7 @@ from clinical.schema import FEATURE_NAMES
 from clinical.tables import Column
 from risk_model.ordering import alike
 from risk_model.scoring import EXTRAS
+from risk_model.stored import read_estimator
 
 TWIN, REFERENCES = f"{EXTRAS}/twin.onnx", f"{EXTRAS}/references.json"
 DEFAULT_BANDS = (("Low", 0.0), ("Moderate", 0.3), ("High", 0.7))
@@ -147,14 +148,12 @@ def _onnx(content: bytes) -> Engine:
 
 
 def _sklearn(files: Mapping[str, bytes]) -> Engine:
-    import mlflow.sklearn
-
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        pipeline = mlflow.sklearn.load_model(folder)
+        pipeline = read_estimator(Path(folder))
 
     def answer(columns: Mapping[str, Column]) -> tuple[Labels, Column]:
         frame = pd.DataFrame({name: columns[name] for name in FEATURE_NAMES}, copy=False)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-from multiprocessing import forkserver
+
+METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+"""How worker processes are started; Windows has no fork."""
 
 WORKERS_NEED = ("distributed.nanny", "onnxruntime", "steps.batch.batches")
 
@@ -12,5 +15,8 @@ def start(*modules: str) -> None:
     """Start it, if it does not run yet: it loads the modules while this process goes on."""
     # Cores are shared out as processes: numpy is not to make threads of its own as it is loaded.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    forkserver.set_forkserver_preload([*modules])
-    forkserver.ensure_running()
+    if METHOD == "forkserver":
+        from multiprocessing import forkserver
+
+        forkserver.set_forkserver_preload([*modules])
+        forkserver.ensure_running()

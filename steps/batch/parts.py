@@ -6,7 +6,6 @@ goes on where it stopped, and another one never takes over what is not its own.
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import hashlib
 import json
@@ -14,8 +13,10 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from steps.runs.files import ABANDONED_SECONDS, replacing
 from steps.runs.store import StepError
@@ -148,7 +149,7 @@ class Parts:
         _link(self._rejects, target)
 
 
-def _is_same(path: Path, other: Path | int) -> bool:
+def _is_same(path: Path, other: Path) -> bool:
     try:
         return os.path.samefile(path, other)
     except FileNotFoundError:
@@ -173,16 +174,15 @@ def _link(source: Path, target: Path) -> None:
 def _alone(output: Path) -> Iterator[None]:
     """Keep all other processes from writing an output."""
     path = output.with_name(f".{output.name}.lock")
-    while True:
-        with path.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StepError(f"another process is writing {output}") from None
-            if not _is_same(path, lock.fileno()):
-                continue  # the one before has removed it in the meantime
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-            return
+    # More than one try: the process before may remove the file as it is being opened here.
+    lock = FileLock(path, timeout=1)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise StepError(f"another process is writing {output}") from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no file that is open
+            path.unlink()
+        lock.release()

@@ -36,8 +36,9 @@ def example() -> pd.DataFrame:
 
 def pinned() -> list[str]:
     """Return the pinned requirements of a model, as requirements.txt has them."""
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    return [line for line in lines if re.split("[=<>]", line)[0] in REQUIREMENTS]
+    text = (ROOT / "requirements.txt").read_text()
+    pins = re.findall(r"^([\w-]+)(?:\[\S+\])?(==\S+)", text, re.MULTILINE)
+    return [name + version for name, version in pins if name in REQUIREMENTS]
 
 
 def write_extras(

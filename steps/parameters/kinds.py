@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from steps.parameters.uris import local_path
+from risk_model.locations import file_path
 
 # Python reads 1_0 as 10, and the digits of any script; nobody who types either means it.
 NUMERALS = {int: r"[+-]?[0-9]{1,20}", float: r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"}
@@ -80,7 +80,7 @@ def source(text: str) -> str:
     if text in ("auto", "uci", "sample"):
         return text
     try:
-        path = local_path(text)
+        path = file_path(text)
         if path is None and _is_web_address(text):
             return text
     except ValueError:  # not a host, or not a port
@@ -95,7 +95,8 @@ def _is_web_address(text: str) -> bool:
     parts = urlsplit(text)
     # Whoever states a digest wants it checked: one that cannot be must not pass for no digest.
     stated = not parts.fragment.startswith("sha256=") or DIGEST.fullmatch(parts.fragment)
-    return bool(parts.hostname and parts.port != 0 and stated)
+    is_web = parts.scheme in ("http", "https")
+    return bool(is_web and parts.hostname and parts.port != 0 and stated)
 
 
 def run_id(text: str) -> str:
@@ -126,8 +127,8 @@ def model_uri(text: str) -> str:
     """Return MLflow's URI of a model, or the absolute path of its folder."""
     if MODEL_URI.fullmatch(text):
         return text
-    path = Path(os.path.expanduser(text.removeprefix("file://")))
-    if not text or not (path / "MLmodel").is_file():
+    path = file_path(text) if text else None
+    if path is None or not (path / "MLmodel").is_file():
         raise ValueError(
             "models:/<name>@<alias>, models:/<name>/<version>, models:/m-<id>, "
             "runs:/<run id>/<name>, or the folder of a model"
@@ -152,10 +153,9 @@ def target(text: str) -> str:
 
 def input_path(text: str) -> str:
     """Return a URL, or an absolute path that may be a glob; whether it exists is not asked."""
-    if not text or "://" in text:
-        return text
+    path = file_path(text) if text.startswith("file:") or "://" not in text else None
     # A step may run in another directory than the user's: a path is made absolute once, here.
-    return os.path.abspath(os.path.expanduser(text))
+    return os.path.abspath(path) if text and path else text
 
 
 def output_path(text: str) -> str:

@@ -1,20 +1,9 @@
-"""Paths and URLs that a user gives, and hiding what in them is secret."""
+"""What is secret in the URLs that a user gives, and hiding it."""
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
-
-
-def local_path(source: str) -> Path | None:
-    """Return the path that a source names, or None where it is not on this machine."""
-    parts = urlsplit(source)
-    if parts.scheme == "file":
-        return Path(url2pathname(parts.path))
-    return None if parts.scheme in ("http", "https") else Path(os.path.expanduser(source))
 
 
 def redact_credentials(text: str) -> str:

@@ -8,7 +8,6 @@ See docs/decisions/0016-databricks.md.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import warnings
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import mlflow
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
@@ -49,8 +49,7 @@ def locked(name: str) -> Iterator[None]:
     digest = hashlib.sha256(f"{mlflow.get_registry_uri()} {name}".encode()).hexdigest()
     path = cache_dir() / "locks" / digest
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(path):
         yield
 
 

@@ -7,8 +7,8 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,20 +41,19 @@ def _files(folder: Path) -> list[Path]:
 def replacing(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write to; move it in when the block ends well.
 
-    The unfinished file is removed whatever goes wrong short of a kill, and even then `target`
-    is what it was before. What an earlier kill has left is swept up when it is old enough to
-    belong to nobody.
+    Its mode is what the umask leaves of rw-rw-rw-. The unfinished file is removed whatever goes
+    wrong short of a kill, and even then `target` is what it was before. What an earlier kill has
+    left is swept up when it is old enough to belong to nobody.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
-        if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+        if time.time() - left.lstat().st_mtime > ABANDONED_SECONDS:
             left.unlink(missing_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
+    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    # Made anew or not at all: a link that somebody has put there is not followed.
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
         yield part
-        part.chmod(0o644)
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)

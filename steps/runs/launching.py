@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
@@ -57,6 +61,7 @@ def run_or_reuse(values: object, run: StepRun, cache: bool = True) -> Run:
 
 def launch(values: object, run: StepRun) -> Run:
     """Start a step as a child of the open run, wait for it, and return its run."""
+    _put_interpreter_first()
     step = step_name(type(values))
     with tempfile.TemporaryDirectory() as storage:
         try:
@@ -76,6 +81,19 @@ def launch(values: object, run: StepRun) -> Run:
             _mark_stopped(run)
             raise
     return MlflowClient().get_run(submitted.run_id)
+
+
+def _put_interpreter_first() -> None:
+    """Make the ``python`` of MLproject's commands the one that runs this process."""
+    folder, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
+    if path.split(os.pathsep)[0] != folder:
+        os.environ["PATH"] = os.pathsep.join([folder, path])
+    found = shutil.which("python")
+    if found is None or not os.path.samefile(found, sys.executable):
+        raise StepError(
+            f"steps are started as 'python', which must be {sys.executable}, but is "
+            f"{found or 'not there'}; run this in a virtual environment (python -m venv)"
+        )
 
 
 def _failure(step: str, error: ExecutionException) -> str:

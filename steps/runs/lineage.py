@@ -20,6 +20,7 @@ from mlflow.models import Model
 from clinical import frame, hospitals
 from clinical.hospitals import Cohort
 from risk_model.scoring import EXTRAS
+from risk_model.stored import refuse_links
 from steps.runs.reuse import archive_of, data_output, fetch_output
 from steps.runs.store import StepError
 from steps.runs.tracking.finished import input_of
@@ -109,6 +110,7 @@ def follow(uri: str) -> Lineage:
     """
     try:
         folder = Path(download_artifacts(artifact_uri=uri))
+        refuse_links(folder)
         described = Model.load(str(folder))
     except (MlflowException, OSError) as error:
         raise StepError(f"there is no model {uri}: {str(error).splitlines()[0]}") from None

@@ -15,9 +15,9 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
+from risk_model.locations import file_path
 from steps.parameters.declaration import as_texts, step_name
 from steps.parameters.entry_points import Download, Preprocess, Train
-from steps.parameters.uris import local_path
 from steps.runs.downloads import stated_digest
 from steps.runs.files import ROOT, sha256
 from steps.runs.sources import UCI_DIGEST, resolve_auto
@@ -56,7 +56,7 @@ def _source_digest(source: str) -> str | None:
         return source
     if source == "uci":
         return UCI_DIGEST
-    path = local_path(source)
+    path = file_path(source)
     return stated_digest(source) if path is None else sha256(path)
 
 

@@ -170,8 +170,12 @@ def _run(values: P, load: Callable[[], Work[P]]) -> int:
         _end_launch(launch, "KILLED", f"{step}: stopped")
         return 130
     except Exception as error:
-        traceback.print_exc()
-        _end_launch(launch, "FAILED", f"{step}: {store.explain(error)}")
+        # Where it was, but not the error's own words: they may be a patient's value.
+        print("Traceback (most recent call last):", file=sys.stderr)
+        traceback.print_tb(error.__traceback__)
+        message = f"{step}: {store.explain(error)}"
+        echo(message)
+        _end_launch(launch, "FAILED", message)
         return 1
     return 0
 

@@ -10,7 +10,6 @@ import sys
 from itertools import chain, count
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import mlflow
 from mlflow import MlflowClient
@@ -20,6 +19,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from clinical.errors import DataError
+from risk_model.locations import file_path, sqlite_path
 from steps.parameters.uris import redact_credentials
 
 # MLflow's own patience adds up to minutes, and its bars show nothing that takes time here. What
@@ -116,7 +117,12 @@ def explain(error: BaseException) -> str:
     """Return what went wrong in one line, without what MLflow and SQLAlchemy append."""
     if isinstance(error, OSError) and error.filename:
         return redact_credentials(f"{error.strerror}: {error.filename}")
-    text = str(error).strip() or type(error).__name__
+    text, kind = str(error).strip(), type(error).__name__
+    ours = (DataError, StepError, OSError)
+    if text and isinstance(error, Exception) and not isinstance(error, store_errors(*ours)):
+        # What a library says of what it stumbled over may be a patient's value.
+        text = f"{kind}, whose message may hold a patient's value and is not shown"
+    text = text or kind
     return redact_credentials(text.splitlines()[0] if isinstance(error, store_errors()) else text)
 
 
@@ -168,11 +174,11 @@ def _log_in(uri: str) -> None:
 
 def _refuse_lost_sqlite(uri: str) -> None:
     """Refuse a relative database path that was meant from the directory of ``mlflow run``."""
-    relative = re.match(r"sqlite(?:\+\w+)?:///(?!/)([^?]+)", uri)
-    if relative and not Path(relative[1]).exists():
+    path = sqlite_path(uri)
+    if path and not path.is_absolute() and not path.exists():
         raise StepError(
-            f"no database {relative[1]} in {Path.cwd()}: 'mlflow run' from another directory needs "
-            f"an absolute MLFLOW_TRACKING_URI, such as sqlite:////home/me/{Path(relative[1]).name}"
+            f"no database {path} in {Path.cwd()}: 'mlflow run' from another directory needs "
+            f"an absolute MLFLOW_TRACKING_URI, such as sqlite:////home/me/{path.name}"
         )
 
 
@@ -180,9 +186,10 @@ def _refuse_file_store(uri: str) -> None:
     """Refuse a folder such as ./mlruns, which MLflow has given up as a store, with the way out."""
     allowed = os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1")
     is_path = ":" not in uri and uri != "databricks"
-    if allowed or not (is_path or scheme(uri) == "file"):
+    path = file_path(uri) if is_path or scheme(uri) == "file" else None
+    if allowed or path is None:
         return
-    folder = Path(url2pathname(urlsplit(uri).path)).resolve()
+    folder = path.resolve()
     root = folder.parent if folder.name == "mlruns" else folder
     names = chain(["mlflow.db"], (f"mlflow-{number}.db" for number in count(2)))
     database = next(root / name for name in names if not (root / name).exists())

@@ -7,8 +7,9 @@ import tempfile
 from pathlib import Path
 
 from clinical import archive, cohort, dialects
+from risk_model.locations import file_path
 from steps.parameters.entry_points import Download
-from steps.parameters.uris import local_path, redact_credentials
+from steps.parameters.uris import redact_credentials
 from steps.runs.downloads import UnreachableError, file_name, read_url
 from steps.runs.files import ROOT, copy_atomically, sha256
 from steps.runs.reuse import DATA_FOLDER, work_key
@@ -75,7 +76,7 @@ def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
         path = folder / SAMPLE_NAME
         cohort.write_uci(cohort.draw(SAMPLE_ROWS, SAMPLE_SEED), path)
         return source, path
-    if (path_given := local_path(source)) is not None:
+    if (path_given := file_path(source)) is not None:
         return str(path_given), path_given
     return source, _written(folder / file_name(source), read_url(source))
 

@@ -15,6 +15,7 @@ from clinical import archive, hospitals
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model import scoring
+from risk_model.stored import read_estimator
 from risk_model.wording import MEASURES, between
 from steps.modelling import evaluation
 from steps.modelling.evaluation import Measured
@@ -103,7 +104,7 @@ def measure_elsewhere(model: Lineage, cohort: Cohort) -> Measured:
     found = evaluation.measure(cohort, said(model, cohort), SEED)
     if model.patients is not None and cohort.mostly_missing:
         training = model.patients[model.has_seen(model.patients)]
-        pipeline = mlflow.sklearn.load_model(str(model.folder))
+        pipeline = read_estimator(model.folder)
         found.found["refitted"] = evaluation.refitted(pipeline, training, cohort, SEED)
     return found
 

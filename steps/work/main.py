@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+
 import mlflow
 from mlflow.entities import Run
 
+from risk_model.locations import sqlite_path
 from steps.modelling.metrics import NAMES
 from steps.parameters.declaration import select
 from steps.parameters.entry_points import Download, Main, Preprocess, Register, Train
@@ -61,9 +64,10 @@ def how_to_look(uri: str) -> str:
     """Return how a person sees the runs of a tracking store."""
     if uri.startswith("http"):
         return f"open {redact_credentials(uri)}"
-    if uri.endswith(f"{ROOT}/mlflow.db"):
+    if sqlite_path(uri) == ROOT / "mlflow.db":
         return "mlflow ui, then http://localhost:5000"
-    return f"mlflow ui --backend-store-uri {redact_credentials(uri)}, then http://localhost:5000"
+    store = shlex.quote(redact_credentials(uri))
+    return f"mlflow ui --backend-store-uri {store}, then http://localhost:5000"
 
 
 def resolve(values: Main, _experiment_id: str) -> None:

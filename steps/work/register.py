@@ -19,6 +19,7 @@ from clinical import frame
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model import scoring
 from risk_model.scoring import EXTRAS
+from risk_model.stored import refuse_links
 from steps.parameters.entry_points import Register
 from steps.registry import gate
 from steps.registry import versions as registry
@@ -82,12 +83,17 @@ def _new_version(name: str, trained: Run) -> ModelVersion:
 
 def facts(trained: Run) -> dict[str, Any]:
     """Return the facts of a run's model, as the train step wrote them."""
-    folder = fetch_output(trained, registry.model_uri(trained))
-    path = folder / EXTRAS / "model.json"
+    path = _model_folder(trained) / EXTRAS / "model.json"
     if not path.is_file():
         raise StepError(f"the model of run {trained.info.run_id} was not made by this project")
     found: dict[str, Any] = json.loads(path.read_text())
     return found
+
+
+def _model_folder(trained: Run) -> Path:
+    folder = fetch_output(trained, registry.model_uri(trained))
+    refuse_links(folder)
+    return folder
 
 
 def _is_champion(name: str, version: ModelVersion) -> bool:
@@ -132,8 +138,7 @@ def _contender(
 ) -> gate.Contender:
     probabilities = None
     if rows is not None and len(rows):
-        folder = fetch_output(trained, registry.model_uri(trained))
-        probabilities = scoring.probabilities(folder, rows[list(FEATURE_NAMES)])
+        probabilities = scoring.probabilities(_model_folder(trained), rows[list(FEATURE_NAMES)])
     source = registry.tags_of(version).get("data.source", "unknown")
     return gate.Contender(number(version), source, trained.data.metrics, probabilities)
 

@@ -17,6 +17,7 @@ from mlflow.entities import Metric, Param, Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from clinical import frame
+from clinical.tables import plain_cell
 from risk_model.wording import between
 from steps.batch import cluster
 from steps.modelling import estimators, metrics, searching
@@ -111,7 +112,7 @@ def log_findings(run: StepRun, search: Search, honest: Mapping[str, float]) -> N
     mlflow.log_metrics({f"nested_{name}": value for name, value in honest.items()})
     with tempfile.TemporaryDirectory() as name:
         candidates = Path(name, "candidates.csv")
-        tried.sort_values(BEST).to_csv(candidates, index=False)
+        tried.sort_values(BEST).map(plain_cell).to_csv(candidates, index=False)
         run.log_file(candidates)
         picture = search_plot.draw(Path(name, "search.png"), tried, winner, honest)
         run.log_file(picture, "plots")

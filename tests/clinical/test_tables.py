@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from clinical import tables
 from clinical.errors import DataError
-from clinical.tables import Layout, inspect, read_table
+from clinical.tables import Layout, inspect, plain_cell, read_table
 
 cells = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
@@ -55,3 +55,18 @@ def test_junk_after_the_beginning_is_a_bad_cell() -> None:
 def test_an_empty_text_has_no_layout() -> None:
     with pytest.raises(DataError, match="empty"):
         inspect(b"")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1+1", "-", "--1", "-1e"],
+)
+def test_what_could_start_a_formula_gets_an_apostrophe(text: str) -> None:
+    assert plain_cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize(
+    "value", ["-1", "+1.5", "-.5e-3", "4711", "a=1", "", "o'hara", -1.5, 3, None]
+)
+def test_numbers_and_plain_text_stay_as_they_are(value: object) -> None:
+    assert plain_cell(value) == value

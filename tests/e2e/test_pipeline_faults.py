@@ -339,3 +339,16 @@ def test_another_directory_needs_an_absolute_database_path(
     bare_store.env["MLFLOW_TRACKING_URI"] = "sqlite:///other.db"
     done = bare_store.launch("download", project=str(bare_store.path), cwd=tmp_path).failed()
     assert "needs an absolute MLFLOW_TRACKING_URI" in done.output
+
+
+def test_a_step_starts_others_with_its_own_interpreter_whatever_is_first_on_the_path(
+    clone: Clone, tmp_path: Path
+) -> None:
+    other = tmp_path / "python"
+    other.write_text("#!/bin/sh\necho 'another Python' >&2\nexit 1\n")
+    other.chmod(0o755)
+    # As cron or systemd would start it: by full path, in an environment that was not activated.
+    path = f"{tmp_path}:/usr/local/bin:/usr/bin:/bin"
+    done = clone.run(sys.executable, "-m", "steps.preprocess", PATH=path).succeeded()
+    assert "another Python" not in done.output
+    assert [run.info.status for run in clone.runs()] == ["FINISHED", "FINISHED"]

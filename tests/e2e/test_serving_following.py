@@ -107,6 +107,17 @@ def test_an_alias_that_moves_moves_the_service_without_a_failed_request(
     assert set(load.versions) == {"registry-v1", "registry-v2", "registry-v4"}
 
 
+def test_the_default_registry_is_followed_in_a_folder_of_any_name(
+    forged: Path, tmp_path: Path
+) -> None:
+    world = World(tmp_path / "Schöne Daten", forged)
+    # No URI is set: the database is that of the folder in which the service is started.
+    with running(world.folder, "", workers=1) as service:
+        assert service.version() == "registry-v1"
+        world.champion(2)
+        service.wait_for_version("registry-v2", 60)
+
+
 def test_promotion_and_rollback_show_within_the_polling_interval_and_two_seconds(
     world: World, service: Service, tmp_path: Path
 ) -> None:
@@ -276,10 +287,44 @@ def test_the_latest_train_run_and_then_the_local_file_are_the_last_resorts(
     with running(tmp_path / "other", empty, HEART_LOCAL_MODEL=str(local)) as service:
         assert service.version() == "local-pickle"
         assert service.predict()[1]["engine"] == "scikit-learn"
+    never = {"HEART_LOCAL_MODEL": str(local), "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    with running(tmp_path / "never", empty, wait=False, **never) as service:
+        told = wait_for(lambda: answers(service) and service.ready()[1]["problems"], 30)
+        assert told == [
+            "The local file is not taken: MLFLOW_ALLOW_PICKLE_DESERIALIZATION is false."
+        ]
+        assert service.predict()[0] == 503
     local.write_bytes(local.read_bytes() + b"x")
     with running(tmp_path / "third", empty, wait=False, HEART_LOCAL_MODEL=str(local)) as service:
         wait_for(lambda: answers(service) and service.ready()[1]["degraded"], 30)
         assert service.predict()[0] == 503
+
+
+def test_a_pickle_in_the_registry_is_served_only_where_the_operator_says_so(
+    world: World, tmp_path: Path
+) -> None:
+    import mlflow.sklearn
+
+    model = forge.log_run(world.uri, forge.fit("logistic"), tmp_path / "work", twin=False)
+    folder = forge.artifact_folder(world.uri, model[1])
+    shutil.rmtree(tmp_path / "pickled", ignore_errors=True)
+    mlflow.sklearn.save_model(
+        forge.fit("logistic"), tmp_path / "pickled", serialization_format="cloudpickle",
+        pip_requirements=["scikit-learn"],
+    )  # fmt: skip
+    extras = shutil.move(folder / "extra_files", tmp_path / "extras")
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "pickled", folder)
+    shutil.move(extras, folder / "extra_files")
+    version = forge.register(world.uri, *model)
+    pinned = {"MODEL_URI": f"models:/{NAME}/{version}"}
+    with running(tmp_path / "home", world.uri, wait=False, **pinned) as service:
+        (told,) = wait_for(lambda: answers(service) and service.ready()[1]["problems"], 60)
+        assert "The model is a pickle, which runs code when it is loaded" in told
+        assert service.predict()[0] == 503
+    said = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "true"}
+    with running(tmp_path / "home", world.uri, **pinned, **said) as service:
+        assert service.version() == f"registry-v{version}"
 
 
 def save_pickle(path: Path) -> None:

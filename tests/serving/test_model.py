@@ -29,6 +29,10 @@ def open_model(folder: Path) -> Model:
     return load(Origin("key", "registry-v1", "alias champion", str(folder)))
 
 
+def open_local(folder: Path, pickles: bool | None = None) -> Model:
+    return load(Origin("key", "local-pickle", "local file", str(folder)), pickles)
+
+
 def change(folder: Path, name: str, **parts: Any) -> None:
     path = folder / "extra_files" / name
     path.write_text(json.dumps(json.loads(path.read_text()) | parts))
@@ -80,13 +84,13 @@ def test_bands_and_limits_have_defaults(folder: Path) -> None:
 
 
 def test_a_pickle_is_loaded_only_if_it_is_the_recorded_one(tmp_path: Path) -> None:
-    model = open_model(local_model(tmp_path, forge.fit("logistic")))
+    model = open_local(local_model(tmp_path, forge.fit("logistic")))
     assert model.engine.name == "scikit-learn"
     label, probability = model.engine.score_one([1.0] * 13)
     assert label == int(probability > 0.5)
     (tmp_path / "model.pkl.sha256").write_text(f"{'0' * 64}  model.pkl\n")
-    with pytest.raises(ModelError):
-        open_model(tmp_path)
+    with pytest.raises(ModelError, match="recorded SHA-256"):
+        open_local(tmp_path)
 
 
 def local_model(folder: Path, estimator: Any) -> Path:
@@ -110,7 +114,7 @@ def test_a_model_that_takes_no_unknown_values_is_refused(tmp_path: Path) -> None
     frame = pd.DataFrame(rows, columns=[feature.name for feature in FEATURES])
     bare = LogisticRegression(max_iter=10_000).fit(frame, forge.labels(rows))
     with pytest.raises(ModelError, match="no unknown values"):
-        open_model(local_model(tmp_path, bare))
+        open_local(local_model(tmp_path, bare))
 
 
 class _Undecided:
@@ -124,7 +128,7 @@ class _Undecided:
 
 def test_a_model_whose_probabilities_are_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="a probability that is none"):
-        open_model(local_model(tmp_path, _Undecided()))
+        open_local(local_model(tmp_path, _Undecided()))
 
 
 def test_a_skops_file_with_types_that_nobody_reviewed_is_refused(tmp_path: Path) -> None:
@@ -168,3 +172,34 @@ def test_the_runtime_starts_no_thread_that_reports_to_its_maker(words: str) -> N
     code = f"import os, numpy; before = {count}; {words}; assert {count} == before"
     env = {k: v for k, v in os.environ.items() if not k.startswith("ORT_")}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True, timeout=60)
+
+
+def test_no_pickle_is_loaded_where_the_operator_forbids_it(tmp_path: Path) -> None:
+    folder = local_model(tmp_path, forge.fit("logistic"))
+    with pytest.raises(ModelError, match="MLFLOW_ALLOW_PICKLE_DESERIALIZATION is false"):
+        open_local(folder, pickles=False)
+
+
+class _Trap:
+    """A pickle that leaves a trace where it is loaded."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_a_pickle_of_the_registry_is_refused_even_if_it_looks_like_the_local_file(
+    tmp_path: Path, described: bool
+) -> None:
+    trace = tmp_path / "was here"
+    folder = local_model(tmp_path, _Trap(trace))
+    if described:
+        flavour = {"pickled_model": "model.pkl", "serialization_format": "cloudpickle"}
+        (folder / "MLmodel").write_text(json.dumps({"flavors": {"sklearn": flavour}}))
+    for version in ("registry-v1", "run-local-pickle", "path-local-pickle"):
+        with pytest.raises(ModelError, match="is a pickle" if described else "does not have"):
+            load(Origin("key", version, "alias champion", str(folder)))
+    assert not trace.exists()

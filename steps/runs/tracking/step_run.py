@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
+from risk_model.locations import file_path
 from steps.parameters.declaration import as_texts, step_name
 from steps.parameters.uris import redact_credentials
 from steps.runs.files import sha256
@@ -61,9 +61,9 @@ class StepRun:
 
 def _discard(run_id: str, name: str) -> None:
     """Take back what a failed write may have left of an artifact on a local disk."""
-    root = urlsplit(MlflowClient().get_run(run_id).info.artifact_uri)
-    if root.scheme in ("", "file"):
-        (Path(root.path) / name).unlink(missing_ok=True)
+    root = file_path(MlflowClient().get_run(run_id).info.artifact_uri)
+    if root:
+        (root / name).unlink(missing_ok=True)
 
 
 @contextmanager

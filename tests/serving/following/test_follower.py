@@ -16,7 +16,7 @@ from serving.errors import ModelError, RegistryError
 from serving.following import follower as module
 from serving.following.cache import Cache
 from serving.following.follower import Follower
-from serving.following.registry import Candidate, sqlite_path
+from serving.following.registry import Candidate
 from serving.following.state import State, read_json
 from serving.model import Origin
 from tests.serving.service import environment, wait_for
@@ -239,6 +239,46 @@ def test_the_local_file_is_taken_only_with_its_digest(bench: Bench) -> None:
     assert bench.published["version"] == "v1"
 
 
+@pytest.mark.parametrize("which", ["model.pkl", "model.pkl.sha256", "model.json", "."])
+def test_a_local_file_that_others_may_write_is_not_taken_and_the_status_says_why(
+    tmp_path: Path, which: str
+) -> None:
+    bench = Bench(tmp_path / "home")
+    local = tmp_path / "models" / "model.pkl"
+    local.parent.mkdir()
+    for name in ("model.pkl", "model.pkl.sha256", "model.json"):
+        (local.parent / name).write_text("{}")
+    opened = local.parent / which
+    mode = opened.stat().st_mode
+    opened.chmod(mode | 0o002)
+    bench.begin(HEART_LOCAL_MODEL=str(local))
+    bench.look()
+    assert bench.published == {}
+    assert "must belong to this user" in bench.status["problems"][0]
+    opened.chmod(mode)
+    bench.look()
+    assert bench.published["version"] == "local-pickle"
+    assert bench.status["problems"] == []
+
+
+def test_a_local_file_is_not_taken_where_pickles_are_forbidden(bench: Bench) -> None:
+    for name in ("model.pkl", "model.pkl.sha256"):
+        (bench.folder / name).write_text("x")
+    bench.begin(MLFLOW_ALLOW_PICKLE_DESERIALIZATION=False)
+    bench.look()
+    assert bench.published == {}
+    assert "MLFLOW_ALLOW_PICKLE_DESERIALIZATION is false" in bench.status["problems"][0]
+
+
+def test_a_cache_that_others_may_write_says_nothing_of_what_was_served(tmp_path: Path) -> None:
+    planted = tmp_path / "models"
+    planted.mkdir()
+    planted.chmod(0o777)
+    assert Cache("registry", 3, planted).folder != planted
+    planted.chmod(0o755)
+    assert Cache("registry", 3, planted).folder == planted
+
+
 def test_the_cache_keeps_as_many_models_as_it_may(bench: Bench) -> None:
     for version in ("v1", "v2", "v3", "v4", "v5"):
         bench.look(version)
@@ -283,7 +323,7 @@ def test_plots_that_cannot_be_fetched_leave_nothing_behind(bench: Bench) -> None
 def test_a_model_that_does_not_come_to_an_end_of_loading_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "model.pkl")  # whoever reads it waits for a writer
     with pytest.raises(ModelError, match="longer than 3 s"):
-        module.check_model(Origin("k", "v", "s", str(tmp_path)), 3)
+        module.check_model(Origin("k", "local-pickle", "s", str(tmp_path)), 3)
 
 
 def test_a_disk_that_takes_nothing_does_not_end_the_follower(tmp_path: Path) -> None:
@@ -329,20 +369,6 @@ def test_plots_come_after_the_model(bench: Bench) -> None:
     bench.registry.named = [candidate("v1", run_id="r" * 32)]
     bench.look()
     assert Path(bench.published["directory"], "plots", "roc.png").is_file()
-
-
-@pytest.mark.parametrize(
-    ("uri", "path"),
-    [
-        ("sqlite:///mlflow.db", "mlflow.db"),
-        ("sqlite:////tmp/a.db", "/tmp/a.db"),
-        ("sqlite+pysqlite:///a.db?x=1", "a.db"),
-        ("postgresql://h/db", None),
-        ("http://h", None),
-    ],
-)
-def test_the_file_of_an_sqlite_uri_is_known(uri: str, path: str | None) -> None:
-    assert sqlite_path(uri) == path
 
 
 def test_only_one_follower_holds_the_lock_and_the_bell_wakes_it(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from serving.errors import RegistryError
+from serving.errors import ModelError, RegistryError
 from serving.following.registry import MlflowRegistry
+from tests.serving import forge
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning"),
@@ -47,6 +48,55 @@ def test_a_stage_is_pinned_in_any_case(client: mlflow.MlflowClient, stage: str) 
     assert found.version == "registry-v2"
 
 
+@pytest.mark.parametrize("form", ["{}", "file://{}", "uri"])
+def test_the_model_of_a_folder_is_fetched_whatever_its_name(
+    client: mlflow.MlflowClient, tmp_path: Path, form: str
+) -> None:
+    folder = tmp_path / "Schöne Modelle" / "heart 50%"
+    folder.mkdir(parents=True)
+    (folder / "MLmodel").write_text("flavors: {}")
+    pinned = folder.as_uri() if form == "uri" else form.format(folder)
+    registry = MlflowRegistry(NAME, "nothing", pinned)
+    (found,) = registry.candidates()
+    assert found.version == "path-heart 50%"
+    (tmp_path / "cache").mkdir()
+    registry.fetch(found, tmp_path / "cache")
+    assert (tmp_path / "cache" / "MLmodel").read_text() == "flavors: {}"
+
+
+def test_a_folder_without_a_model_is_an_error(client: mlflow.MlflowClient, tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="no MLflow model"):
+        list(MlflowRegistry(NAME, "nothing", tmp_path.as_uri()).candidates())
+
+
 def test_a_stage_without_a_version_is_an_error(client: mlflow.MlflowClient) -> None:
     with pytest.raises(RegistryError, match="in which there is no version"):
         list(MlflowRegistry(NAME, "nothing", f"models:/{NAME}/Staging").candidates())
+
+
+@pytest.mark.parametrize("form", ["version", "run", "path"])
+def test_a_model_that_holds_a_link_is_not_fetched(tmp_path: Path, form: str) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    run, model = forge.log_run(uri, forge.fit("logistic"), tmp_path / "work", plots=False)
+    number = forge.register(uri, run, model)
+    stored = forge.artifact_folder(uri, model)
+    secret = tmp_path / "secret"
+    secret.write_text("a key")
+    card = stored / "extra_files" / "card.md"
+    card.unlink()
+    card.symlink_to(secret)
+    pinned = {
+        "version": f"models:/{NAME}/{number}",
+        "run": f"runs:/{run}/random_forest_model",
+        "path": str(stored),
+    }[form]
+    registry = MlflowRegistry(NAME, "nothing", pinned)
+    (candidate,) = registry.candidates()
+    into = tmp_path / "into"
+    into.mkdir()
+    with pytest.raises(ModelError, match=r"'extra_files/card.md' is one"):
+        registry.fetch(candidate, into)
+    assert list(into.iterdir()) == []
+    card.unlink()
+    registry.fetch(candidate, into)
+    assert (into / "MLmodel").is_file()

@@ -12,6 +12,7 @@ import pytest
 
 from serving.http.log import AccessLog
 from serving.settings import SettingError
+from tests.conftest import need
 from tests.serving.conftest import MakeApp
 
 
@@ -88,3 +89,15 @@ def test_a_file_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> No
     with pytest.raises(SettingError, match="HEART_ACCESS_LOG must be a file") as found:
         AccessLog(str(tmp_path / "missing" / "access.log"))
     assert "\n" not in str(found.value)
+
+
+def test_a_link_that_somebody_else_has_planted_is_not_written_through(tmp_path: Path) -> None:
+    need(os.geteuid() == 0, "only root may give a link away")
+    target, link = tmp_path / "target", tmp_path / "access.log"
+    link.symlink_to(target)
+    assert write(AccessLog(str(link)))
+    before = target.read_bytes()
+    os.lchown(link, 12345, 12345)
+    with pytest.raises(SettingError, match="link that belongs to somebody else"):
+        AccessLog(str(link))
+    assert target.read_bytes() == before

@@ -174,7 +174,9 @@ def test_a_model_without_a_twin_is_explained_too(
     digest = forge.hashlib.sha256((tmp_path / "model.pkl").read_bytes()).hexdigest()
     (tmp_path / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
     assert following.model is not None
-    origin = dataclasses.replace(following.model.origin, directory=str(tmp_path))
+    origin = dataclasses.replace(
+        following.model.origin, version="local-pickle", directory=str(tmp_path)
+    )
     following.model = load(origin)
     body = post(client, patient | {"thal": None}).json
     assert body["engine"] == "scikit-learn"

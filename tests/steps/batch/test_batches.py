@@ -117,6 +117,20 @@ def test_every_fault_of_a_row_is_told_and_the_row_counts_once(
     assert table(scored)["id"].tolist() == ["p1"]
 
 
+def test_neither_an_id_nor_a_file_starts_a_formula_in_the_rejects(
+    tmp_path: Path, packed: Packed
+) -> None:
+    formula = '=HYPERLINK("http://example.org")'
+    bad = changed(SICK_CSV, chol="9999999")
+    lines = csv_bytes([bad, bad], "target").decode().splitlines()
+    cells = (formula.replace('"', '""'), "-4711")
+    rows = [f'"{cell}",{line}' for cell, line in zip(cells, lines[1:], strict=True)]
+    content = "\n".join([f"id,{lines[0]}", *rows]).encode() + b"\n"
+    found = rejects(batches.score(batch_of(tmp_path / "@p.csv", content), packed))
+    assert [line["id"] for line in found] == [f"'{formula}", "-4711"]
+    assert {line["source"] for line in found} == {"'@p.csv"}
+
+
 def test_what_may_be_unknown_is_imputed_and_not_rejected(tmp_path: Path, packed: Packed) -> None:
     nullable = {f.name: None for f in FEATURES if f.nullable}
     content = csv_bytes([changed(SICK_CSV, **nullable)], "target")

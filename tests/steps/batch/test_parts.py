@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from steps.batch.parts import Parts, key_of, rejects_of
 from steps.runs.store import StepError
+from tests.conftest import ROOT
 
 COUNTS = {"rows": 3, "rejected": 1}
 KEY = key_of("a job")
@@ -197,7 +196,7 @@ def test_two_processes_do_not_write_the_same_output(parts: Parts, theirs: str) -
     )
     other = subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
     )  # fmt: skip
     assert other.stdout
     assert other.stdout.readline() == "held\n"
@@ -208,23 +207,31 @@ def test_two_processes_do_not_write_the_same_output(parts: Parts, theirs: str) -
         fill(parts, 0)
 
 
-def test_a_lock_that_its_holder_has_removed_locks_nothing(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_link_in_the_place_of_the_lock_is_not_followed(parts: Parts, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("somebody's")
+    parts.output.parent.mkdir()
     lock = parts.output.with_name(".scored.parquet.lock")
-    flock, taken = fcntl.flock, []
+    lock.symlink_to(precious)
+    with pytest.raises(OSError, match=lock.name), parts.held():
+        pass
+    assert precious.read_text() == "somebody's"
+    assert lock.is_symlink()
 
-    def remove_and_take(file: IO[str], how: int) -> None:
-        flock(file, how)
-        taken.append(file.fileno())
-        if len(taken) == 1:
-            lock.unlink()
 
-    monkeypatch.setattr(fcntl, "flock", remove_and_take)
-    with parts.held():
-        assert len(taken) == 2
-        assert lock.exists()
-    assert not lock.exists()
+def test_an_output_is_held_where_there_is_no_fcntl_too(parts: Parts) -> None:
+    program = (
+        "import sys, warnings; sys.modules['fcntl'] = None; warnings.simplefilter('ignore')\n"
+        "from pathlib import Path; from steps.batch.parts import Parts\n"
+        f"first, second = (Parts(Path({str(parts.output)!r}), key * 64) for key in 'ab')\n"
+        "with first.held():\n"
+        "    try:\n"
+        "        with second.held(): print('both')\n"
+        "    except Exception as error: print(error)\n"
+        "with second.held(): print('then')"
+    )
+    said = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True)
+    assert said == f"another process is writing {parts.output}\nthen\n"
 
 
 def test_what_other_jobs_have_left_is_swept_up_when_it_is_old(parts: Parts) -> None:

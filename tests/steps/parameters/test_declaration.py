@@ -263,6 +263,19 @@ def test_a_file_url_becomes_the_path_that_it_names(tmp_path: Path) -> None:
     assert check(Download, {"source": path.as_uri()}).source == str(path)
 
 
+@pytest.mark.parametrize("form", ["{}", "file://{}", "uri"])
+def test_a_model_and_an_input_may_be_file_uris_in_folders_of_any_name(
+    tmp_path: Path, form: str
+) -> None:
+    folder = tmp_path / "Schöne Modelle"
+    folder.mkdir()
+    (folder / "MLmodel").touch()
+    text = folder.as_uri() if form == "uri" else form.format(folder)
+    given = check(Score, {"model_uri": text, "input": f"{text}/part-?.csv"})
+    assert given.model_uri == str(folder)
+    assert given.input == f"{folder}/part-?.csv"
+
+
 @pytest.mark.parametrize("step", ENTRY_POINTS)
 def test_help_tells_every_parameter_and_its_default(
     step: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

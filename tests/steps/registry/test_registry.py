@@ -398,6 +398,18 @@ def test_another_process_waits_for_the_lock_of_the_same_model_only(
     assert (waited > 0.3) == waits
 
 
+def test_a_link_in_the_place_of_a_lock_is_not_followed(store: str, tmp_path: Path) -> None:
+    with registry.locked(NAME):
+        (lock,) = (tmp_path / "cache").rglob("locks/*")
+    precious = tmp_path / "precious"
+    precious.write_text("somebody's")
+    lock.unlink(missing_ok=True)
+    lock.symlink_to(precious)
+    with pytest.raises(OSError, match=lock.name), registry.locked(NAME):
+        pass
+    assert precious.read_text() == "somebody's"
+
+
 def test_the_lock_is_given_back_after_an_error(store: str) -> None:
     for _ in range(2):
         with pytest.raises(KeyError), registry.locked(NAME):

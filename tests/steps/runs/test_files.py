@@ -32,6 +32,29 @@ def test_the_new_file_can_be_read_by_everybody(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "report.json").stat().st_mode) == 0o644
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077, 0o002])
+def test_the_mode_is_what_the_umask_leaves(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        files.copy_atomically(Path(__file__), tmp_path / "new" / "report.json")
+    finally:
+        os.umask(before)
+    made = tmp_path / "new" / "report.json"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o666 & ~mask
+    assert stat.S_IMODE(made.parent.stat().st_mode) == 0o777 & ~mask
+
+
+def test_links_that_somebody_has_put_there_are_replaced_and_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    for name in ("report.json", ".report.json.aaaaaaaa.part"):
+        (tmp_path / name).symlink_to(victim)
+    (tmp_path / ".report.json.bbbbbbbb.part").symlink_to(tmp_path / "nowhere")
+    files.copy_atomically(Path(__file__), tmp_path / "report.json")
+    assert victim.read_text() == "kept"
+    assert not (tmp_path / "report.json").is_symlink()
+
+
 def test_readers_see_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> None:
     target = tmp_path / "report.json"
     target.write_text("old")
@@ -83,7 +106,7 @@ def test_a_copy_that_fails_midway_leaves_the_target_alone(
 
     monkeypatch.setattr(files.shutil, "copyfile", fails)
     with pytest.raises(OSError, match="Input/output"):
-        files.place(source, target)
+        files.copy_atomically(source, target)
     assert target.read_text() == "old"
     assert names(tmp_path) == ["source", "target"]
 
@@ -109,7 +132,7 @@ def test_what_a_kill_left_is_swept_up_once_it_is_old(tmp_path: Path) -> None:
 def test_a_file_can_be_placed_onto_itself(tmp_path: Path) -> None:
     path = tmp_path / "heart.csv"
     path.write_text("content")
-    files.place(path, path)
+    files.copy_atomically(path, path)
     assert path.read_text() == "content"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,6 +56,16 @@ def test_a_step_is_launched_with_its_parameters_in_this_project_experiment_and_e
     assert (how["uri"], how["entry_point"]) == (str(ROOT), "promote")
     assert (how["experiment_id"], how["run_name"]) == (parent.experiment_id, "promote")
     assert how["env_manager"] == "local"
+
+
+def test_an_interpreter_that_is_not_called_python_says_what_to_do(
+    parent: StepRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python3.11"))
+    (tmp_path / "python3.11").touch(0o755)
+    (tmp_path / "python").touch(0o755)
+    with pytest.raises(StepError, match=r"must be .*python3\.11, but is .*python; run this in a v"):
+        launching.launch(Download("sample"), parent)
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -130,7 +142,7 @@ def test_finished_work_is_reused_and_said_to_be_unless_the_user_wants_it_anew(
 
 
 @pytest.fixture
-def finished_download(client: MlflowClient, experiment_id: str, tmp_path: Any) -> Run:
+def finished_download(client: MlflowClient, experiment_id: str, tmp_path: Path) -> Run:
     """Return a run that looks as if it had downloaded the sample."""
     (tmp_path / "synthetic.data").write_text("patients")
     with open_run(Download("sample"), None, experiment_id) as run:

@@ -171,10 +171,28 @@ def test_an_unexpected_failure_exits_1_with_a_traceback_and_ends_all_runs(
     assert run_step(**{where: raises(ZeroDivisionError("by zero"))}) == 1  # type: ignore[arg-type]
     printed = capsys.readouterr().err
     assert "Traceback (most recent call last)" in printed
-    assert "ZeroDivisionError: by zero" in printed
+    assert "train: ZeroDivisionError, whose message may hold" in printed
     assert ours(client) == (["FAILED"] if where == "run" else [])
     assert status(client, launch_run) == "FAILED"
-    assert "by zero" in note(client, launch_run)
+    assert "ZeroDivisionError, whose message" in note(client, launch_run)
+
+
+def test_no_words_of_an_unexpected_error_are_repeated_for_they_may_be_a_patients(
+    client: MlflowClient, launch_run: str, capsys: Capture
+) -> None:
+    def work(*_: object) -> None:
+        try:
+            float("smith 4711")
+        except ValueError as error:
+            raise KeyError("smith 4711") from error
+
+    assert run_step(run=work) == 1
+    (run,) = client.search_runs([open_experiment(None)])
+    printed = capsys.readouterr().err
+    assert "KeyError" in printed
+    for text in (printed, note(client, launch_run), str(run.to_dictionary())):
+        # The line of code that raised it is shown, and only that has the name here.
+        assert "4711" not in text.replace('raise KeyError("smith 4711") from error', "")
 
 
 def test_sigterm_closes_the_run_as_killed(

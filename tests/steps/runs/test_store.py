@@ -125,8 +125,9 @@ def test_a_relative_database_is_made_for_who_runs_a_step_by_hand(tmp_path: Path)
 
 
 def test_a_relative_database_that_is_here_serves_a_launch(store: str, tmp_path: Path) -> None:
-    assert (tmp_path / "mlflow.db").exists()
-    use_store("sqlite:///mlflow.db")
+    (tmp_path / "Schöne Daten").mkdir()
+    (tmp_path / "mlflow.db").rename(tmp_path / "Schöne Daten" / "mlflow.db")
+    use_store("sqlite:///Sch%C3%B6ne%20Daten/mlflow.db")
     reach(launched=True)
 
 
@@ -141,6 +142,8 @@ def test_a_launch_that_the_store_does_not_know_is_refused(store: str) -> None:
     (MlflowException("first line\nSELECT everything"), "first line"),
     (StepError("first line\nsecond line"), "first line\nsecond line"),
     (ZeroDivisionError(), "ZeroDivisionError"),
+    (ValueError("'smith' is no float"),
+     "ValueError, whose message may hold a patient's value and is not shown"),
 ])  # fmt: skip
 def test_an_error_is_explained_in_words(error: BaseException, said: str) -> None:
     assert explain(error) == said
@@ -183,15 +186,15 @@ def test_a_driver_that_is_not_installed_is_named() -> None:
     assert "pg8000" in said
 
 
-@pytest.mark.parametrize("name", ["mlruns", "runs"])
-@pytest.mark.parametrize("form", ["{}", "file://{}"])
+@pytest.mark.parametrize("name", ["mlruns", "runs", "Schöne Läufe"])
+@pytest.mark.parametrize("form", ["{}", "file://{}", "uri"])
 def test_a_file_store_is_refused_with_the_commands_that_move_it(
     tmp_path: Path, name: str, form: str
 ) -> None:
     folder = tmp_path / name
     folder.mkdir()
     (tmp_path / "mlflow.db").write_text("somebody's")
-    said = refusal(form.format(folder))
+    said = refusal(folder.as_uri() if form == "uri" else form.format(folder))
     assert len(said.splitlines()) == 1
     root = tmp_path if name == "mlruns" else folder
     # The migration would replace a database that is there.

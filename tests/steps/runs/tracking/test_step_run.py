@@ -51,14 +51,15 @@ def test_a_step_that_ends_well_leaves_a_finished_run_with_its_outputs(
     assert mlflow.active_run() is None
 
 
-@pytest.mark.parametrize(("error", "ended"), [
-    (StepError("what went wrong"), "FAILED"),
-    (RuntimeError("what went wrong"), "FAILED"),
-    (SystemExit("what went wrong"), "KILLED"),
-    (KeyboardInterrupt("what went wrong"), "KILLED"),
+@pytest.mark.parametrize(("error", "ended", "message"), [
+    (StepError("what went wrong"), "FAILED", "what went wrong"),
+    (RuntimeError("4711"), "FAILED",
+     "RuntimeError, whose message may hold a patient's value and is not shown"),
+    (SystemExit("what went wrong"), "KILLED", "what went wrong"),
+    (KeyboardInterrupt("what went wrong"), "KILLED", "what went wrong"),
 ])  # fmt: skip
 def test_a_step_that_fails_leaves_a_run_that_says_so(
-    client: MlflowClient, experiment_id: str, error: BaseException, ended: str
+    client: MlflowClient, experiment_id: str, error: BaseException, ended: str, message: str
 ) -> None:
     with (
         pytest.raises(type(error)),
@@ -66,7 +67,7 @@ def test_a_step_that_fails_leaves_a_run_that_says_so(
     ):
         raise error
     assert status(client, run.run_id) == ended
-    assert note(client, run.run_id) == "what went wrong"
+    assert note(client, run.run_id) == message
     assert "heart.outputs" not in client.get_run(run.run_id).data.tags
     assert mlflow.active_run() is None
 

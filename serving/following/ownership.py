@@ -1,0 +1,77 @@
+"""Who may write a file or a folder of this machine."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+def is_ours(found: os.stat_result) -> bool:
+    """Return whether nobody but this user and root may change what was looked at.
+
+    A group that may write it counts as nobody else where it is the user's own, of the same name
+    and without other members, as many Linux distributions make one for each user.
+    """
+    if found.st_uid not in (os.geteuid(), 0) or found.st_mode & stat.S_IWOTH:
+        return False
+    return not found.st_mode & stat.S_IWGRP or _is_own_group(found.st_gid)
+
+
+def _is_own_group(gid: int) -> bool:
+    import grp
+    import pwd
+
+    try:
+        group, name = grp.getgrgid(gid), pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return False
+    return group.gr_name == name and set(group.gr_mem) <= {name}
+
+
+def require_ours(path: Path) -> None:
+    """Refuse a link, and what somebody else may change.
+
+    Raises
+    ------
+    PermissionError
+        With one line, which names the path and says what would be taken.
+    """
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode) or not is_ours(found):
+        raise _refusal(path)
+
+
+def read_ours(path: Path) -> bytes:
+    """Return the content of a file that only this user or root can have written.
+
+    Raises
+    ------
+    PermissionError
+        With one line, where somebody else may write the file or its folder, or it is a link.
+    """
+    # By descriptors, so that what is read is what was looked at.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if not is_ours(os.fstat(folder)):
+            raise _refusal(path.parent)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe would wait for its writer
+        file = os.open(path.name, flags, dir_fd=folder)
+    except OSError as error:
+        if path.is_symlink():
+            raise _refusal(path) from error
+        raise
+    finally:
+        os.close(folder)
+    with os.fdopen(file, "rb") as content:
+        found = os.fstat(file)
+        if not (stat.S_ISREG(found.st_mode) and is_ours(found)):
+            raise _refusal(path)
+        return content.read()
+
+
+def _refusal(path: Path) -> PermissionError:
+    return PermissionError(
+        f"{path} must belong to this user and be writable by nobody else, and be no link; "
+        "see ls -ld, chown and chmod go-w"
+    )
