@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import atexit
 import gc
-import logging
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from steps.parameters.declaration import ParameterError, parse, step_name
+from steps.runs import stopping
+from steps.runs.files import ensure_account
 from steps.runs.terminal import echo, outlive_readers
 
 if TYPE_CHECKING:
@@ -73,7 +72,8 @@ def run_step(
     if argv is None:
         outlive_readers()
         _pause_garbage_collection()
-    _unwind_when_stopped()
+    ensure_account()
+    stopping.unwind()
     values = parse_or_refuse(entry, description, argv)
     if values is None:
         return 2
@@ -93,7 +93,8 @@ def parse_or_refuse(
         refusal = "\n".join(f"{step_name(entry)}: {line}" for line in str(error).splitlines())
     # MLflow takes seconds to import: the mistake is answered first.
     echo(refusal)
-    _fail_launch(refusal)
+    # Bad parameters open no run of ours.
+    _end_launch(_take_launch(), "FAILED", refusal)
     return None
 
 
@@ -109,50 +110,37 @@ def _resume_garbage_collection() -> None:
         gc.enable()
 
 
-def _unwind_when_stopped() -> None:
-    """Let Ctrl-C and SIGTERM close the runs as KILLED, and stop the step that was started."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    # Ctrl-C reaches every process of a terminal, and MLflow sends a SIGTERM after it: the second
-    # one must not interrupt what the first one has begun, nor MLflow add to what is said of it.
-    for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_IGN)
-    logging.disable()
-    raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
-
-
-def _fail_launch(refusal: str) -> None:
-    """End the run that ``mlflow run`` has opened, if any; bad parameters open none of ours."""
+def _take_launch() -> Launch | None:
+    """Return the run that ``mlflow run`` has opened, where nothing else has been done yet."""
     if not os.environ.get("MLFLOW_RUN_ID"):
-        return
+        return None
     from steps.runs import store
     from steps.runs.tracking import launch_run
 
     try:
-        launch = launch_run.connect()
+        return launch_run.connect()
     except store.StepError as error:
         echo(str(error))
-    else:
-        _end_launch(launch, "FAILED", refusal)
+        return None
 
 
 def _run(values: P, load: Callable[[], Work[P]]) -> int:
-    from clinical.errors import DataError
-    from steps.runs import store
-    from steps.runs.tracking import experiment, launch_run, orphans, step_run
-
     step = step_name(type(values))
+    try:
+        with stopping.deferred():
+            from clinical.errors import DataError
+            from steps.runs import store
+            from steps.runs.tracking import experiment, launch_run, orphans, step_run
+    except KeyboardInterrupt:
+        return _end_stopped(step, _take_launch())
     launch: Launch | None = None
     opened = False
     try:
         launch = launch_run.connect()
         experiment_id = experiment.open_experiment(launch)
         orphans.close_orphans(experiment_id)
-        work = load()
+        with stopping.deferred():
+            work = load()
         resolved = work.resolve(values, experiment_id)
         opened = True
         with step_run.open_run(values, launch, experiment_id) as run:
@@ -164,11 +152,7 @@ def _run(values: P, load: Callable[[], Work[P]]) -> int:
         _end_launch(launch, "FAILED", message)
         return 1 if opened else 2
     except KeyboardInterrupt:
-        # A step that another one has launched leaves it to that to say so.
-        if launch is None or not launch.nested:
-            echo(f"{step}: stopped")
-        _end_launch(launch, "KILLED", f"{step}: stopped")
-        return 130
+        return _end_stopped(step, launch)
     except Exception as error:
         # Where it was, but not the error's own words: they may be a patient's value.
         print("Traceback (most recent call last):", file=sys.stderr)
@@ -180,13 +164,28 @@ def _run(values: P, load: Callable[[], Work[P]]) -> int:
     return 0
 
 
+def _end_stopped(step: str, launch: Launch | None) -> int:
+    """Return the exit code of a step that was stopped."""
+    from steps.runs.tracking import launch_run
+
+    # A step that another one has launched leaves it to that to say so.
+    if launch is None or not launch.nested:
+        echo(f"{step}: stopped")
+    _end_launch(launch, "KILLED", f"{step}: stopped")
+    if launch and not launch.nested:
+        launch_run.stay_killed(launch)
+    return 130
+
+
 def _end_launch(launch: Launch | None, status: str, note: str) -> None:
     """End the launch run, where no run of ours has ended it and the store still allows it."""
+    if launch is None:
+        return
     from steps.runs import store
     from steps.runs.tracking import launch_run
 
     try:
-        if launch and launch_run.is_open(launch):
+        if launch_run.is_open(launch):
             launch_run.end_launch(launch, status, note)
     except store.store_errors() as error:
         echo(store.explain(error))

@@ -9,6 +9,8 @@ See docs/decisions/0002-launch-runs.md.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import mlflow
@@ -16,6 +18,7 @@ from mlflow import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from steps.parameters.uris import redact_credentials
+from steps.runs.files import ROOT
 from steps.runs.store import StepError, reach, refusal, run_or_none, store_errors
 from steps.runs.tracking.orphans import DEFAULT_EXPERIMENT_ID, owner
 from steps.runs.tracking.tags import OWNER_TAG
@@ -83,6 +86,22 @@ def _take(run_id: str, experiment_id: str) -> Launch:
 def is_open(launch: Launch) -> bool:
     """Return whether the launch run has not ended."""
     return bool(MlflowClient().get_run(launch.run_id).info.status == "RUNNING")
+
+
+def stay_killed(launch: Launch) -> None:
+    """Let a process that outlives ``mlflow run`` end the launch run as KILLED once more.
+
+    MLflow 3.17 means to leave what has ended alone, but takes no text for a status, and ends as
+    FAILED whatever did not finish.
+    """
+    subprocess.Popen(
+        [sys.executable, "-m", "steps.runs.tracking.afterwards", launch.run_id],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def end_launch(launch: Launch, status: str, note: str) -> None:
