@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 
 import mlflow
+from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME
 
-from risk_model.locations import sqlite_path
+from risk_model.locations import file_path, sqlite_path
 from steps.modelling.metrics import NAMES
 from steps.parameters.declaration import select
 from steps.parameters.entry_points import Download, Main, Preprocess, Register, Train
@@ -33,10 +35,11 @@ def run_all(run: StepRun, values: Main, _: object) -> None:
     source = trained.data.tags[SOURCE_TAG]
     run.tag(SOURCE_TAG, source)
     mlflow.log_metrics({name: trained.data.metrics[name] for name in NAMES})
-    echo(summary(trained, source, values.name))
+    project = MlflowClient().get_run(run.run_id).data.tags.get(MLFLOW_SOURCE_NAME, "")
+    echo(summary(trained, source, values.name, project))
 
 
-def summary(trained: Run, source: str, name: str) -> str:
+def summary(trained: Run, source: str, name: str, project: str) -> str:
     """Return what came out, and what to do with it."""
     found = trained.data.metrics
     figures = [
@@ -55,7 +58,7 @@ def summary(trained: Run, source: str, name: str) -> str:
             f"{name} version {number}, alias: {aliases or 'none'}",
             "",
             f"Look:   {how_to_look(mlflow.get_tracking_uri())}",
-            "Serve:  gunicorn -c serving/gunicorn.conf.py",
+            f"Serve:  {how_to_serve(project)}",
         ]
     )
 
@@ -68,6 +71,16 @@ def how_to_look(uri: str) -> str:
         return "mlflow ui, then http://localhost:5000"
     store = shlex.quote(redact_credentials(uri))
     return f"mlflow ui --backend-store-uri {store}, then http://localhost:5000"
+
+
+def how_to_serve(project: str) -> str:
+    """Return how a person serves the model, from where they have run the project of this name."""
+    folder = file_path(project)
+    if folder is None or not folder.exists():
+        # The clone that the steps run in is MLflow's, and will be gone.
+        url = shlex.quote(redact_credentials(project))
+        return f"mlflow run {url} -e serve --env-manager local"
+    return "gunicorn -c serving/gunicorn.conf.py"
 
 
 def resolve(values: Main, _experiment_id: str) -> None:
