@@ -69,25 +69,33 @@ def logging(folder: Path) -> list[str]:
     import mlflow
 
     from clinical import cohort, preparation
-    from steps.modelling import artifact, estimators
+    from risk_model.flavours import saving
+    from risk_model.metadata import Metadata
+    from risk_model.serialization import REVIEWED_TYPES
+    from steps.modelling import estimators, twin
+    from steps.runs.files import ROOT
 
     path = folder / "sample.data"
     cohort.write_uci(cohort.draw(303, 42), path)
     x, y = estimators.columns(preparation.prepare(path, path.name).frame)
     pipeline = estimators.build("random_forest", 100, 5, 1, 42).fit(x, y)
+    contents = saving.Contents(
+        pipeline, twin.convert(pipeline, x), Metadata(), twin.reference_cases(pipeline, x)
+    )
+    pins = (ROOT / "requirements.txt").read_text()
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     mlflow.create_experiment("benchmark", artifact_location=str(folder / "artifacts"))
     mlflow.set_experiment("benchmark")
 
     def ours() -> None:
-        artifact.log(pipeline, "random_forest", [], {})
+        saving.log("random_forest_model", contents, pins, {})
 
     def default() -> None:
         mlflow.sklearn.log_model(
             pipeline,
             name="model",
             input_example=x.head(1),
-            skops_trusted_types=estimators.TRUSTED_TYPES["random_forest"],
+            skops_trusted_types=list(REVIEWED_TYPES),
         )
 
     times: dict[Callable[[], None], list[float]] = {ours: [], default: []}

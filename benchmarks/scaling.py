@@ -192,13 +192,14 @@ def tasks(home: Path) -> float:
 
 def partition(home: Path) -> dict[str, float]:
     """Return what one partition of batch scoring costs: CPU seconds, rows, bytes."""
+    from steps.batch.engine import pack
+
     from benchmarks.scoring import Bench
     from steps.batch import batches, inputs, partitions
-    from steps.batch.engine import pack
 
     home.mkdir()
     bench = Bench(home)
-    packed = pack(bench.model, {}, "path-model")
+    packed = pack(bench.model, "path-model")
     (file,) = inputs.find(str(bench.source(1_000_000)))
     parts = inputs.divide(file)[:-1]  # the last one is a rest
 

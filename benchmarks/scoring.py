@@ -34,7 +34,7 @@ import pyarrow.parquet
 
 from benchmarks.pasting import PAGE, paste
 from clinical.cohort import draw, write_uci
-from clinical.dialects import read_patients
+from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES, LABEL
 
 DRAWN = 200_000
@@ -60,32 +60,29 @@ def make_patients(folder: Path) -> pd.DataFrame:
 
 def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     """Train the default model on a few patients, and store it as MLflow does."""
-    import mlflow.sklearn
-
-    from steps.modelling import artifact, estimators, twin
+    from risk_model.bands import RISK_BANDS
+    from risk_model.flavours import saving
+    from risk_model.flavours.saving import Contents
+    from risk_model.metadata import FORMAT, Metadata
+    from steps.modelling import estimators, twin
     from steps.parameters.declaration import check
     from steps.parameters.entry_points import Train
+    from steps.runs.files import ROOT
 
-    values = check(Train, {})
     training = patients.head(300)
     features, y = training[list(FEATURE_NAMES)], training[LABEL.name].to_numpy()
-    pipeline = estimators.from_parameters(values)
+    pipeline = estimators.from_parameters(check(Train, {}))
     estimators.fit(pipeline, features, y)
-    extras = folder / "extras"
-    extras.mkdir()
-    known = {"run_id": "0" * 32, "data": {"source": "synthetic"}}
-    files = artifact.write_extras(
-        extras, pipeline, features, known, twin.convert(pipeline, features)
-    )
-    mlflow.sklearn.save_model(
+    known = {"format": FORMAT, "run_id": "0" * 32, "data": {"source": "synthetic"}}
+    bands = [{"level": level, "from": start} for level, start in RISK_BANDS]
+    contents = Contents(
         pipeline,
-        folder / "model",
-        serialization_format="skops",
-        skops_trusted_types=estimators.trusted_types(values.model, values.calibration),
-        signature=artifact.signature(),
-        pip_requirements=artifact.pinned(),
-        extra_files=[str(file) for file in files],
+        twin.convert(pipeline, features),
+        Metadata.of({**known, "risk_bands": bands}),
+        twin.reference_cases(pipeline, features),
     )
+    pins = (ROOT / "requirements.txt").read_text()
+    saving.save_model(str(folder / "model"), contents, saving.requirements(pins, onnx_form=True))
     return folder / "model"
 
 
@@ -112,10 +109,11 @@ def write_rows(patients: pd.DataFrame, rows: int, path: Path) -> Path:
 
 def score_file(model: Path, source: Path) -> int:
     """Do all that a worker does to a file, and return its rows."""
-    from steps.batch import batches, inputs, partitions
     from steps.batch.engine import pack
 
-    packed = pack(model, {}, "path-model")
+    from steps.batch import batches, inputs, partitions
+
+    packed = pack(model, "path-model")
     (file,) = inputs.find(str(source))
     return sum(
         batches.score(
@@ -143,13 +141,15 @@ def side_by_side(model: Path, source: Path, pool: Executor) -> float:
 def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, list[float]]:
     """Return microseconds a row for calls of onnxruntime, and for all that a worker does."""
     import onnxruntime
+    from steps.batch.engine import pack
 
-    from steps.batch.engine import ROWS, TWIN, pack
+    from risk_model.batches import ROWS
+    from risk_model.layout import ONNX
 
-    packed = pack(model, {}, "path-model")
+    packed = pack(model, "path-model")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(packed.files[TWIN], options)
+    session = onnxruntime.InferenceSession(packed.files[ONNX], options)
     work: dict[str, Callable[[], int]] = {}
     for source in sources:
         work[source.suffix[1:]] = partial(score_file, model, source)

@@ -10,20 +10,18 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from clinical.dialects import EXPECTED, is_patient_file
+from clinical.codings.columns import EXPECTED
 from clinical.errors import DataError
+from clinical.formats import MAX_UNPACKED, PEEK, ZIP, refuse_office
+from clinical.patients import is_patient_file
 
 #: The member of the UCI archive that is used where it is present.
 CLEVELAND = "processed.cleveland.data"
-
-#: The most that all members of a zip may hold together, in bytes.
-MAX_UNPACKED = 64 * 1024 * 1024
 
 #: Patient files shrink to a fifth or so; a thousandth is a bomb. Small members may be anything.
 MAX_RATIO = 200
 _RATIO_FROM = 1024 * 1024
 
-_ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 _ENCRYPTED = 0x1
 
 
@@ -50,8 +48,9 @@ def open_source(path: Path) -> dict[str, Path | bytes]:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(4)
-        if start not in _ZIP_STARTS and path.suffix.lower() != ".zip":
+            start = file.read(PEEK)
+        _refuse_office(start, path.name)
+        if not start.startswith(ZIP) and path.suffix.lower() != ".zip":
             return {path.name: path}
         with zipfile.ZipFile(path) as archive:
             return _members(archive, path.name)
@@ -62,6 +61,13 @@ def open_source(path: Path) -> dict[str, Path | bytes]:
         raise DataError(f"'{path.name}' is not a complete zip file: damaged or cut off.") from error
     except (NotImplementedError, RuntimeError) as error:
         raise DataError(f"'{path.name}' is packed in a way that cannot be read here.") from error
+
+
+def _refuse_office(start: bytes, name: str) -> None:
+    try:
+        refuse_office(start)
+    except DataError as error:
+        raise DataError(f"'{name}' was refused: {error}.") from None
 
 
 def _members(archive: zipfile.ZipFile, name: str) -> dict[str, Path | bytes]:

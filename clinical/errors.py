@@ -1,9 +1,41 @@
-"""The one error of the data layer."""
+"""The one error of the data layer, and how it lists what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+#: How many row numbers a message lists before it only counts.
+ROWS_LISTED = 10
 
 
 class DataError(ValueError):
     """Data that cannot be used; the message is written for the person who supplied it.
 
-    It may have many lines, since all problems are told at once. It names files, columns and
+    It may have many lines, since all problems are listed at once. It names files, columns and
     row numbers and says what is allowed, but never repeats a patient's value.
     """
+
+
+def cell_problem(column: str, rows: Iterable[int], total: int, allowed: str) -> str:
+    """Return one line that says which cells of a column are not usable, and what would be.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column, as in the data.
+    rows : iterable of int
+        Numbers of the first offending rows, counted from 1; at most `ROWS_LISTED` are shown.
+    total : int
+        How many rows offend in all.
+    allowed : str
+        What is valid, such as ``Feature.allowed``.
+    """
+    shown = [str(row) for row, _ in zip(rows, range(ROWS_LISTED), strict=False)]
+    more = f" and {total - len(shown)} more" if total > len(shown) else ""
+    return f"{column}: must be {allowed}; row{'s' if total > 1 else ''} {', '.join(shown)}{more}"
+
+
+def raise_problems(head: str, problems: Sequence[str]) -> None:
+    """Raise one `DataError` that lists all problems; do nothing where there is none."""
+    if problems:
+        raise DataError("\n".join([head, *(f"  {problem}" for problem in problems)]))

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from clinical.archive import open_source
-from clinical.dialects import read_patients
+from clinical.codings.definitions import AUTO
+from clinical.copies import drop_repeated
 from clinical.errors import DataError
-from clinical.frame import Mask, drop_repeated
+from clinical.frame import Mask
+from clinical.layout import Source
+from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES, LABEL
-from clinical.tables import Source
 
 TITLES = {
     "cleveland": "Cleveland Clinic Foundation",
@@ -68,7 +70,7 @@ def site_of(name: str) -> str:
     return parts[1] if parts[0] == "processed" and parts[1:2] and parts[1] in TITLES else ""
 
 
-def read_cohort(source: Source, name: str) -> Cohort:
+def read_cohort(source: Source, name: str, coding: str = AUTO) -> Cohort:
     """Read the patients of a file, in any known coding, whose outcome is known.
 
     Unlike what a model learns from, a patient may lack any feature.
@@ -78,7 +80,7 @@ def read_cohort(source: Source, name: str) -> Cohort:
     DataError
         Where the file is refused, has no label, or not both outcomes.
     """
-    file = read_patients(source, name)
+    file = read_patients(source, name, coding)
     if LABEL.name not in file.frame:
         raise DataError(f"'{name}' has no label: expected the column num, target or disease.")
     known = file.frame[file.frame[LABEL.name].notna()]
@@ -89,8 +91,10 @@ def read_cohort(source: Source, name: str) -> Cohort:
     return Cohort(site or "data", TITLES.get(site, name), patients, file.rows)
 
 
-def read_cohorts(path: Path) -> list[Cohort]:
+def read_cohorts(path: Path, coding: str = AUTO) -> list[Cohort]:
     """Read every hospital that an archive of UCI has; none where it is another file."""
     members = open_source(path)
     named = {site_of(name): name for name in members}
-    return [read_cohort(members[named[site]], named[site]) for site in TITLES if site in named]
+    return [
+        read_cohort(members[named[site]], named[site], coding) for site in TITLES if site in named
+    ]

@@ -4,7 +4,7 @@
 HTML form, the validation of files, ``docs/schema.md`` and the test cases are drawn from it.
 
 The coding is the *canonical* one, that of the re-coded ``heart.csv`` which API clients send;
-``clinical.dialects`` brings files of other codings to it.
+``clinical.patients`` brings files of other codings to it.
 
 References
 ----------
@@ -269,7 +269,7 @@ def as_markdown() -> str:
         "",
         "Generated from `FEATURES` in `clinical/schema.py` by `python -m clinical.schema`; a test",
         "holds this page to it. The coding is the canonical one, which the API, the form and the",
-        "model speak; `clinical/dialects.py` brings files of other codings to it.",
+        "model speak; `clinical/patients.py` brings files of other codings to it.",
         "",
         "| name | title | group | valid | may be unknown | meaning |",
         "|---|---|---|---|---|---|",

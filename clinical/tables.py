@@ -2,59 +2,36 @@
 
 from __future__ import annotations
 
-import codecs
-import io
 import re
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
-from clinical.errors import DataError
-from clinical.frame import ROWS_LISTED, cell_problem
-
-#: A file, or what a file holds.
-Source = Path | bytes
+from clinical.errors import ROWS_LISTED, DataError, cell_problem
+from clinical.frame import Mask
+from clinical.layout import UNKNOWN, Layout, Source, open_arrow, open_file, read_parquet
 
 Column = npt.NDArray[np.float64]
 
-_UNKNOWN = ("", "?", "na", "n/a", "nan", "null", "none")
-_SPELT = [spelling for word in _UNKNOWN for spelling in (word, word.upper(), word.capitalize())]
+_SPELT = [spelling for word in UNKNOWN for spelling in (word, word.upper(), word.capitalize())]
 #: What Arrow is to take for an unknown value.
 ARROW_UNKNOWN = sorted({*_SPELT, "NaN", *(f" {word}" for word in _SPELT)})
-_PEEK = 1 << 16
 # In full width too, as keyboards of East Asia write them.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
+RAGGED = "number of columns"
+"""What is wrong with a row that has more or fewer cells than the first row."""
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a file is laid out.
-
-    Parameters
-    ----------
-    names : sequence of str
-        The columns, in lower case; empty for a text file without a header.
-    width : int
-        The number of columns.
-    delimiter : str
-        What divides the cells of a text file; empty for Parquet.
-    skip : int
-        The lines of a text file up to its first row.
-    """
-
-    names: Sequence[str]
-    width: int
-    delimiter: str = ""
-    skip: int = 0
+NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+"""A number as a regular expression of Arrow's."""
 
 
 #: For each column, the first rows whose cells are not usable, and how many there are.
@@ -68,7 +45,7 @@ class Table:
     Parameters
     ----------
     names : list of str
-        The columns; unnamed index columns are left out.
+        The columns.
     batches : list of pyarrow.RecordBatch
         The rows, some at a time: work on few rows stays in the processor's cache.
     bad : dict of str to (list of int, int)
@@ -87,51 +64,25 @@ class Table:
         """The number of rows."""
         return sum(batch.num_rows for batch in self.batches)
 
-    def column(self, batch: Any, name: str) -> Column:
-        """Give the cells of a column in one of the batches as float64, NaN where null."""
+    def columns(self, batch: Any, names: Iterable[str]) -> dict[str, Column]:
+        """Return some columns of one of the batches as float64, NaN where null."""
+        return {name: self._column(batch, name) for name in names if name in self.names}
+
+    def _column(self, batch: Any, name: str) -> Column:
         cells = batch.column(self.names.index(name)).cast(pa.float64())
         return np.asarray(cells.to_numpy(zero_copy_only=False))
 
 
-def note(faults: Faults, column: str, rows: Iterable[int]) -> None:
-    """Add the numbers of rows to the faults of a column."""
-    listed, total = faults.get(column, ([], 0))
-    rows = list(rows)
-    faults[column] = ([*listed, *rows][:ROWS_LISTED], total + len(rows))
+def note(faults: Faults, column: str, bad: Mask, start: int = 0) -> None:
+    """Add the rows that a mask marks, counted from `start`, to the faults of a column."""
+    if bad.any():
+        rows = (np.flatnonzero(bad) + start + 1).tolist()
+        listed, total = faults.get(column, ([], 0))
+        faults[column] = ([*listed, *rows][:ROWS_LISTED], total + len(rows))
 
 
-def is_index(column: str) -> bool:
-    """Tell whether this is the column that a frame leaves when written with its index."""
-    return re.fullmatch(r"(unnamed: \d+)?|__index_level_\d+__", column) is not None
-
-
-def inspect(source: Source) -> Layout:
-    """Find out how a file is laid out, from its beginning.
-
-    Raises
-    ------
-    DataError
-        Where it is empty, or neither text in UTF-8 nor Parquet.
-    """
-    with _open(source) as file:
-        start = file.read(_PEEK)
-    if start.startswith(b"PAR1"):
-        names = _parquet(lambda file: pa_parquet.read_schema(file).names, source)
-        return Layout([str(column).lower() for column in names], len(names))
-    lines = re.split(r"\r\n|\r|\n", _text(start))
-    skip = next((number for number, line in enumerate(lines) if line.strip()), None)
-    if skip is None:
-        raise DataError("it is empty")
-    delimiter = _delimiter(lines[skip])
-    cells = _cells(lines[skip], delimiter)
-    numbers = sum(cell == "?" or _number(cell) is not None for cell in cells if cell)
-    if 2 * numbers > len(cells):
-        return Layout([], len(cells), delimiter, skip)
-    return Layout([cell.lower() for cell in cells], len(cells), delimiter, skip + 1)
-
-
-def read_table(source: Source, layout: Layout) -> Table:
-    """Read a file whose columns are named.
+def read_table(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:
+    """Read some columns of a file.
 
     Unknown is ``?``, an empty cell, or a word such as ``NA``. Blank lines are no rows.
 
@@ -140,123 +91,164 @@ def read_table(source: Source, layout: Layout) -> Table:
     source : Path or bytes
     layout : Layout
         From `inspect`, with names.
+    wanted : sequence of str
+        The columns; of those that are there twice, the first is read.
+
+    Raises
+    ------
+    DataError
+        Where it cannot be divided into rows and cells.
     """
+    wanted = [name for name in wanted if name in layout.names]
     if not layout.delimiter:
-        return _read_parquet(source, layout)
+        return _read_parquet(source, layout, wanted)
+    _refuse_quoted_line_breaks(source)
+    if layout.delimiter == " ":
+        source = _with_tabs(_content(source))
+        layout = Layout(layout.names, layout.width, "\t", layout.skip, layout.decimal)
+    table, wrong = read_text(source, layout, wanted)
+    bad: Faults = {}
+    for name, mask in wrong.items():
+        note(bad, name, mask)
+    ragged = bad.pop(RAGGED, None)
+    expected = f"{layout.width} as in the first row"
+    problems = [cell_problem(RAGGED, *ragged, expected)] if ragged else []
+    return Table(wanted, table.to_batches(), bad, problems)
+
+
+def _refuse_quoted_line_breaks(source: Source) -> None:
+    """Refuse a text in which a quoted cell would swallow rows."""
+    with open_file(source) as file:
+        if any(b'"' in block for block in iter(lambda: file.read(1 << 20), b"")):
+            file.seek(0)
+            odd = next((i for i, line in enumerate(file, 1) if line.count(b'"') % 2), None)
+            if odd:
+                raise DataError(
+                    f"a quoted cell is not closed in its line {odd}: line breaks within cells are "
+                    "not read"
+                )
+
+
+def _content(source: Source) -> bytes:
+    return source if isinstance(source, bytes) else source.read_bytes()
+
+
+def _with_tabs(content: bytes) -> bytes:
+    """Replace the blanks between cells, any number of them, by one tab."""
+    return re.sub(rb"[ \t]+", b"\t", re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", content))
+
+
+def read_text(
+    source: Source, layout: Layout, numbers: Sequence[str], texts: Sequence[str] = ()
+) -> tuple[Any, dict[str, Mask]]:
+    """Read some columns of a text, in which every line but a blank one is a row.
+
+    Parameters
+    ----------
+    source : Path or bytes
+    layout : Layout
+        With names.
+    numbers, texts : sequence of str
+        The columns to be read as either; of those that are there twice, the first is read.
+
+    Returns
+    -------
+    table : pyarrow.Table
+        Numbers as float64, NaN or null where a cell is unknown or no number.
+    wrong : dict of str to ndarray of bool
+        For each column with such cells, those that hold something that is no number; under
+        `RAGGED` the rows that have more or fewer cells, none of which is known.
+
+    Raises
+    ------
+    DataError
+        Where it cannot be divided into rows and cells.
+    """
     try:
-        return _read_fast(source, layout)
+        return _read_csv(source, layout, [pa.float64()] * len(numbers), [*numbers, *texts]), {}
     except pa.ArrowInvalid:
         # Something that Arrow does not take for a number: find all of it, or read it after all.
-        return _read_careful(source, layout)
+        return _read_carefully(source, layout, numbers, texts)
 
 
-def _open(source: Source) -> IO[bytes]:
-    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
-
-
-def _open_arrow(source: Source) -> Any:
-    return pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source))
-
-
-def _text(start: bytes) -> str:
-    try:
-        # Incremental, because the beginning may end within a character.
-        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)
-    except UnicodeError:
-        text = "\0"
-    if "\0" in text:
-        raise DataError("it is neither text in UTF-8 nor Parquet")
-    return text
-
-
-def _delimiter(line: str) -> str:
-    best = max(",;\t", key=line.count)
-    return best if best in line else " "
-
-
-def _cells(line: str, delimiter: str) -> list[str]:
-    cells = line.split() if delimiter == " " else line.split(delimiter)
-    return [cell.strip().strip('"').strip() for cell in cells]
-
-
-def _number(cell: str) -> float | None:
-    """Give the number that a cell holds, NaN where it is unknown, None where it is no number."""
-    if cell.lower() in _UNKNOWN:
-        return float("nan")
-    try:
-        # Python, unlike anyone else, reads 1_0 as 10.
-        return None if "_" in cell else float(cell)
-    except ValueError:
-        return None
-
-
-def _read_fast(source: Source, layout: Layout) -> Table:
-    """Read with Arrow, much faster than line by line; ArrowInvalid where it cannot."""
-    if layout.delimiter == " " or len(set(layout.names)) < len(layout.names):
-        raise pa.ArrowInvalid("for the careful way")
-    wanted = [column for column in layout.names if not is_index(column)]
-    with _open_arrow(source) as file:
+def _read_csv(
+    source: Source, layout: Layout, kinds: list[Any], wanted: list[str], ragged: Any = None
+) -> Any:
+    # Arrow wants every name once, and a file may have any: numbers stand for them.
+    places = [str(layout.names.index(name)) for name in wanted]
+    kinds += [pa.string()] * (len(wanted) - len(kinds))
+    with open_arrow(source) as file:
         table = pa_csv.read_csv(
             file,
-            pa_csv.ReadOptions(column_names=layout.names, skip_rows=layout.skip),
-            pa_csv.ParseOptions(delimiter=layout.delimiter),
+            pa_csv.ReadOptions(
+                column_names=[str(place) for place in range(layout.width)],
+                skip_rows=layout.skip,
+                use_threads=ragged is None,
+            ),
+            pa_csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=ragged),
             pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(wanted, pa.float64()),
-                include_columns=wanted,
+                column_types=dict(zip(places, kinds, strict=True)),
+                include_columns=places,
                 null_values=ARROW_UNKNOWN,
+                decimal_point=layout.decimal,
             ),
         )
-    return Table(wanted, table.to_batches())
+    return table.rename_columns(wanted)
 
 
-def _read_careful(source: Source, layout: Layout) -> Table:
-    """Read line by line, and note every row and cell that is not usable."""
-    kept = [index for index, column in enumerate(layout.names) if not is_index(column)]
-    columns = [array("d") for _ in kept]
-    bad: Faults = {}
-    for row, cells in enumerate(_rows(source, layout), start=1):
-        if len(cells) != layout.width:
-            note(bad, "", [row])
-            cells = [""] * layout.width  # noqa: PLW2901
-        for column, index in zip(columns, kept, strict=True):
-            number = _number(cells[index])
-            if number is None:
-                note(bad, layout.names[index], [row])
-            column.append(float("nan") if number is None else number)
-    uneven = bad.pop("", None)
-    problems = (
-        []
-        if uneven is None
-        else [cell_problem("number of columns", *uneven, f"{layout.width} as in the first row")]
-    )
-    # Twice the same name is told elsewhere, and then no cell of it is used.
-    names = [layout.names[index] for index in kept]
-    batch = pa.RecordBatch.from_arrays([pa.array(np.array(v)) for v in columns], names=names)
-    return Table(names, [batch], bad, problems)
+def _read_carefully(
+    source: Source, layout: Layout, numbers: Sequence[str], texts: Sequence[str]
+) -> tuple[Any, dict[str, Mask]]:
+    ragged: list[int] = []
+    blank: list[int] = []
+
+    def skip(row: Any) -> str:
+        (ragged if row.text.strip() else blank).append(row.number - layout.skip - 1)
+        return "skip"
+
+    try:
+        kinds = [pa.binary()] * len(numbers)
+        table = _read_csv(source, layout, kinds, [*numbers, *texts], skip)
+    except pa.ArrowInvalid as error:
+        raise DataError("it cannot be divided into rows and cells") from error
+    # Blank lines are no rows, so that those after them move up.
+    ragged = (np.array(ragged, np.intp) - np.searchsorted(blank, ragged)).tolist()
+    whole = np.ones(table.num_rows + len(ragged), dtype=np.bool_)
+    whole[ragged] = False
+    # What was skipped is put back in its place.
+    table = table.take(pa.array(np.cumsum(whole) - 1, mask=~whole))
+    wrong = {RAGGED: ~whole} if ragged else {}
+    for place, name in enumerate(numbers):
+        column, marked = _numbers(table.column(name), layout.decimal)
+        table = table.set_column(place, name, pa.array(column))
+        if marked.any():
+            wrong[name] = marked
+    return table, wrong
 
 
-def _rows(source: Source, layout: Layout) -> Iterator[list[str]]:
-    with io.TextIOWrapper(_open(source), "utf-8-sig", errors="replace", newline="") as text:
-        for number, line in enumerate(text):
-            if number >= layout.skip and line.strip():
-                yield _cells(line, layout.delimiter)
+def _numbers(cells: Any, decimal: str) -> tuple[Column, Mask]:
+    """Return texts as numbers, NaN where they are none, and a mark where they are not unknown."""
+    texts = cells.combine_chunks()
+    pattern = NUMBER.replace(r"\.", decimal) if decimal != "." else NUMBER
+    numeric = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
+    plain = pc.utf8_trim_whitespace(pc.if_else(numeric, texts, None).cast(pa.string()))
+    plain = pc.replace_substring(plain, decimal, ".")
+    unknown = pc.match_substring_regex(texts, rf"^\s*({_WORDS})\s*$", ignore_case=True)
+    wrong = pc.invert(pc.or_(numeric, pc.fill_null(unknown, True)))
+    values = plain.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.asarray(values), np.asarray(wrong.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
-def _read_parquet(source: Source, layout: Layout) -> Table:
-    table = _parquet(pa_parquet.read_table, source).rename_columns(list(layout.names))
-    wanted = [c for c in layout.names if not is_index(c) and layout.names.count(c) == 1]
-    textual = [column for column in wanted if not is_numeric(table.schema.field(column).type)]
+_WORDS = "|".join(re.escape(word) for word in UNKNOWN)
+
+
+def _read_parquet(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:
+    table = read_parquet(pa_parquet.read_table, source)
+    table = table.select([layout.names.index(name) for name in wanted]).rename_columns(wanted)
+    textual = [name for name in wanted if not is_numeric(table.schema.field(name).type)]
     problems = [f"{column}: this column must hold numbers" for column in textual]
     numeric = [column for column in wanted if column not in textual]
     return Table(numeric, table.select(numeric).to_batches(), problems=problems)
-
-
-def _parquet(read: Any, source: Source) -> Any:
-    try:
-        with _open_arrow(source) as file:
-            return read(file)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError("it is not a complete Parquet file: damaged or cut off") from error
 
 
 def plain_cell(value: Any) -> Any:
@@ -270,6 +262,6 @@ def plain_cell(value: Any) -> Any:
 
 
 def is_numeric(kind: Any) -> bool:
-    """Tell whether an Arrow type holds numbers."""
+    """Return whether an Arrow type holds numbers."""
     tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
     return pa.types.is_null(kind) or any(test(kind) for test in tests)

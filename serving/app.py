@@ -9,11 +9,11 @@ from flask import Flask, request
 
 from serving.following.worker import Following
 from serving.http import problems
-from serving.http.edge import Edge
-from serving.http.green import Aside
+from serving.http.gevent_support import BackgroundThread
 from serving.http.log import protect_server_log
 from serving.http.metrics import Metrics
-from serving.routes import explain, health, invocations, pages, predict, reference, webhooks
+from serving.http.middleware import Middleware
+from serving.routes import documentation, explain, health, invocations, pages, predict, webhooks
 from serving.settings import read_settings
 
 
@@ -41,17 +41,17 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.extensions["heart"] = {"following": following, "metrics": metrics}
     predictor = predict.Predictor(following, metrics, settings)
     batches = invocations.Batches(following, metrics, settings)
-    aside = Aside()
+    background = BackgroundThread()
     problems.register(app)
     app.register_blueprint(health.make_blueprint(following, metrics))
     app.register_blueprint(predict.make_blueprint(predictor))
-    app.register_blueprint(explain.make_blueprint(following, settings, aside))
+    app.register_blueprint(explain.make_blueprint(following, settings, background))
     app.register_blueprint(invocations.make_blueprint(batches))
     app.register_blueprint(webhooks.make_blueprint(following, metrics, settings))
-    app.register_blueprint(reference.make_blueprint(settings))
-    app.register_blueprint(pages.make_blueprint(following, metrics, settings, aside))
+    app.register_blueprint(documentation.make_blueprint(settings))
+    app.register_blueprint(pages.make_blueprint(following, metrics, settings, background))
     app.before_request(_remember_route)
-    app.wsgi_app = Edge(  # type: ignore[method-assign]
+    app.wsgi_app = Middleware(  # type: ignore[method-assign]
         app.wsgi_app,
         {"/predict": predictor, "/invocations": batches},
         metrics,
@@ -64,6 +64,6 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
 
 def _remember_route() -> None:
-    """Tell the edge which route it was, for metrics and log: the path itself may hold anything."""
+    """Tell the middleware which route it was, for metrics and log: a path may hold anything."""
     if request.url_rule is not None:
         request.environ["heart.route"] = request.url_rule.rule

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 
-class ModelError(Exception):
-    """A model cannot be served: it does not load, or does not answer its references."""
-
-
 class RegistryError(Exception):
     """The registry does not answer, so nothing is known about what should be served."""
 

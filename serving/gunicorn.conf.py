@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from serving.http.keys import warn_if_open  # noqa: E402 -- after the path is set
-from serving.settings import setting  # noqa: E402
+from serving.settings import STATE_FOLDER, setting  # noqa: E402
 
 wsgi_app = "serving:create_app()"
 bind = f"{setting('HEART_HOST')}:{setting('HEART_PORT')}"
@@ -55,9 +55,9 @@ def on_starting(server: Any) -> None:
     from serving.settings import read_settings
 
     _raise_file_limit()
-    os.environ.pop(state.ENVIRONMENT, None)
+    os.environ.pop(STATE_FOLDER, None)
     made = state.instance_state(os.getpid())
-    os.environ[state.ENVIRONMENT] = str(made.folder)
+    os.environ[STATE_FOLDER] = str(made.folder)
     prepare_directory(made.metrics)
     _own["state"] = made
     _own["follower"] = spawn_follower(made, read_settings())
@@ -76,7 +76,7 @@ def _import_early() -> None:
     import prometheus_client.multiprocess  # noqa: F401
 
     import serving.app  # noqa: F401
-    from serving.model import import_runtime
+    from risk_model.engines import import_runtime
 
     import_runtime()
     gc.collect()
@@ -87,7 +87,7 @@ def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names the
     """See how a request of this worker's class lets others go first."""
     from gevent import get_hub
 
-    from serving.http.green import fair_yield
+    from serving.http.gevent_support import fair_yield
     from serving.http.log import log_uncaught
 
     get_hub().print_exception = log_uncaught
@@ -97,8 +97,9 @@ def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names the
 def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:  # noqa: ARG001
     """Let the other connections go first; meanwhile the next request of this one arrives.
 
-    The service itself yields before it works on a request (serving.http.edge), which is what makes
-    the waiting ones countable; without this second turn that wait would fall to whoever comes last.
+    The service itself yields before it works on a request (serving.http.middleware), which is what
+    makes the waiting ones countable; without this second turn that wait would fall to whoever comes
+    last.
     """
     _own["turn"]()
 

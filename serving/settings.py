@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clinical.numbers import read_float, read_int
+
+STATE_FOLDER = "_HEART_STATE_DIR"
+"""The variable by which gunicorn tells its workers the folder of this service; no setting."""
+
 
 class SettingError(ValueError):
     """Settings cannot be used; each line of the message says why for one of them."""
@@ -45,7 +50,7 @@ class Setting:
 def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Any]:
     def read(text: str) -> float:
         try:
-            value = kind(text)
+            value = read_int(text) if kind is int else read_float(text)
         except ValueError:
             value = None
         if value is None or not low <= value <= high:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from steps.batch import forkserver
 from steps.parameters.entry_points import Score
 from steps.runs.running import Work, run_step
 
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
 
 
 def score(run: StepRun, values: Score, job: Job) -> None:
-    """Score the rows that no earlier, killed start of the job has scored, and move all in."""
+    """Score all rows on a cluster."""
     from steps.batch import job as jobs
-    from steps.batch import tasks
-    from steps.batch.cluster import connect
 
-    with job.parts.held():
-        jobs.describe(run, job)
-        workers = values.workers or None
-        with connect(values.scheduler, workers) as client:
-            done = tasks.work(client, job)
-        jobs.conclude(run, job, done)
+    jobs.run(job, run, values.scheduler, values.workers)
 
 
 def ahead(values: Score) -> None:
-    """Let worker processes load what they need while this one loads MLflow."""
-    if not values.scheduler:
-        forkserver.start(*forkserver.WORKERS_NEED)
+    """Load what worker processes need, to be forked from there, while this one loads MLflow."""
+    if not values.scheduler and hasattr(os, "fork"):
+        from multiprocessing import forkserver
+
+        # Cores are shared out as processes: numpy is not to make threads of its own.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        forkserver.set_forkserver_preload(
+            ["distributed.nanny", "onnxruntime", "steps.batch.scoring"]
+        )
+        forkserver.ensure_running()
 
 
 def resolve(values: Score, _experiment_id: str) -> Job:
-    """Find the input and the model, and refuse an output that exists, before any run is opened."""
+    """Find the input and the model before any run is opened."""
     from steps.batch import job as jobs
 
-    return jobs.plan(values.input, values.output, values.model_uri)
+    return jobs.plan(values.input, values.output, values.model_uri, values.coding)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

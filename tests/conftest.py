@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.serving import forge
 
 ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI") == "true"
@@ -29,6 +32,25 @@ def data_dir() -> Path:
 def uci_zip(data_dir: Path) -> Path:
     """Return the UCI archive as published."""
     return data_dir / "heart+disease.zip"
+
+
+@pytest.fixture(scope="session")
+def pipeline() -> Any:
+    return forge.fit("forest")
+
+
+@pytest.fixture(scope="session")
+def model_folder(pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model's directory in format 1 with an ONNX model, as the cache holds it."""
+    folder = tmp_path_factory.mktemp("model")
+    forge.write_extras(folder / "extra_files", pipeline)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def new_folder(pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model's directory in the format that is written now."""
+    return forge.save_format_2(tmp_path_factory.mktemp("new") / "model", pipeline)
 
 
 @pytest.hookimpl(trylast=True)

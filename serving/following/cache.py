@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from risk_model.model import Origin
 from serving.following.ownership import require_ours
 from serving.following.state import read_json, write_json
-from serving.model import Origin
 from serving.settings import cache_home
 
 ENTRY = "entry.json"

@@ -1,7 +1,7 @@
-"""The process that follows the registry for all workers: ``python -m serving.following.follower``.
+"""What is served: the follower fetches it into the disk cache, checks it, and publishes it.
 
-It looks at the registry every few seconds and whenever it is woken, fetches what should be served
-into the disk cache, checks it, and publishes it. Whatever goes wrong, what is published stays.
+It looks at the registry every few seconds and whenever it is woken. Whatever goes wrong, what is
+published stays.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,16 +16,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from risk_model.locations import sqlite_path
-from risk_model.stored import PICKLE_SETTING
-from serving.errors import ModelError, RegistryError
+from risk_model.errors import ModelError
+from risk_model.layout import EXTRA, METADATA
+from risk_model.model import LOCAL, Origin
+from risk_model.serialization import PICKLE_SETTING
+from serving.errors import RegistryError
 from serving.following.cache import PLOTS, Cache
+from serving.following.candidates import Candidate, Registry
 from serving.following.ownership import read_ours
-from serving.following.registry import Candidate, MlflowRegistry, Registry, ReplacedError
-from serving.following.state import State, read_json, wait_for, write_json
+from serving.following.state import State, read_json, write_json
 from serving.http.log import log_event
-from serving.model import EXTRA, LOCAL, Origin, load
-from serving.settings import read_settings
 
 RETRY_BAD_SECONDS = 60.0
 RETRY_FETCH_SECONDS = 5.0
@@ -76,7 +74,7 @@ class Follower:
 
     def look(self) -> None:
         """Look at the registry once and publish what follows from it."""
-        self._hear_complaints()
+        self._refetch_damaged()
         problems: list[str] = []
         degraded = False
         self._counts["looks"] += 1
@@ -169,9 +167,9 @@ class Follower:
         problems.append(why)
         log_event("model.refused", "error", model_version=origin.version, why=why)
 
-    def _hear_complaints(self) -> None:
+    def _refetch_damaged(self) -> None:
         """Fetch again what a worker could not load, where its files are damaged."""
-        for key in self._state.take_complaints():
+        for key in self._state.take_load_failures():
             if self.current is None or key != self.current.key:
                 continue
             if self._cache.find(key) is None:
@@ -219,7 +217,7 @@ class Follower:
             (into / "model.pkl.sha256").write_bytes(digest)
             if known is not None:
                 (into / EXTRA).mkdir()
-                (into / EXTRA / "model.json").write_bytes(known)
+                (into / METADATA).write_bytes(known)
 
         folder = self._cache.find(key) or self._cache.add(origin, fetch)
         self._local_refused = ""
@@ -277,122 +275,3 @@ class Follower:
         timer = threading.Timer(self._settings["HEART_START_SECONDS"], late)
         timer.daemon = True
         timer.start()
-
-
-def check_model(origin: Origin, seconds: float = 120) -> None:
-    """Load a model in order to know that it loads.
-
-    A twin is loaded in this process, which takes milliseconds. A model without one needs
-    scikit-learn, and a forged tree can crash who loads it: that happens in a child process.
-
-    Parameters
-    ----------
-    origin : Origin
-    seconds : float
-        How long the child may take.
-
-    Raises
-    ------
-    ModelError
-        Where it does not load, or not in time.
-    """
-    references = read_json(Path(origin.directory) / EXTRA / "references.json")
-    if references.get("twin_sha256"):
-        load(origin)
-        return
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "serving.following.probe", origin.directory, origin.version],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ModelError(f"The model takes longer than {seconds:g} s to load.") from None
-    if done.returncode != 0:
-        words = done.stderr.strip().splitlines()[-1:] or ["The process that loaded it ended."]
-        raise ModelError(words[0])
-
-
-def _registry(settings: Mapping[str, Any]) -> Registry:
-    # A registry that hangs must not hold the follower for MLflow's default of many minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    return MlflowRegistry(
-        settings["HEART_MODEL_NAME"], settings["MLFLOW_EXPERIMENT_NAME"], settings["MODEL_URI"]
-    )
-
-
-def namespace(settings: Mapping[str, Any]) -> str:
-    """Return what names the registry and the model, without asking MLflow."""
-    tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
-    registry = os.environ.get("MLFLOW_REGISTRY_URI", tracking) or "sqlite:///mlflow.db"
-    path = sqlite_path(registry)
-    place = str(path.resolve()) if path else registry
-    return f"{place}|{settings['HEART_MODEL_NAME']}|{settings['MODEL_URI']}"
-
-
-def main(folder: str, parent: int) -> None:
-    """Follow until the parent is gone."""
-    state = State(Path(folder))
-    try:
-        lock, bell = state.lock(), state.open_bell()
-    except FileNotFoundError:
-        return  # The service has ended meanwhile, and its folder with it.
-    if lock is None:
-        return  # Another follower is there.
-    settings = read_settings()
-    cache = Cache(namespace(settings), settings["HEART_CACHED_MODELS"])
-    follower = _LateRegistry.follower(cache, state, settings)
-    while os.getppid() == parent and state.folder.is_dir():
-        try:
-            follower.look()
-        except ReplacedError:
-            # Open connections would go on reading the file that was there: begin again.
-            words = [sys.executable, "-m", "serving.following.follower", *sys.argv[1:]]
-            os.execv(sys.executable, words)  # noqa: S606
-        except OSError as error:  # a full disk; or the service has ended, and its folder with it
-            if state.folder.is_dir():
-                log_event("follower.failed", "error", why=error.strerror)
-        _wait(bell, settings["HEART_POLL_SECONDS"], parent)
-
-
-class _LateRegistry:
-    """Makes the registry on its first use, after the deadline for the first look runs."""
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._settings = settings
-        self._made: Registry | None = None
-
-    @property
-    def _real(self) -> Registry:
-        if self._made is None:
-            self._made = _registry(self._settings)
-        return self._made
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    @classmethod
-    def follower(cls, cache: Cache, state: State, settings: Mapping[str, Any]) -> Follower:
-        registry: Any = cls(settings)
-        made = Follower(registry, cache, state, settings, check_model)
-        made.start_deadline()
-        return made
-
-
-def _wait(bell: int, seconds: float, parent: int) -> None:
-    """Wait for the next look, in short steps: the parent may end meanwhile."""
-    end = time.monotonic() + seconds
-    while os.getppid() == parent:
-        left = end - time.monotonic()
-        if left <= 0 or wait_for(bell, min(left, 0.5)):
-            return
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))

@@ -7,77 +7,26 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from risk_model.errors import ModelError
 from risk_model.locations import file_path, sqlite_path
-from risk_model.stored import UnsafeModelError, refuse_links
-from serving.errors import ModelError, RegistryError
+from risk_model.serialization import refuse_links
+from serving.errors import RegistryError
+from serving.following.candidates import (
+    Candidate,
+    NothingThereError,
+    ReplacedError,
+    of_version,
+    tags_of,
+)
 
 CHAMPION = "champion"
 PRODUCTION = "Production"
 REJECTED = "rejected"
 _MOST_VERSIONS = 20
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A model that could be served.
-
-    Parameters
-    ----------
-    version : str
-        What answers will say: ``registry-v3``, ``run-<id>``, ...
-    source : str
-        In words why it is one: ``alias champion``, ``stage Production``, ...
-    uri : str
-        From where its files are fetched.
-    identity : str
-        Tells it from others of the same version, such as a version deleted and made again.
-    tags : mapping of str to str
-    run_id : str
-    """
-
-    version: str
-    source: str
-    uri: str
-    identity: str
-    tags: Mapping[str, str] = field(default_factory=dict)
-    run_id: str = ""
-
-
-class Registry(Protocol):
-    """Where candidates come from."""
-
-    @property
-    def notes(self) -> list[str]:
-        """What somebody should know though it is no fault, as of the last look."""
-        ...
-
-    def candidates(self) -> Iterator[Candidate]:
-        """Yield candidates, best first.
-
-        Raises
-        ------
-        RegistryError
-            Where the registry does not answer.
-        """
-        ...
-
-    def fetch(self, candidate: Candidate, folder: Path) -> None:
-        """Put the files of a candidate into a folder.
-
-        Raises
-        ------
-        RegistryError
-        """
-        ...
-
-    def fetch_plots(self, run_id: str, folder: Path) -> None:
-        """Put the plots of a run into a folder, as far as there are any."""
-        ...
 
 
 class MlflowRegistry:
@@ -155,19 +104,19 @@ class MlflowRegistry:
         if number is not None:
             version = self._find(lambda: client.get_model_version(self._name, str(number)))
             if version is not None:
-                yield _of_version(version, f"alias {CHAMPION}")
+                yield of_version(version, f"alias {CHAMPION}")
         if staged is not None:
-            yield _of_version(staged, f"stage {PRODUCTION}")
+            yield of_version(staged, f"stage {PRODUCTION}")
         versions = client.search_model_versions(f"name='{self._name}'", max_results=1000)
         versions = sorted(versions, key=lambda version: int(version.version), reverse=True)
         if self._in_catalog():
             # What a search finds there has no tags.
             versions = versions[:_MOST_VERSIONS]
             versions = [client.get_model_version(self._name, v.version) for v in versions]
-        rejected = [v for v in versions if _tags(v).get("gate.verdict") == REJECTED]
+        rejected = [v for v in versions if tags_of(v).get("gate.verdict") == REJECTED]
         self._rejected_runs = {version.run_id for version in rejected}
         for version in [v for v in versions if v not in rejected][:_MOST_VERSIONS]:
-            yield _of_version(version, "latest version that no gate rejected")
+            yield of_version(version, "latest version that no gate rejected")
 
     def _in_catalog(self) -> bool:
         return str(self._mlflow.get_registry_uri()).startswith(("databricks-uc", "uc:"))
@@ -202,7 +151,7 @@ class MlflowRegistry:
         registered = re.fullmatch(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))", uri)
         if registered:
             name, wanted, alias = registered.groups()
-            return _of_version(_pinned_version(client, name, wanted, alias), source)
+            return of_version(_pinned_version(client, name, wanted, alias), source)
         run = re.match(r"runs:/([0-9a-f]+)/", uri)
         if run:
             return Candidate(f"run-{run[1]}", source, uri, uri, {}, run[1])
@@ -227,8 +176,8 @@ class MlflowRegistry:
             got = self._mlflow.artifacts.download_artifacts(
                 artifact_uri=candidate.uri, dst_path=str(folder)
             )
-        except UnsafeModelError as error:
-            raise ModelError(str(error)) from error
+        except ModelError:
+            raise
         except Exception as error:
             raise RegistryError(
                 f"The files of {candidate.version} cannot be fetched: {_words(error)}"
@@ -248,7 +197,7 @@ class MlflowRegistry:
 
         Raises
         ------
-        UnsafeModelError
+        ModelError
         """
         from mlflow.utils.file_utils import local_file_uri_to_path
         from mlflow.utils.uri import is_local_uri
@@ -284,31 +233,11 @@ def _lift(got: Path, folder: Path) -> None:
     got.rmdir()
 
 
-class NothingThereError(Exception):
-    """There is no registry yet: nothing has been trained."""
-
-
-class ReplacedError(Exception):
-    """The registry's file is another one now; open connections would go on reading the old."""
-
-
 def _words(error: Exception) -> str:
     """Say what went wrong in one line, without what may hold a password."""
     line = str(error).strip().splitlines()
     text = re.sub(r"//[^/@\s]+@", "//...@", line[0]) if line else ""
     return f"{type(error).__name__}: {text[:200]}"
-
-
-def _of_version(version: Any, source: str) -> Candidate:
-    identity = f"{version.source}|{version.creation_timestamp}"
-    uri = f"models:/{version.name}/{version.version}"
-    label = f"registry-v{version.version}"
-    return Candidate(label, source, uri, identity, _tags(version), version.run_id or "")
-
-
-def _tags(version: Any) -> dict[str, str]:
-    """Return a version's tags by their own names: Unity Catalog takes no dots."""
-    return {key.replace("__", "."): value for key, value in version.tags.items()}
 
 
 def _pinned_version(client: Any, name: str, wanted: str | None, alias: str | None) -> Any:

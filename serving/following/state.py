@@ -1,9 +1,9 @@
 """The few files through which the follower and the workers of one service speak.
 
 The follower writes ``current.json`` (what to serve) and ``status.json`` (how it fares), both
-replaced atomically; workers only look at them. A worker wakes the follower through a FIFO, and
-leaves a file under ``complaints/`` where it could not load what was published. A lock held by the
-follower says whether there is one.
+replaced atomically; workers only look at them. A worker wakes the follower through a FIFO (the
+wake-up pipe), and leaves a file under ``load_failures/`` where it could not load what was
+published. A lock held by the follower says whether there is one.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from serving.following.ownership import require_ours
-from serving.settings import cache_home
+from serving.settings import STATE_FOLDER, cache_home
 
-ENVIRONMENT = "_HEART_STATE_DIR"
 SILENT_SECONDS = 2 * 3600  # twice the longest HEART_POLL_SECONDS
 
 
@@ -68,16 +67,16 @@ class State:
         self.folder = folder
         self.current = folder / "current.json"
         self.status = folder / "status.json"
-        self.complaints = folder / "complaints"
+        self.load_failures = folder / "load_failures"
         self.metrics = folder / "metrics"
         self._lock = folder / "follower.lock"
-        self._bell = folder / "bell"
+        self._wake_up = folder / "wake_up"
 
     def make(self) -> State:
-        """Make the folder and the bell."""
-        self.complaints.mkdir(parents=True, exist_ok=True)
+        """Make the folder and the wake_up."""
+        self.load_failures.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
-            os.mkfifo(self._bell, 0o600)
+            os.mkfifo(self._wake_up, 0o600)
         return self
 
     def has_follower(self) -> bool:
@@ -99,10 +98,10 @@ class State:
             return None
         return descriptor
 
-    def ring(self) -> bool:
+    def wake(self) -> bool:
         """Wake the follower; tell whether there was one to hear it."""
         try:
-            descriptor = os.open(self._bell, os.O_WRONLY | os.O_NONBLOCK)
+            descriptor = os.open(self._wake_up, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:
             return False
         try:
@@ -113,27 +112,27 @@ class State:
             os.close(descriptor)
         return True
 
-    def open_bell(self) -> int:
+    def open_wake_up(self) -> int:
         """Return what the follower listens at."""
-        return os.open(self._bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.open(self._wake_up, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
-    def complain(self, key: str) -> None:
+    def report_load_failure(self, key: str) -> None:
         """Say that what is published under a key does not load here."""
         with contextlib.suppress(OSError):
-            (self.complaints / key).touch()
-        self.ring()
+            (self.load_failures / key).touch()
+        self.wake()
 
-    def take_complaints(self) -> set[str]:
-        """Return the keys complained about, once."""
+    def take_load_failures(self) -> set[str]:
+        """Return the keys of what workers could not load, once."""
         keys = set()
-        for path in self.complaints.glob("*"):
+        for path in self.load_failures.glob("*"):
             keys.add(path.name)
             path.unlink(missing_ok=True)
         return keys
 
 
 def wait_for(descriptor: int, seconds: float) -> bool:
-    """Wait until the bell rings; tell whether it did."""
+    """Wait until the wake_up rings; tell whether it did."""
     ready, _, _ = select.select([descriptor], [], [], seconds)
     if not ready:
         return False
@@ -164,7 +163,7 @@ def _services() -> Path:
 
 def instance_state(owner: int) -> State:
     """Return the state of the service whose main process is `owner`, and sweep up dead ones."""
-    named = os.environ.get(ENVIRONMENT)
+    named = os.environ.get(STATE_FOLDER)
     if named:
         return State(Path(named)).make()
     services = _services()

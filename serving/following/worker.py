@@ -1,6 +1,6 @@
 """A worker's side of following the registry: it loads what the follower publishes.
 
-The follower is a process of its own (``python -m serving.following.follower``), one for each
+The follower is a process of its own (``python -m serving.following``), one for each
 running service. MLflow lives there, so that no worker pays its import, its memory, or its waits.
 A worker's thread looks at one file's time a few times a second, and starts a follower where there
 is none. Why: docs/decisions/0004-following-the-registry.md.
@@ -17,16 +17,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from risk_model.stored import PICKLE_SETTING
-from serving.errors import ModelError
-from serving.following.state import ENVIRONMENT, State, instance_state, read_json
-from serving.http.green import in_thread
+from risk_model.errors import ModelError
+from risk_model.model import Model, Origin, load
+from risk_model.serialization import PICKLE_SETTING
+from serving.following.state import State, instance_state, read_json
+from serving.http.gevent_support import in_thread
 from serving.http.log import log_event, log_failure
 from serving.http.metrics import Metrics
-from serving.model import Model, Origin, load
-from serving.settings import SETTINGS
+from serving.settings import SETTINGS, STATE_FOLDER
 
-GLANCE_SECONDS = 0.2
+CHECK_SECONDS = 0.2
 _RESPAWN_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
 _REPAIR_SECONDS = 5.0
@@ -62,7 +62,7 @@ class Follows(Protocol):
         """Return how the following fares."""
         ...
 
-    def nudge(self) -> bool:
+    def notify(self) -> bool:
         """Ask for a look at the registry now."""
         ...
 
@@ -109,7 +109,7 @@ class Following:
         self._failed: tuple[str, str] | None = None
         self._retry_at = 0.0
         # Where the server has started the follower, that one needs a moment to take its lock.
-        self._spawned_at = time.monotonic() if ENVIRONMENT in os.environ else -_RESPAWN_SECONDS
+        self._spawned_at = time.monotonic() if STATE_FOLDER in os.environ else -_RESPAWN_SECONDS
         self._child: int | None = None
         self._spawner: int | None = None
         self._stopped = threading.Event()
@@ -144,13 +144,13 @@ class Following:
             self._process = process
 
     def _begin(self) -> None:
-        self._glance()
+        self._check_published()
         end = time.monotonic() + _REPAIR_SECONDS
         while self.model is None and self._failed is not None and time.monotonic() < end:
             # What is published does not load here, though it does elsewhere: the follower was told
             # and fetches it again. A worker that waits for that fails no request meanwhile.
-            time.sleep(GLANCE_SECONDS)
-            self._glance()
+            time.sleep(CHECK_SECONDS)
+            self._check_published()
         self._stopped = threading.Event()
         threading.Thread(
             target=self._watch, args=(self._stopped,), name="following", daemon=True
@@ -165,10 +165,10 @@ class Following:
         while not stopped.is_set():
             try:
                 self._keep_follower()
-                self._glance()
+                self._check_published()
             except Exception as error:  # the thread must outlive whatever one look brings
                 log_failure(error, event="following.failed")
-            stopped.wait(GLANCE_SECONDS)
+            stopped.wait(CHECK_SECONDS)
 
     def _keep_follower(self) -> None:
         """Start a follower where there is none; of several at once, one gets the lock."""
@@ -188,7 +188,7 @@ class Following:
             end_follower(self._child)
             self._child = None
 
-    def _glance(self) -> None:
+    def _check_published(self) -> None:
         try:
             found = self.state.current.stat()
         except FileNotFoundError:
@@ -217,7 +217,7 @@ class Following:
             log_event("model.refused", "error", model_version=origin.version, why=str(error))
             if self._metrics is not None:
                 self._metrics.swap_failed()
-            self.state.complain(origin.key)
+            self.state.report_load_failure(origin.key)
             return
         self._failed = None
         # One assignment: a request sees the old model or the new one, never parts of both.
@@ -251,9 +251,9 @@ class Following:
         status["problems"] = problems
         return status
 
-    def nudge(self) -> bool:
+    def notify(self) -> bool:
         """Ask for a look at the registry now."""
-        return self.state.ring()
+        return self.state.wake()
 
 
 def spawn_follower(state: State, settings: Mapping[str, Any]) -> int:
@@ -272,7 +272,7 @@ def spawn_follower(state: State, settings: Mapping[str, Any]) -> int:
     words = [
         sys.executable,
         "-m",
-        "serving.following.follower",
+        "serving.following",
         str(state.folder),
         str(os.getpid()),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Request
 
 from serving.errors import Problem
-from serving.http.green import TookTooLongError, time_limit
+from serving.http.gevent_support import TookTooLongError, time_limit
 
 Environ = dict[str, Any]
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clinical.schema import FEATURE_NAMES
-from serving.model import Model, Rows
+from risk_model.engines import Rows
+from risk_model.model import Model
 from serving.predictions.prediction import Prediction, pointed
 
 TOLERANCE = 1e-4

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from clinical.schema import FEATURES
-from serving.model import Model
+from risk_model.model import Model
 
 _NAN = math.nan
 _NAMES = tuple(feature.name for feature in FEATURES)
@@ -51,14 +51,14 @@ def predict(model: Model, values: Sequence[float | None]) -> Prediction:
     known = [_NAN if value is None else value for value in values]
     label, probability = model.engine.score_one(known)
     warnings = [
-        (seen.name, seen.message)
-        for seen, value in zip(model.seen, values, strict=True)
-        if seen is not None and value is not None and seen.warns(value)
+        (caution.name, caution.message)
+        for caution, value in zip(model.out_of_range, values, strict=True)
+        if caution is not None and value is not None and caution.warns(value)
     ]
     imputed: list[str] = []
     if None in values:
         imputed = [name for name, value in zip(_NAMES, values, strict=True) if value is None]
-        warnings += [(name, model.late[name]) for name in imputed if name in model.late]
+        warnings += [(name, model.unknown[name]) for name in imputed if name in model.unknown]
     return Prediction(label, probability, model.risk_level(probability), imputed, warnings)
 
 

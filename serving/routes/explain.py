@@ -10,14 +10,16 @@ from flask import Blueprint, Response, request
 from serving.errors import NotExplained, NotLoaded
 from serving.following.worker import Follows
 from serving.http.bodies import read_body, require_json
-from serving.http.green import Aside
+from serving.http.gevent_support import BackgroundThread
 from serving.http.keys import Keys
 from serving.predictions.explanation import explain, to_json
 from serving.predictions.prediction import predict
 from serving.predictions.schemas import read_patient
 
 
-def make_blueprint(following: Follows, settings: Mapping[str, Any], aside: Aside) -> Blueprint:
+def make_blueprint(
+    following: Follows, settings: Mapping[str, Any], background: BackgroundThread
+) -> Blueprint:
     """Return the route. It goes through Flask: what it computes takes far longer than that."""
     blueprint = Blueprint("explain", __name__)
     keys = Keys(settings["HEART_API_KEYS"])
@@ -34,7 +36,7 @@ def make_blueprint(following: Follows, settings: Mapping[str, Any], aside: Aside
         values = read_patient(body)
         prediction = predict(model, values)
         # Up to 8,192 combinations: other requests go on meanwhile.
-        found = aside(lambda: explain(model, values, prediction))
+        found = background(lambda: explain(model, values, prediction))
         if found is None:
             raise NotExplained
         return Response(to_json(model, prediction, found), content_type="application/json")

@@ -29,7 +29,7 @@ def readiness(following: Follows) -> tuple[int, dict[str, Any]]:
             "source": model.origin.source,
             "engine": model.engine.name,
             "data_source": model.data_source,
-            "trained_at": model.facts.get("trained_at"),
+            "trained_at": model.metadata.trained_at,
         }
     body |= {
         "degraded": bool(status.get("degraded")),

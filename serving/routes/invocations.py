@@ -1,5 +1,8 @@
 """POST /invocations: MLflow's scoring protocol, with the answers of ``mlflow models serve``.
 
+A model of format 2 gives probability, prediction and risk level of each patient, and refuses values
+that are impossible; one of format 1, as release 0.1 registered them, gives classes.
+
 The bodies are read straight into an array: no pandas, which a worker would have to import.
 """
 
@@ -7,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import struct
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -17,15 +19,19 @@ import numpy as np
 import pydantic_core
 from flask import Blueprint, Response, request
 
-from clinical.schema import FEATURE_NAMES
+from clinical.numbers import read_float
+from clinical.schema import FEATURE_NAMES, FEATURES
+from risk_model.bands import risk_levels
+from risk_model.engines import Rows, Scores
+from risk_model.flavours import inputs
+from risk_model.model import Model
 from serving.errors import NotLoaded, Problem
 from serving.following.worker import Follows
 from serving.http.bodies import media_type, read_body
-from serving.http.edge import Answer, Environ
-from serving.http.green import in_thread
+from serving.http.gevent_support import in_thread
 from serving.http.keys import Keys
 from serving.http.metrics import Metrics
-from serving.model import Model, Rows
+from serving.http.middleware import Answer, Environ
 from serving.predictions import batching
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -33,6 +39,8 @@ FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _SMALL = 16 * 1024
 _BATCHES_AT_ONCE = 8
 _LARGEST = np.finfo(np.float32).max  # what models compute with
+_NAMES = frozenset(FEATURE_NAMES)
+_REQUIRED = tuple(feature.name for feature in FEATURES if not feature.nullable)
 
 
 class Batches:
@@ -64,33 +72,46 @@ class Batches:
         if model is None:
             raise NotLoaded
         if len(body) <= _SMALL:
-            labels = model.engine.score(_read(kind, body)).labels
+            scores = model.engine.score(_read(model, kind, body))
+            answer = _to_json(model, scores)
         else:
-            labels = self._score_in_threads(model, kind, body)
-        for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+            scores, answer = self._score_in_threads(model, kind, body)
+        for label, count in zip(*np.unique(scores.labels, return_counts=True), strict=True):
             self._metrics.predicted(int(label), model.origin.version, int(count))
-        return Answer(200, _to_json(labels))
+        return Answer(200, answer)
 
-    def _score_in_threads(self, model: Model, kind: str, body: bytes) -> Any:
+    def _score_in_threads(self, model: Model, kind: str, body: bytes) -> tuple[Scores, bytes]:
         if not self._places.acquire(blocking=False):
             raise Problem(503, "Too many batches at once; try again.", headers={"Retry-After": "1"})
         try:
-            return batching.score(model, in_thread(lambda: _read(kind, body)))
+            scores = batching.score(model, in_thread(lambda: _read(model, kind, body)))
+            return scores, in_thread(lambda: _to_json(model, scores))
         finally:
             self._places.release()
 
 
-def _read(kind: str, body: bytes) -> Rows:
+def _read(model: Model, kind: str, body: bytes) -> Rows:
     rows = _READERS[kind](body)
     if not len(rows):
         raise _bad("There are no rows to score.")
     if (np.abs(rows) > _LARGEST).any():
         raise _bad("A value is infinite, or larger than any model can take.")
+    if model.metadata.format > 1 and (why := inputs.refusal(rows)):
+        raise _bad(f"The input cannot be scored: {why}")
     return rows
 
 
-def _to_json(labels: Any) -> bytes:
-    return f'{{"predictions": {labels.tolist()}}}'.encode()
+def _to_json(model: Model, scores: Scores) -> bytes:
+    if model.metadata.format == 1:
+        return f'{{"predictions": {scores.labels.tolist()}}}'.encode()
+    levels = [name for name, _ in model.bands]
+    places = risk_levels(model.bands, scores.probabilities).tolist()
+    rows = zip(scores.probabilities.tolist(), scores.labels.tolist(), places, strict=True)
+    predictions = [
+        {"probability": probability, "prediction": label, "risk_level": levels[place]}
+        for probability, label, place in rows
+    ]
+    return pydantic_core.to_json({"predictions": predictions})
 
 
 def _bad(detail: str) -> Problem:
@@ -142,13 +163,14 @@ def _read_records(part: Any) -> Rows:
 def _read_columns(part: Any) -> Rows:
     if isinstance(part, dict):
         _require_columns(part)
-        columns = [part[name] for name in FEATURE_NAMES]
-        if not all(isinstance(column, list) for column in columns):
-            # Scalars are one patient.
-            columns = [column if isinstance(column, list) else [column] for column in columns]
-        if len({len(column) for column in columns}) > 1:
+        # Scalars are one patient.
+        columns = {n: c if isinstance(c, list) else [c] for n, c in part.items() if n in _NAMES}
+        lengths = {len(column) for column in columns.values()}
+        if len(lengths) > 1:
             raise _bad("The columns differ in length.")
-        return _array([list(row) for row in zip(*columns, strict=True)])
+        unknown = [None] * lengths.pop()
+        ordered = [columns.get(name, unknown) for name in FEATURE_NAMES]
+        return _array(list(zip(*ordered, strict=True)))
     if isinstance(part, list) and part and all(isinstance(row, dict) for row in part):
         return _read_records(part)
     return _from_table(None, part)
@@ -168,14 +190,19 @@ def _from_table(columns: Any, data: Any) -> Rows:
     if tuple(columns) == FEATURE_NAMES:
         return _array(data)
     _require_columns(columns)
-    if len(set(columns)) != len(columns):
+    places = _places(columns)
+    return _array([[None if p is None else row[p] for p in places] for row in data])
+
+
+def _places(columns: Sequence[str]) -> list[int | None]:
+    """Return where each feature is, None for one that is unknown for all patients."""
+    if any(columns.count(name) > 1 for name in FEATURE_NAMES):
         raise _bad("A column is there twice.")
-    places = [columns.index(name) for name in FEATURE_NAMES]
-    return _array([[row[place] for place in places] for row in data])
+    return [columns.index(name) if name in columns else None for name in FEATURE_NAMES]
 
 
 def _require_columns(names: Iterable[str]) -> None:
-    lacking = [name for name in FEATURE_NAMES if name not in names]
+    lacking = [name for name in _REQUIRED if name not in names]
     if lacking:
         raise _bad("The input lacks the columns " + ", ".join(lacking) + ".")
 
@@ -183,13 +210,8 @@ def _require_columns(names: Iterable[str]) -> None:
 def _array(rows: Sequence[Sequence[Any]]) -> Rows:
     """Turn rows of numbers and None (unknown) into an array; texts are refused."""
     width = len(FEATURE_NAMES)
-    try:
-        # Takes numbers only, in one pass; what it refuses is looked at below.
-        packed = struct.pack(f"{width * len(rows)}d", *chain.from_iterable(rows))
-        return np.frombuffer(packed).reshape(-1, width)
-    except (struct.error, OverflowError):
-        flat = list(chain.from_iterable(rows))
-    if not set(map(type, flat)) <= {int, float, type(None), bool}:
+    flat = list(chain.from_iterable(rows))
+    if not set(map(type, flat)) <= {int, float, type(None)}:
         raise _bad("A value is not a number.")
     try:
         return np.array(flat, dtype=np.float64).reshape(-1, width)
@@ -243,8 +265,9 @@ def read_csv(body: bytes) -> Rows:
     _require_columns(names)
     if any(len(row) != len(names) for row in rows):
         raise _bad("A line has more or fewer values than the header.")
-    places = [names.index(name) for name in FEATURE_NAMES]
-    return _numbers(chain.from_iterable([row[place] for place in places] for row in rows))
+    places = _places(names)
+    cells = ([("" if p is None else row[p]) for p in places] for row in rows)
+    return _numbers(chain.from_iterable(cells))
 
 
 def _read_plain(rest: str) -> Rows | None:
@@ -258,7 +281,7 @@ def _read_plain(rest: str) -> Rows | None:
 
 def _numbers(cells: Iterable[str]) -> Rows:
     try:
-        values = [np.nan if cell.strip() in _UNKNOWN else float(cell) for cell in cells]
+        values = [np.nan if cell.strip() in _UNKNOWN else read_float(cell) for cell in cells]
     except ValueError:
         raise _bad("A value is not a number.") from None
     return np.array(values, dtype=np.float64).reshape(-1, len(FEATURE_NAMES))

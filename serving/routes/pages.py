@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
+from jinja2 import TemplateError
 
 from clinical.schema import FEATURES, LABEL
-from risk_model import card
-from risk_model.wording import SOURCES
+from risk_model.card import rendering
+from risk_model.card.wording import SOURCES
+from risk_model.layout import CARD
+from risk_model.metadata import Metadata
+from risk_model.model import Model
 from serving.errors import NotLoaded, Problem
 from serving.following.cache import PLOTS
 from serving.following.worker import Follows
 from serving.http import bodies
-from serving.http.green import Aside
+from serving.http.gevent_support import BackgroundThread
 from serving.http.keys import Keys
 from serving.http.metrics import Metrics
-from serving.model import EXTRA, Model
 from serving.predictions.explanation import explain
 from serving.predictions.prediction import predict
 from serving.predictions.schemas import Values
@@ -27,7 +30,6 @@ from serving.routes import result
 from serving.routes.form import UNKNOWN, Typed, grouped, read_form
 from serving.routes.health import readiness
 
-CARD = "card.md"
 _TITLES = {feature.name: feature.inline for feature in FEATURES}
 _PLOT_TITLES = {
     "roc": "ROC curve",
@@ -39,10 +41,12 @@ _PLOT_TITLES = {
 
 
 def make_blueprint(
-    following: Follows, metrics: Metrics, settings: Mapping[str, Any], aside: Aside
+    following: Follows, metrics: Metrics, settings: Mapping[str, Any], background: BackgroundThread
 ) -> Blueprint:
     """Return the routes."""
-    blueprint = Blueprint("pages", __name__)
+    blueprint = Blueprint(
+        "pages", __name__, static_folder=rendering.STATIC, static_url_path="/static/card"
+    )
     keys = Keys(settings["HEART_API_KEYS"])
 
     def show(typed: list[Typed], status: int = 200, **parts: Any) -> Response:
@@ -72,7 +76,7 @@ def make_blueprint(
         model = following.model
         if model is None:
             return show(typed, 503, failure=NotLoaded().detail)
-        told = _answer(model, values, aside)
+        told = _answer(model, values, background)
         metrics.predicted(told["prediction"].label, model.origin.version)
         return show(typed, answered=model, **told)
 
@@ -93,7 +97,7 @@ def make_blueprint(
             raise Problem(404, "The model that is served carries no card.")
         name = f"{model.origin.version}-card.md"
         return send_from_directory(
-            Path(model.origin.directory, EXTRA), CARD, mimetype="text/markdown",
+            model.origin.directory, CARD, mimetype="text/markdown",
             as_attachment=True, download_name=name, max_age=0,
         )  # fmt: skip
 
@@ -107,7 +111,7 @@ def make_blueprint(
     return blueprint
 
 
-def _answer(model: Model, values: Values, aside: Aside) -> dict[str, Any]:
+def _answer(model: Model, values: Values, background: BackgroundThread) -> dict[str, Any]:
     """Return what the page shows of an answer."""
     prediction = predict(model, values)
     parts: dict[str, Any] = {
@@ -119,7 +123,7 @@ def _answer(model: Model, values: Values, aside: Aside) -> dict[str, Any]:
         "titles": _TITLES,
         "trained_on": _trained_on(model),
     }
-    explanation = aside(lambda: explain(model, values, prediction))
+    explanation = background(lambda: explain(model, values, prediction))
     if explanation is not None:
         parts |= {
             "explanation": explanation,
@@ -134,16 +138,18 @@ def _trained_on(model: Model) -> str:
 
 
 def _card(model: Model) -> dict[str, Any]:
-    """Return the model card; an earlier release, or another project, knew less or other facts."""
+    """Return the model card, as far as the model carries what it is made of."""
     try:
-        sections, lacking = card.sections(model.facts), card.lacking(model.facts)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        sections, lacking = card.sections({}), card.lacking({})
-    return {"sections": sections, "lacking": lacking, "has_file": _carries_card(model)}
+        shown = rendering.as_fragment(model.metadata, 3)
+        lacking = rendering.lacking(model.metadata)
+    except (KeyError, TypeError, ValueError, TemplateError):  # another project, which knew less
+        nothing = Metadata()
+        shown, lacking = rendering.as_fragment(nothing, 3), rendering.lacking(nothing)
+    return {"card": shown, "lacking": lacking, "has_file": _carries_card(model)}
 
 
 def _carries_card(model: Model) -> bool:
-    return Path(model.origin.directory, EXTRA, CARD).is_file()
+    return Path(model.origin.directory, CARD).is_file()
 
 
 def _gate(model: Model) -> dict[str, Any] | None:

@@ -10,9 +10,9 @@ from flask import Blueprint, Response, request
 from serving.errors import NotLoaded
 from serving.following.worker import Follows
 from serving.http.bodies import read_body, require_json
-from serving.http.edge import Answer, Environ
 from serving.http.keys import Keys
 from serving.http.metrics import Metrics
+from serving.http.middleware import Answer, Environ
 from serving.predictions.prediction import predict, to_json
 from serving.predictions.schemas import read_patient
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clinical.schema import FEATURES, Feature
-from serving.model import Model
+from risk_model.model import Model
 from serving.predictions.explanation import Explanation
 
 MIDDLE = 50.0
@@ -98,11 +98,10 @@ def percent(model: Model, probability: float) -> str:
 
 def observed(model: Model, level: str) -> dict[str, Any] | None:
     """Return how many patients fell into a band and were ill, where the model has noted it."""
-    try:
-        (seen,) = (b["observed"] for b in model.facts["risk_bands"] if b["level"] == level)
-        return {**seen, "share": seen["diseased"] / seen["patients"]}
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+    found = next((b.observed for b in model.metadata.risk_bands or () if b.level == level), None)
+    if found is None or not found.patients:
         return None
+    return {**found.model_dump(), "share": found.diseased / found.patients}
 
 
 def cautions(warnings: Sequence[tuple[str, str]]) -> list[str]:

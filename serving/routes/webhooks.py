@@ -105,7 +105,7 @@ def make_blueprint(
             raise
         metrics.webhook("taken" if new else "repeated")
         if new:
-            following.nudge()
+            following.notify()
         return Response(status=204)
 
     return blueprint

@@ -24,38 +24,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from steps.parameters.entry_points import Train
 
-TRUSTED_TYPES = {
-    "random_forest": ["numpy.dtype", "sklearn.tree._tree.Tree"],
-    "extra_trees": ["numpy.dtype", "sklearn.tree._tree.Tree"],
-    "logistic_regression": ["numpy.dtype"],
-    "hist_gradient_boosting": [
-        "numpy.dtype",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    ],
-}
-"""What skops may load for each model beyond its own list: numbers and scikit-learn's own classes,
-none of which runs code of the file's choosing. Reviewed by hand; nothing else is ever added."""
-
-CALIBRATION_TYPES = {
-    "none": [],
-    "sigmoid": [
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
-    ],
-    "isotonic": ["sklearn.calibration._CalibratedClassifier"],
-}
-"""The same for each calibration. Both classes are plain holders: an estimator with its calibrator,
-and two numbers."""
-
 CALIBRATION_FOLDS = 3
 """Five say the same to two decimals, and cost half as much again; see docs/decisions/0010."""
 STEPS = 100
 """Into how many equal steps the range of an isotonic calibration is divided."""
-
-
-def trusted_types(model: str, calibration: str) -> list[str]:
-    """Return what skops may load for a model with a calibration."""
-    return sorted({*TRUSTED_TYPES[model], *CALIBRATION_TYPES[calibration]})
 
 
 def build(  # noqa: PLR0913

@@ -1,4 +1,4 @@
-"""What is known of a trained model: model.json, from which it is served, judged and described."""
+"""What is known about a trained model: its metadata, from which it is served and described."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from clinical.hospitals import Cohort
-from clinical.schema import FEATURES, LABEL
-from steps.modelling import assessment, clinical_metrics, estimators, twin
+from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
+from risk_model import batches
+from risk_model.bands import RISK_BANDS
+from risk_model.engines import Engine, OnnxEngine, SklearnEngine
+from risk_model.metadata import FORMAT, Git, Metadata
+from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import OutOfFold
-from steps.parameters.declaration import Value
-from steps.runs import provenance
+
+Parameters = Mapping[str, str | int | float]
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Training:
     """
 
     run_id: str
-    parameters: Mapping[str, Value]
+    parameters: Parameters
     data: Input
     labels: Labels
     validated: OutOfFold
@@ -77,31 +81,34 @@ class Training:
     measures: dict[str, float]
 
 
-def gather(done: Training, content: bytes | None) -> dict[str, Any]:
-    """Return what those who serve or judge a model must know about it, as plain JSON values.
+def gather(done: Training, content: bytes | None, git: Git, repository: str | None) -> Metadata:
+    """Return what those who serve or judge a model must know about it.
 
-    `content` is its ONNX twin, as ``twin.convert`` gives it.
+    `content` is its ONNX model, as ``twin.convert`` gives it; `git` and `repository` name the
+    sources that trained it.
     """
-    seed = int(str(done.parameters["random_state"]))
+    seed = int(done.parameters["random_state"])
     patients, labels, validated = done.data.patients, done.labels, done.validated
-    return {
-        "name": done.parameters["model"],
-        "run_id": done.run_id,
-        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "label": LABEL.definition,
-        "parameters": dict(done.parameters),
-        "data": _data(done),
-        # Such as the precision of a model that says nobody is ill.
-        "metrics": {k: v for k, v in done.measures.items() if math.isfinite(v)},
-        "out_of_fold": assessment.out_of_fold(patients, labels, validated, seed),
-        "unknown": assessment.unknown(labels, validated, seed),
-        "risk_bands": clinical_metrics.bands(
-            labels, validated.probabilities, assessment.RISK_BANDS
-        ),
-        **_of_the_fitted(done, content, seed),
-        "git": provenance.git_state(),
-        "repository": provenance.repository(),
-    }
+    return Metadata.of(
+        {
+            "format": FORMAT,
+            "name": done.parameters["model"],
+            "run_id": done.run_id,
+            "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "label": LABEL.definition,
+            "parameters": dict(done.parameters),
+            "data": _data(done),
+            # Such as the precision of a model that says nobody is ill.
+            "metrics": {k: v for k, v in done.measures.items() if math.isfinite(v)},
+            "out_of_fold": assessment.out_of_fold(patients, labels, validated, seed),
+            "unknown": assessment.unknown(labels, validated, seed),
+            "unknown_patterns": assessment.unknown_patterns(labels, validated, seed),
+            "risk_bands": clinical_metrics.bands(labels, validated.probabilities, dict(RISK_BANDS)),
+            **_of_the_fitted(done, content, seed),
+            "git": git,
+            "repository": repository,
+        }
+    )
 
 
 def _data(done: Training) -> dict[str, Any]:
@@ -114,8 +121,8 @@ def _data(done: Training) -> dict[str, Any]:
 
 
 def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str, Any]:
-    """Return the facts that need the fitted model: what moves its answers, other hospitals."""
-    predict = _said_by(done.pipeline, content)
+    """Return what needs the fitted model: what moves its answers, other hospitals."""
+    predict = _probabilities(done.pipeline, content)
     known = seen(done.fitted, done.pipeline)
     reference = assessment.reference(predict, known)
     return {
@@ -126,12 +133,15 @@ def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str
     }
 
 
-def _said_by(pipeline: Pipeline, content: bytes | None) -> Callable[[pd.DataFrame], Floats]:
-    """Return a model's probabilities as a function: those of its twin, which is served."""
-    if content is not None:
-        said = twin.load(content)
-        return lambda patients: said(patients.to_numpy(float))
-    return lambda patients: np.asarray(pipeline.predict_proba(patients)[:, 1], dtype=float)
+def _probabilities(pipeline: Pipeline, content: bytes | None) -> Callable[[pd.DataFrame], Floats]:
+    """Return a model's probabilities as a function: those of its ONNX model, which is served."""
+    engine: Engine = SklearnEngine(pipeline) if content is None else OnnxEngine(content)
+
+    def predict(patients: pd.DataFrame) -> Floats:
+        columns = [patients[name].to_numpy(float) for name in FEATURE_NAMES]
+        return np.asarray(batches.score(engine, columns).probabilities, dtype=float)
+
+    return predict
 
 
 def seen(training: pd.DataFrame, pipeline: Pipeline) -> dict[str, dict[str, Any]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pandas as pd
 from numpy.typing import NDArray
 from skl2onnx import convert_sklearn
@@ -17,8 +17,10 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.isotonic import IsotonicRegression
 from sklearn.pipeline import Pipeline
 
-from clinical.frame import row_hashes
+from clinical.copies import row_hashes
 from clinical.schema import FEATURES
+from risk_model.engines import OnnxEngine
+from risk_model.metadata import References
 
 TOLERANCE = 1e-5
 """Largest difference in probability between a pipeline and its twin: float32 against float64."""
@@ -145,20 +147,23 @@ def _isotonic(add: _Nodes, score: str, calibrator: IsotonicRegression) -> str:
     return add("Add", risen, add.constant(np.float32(y[0])))
 
 
-def load(content: bytes) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Return the twin as a function: from rows of shape (n, 13) to probabilities of disease."""
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-
-    def said(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        _, probabilities = session.run(None, {"patients": rows.astype(np.float32)})
-        return np.asarray(probabilities[:, 1], dtype=float)
-
-    return said
-
-
 def predict(content: bytes, rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the twin's probabilities of disease, shape (n,), for rows of shape (n, 13)."""
-    return load(content)(rows)
+    return np.asarray(OnnxEngine(content).score(rows).probabilities, dtype=float)
+
+
+def reference_cases(pipeline: Pipeline, training: pd.DataFrame) -> References:
+    """Return patients that nobody is, with the pipeline's probabilities for them."""
+    rows = reference_rows(training)
+    probabilities = pipeline.predict_proba(pd.DataFrame(rows, columns=training.columns))[:, 1]
+    return References(
+        # JSON has no NaN: an unknown value is null.
+        inputs=tuple(
+            tuple(None if math.isnan(value) else value for value in row) for row in rows.tolist()
+        ),
+        probabilities=tuple(probabilities.tolist()),
+        tolerance=TOLERANCE,
+    )
 
 
 def edge_cases(training: pd.DataFrame) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
+from clinical.codings.definitions import AUTO, CODINGS
 from steps.parameters import kinds
 from steps.parameters.declaration import Parameter, step_name
 from steps.parameters.kinds import Number, OneOf, SomeOf
@@ -20,6 +21,14 @@ Source = Annotated[
     str,
     Parameter(
         "auto", kinds.source, "auto, uci, sample, a path, or a file/http(s) URL (zip or file)."
+    ),
+]
+Coding = Annotated[
+    str,
+    Parameter(
+        AUTO,
+        OneOf((AUTO, *CODINGS)),
+        f"The coding of the patients' file: auto (recognise it), {', '.join(CODINGS)}.",
     ),
 ]
 Model = Annotated[
@@ -81,6 +90,7 @@ class Main:
     """The parameters of ``main``."""
 
     source: Source
+    coding: Coding
     model: Model
     n_estimators: NEstimators
     max_depth: MaxDepth
@@ -102,6 +112,7 @@ class Download:
     """The parameters of ``download``."""
 
     source: Source
+    coding: Coding
 
 
 @dataclass(frozen=True)
@@ -112,6 +123,7 @@ class Preprocess:
         str,
         Parameter("", kinds.data, "A download run's id or a file; empty: the latest download."),
     ]
+    coding: Coding
 
 
 @dataclass(frozen=True)
@@ -197,6 +209,7 @@ class Evaluate:
             "has not trained on.",
         ),
     ]
+    coding: Coding
 
 
 @dataclass(frozen=True)
@@ -208,6 +221,7 @@ class Score:
     ]
     output: Annotated[str, Parameter("", kinds.output_path, "The folder of Parquet files to make.")]
     model_uri: Annotated[str, Parameter(CHAMPION_URI, kinds.model_uri, "The model.")]
+    coding: Coding
     scheduler: Scheduler
     workers: Workers
 

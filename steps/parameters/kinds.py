@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from clinical.numbers import read_float, read_int
 from risk_model.locations import file_path
 
-# Python reads 1_0 as 10, and the digits of any script; nobody who types either means it.
-NUMERALS = {int: r"[+-]?[0-9]{1,20}", float: r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"}
 NUMBER_NAMES = {int: "an integer", float: "a number"}
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 DIGEST = re.compile(r"sha256=[0-9a-fA-F]{64}")
@@ -35,7 +34,10 @@ class Number:
 
     def __call__(self, text: str) -> int | float:
         """Return the number."""
-        value = self.type(text) if re.fullmatch(NUMERALS[self.type], text) else None
+        try:
+            value = read_int(text) if self.type is int else read_float(text)
+        except ValueError:
+            value = None
         if value is None or not self.low <= value <= self.high:
             raise ValueError(f"{NUMBER_NAMES[self.type]} in [{self.low}, {self.high}]")
         return value

@@ -107,6 +107,20 @@ def judge(
     return decision
 
 
+def refuse(why: str, against: str) -> Decision:
+    """Return the rejection of a candidate that cannot be used at all.
+
+    Parameters
+    ----------
+    why : str
+        One sentence, such as that of a ModelError.
+    against : str
+        The champion's version, or empty.
+    """
+    rule = Rule("the stored model passes its checks", None, None, passed=False)
+    return Decision("rejected", f"broken: {rule.rule}: {why.rstrip('.')}", against, [rule])
+
+
 def _concluded(rules: list[Rule], against: str, reason: str) -> Decision:
     broken = [rule.rule for rule in rules if not rule.passed]
     if broken:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +13,13 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model
+from mlflow.models import Model as MlflowModel
 
-from clinical import frame, hospitals
+from clinical import copies, hospitals
 from clinical.hospitals import Cohort
-from risk_model.scoring import EXTRAS
-from risk_model.stored import refuse_links
+from risk_model.layout import open_folder
+from risk_model.metadata import Metadata
+from risk_model.model import Model, Origin, load
 from steps.runs.reuse import archive_of, data_output, fetch_output
 from steps.runs.store import StepError
 from steps.runs.tracking.finished import input_of
@@ -35,22 +34,28 @@ class Lineage:
     ----------
     folder : Path
         Its files.
-    facts : dict
-        model.json; empty for a model that this project did not make.
+    metadata : Metadata
+        What its files say about it; nothing for a model that this project did not make.
     trained : Run or None
         The run that trained it, where this tracking store has it.
     """
 
     folder: Path
-    facts: dict[str, Any]
+    metadata: Metadata
     trained: Run | None
 
     @property
     def source(self) -> str:
         """The value of ``data.source`` that the model was trained on."""
-        known = self.facts.get("data") or {}
+        if self.metadata.data:
+            return self.metadata.source
         tags = self.trained.data.tags if self.trained else {}
-        return str(known.get("source") or tags.get(SOURCE_TAG, "unknown"))
+        return str(tags.get(SOURCE_TAG, "unknown"))
+
+    @cached_property
+    def model(self) -> Model:
+        """The model itself, loaded and checked."""
+        return load(Origin(directory=str(self.folder)))
 
     @cached_property
     def held_out(self) -> pd.DataFrame | None:
@@ -69,7 +74,7 @@ class Lineage:
         said, patients = self._split("out_of_fold"), self.patients
         if said is None or patients is None:
             return None
-        hashed = patients.assign(row_hash=frame.row_hashes(patients))
+        hashed = patients.assign(row_hash=copies.row_hashes(patients))
         return hashed.merge(said.drop(columns="disease"), on="row_hash", validate="one_to_one")
 
     @cached_property
@@ -88,7 +93,7 @@ class Lineage:
         """Mark the patients that the model was trained on; none where nobody knows."""
         if self.training_rows is None:
             return np.zeros(len(patients), dtype=np.bool_)
-        return np.isin(frame.row_hashes(patients), self.training_rows)
+        return np.isin(copies.row_hashes(patients), self.training_rows)
 
     def _split(self, name: str) -> pd.DataFrame | None:
         if self.trained is None:
@@ -110,14 +115,12 @@ def follow(uri: str) -> Lineage:
     """
     try:
         folder = Path(download_artifacts(artifact_uri=uri))
-        refuse_links(folder)
-        described = Model.load(str(folder))
+        described = MlflowModel.load(str(folder))
     except (MlflowException, OSError) as error:
         raise StepError(f"there is no model {uri}: {str(error).splitlines()[0]}") from None
-    path = folder / EXTRAS / "model.json"
-    facts = json.loads(path.read_text()) if path.is_file() else {}
-    run_id = facts.get("run_id") or described.run_id
-    return Lineage(folder, facts, _run(run_id) if run_id else None)
+    metadata = open_folder(folder).metadata
+    run_id = metadata.run_id or described.run_id
+    return Lineage(folder, metadata, _run(run_id) if run_id else None)
 
 
 def _run(run_id: str) -> Run | None:

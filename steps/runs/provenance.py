@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+from typing import Any
 
 from steps.runs.files import ROOT
 
 
-def git_state() -> dict[str, object]:
+def git_state() -> dict[str, Any]:
     """Return the commit of the project's sources, and whether they differ from it."""
     status = _git("status", "--porcelain")
     return {"commit": _git("rev-parse", "HEAD"), "dirty": status is None or bool(status)}
@@ -22,6 +23,11 @@ def repository() -> str | None:
     url = _git("config", "remote.origin.url") or ""
     found = re.fullmatch(r"(?:https?://|(?:ssh://)?git@)(?:[^/@]*@)?([^/:]+)[:/](.+)", url)
     return f"https://{found[1]}/{found[2].removesuffix('.git')}" if found else None
+
+
+def requirements() -> str:
+    """Return the content of requirements.txt."""
+    return (ROOT / "requirements.txt").read_text()
 
 
 def _git(*words: str) -> str | None:

@@ -96,7 +96,7 @@ def digests_of_code(module: str) -> dict[str, object]:
 
 
 def digests_of_sources(module: str) -> dict[str, str]:
-    """Return the SHA-256 of a module of the steps, and of all that it imports of ours."""
+    """Return the SHA-256 of a module of the steps, all that it imports of ours, and templates."""
     paths = sorted(_sources(ROOT / "steps" / f"{module}.py"))
     return {path.relative_to(ROOT).as_posix(): sha256(path) for path in paths}
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-from clinical import archive, cohort, dialects
+from clinical import archive, cohort
+from clinical.patients import read_patients
 from risk_model.locations import file_path
 from steps.parameters.entry_points import Download
 from steps.parameters.uris import redact_credentials
@@ -36,7 +38,7 @@ def download(run: StepRun, values: Download, _: object) -> None:
     asked = values.source
     with tempfile.TemporaryDirectory() as folder:
         source, path = fetch(asked, resolve_auto(asked), Path(folder))
-        member, dialect = inspect(path)
+        member, coding = inspect(path, values.coding)
         origin = origin_of(path, source)
         description = {
             "asked": redact_credentials(asked),
@@ -44,7 +46,7 @@ def download(run: StepRun, values: Download, _: object) -> None:
             "origin": origin,
             "file": path.name,
             "member": member,
-            "dialect": dialect,
+            "coding": coding,
             "sha256": sha256(path),
             "bytes": path.stat().st_size,
         }
@@ -55,8 +57,8 @@ def download(run: StepRun, values: Download, _: object) -> None:
         copy_atomically(path, ROOT / "data" / path.name)
     run.tag(SOURCE_TAG, origin)
     # A fallback is recorded as what it is: asked again, `auto` looks for UCI again.
-    run.tag(KEY_TAG, work_key(Download(source)) or "")
-    echo(f"download: {path.name} from {source} ({dialect}), data.source={origin}")
+    run.tag(KEY_TAG, work_key(replace(values, source=source)) or "")
+    echo(f"download: {path.name} from {source} ({coding}), data.source={origin}")
 
 
 def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
@@ -86,11 +88,11 @@ def _written(path: Path, content: bytes) -> Path:
     return path
 
 
-def inspect(path: Path) -> tuple[str, str]:
-    """Return the member that holds the patients and its dialect; refuse what is not recognised."""
+def inspect(path: Path, coding: str) -> tuple[str, str]:
+    """Return the member that holds the patients and its coding; refuse what is not recognised."""
     members = archive.open_source(path)
     member = archive.choose_member(members)
-    return member, dialects.read_patients(members[member], member).dialect
+    return member, read_patients(members[member], member, coding).coding
 
 
 def origin_of(path: Path, source: str) -> str:

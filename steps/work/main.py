@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME
 
+from risk_model.card import wording
 from risk_model.locations import file_path, sqlite_path
 from steps.modelling.metrics import NAMES
 from steps.parameters.declaration import select
@@ -42,18 +43,15 @@ def run_all(run: StepRun, values: Main, _: object) -> None:
 def summary(trained: Run, source: str, name: str, project: str) -> str:
     """Return what came out, and what to do with it."""
     found = trained.data.metrics
-    figures = [
-        f"  {metric:<10} {found[metric]:.3f}   95 % interval {found[f'{metric}_ci_low']:.3f} to "
-        f"{found[f'{metric}_ci_high']:.3f}"
-        for metric in NAMES
-    ]
+    validated = {k.removeprefix("oof_"): v for k, v in found.items() if k.startswith("oof_")}
+    figures = wording.comparison({"cross-validated": validated, "held out": found})
     version = registry.version_of(name, trained.info.run_id)
     aliases = ", ".join(registry.aliases(name, version)) if version else ""
     number = version.version if version else "-"
     return "\n".join(
         [
             "",
-            f"{trained.data.params['model']} on held-out patients (data.source={source}):",
+            f"{trained.data.params['model']}, data.source={source}, with 95 % intervals:",
             *figures,
             f"{name} version {number}, alias: {aliases or 'none'}",
             "",

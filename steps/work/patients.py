@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
+from clinical.codings.definitions import AUTO, CANONICAL
 from clinical.hospitals import Cohort
 from clinical.preparation import prepare
 from steps.modelling.facts import Input
@@ -24,6 +25,7 @@ from steps.runs.tracking.tags import INPUT_TAG, KEY_TAG, SOURCE_TAG
 def read_patients(run: StepRun, values: Train | Sweep, given: Run | None) -> Input:
     """Return the prepared patients and what is known of them; note it on the run of a step."""
     elsewhere: list[Cohort] = []
+    coding = AUTO
     if given is None and values.data:
         data = uri = values.data
         file, source = Path(data), "file"
@@ -35,9 +37,9 @@ def read_patients(run: StepRun, values: Train | Sweep, given: Run | None) -> Inp
             fetch_output(before, data_output(before)),
             artifact_uri(data, data_output(before)),
         )
-        elsewhere = other_hospitals(before)
+        elsewhere, coding = other_hospitals(before), CANONICAL.name
     run.tag(SOURCE_TAG, source)
     run.tag(KEY_TAG, work_key(replace(values, data=data)) or "")
-    patients, digest = prepare(file, file.name).frame, sha256(file)
+    patients, digest = prepare(file, file.name, coding).frame, sha256(file)
     log_dataset(run, patients, uri=uri, digest=digest, source=source)
     return Input(patients, data, source, digest, elsewhere)

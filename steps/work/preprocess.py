@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from mlflow.entities import Run
@@ -26,10 +27,10 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
     """Store the prepared patients as Parquet, and the data report beside them."""
     path, data, source = find_input(run, values, given)
     run.tag(SOURCE_TAG, source)
-    run.tag(KEY_TAG, work_key(Preprocess(data)) or "")
+    run.tag(KEY_TAG, work_key(replace(values, data=data)) or "")
     members = archive.open_source(path)
     member = archive.choose_member(members)
-    prepared = prepare(members[member], member)
+    prepared = prepare(members[member], member, values.coding)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         patients = folder / "patients.parquet"

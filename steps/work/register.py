@@ -6,7 +6,6 @@ import dataclasses
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +14,14 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from clinical import frame
-from clinical.schema import FEATURE_NAMES, LABEL
-from risk_model import scoring
-from risk_model.scoring import EXTRAS
-from risk_model.stored import refuse_links
+from clinical import copies
+from clinical.schema import LABEL
+from risk_model.card.wording import MEASURES, between
+from risk_model.errors import ModelError
+from risk_model.flavours import inputs
+from risk_model.layout import open_folder
+from risk_model.metadata import Data, Git, Measures, Metadata
+from risk_model.model import Model, Origin, load
 from steps.parameters.entry_points import Register
 from steps.registry import gate
 from steps.registry import versions as registry
@@ -60,40 +62,47 @@ def register(run: StepRun, values: Register, given: Run | None) -> None:
 
 
 def _new_version(name: str, trained: Run) -> ModelVersion:
-    model = facts(trained)
-    score = model["metrics"]
-    description = (
-        f"{model['name']} trained on {model['data']['rows']['train']} patients "
-        f"(source: {model['data']['source']}). Held-out ROC AUC {score['roc_auc']:.3f} "
-        f"[{score['roc_auc_ci_low']:.3f}, {score['roc_auc_ci_high']:.3f}], "
-        f"Brier {score['brier']:.3f}. Not for clinical use."
-    )
-    tags = {
-        "data.source": model["data"]["source"],
-        "data.digest": model["data"]["digest"],
-        "label.definition": model["label"],
-        "git.commit": model["git"]["commit"] or "unknown",
-        "git.dirty": str(model["git"]["dirty"]).lower(),
-        "model": model["name"],
-    }
-    version = registry.add_version(name, trained, description, tags)
+    metadata = described(trained)
+    version = registry.add_version(name, trained, description(metadata), tags_of(metadata))
     registry.make_challenger(name, number(version))
     return version
 
 
-def facts(trained: Run) -> dict[str, Any]:
-    """Return the facts of a run's model, as the train step wrote them."""
-    path = _model_folder(trained) / EXTRAS / "model.json"
-    if not path.is_file():
+def described(trained: Run) -> Metadata:
+    """Return the metadata of a run's model, as the train step wrote them."""
+    metadata = open_folder(fetch_output(trained, registry.model_uri(trained))).metadata
+    if not metadata.run_id:
         raise StepError(f"the model of run {trained.info.run_id} was not made by this project")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    return metadata
 
 
-def _model_folder(trained: Run) -> Path:
-    folder = fetch_output(trained, registry.model_uri(trained))
-    refuse_links(folder)
-    return folder
+def description(metadata: Metadata) -> str:
+    """Return what the page of a version says about it: the cross-validated figures lead."""
+    data, held_out = metadata.data or Data(), metadata.metrics or {}
+    validated = metadata.out_of_fold.metrics if metadata.out_of_fold else {}
+    patients = f"{data.rows.train} patients" if data.rows else "patients"
+    return (
+        f"{metadata.name} trained on {patients} (source: {data.source}). "
+        f"Cross-validated: {_told(validated)}. Held out, as a check: {_told(held_out)}. "
+        f"Not for clinical use.\n\n{inputs.described()}"
+    )
+
+
+def _told(measures: Measures) -> str:
+    return ", ".join(f"{MEASURES[name]} {between(measures, name)}" for name in ("roc_auc", "brier"))
+
+
+def tags_of(metadata: Metadata) -> dict[str, str]:
+    """Return the tags of a version that say where it comes from."""
+    data, git = metadata.data or Data(), metadata.git or Git()
+    return {
+        "data.source": data.source,
+        "data.digest": data.digest,
+        "label.definition": metadata.label or "unknown",
+        "git.commit": git.commit or "unknown",
+        "git.dirty": str(git.dirty).lower(),
+        "model": metadata.name or "unknown",
+    }
 
 
 def _is_champion(name: str, version: ModelVersion) -> bool:
@@ -121,6 +130,10 @@ def _read_decision(tags: dict[str, str]) -> gate.Decision:
 
 def _judge(trained: Run, version: ModelVersion, champion: ModelVersion | None) -> gate.Decision:
     limits = gate.read_rules()
+    try:
+        _load(trained)
+    except ModelError as error:
+        return gate.refuse(str(error), number(champion) if champion else "")
     if champion is None:
         return gate.judge(_contender(trained, version), None, np.empty(0, np.int8), limits)
     ruling = MlflowClient().get_run(str(champion.run_id))
@@ -138,9 +151,15 @@ def _contender(
 ) -> gate.Contender:
     probabilities = None
     if rows is not None and len(rows):
-        probabilities = scoring.probabilities(_model_folder(trained), rows[list(FEATURE_NAMES)])
+        probabilities = _load(trained).probabilities(rows)
     source = registry.tags_of(version).get("data.source", "unknown")
     return gate.Contender(number(version), source, trained.data.metrics, probabilities)
+
+
+def _load(trained: Run) -> Model:
+    """Return a run's model, checked as the service checks it."""
+    folder = fetch_output(trained, registry.model_uri(trained))
+    return load(Origin(directory=str(folder), run_id=trained.info.run_id))
 
 
 def shared_rows(candidate: Run, champion: Run) -> pd.DataFrame:
@@ -151,7 +170,7 @@ def shared_rows(candidate: Run, champion: Run) -> pd.DataFrame:
     except store_errors(OSError):
         # Nobody knows what this champion has seen, so no patient is known to be new to it.
         return held_out.iloc[:0]
-    return held_out[~np.isin(frame.row_hashes(held_out), trained_on.to_numpy())]
+    return held_out[~np.isin(copies.row_hashes(held_out), trained_on.to_numpy())]
 
 
 def _split_file(run: Run, name: str) -> Path:

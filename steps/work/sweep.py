@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from clinical import frame
+from clinical import copies
 from clinical.tables import plain_cell
-from risk_model.wording import between
+from risk_model.card.wording import between
 from steps.batch import cluster
 from steps.modelling import estimators, metrics, searching
 from steps.modelling.facts import Input
@@ -58,7 +58,7 @@ def find(
 ) -> tuple[Search, dict[str, float]]:
     """Return the search, and what it is worth on patients that it has not seen."""
     # As `train` does: the winner will be measured on patients who took no part in its choice.
-    fitting, _ = frame.split(data.patients, base.test_size)
+    fitting, _ = copies.split(data.patients, base.test_size)
     x, y = estimators.columns(fitting)
     searching.require_enough(y)
     fixed: dict[str, Any] = {k: v for k, v in vars(base).items() if k not in ("data", "test_size")}

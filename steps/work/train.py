@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import joblib
 import mlflow
@@ -15,13 +13,19 @@ from mlflow.entities import Run
 from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
 
-from clinical import frame
+from clinical import copies
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps.modelling import artifact, assessment, estimators, facts, metrics, twin
+from risk_model.card import rendering, wording
+from risk_model.flavours import saving
+from risk_model.flavours.saving import Contents
+from risk_model.layout import METADATA
+from risk_model.metadata import Git, Metadata
+from steps.modelling import assessment, estimators, facts, metrics, twin
 from steps.modelling.facts import Training
 from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
 from steps.parameters.entry_points import Train
-from steps.reports import card, plots
+from steps.reports import plots
+from steps.runs import provenance
 from steps.runs.files import ROOT, copy_atomically, replacing, sha256
 from steps.runs.terminal import echo
 from steps.runs.tracking.finished import latest_or_named
@@ -37,7 +41,7 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
     data = read_patients(run, values, given)
     seed = values.random_state
     # Not salted with the seed: whatever models are compared, the same patients are held out.
-    fitting, held_out = frame.split(data.patients, values.test_size)
+    fitting, held_out = copies.split(data.patients, values.test_size)
     pipeline = estimators.from_parameters(values)
     features, labels = estimators.columns(data.patients)
     validated = cross_validated(pipeline, features, labels, seed)
@@ -48,8 +52,9 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
     found = validated.measures | metrics.with_intervals(y, p, seed)
     content = twin.convert(pipeline, fitted)
     done = Training(run.run_id, vars(values), data, labels, validated, pipeline, fitted, x, found)
-    known = facts.gather(done, content)
-    mlflow.log_metrics(found | assessment.flattened(known["out_of_fold"]))
+    git, repository = Git(**provenance.git_state()), provenance.repository()
+    metadata = facts.gather(done, content, git, repository)
+    mlflow.log_metrics(found | assessment.flattened(metadata.as_dict()["out_of_fold"]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         log_split(run, folder, fitting, held_out)
@@ -58,8 +63,8 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
         for picture in plots.draw_all(folder, y, p, found, losses):
             run.log_file(picture, "plots")
             copy_atomically(picture, ROOT / "plots" / picture.name)
-        log_model(run, folder, done, content, known)
-    echo(summary(values.model, found))
+        log_model(run, folder, done, content, metadata)
+    echo(summary(values.model, metadata))
 
 
 def log_split(run: StepRun, folder: Path, fitting: pd.DataFrame, held_out: pd.DataFrame) -> None:
@@ -67,7 +72,7 @@ def log_split(run: StepRun, folder: Path, fitting: pd.DataFrame, held_out: pd.Da
     test = folder / "held_out.parquet"
     held_out.to_parquet(test, index=False)
     rows = folder / "training_rows.parquet"
-    pd.DataFrame({"row_hash": frame.row_hashes(fitting)}).to_parquet(rows, index=False)
+    pd.DataFrame({"row_hash": copies.row_hashes(fitting)}).to_parquet(rows, index=False)
     for path in (test, rows):
         run.log_file(path, "split")
 
@@ -79,7 +84,7 @@ def log_out_of_fold(
     path = folder / "out_of_fold.parquet"
     pd.DataFrame(
         {
-            "row_hash": frame.row_hashes(patients),
+            "row_hash": copies.row_hashes(patients),
             LABEL.name: patients[LABEL.name].to_numpy(np.int8),
             "probability": validated.probabilities,
             "probability_without": validated.without,
@@ -99,38 +104,32 @@ def permutation_losses(
 
 
 def log_model(
-    run: StepRun, folder: Path, done: Training, content: bytes | None, known: Mapping[str, Any]
+    run: StepRun, folder: Path, done: Training, content: bytes | None, metadata: Metadata
 ) -> None:
     """Log the model, and keep a working copy as a pickle with its SHA-256 beside it."""
-    cards = card.write(folder, known)
-    extras = artifact.write_extras(folder, done.pipeline, done.fitted, known, content)
-    tags = {SOURCE_TAG: done.data.source}
-    name, calibration = str(done.parameters["model"]), str(done.parameters["calibration"])
-    uri = artifact.log(done.pipeline, name, [*extras, *cards], tags, calibration)
-    run.outputs[uri] = sha256(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)))
+    cards = rendering.write(folder, metadata)
+    references = twin.reference_cases(done.pipeline, done.fitted)
+    contents = Contents(done.pipeline, content, metadata, references, cards)
+    name, tags = f"{done.parameters['model']}_model", {SOURCE_TAG: done.data.source}
+    uri = saving.log(name, contents, provenance.requirements(), tags)
+    stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+    run.outputs[uri] = sha256(stored)
     for page in cards:
         run.log_file(page)
     target = ROOT / "models" / "model.pkl"
     with replacing(target) as part:
         joblib.dump(done.pipeline, part)
         digest = sha256(part)
-    copy_atomically(folder / "model.json", target.with_name("model.json"))
+    copy_atomically(stored / METADATA, target.with_name("model.json"))
     with replacing(target.with_name("model.pkl.sha256")) as part:
         part.write_text(f"{digest}  {target.name}\n")
 
 
-def summary(model: str, found: Mapping[str, float]) -> str:
-    """Return the held-out measures with their intervals, a line each."""
-    lines = [
-        f"  {name:<10} {found[name]:.3f}  [{found[f'{name}_ci_low']:.3f}, "
-        f"{found[f'{name}_ci_high']:.3f}]   cv {found[f'cv_{name}_mean']:.3f} "
-        f"+- {found[f'cv_{name}_std']:.3f}"
-        for name in metrics.NAMES
-    ]
-    return (
-        f"train: {model}, held-out value [95 % interval], 10-fold cross-validation\n"
-        + "\n".join(lines)
-    )
+def summary(model: str, metadata: Metadata) -> str:
+    """Return how good the model is: cross-validated, and on the held-out patients as a check."""
+    validated = metadata.out_of_fold.metrics if metadata.out_of_fold else {}
+    columns = {"cross-validated": validated, "held out": metadata.metrics or {}}
+    return "\n".join([f"train: {model}, with 95 % intervals", *wording.comparison(columns)])
 
 
 def resolve(values: Train, experiment_id: str) -> Run | None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from clinical.schema import FEATURE_NAMES
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from clinical.frame import frame_from_columns
+from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 
 # Diseased and healthy, in both codings of the same two patients.
 SICK_UCI = [63, 1, 4, 145, 233, 1, 2, 150, 1, 2.3, 2, 2, 7, 3]
 WELL_UCI = [41, 0, 2, 130, 204, 0, 0, 172, 0, 1.4, 1, 0, 3, 0]
 SICK_CSV = [63, 1, 0, 145, 233, 1, 0, 150, 1, 2.3, 1, 2, 3, 0]
 WELL_CSV = [41, 0, 1, 130, 204, 0, 1, 172, 0, 1.4, 2, 0, 2, 1]
+
+EXAMPLE: dict[str, float | None] = {feature.name: feature.example for feature in FEATURES}
 
 
 def csv_bytes(rows: list[list[object]], label: str | None = None, *, header: bool = True) -> bytes:
@@ -35,3 +43,19 @@ def labelled(row: list[object], label: object) -> list[object]:
 def plain_row(names: list[str]) -> str:
     """Give a line of as many numbers as there are columns."""
     return ",".join("1" for _ in names)
+
+
+def frame_of(records: Sequence[Mapping[str, float | None]]) -> pd.DataFrame:
+    """Return a canonical frame without a label; what a record lacks is unknown."""
+    columns = [[record.get(name) for record in records] for name in FEATURE_NAMES]
+    return frame_from_columns(np.array(column, dtype=np.float64) for column in columns)
+
+
+def require_canonical(frame: pd.DataFrame, known: Collection[str] = ()) -> None:
+    """Hold every cell of a canonical frame to what its feature accepts."""
+    for feature in FEATURES:
+        cells = frame[feature.name]
+        assert cells.dropna().map(feature.accepts).all(), feature.name
+        assert feature.name not in known or cells.notna().all(), feature.name
+    if LABEL.name in frame:
+        assert frame[LABEL.name].isin(LABEL.codes).all()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import random
 import struct
 import zipfile
@@ -10,8 +9,8 @@ import pytest
 
 from clinical import archive
 from clinical.archive import choose_member, open_source
-from clinical.dialects import read_patients
 from clinical.errors import DataError
+from clinical.patients import read_patients
 from tests.clinical.patient_files import SICK_CSV, WELL_CSV, csv_bytes
 
 HEART = csv_bytes([SICK_CSV, WELL_CSV], "target")
@@ -193,5 +192,5 @@ def test_nothing_is_extracted(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     members = open_source(uci_zip)
-    read_patients(io.BytesIO(members[choose_member(members)]), "x")  # type: ignore[arg-type]
+    read_patients(members[choose_member(members)], "x")
     assert list(tmp_path.iterdir()) == []

@@ -10,9 +10,11 @@ import pytest
 from scipy.stats import spearmanr
 
 from clinical.cohort import FIGURES, draw, write_uci
-from clinical.dialects import read_patients
-from clinical.frame import REQUIRED, row_hashes, validate
+from clinical.copies import row_hashes
+from clinical.frame import REQUIRED
+from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES
+from tests.clinical.patient_files import require_canonical
 
 SAMPLE_SHA256 = "fb6cd3ec05604b0f884bae811b4fb8a9ad88d8afe2d4c026a83c758942bd62ce"
 
@@ -63,8 +65,8 @@ def test_the_file_is_read_as_uci(tmp_path: Path) -> None:
     assert len(first) == 14
     assert first[0].endswith(".0")
     read = read_patients(path, path.name)
-    assert (read.dialect, read.rows, read.disguised) == ("uci", 2000, {})
-    validate(read.frame, require_known=REQUIRED)
+    assert (read.coding, read.rows, read.disguised) == ("uci", 2000, {})
+    require_canonical(read.frame, REQUIRED)
     np.testing.assert_array_equal(read.frame["disease"], frame["num"] > 0)
     np.testing.assert_array_equal(read.frame["chol"], frame["chol"])
     assert read.frame.isna().sum().sum() == path.read_text().count("?") > 0

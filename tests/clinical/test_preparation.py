@@ -8,11 +8,19 @@ import pandas as pd
 import pytest
 
 from clinical.archive import open_source
+from clinical.copies import row_hashes
 from clinical.errors import DataError
-from clinical.frame import REQUIRED, row_hashes, validate
+from clinical.frame import REQUIRED
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, FEATURES
-from tests.clinical.patient_files import SICK_UCI, WELL_UCI, changed, csv_bytes, labelled
+from tests.clinical.patient_files import (
+    SICK_UCI,
+    WELL_UCI,
+    changed,
+    csv_bytes,
+    labelled,
+    require_canonical,
+)
 
 
 def test_cleveland_is_kept_whole(uci_zip: Path) -> None:
@@ -21,7 +29,7 @@ def test_cleveland_is_kept_whole(uci_zip: Path) -> None:
     report = prepared.report
     assert report["rows"] == {"read": 303, "kept": 303}
     assert report["dropped"] == {"repeated": 0, "incomplete": 0, "contradictory": 0}
-    assert (report["file"], report["dialect"]) == (name, "uci")
+    assert (report["file"], report["coding"]) == (name, "uci")
     assert report["prevalence"] == {
         "all": {"patients": 303, "diseased": 139, "share": pytest.approx(0.4587, abs=1e-4)},
         "female": {"patients": 97, "diseased": 25, "share": pytest.approx(0.2577, abs=1e-4)},
@@ -77,7 +85,7 @@ def test_each_row_is_dropped_for_its_first_reason() -> None:
     assert prepared.frame["age"].tolist() == [63, 50, 54]
     assert prepared.frame["disease"].tolist() == [1, 0, 0]
     assert prepared.frame["disease"].dtype == np.int8
-    validate(prepared.frame, require_known=[*REQUIRED, "disease"])
+    require_canonical(prepared.frame, REQUIRED)
 
 
 def test_a_patient_whose_contradiction_lacks_a_label_is_kept() -> None:

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical import tables
 from clinical.errors import DataError
-from clinical.tables import Layout, inspect, plain_cell, read_table
+from clinical.layout import Layout, inspect
+from clinical.tables import Table, plain_cell, read_table
 
+NAMES = ("a", "b", "c")
 cells = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.integers(-(10**6), 10**6).map(str),
@@ -16,16 +17,23 @@ cells = st.one_of(
 )
 
 
+def read(content: bytes, names: tuple[str, ...] = NAMES) -> Table:
+    return read_table(content, inspect(content), names)
+
+
+def values(table: Table) -> dict[str, list[float]]:
+    parts = [table.columns(batch, table.names) for batch in table.batches]
+    return {name: np.concatenate([part[name] for part in parts]).tolist() for name in table.names}
+
+
 @given(st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=20))
-def test_the_fast_and_the_careful_way_read_the_same(rows: list[tuple[str, str, str]]) -> None:
+def test_a_bad_cell_changes_nothing_but_itself(rows: list[tuple[str, str, str]]) -> None:
     content = ("a,b,c\n" + "\n".join(",".join(row) for row in rows) + "\n").encode()
-    layout = inspect(content)
-    careful = tables._read_careful(content, layout)
-    table = read_table(content, layout)
-    assert careful.bad == table.bad == {}
-    for name in "abc":
-        read = np.concatenate([table.column(batch, name) for batch in table.batches])
-        np.testing.assert_array_equal(read, careful.column(careful.batches[0], name))
+    clean, soiled = read(content), read(content + b"1,x,2\n")
+    assert clean.bad == {}
+    assert soiled.bad == {"b": ([soiled.rows], 1)}
+    for name in NAMES:
+        np.testing.assert_array_equal(values(clean)[name], values(soiled)[name][:-1])
 
 
 @pytest.mark.parametrize(
@@ -36,9 +44,17 @@ def test_the_fast_and_the_careful_way_read_the_same(rows: list[tuple[str, str, s
         (b"1\t2\t?\n", Layout([], 3, "\t", 0)),
         (b"1 2  3\n", Layout([], 3, " ", 0)),
         (b"?,?,5\n", Layout([], 3, ",", 0)),
+        (b"5,,,\n", Layout([], 4, ",", 0)),
+        (b"sep=;\na;b\n1;2\n", Layout(["a", "b"], 2, ";", 2)),
+        (b"a;b\n1,5;2\n", Layout(["a", "b"], 2, ";", 1, ",")),
+        (b"1,5;2,5;3,5\n", Layout([], 3, ";", 0, ",")),
+        (b'"a","b"\n"1",5,6\n', Layout(["", "a", "b"], 3, ",", 1)),
+        (b'"a" "b"\n"1" 5 6\n', Layout(["", "a", "b"], 3, " ", 1)),
+        (b"a,b\n5,6,\n", Layout(["a", "b"], 2, ",", 1)),
+        (b'a,"b, c"\n5,6\n', Layout(["a", "b, c"], 2, ",", 1)),
     ],
 )
-def test_a_layout_is_found_from_the_first_line(content: bytes, layout: Layout) -> None:
+def test_a_layout_is_found_from_the_first_lines(content: bytes, layout: Layout) -> None:
     assert inspect(content) == layout
 
 
@@ -49,12 +65,41 @@ def test_a_character_cut_by_the_peek_is_no_junk() -> None:
 
 def test_junk_after_the_beginning_is_a_bad_cell() -> None:
     content = b"a,b\n" + b"1,2\n" * 20_000 + b"1,\xff\xfe\n"
-    assert read_table(content, inspect(content)).bad == {"b": ([20_001], 1)}
+    assert read(content).bad == {"b": ([20_001], 1)}
+
+
+def test_blank_lines_are_no_rows_and_uneven_ones_are_counted_among_the_others() -> None:
+    table = read(b"a,b,c\n1,2,3\n\n  \n1,2\n4,x,6\n1,2,3,4\n")
+    assert table.problems == ["number of columns: must be 3 as in the first row; rows 2, 4"]
+    assert table.bad == {"b": ([3], 1)}
+    assert values(table)["a"][2] == 4
+
+
+def test_rows_are_counted_over_the_blocks_of_a_long_file() -> None:
+    content = b"a,b,c\n" + b"1,2,3\n" * 400_000 + b"1,2\n" + b"1,2,3\n" * 10 + b"1,2,x\n"
+    table = read(content)
+    assert "row 400001" in table.problems[0]
+    assert table.bad == {"c": ([400_012], 1)}
+
+
+def test_only_the_columns_that_are_wanted_are_read() -> None:
+    table = read(b"a,name,b,c\n1,Smith,2,3\n", ("c", "a"))
+    assert values(table) == {"c": [3], "a": [1]}
+
+
+def test_decimal_commas_are_read() -> None:
+    assert values(read(b"a;b;c\n1,5;x;2\n2,25;3;?\n"))["a"] == [1.5, 2.25]
 
 
 def test_an_empty_text_has_no_layout() -> None:
     with pytest.raises(DataError, match="empty"):
         inspect(b"")
+
+
+@pytest.mark.parametrize("last", ['3,"x\n', '"3\n'])
+def test_a_quotation_that_would_swallow_rows_is_refused(last: str) -> None:
+    with pytest.raises(DataError, match="quoted cell is not closed in its line 2"):
+        read(b"a,b,c\n1,2," + last.encode() + b"1,2,3\n" * 10)
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def machine(bucket: Bucket, server: str, make_clone: Callable[[], Clone]) -> Rem
 
 def test_main_leaves_its_artifacts_in_the_bucket(machine: Remote, bucket: Bucket) -> None:
     keys = bucket.keys()
-    for name in ("heart+disease", "synthetic.data", "patients.parquet", "twin.onnx", "roc.png"):
+    for name in ("heart+disease", "synthetic.data", "patients.parquet", "model.onnx", "roc.png"):
         found = any(key.endswith(name) for key in keys)
         assert found == (name != "heart+disease"), keys
     assert all(key.startswith("artifacts/") for key in keys)
@@ -117,7 +117,7 @@ def test_another_machine_with_an_empty_cache_serves_and_goes_on_without_the_buck
     with running(home, machine.store, **bucket.env) as service:
         assert service.version() == "registry-v1"
         assert service.ready()[1]["source"] == "alias champion"
-        assert list((home / "cache").rglob("twin.onnx"))
+        assert list((home / "cache").rglob("model.onnx"))
         bucket.stop()
         with Load(service.port, connections=4) as load:
             # The registry names a version whose files cannot be had: the old one stays.

@@ -97,7 +97,7 @@ def test_main_leaves_everything_with_the_server(machine: Remote, kept: Path) -> 
     found = machine.client.search_runs([parent.info.experiment_id], query)
     assert sorted(run.info.run_name for run in found) == STEPS
     assert {run.info.status for run in [*machine.runs(), *machine.launches()]} == {"FINISHED"}
-    assert list(kept.rglob("twin.onnx"))
+    assert list(kept.rglob("model.onnx"))
     assert not (machine.path / "mlruns").exists()
     assert not (machine.path / "mlflow.db").exists()
 

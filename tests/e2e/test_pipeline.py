@@ -39,7 +39,7 @@ def artifacts(clone: Clone, run: Run, folder: str = "") -> set[str]:
 
 def twin_of(clone: Clone, run: Run) -> onnxruntime.InferenceSession:
     model = clone.client.get_logged_model(run.outputs.model_outputs[0].model_id)
-    return onnxruntime.InferenceSession(Path(model.artifact_location) / "extra_files" / "twin.onnx")
+    return onnxruntime.InferenceSession(Path(model.artifact_location) / "model.onnx")
 
 
 def test_main_is_one_parent_with_a_nested_run_for_each_step(cleveland: Clone) -> None:

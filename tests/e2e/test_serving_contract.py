@@ -102,7 +102,7 @@ def answers(one: Service) -> bool:
 
 
 def test_every_cleveland_row_gets_the_offline_probability(service: Service, data_dir: Path) -> None:
-    from clinical.dialects import read_patients
+    from clinical.patients import read_patients
 
     name = "processed.cleveland.data"
     with zipfile.ZipFile(data_dir / "heart+disease.zip") as archive:

@@ -12,10 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from clinical.schema import FEATURES
+from risk_model.model import Model, Origin, load
 from serving import create_app
 from serving.http.metrics import Metrics
-from serving.model import Model, Origin, load
-from tests.serving import forge
 
 
 @dataclass
@@ -24,7 +23,7 @@ class FakeFollowing:
 
     folder: Path
     model: Model | None = None
-    nudges: int = 0
+    notifications: int = 0
     facts: dict[str, Any] = field(default_factory=lambda: {"looks": 1})
 
     def attach(self, metrics: Metrics) -> None:
@@ -39,22 +38,9 @@ class FakeFollowing:
     def status(self) -> Mapping[str, Any]:
         return self.facts
 
-    def nudge(self) -> bool:
-        self.nudges += 1
+    def notify(self) -> bool:
+        self.notifications += 1
         return True
-
-
-@pytest.fixture(scope="session")
-def pipeline() -> Any:
-    return forge.fit("forest")
-
-
-@pytest.fixture(scope="session")
-def model_folder(pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a model's directory with a twin, as the cache holds it."""
-    folder = tmp_path_factory.mktemp("model")
-    forge.write_extras(folder / "extra_files", pipeline)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
-"""Models for the tests of the service: small, quick, and made as the training step makes them.
+"""Models for the tests: small, quick, and in format 1 as release 0.1 registered them.
 
-Written from the contract of the artifact, not with the code of the steps: the two packages meet in
-the registry only, and so do their tests.
+Format 1 is written from the contract of the artifact, not with the project's code, which does not
+write it any more: versions in it must be served as long as somebody has them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
+from risk_model.metadata import Metadata
+from risk_model.model import Model
 
 Rows = npt.NDArray[np.float64]
 NOMINAL = [i for i, feature in enumerate(FEATURES) if feature.nominal]
@@ -145,6 +147,18 @@ def facts(source: str = "uci", **more: Any) -> dict[str, Any]:
     }
 
 
+def metadata(source: str = "uci", **more: Any) -> Metadata:
+    """Return what model.json says, as it is read."""
+    return Metadata.read(json.dumps(facts(source, **more)))
+
+
+def knowing(model: Model | None, **more: Any) -> Model:
+    """Return a model of which something else is known."""
+    assert model is not None
+    known = Metadata.read(json.dumps(model.metadata.as_dict() | more))
+    return Model(model.engine, model.origin, known)
+
+
 def measured(**values: float) -> dict[str, float]:
     """Return measures with an interval around each."""
     return {
@@ -192,7 +206,7 @@ def judged(pipeline: Any) -> dict[str, Any]:
         "importance": {name: round(0.01 * i, 3) for i, name in enumerate(FEATURE_NAMES)},
         "elsewhere": [
             {"title": "Another hospital", "patients": 200, "prevalence": 0.36,
-             "mostly_missing": ["ca", "thal"], "metrics": measured(roc_auc=0.88)},
+             "diseased": 72, "mostly_missing": ["ca", "thal"], "metrics": measured(roc_auc=0.88)},
         ],
     }  # fmt: skip
 
@@ -221,6 +235,23 @@ def write_extras(
     if content:
         (folder / "twin.onnx").write_bytes(content)
     return sorted(folder.iterdir())
+
+
+def save_format_2(folder: Path, pipeline: Any, *, onnx: bool = True, **more: Any) -> Path:
+    """Write a model as `train` does now, in format 2, and return its folder."""
+    from risk_model.flavours import saving
+    from risk_model.metadata import References
+
+    rows = patients(20, seed=99, unknown=0.3)
+    references = References(
+        inputs=tuple(tuple(None if math.isnan(v) else v for v in row) for row in rows.tolist()),
+        probabilities=tuple(probabilities(pipeline, rows).tolist()),
+    )
+    known = Metadata.of(facts(**{"format": 2, **judged(pipeline), **more}))
+    content = to_onnx(pipeline) if onnx else None
+    contents = saving.Contents(pipeline, content, known, references)
+    saving.save_model(str(folder), contents, ["mlflow"])
+    return folder
 
 
 def log_run(

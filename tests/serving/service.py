@@ -129,11 +129,11 @@ class Service:
 
     def workers(self) -> list[psutil.Process]:
         found = commands(psutil.Process(self.process.pid).children())
-        return [child for child, words in found if "serving.following.follower" not in words]
+        return [child for child, words in found if "serving.following" not in words]
 
     def follower(self) -> psutil.Process:
         found = commands(psutil.Process(self.process.pid).children(recursive=True))
-        return next(child for child, words in found if "serving.following.follower" in words)
+        return next(child for child, words in found if "serving.following" in words)
 
     def stop(self, seconds: float = 40) -> int:
         """End it as an operator does; return its exit code."""

@@ -23,9 +23,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from clinical import archive, cohort, frame, hospitals
+from clinical import archive, cohort, copies, hospitals
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
+from risk_model.metadata import Git
 from steps.modelling import estimators, metrics
 from steps.modelling.facts import Input, Training, gather
 from steps.modelling.validation import cross_validated
@@ -205,17 +206,17 @@ def cleveland(uci_zip: Path) -> Patients:
 
 @pytest.fixture(scope="session")
 def facts(sample: Patients) -> dict[str, Any]:
-    """Return model.json of a small forest of synthetic patients."""
+    """Return the metadata of a small forest of synthetic patients, as plain JSON values."""
     features, y = sample
     values = select(Train, {}, n_estimators=10)
     pipeline = estimators.from_parameters(values)
     validated = cross_validated(pipeline, features, y, 42)
     patients = features.assign(**{LABEL.name: y})
-    fitting, held_out = frame.split(patients, 0.2)
+    fitting, held_out = copies.split(patients, 0.2)
     (fitted, diagnosed), (x, labels) = estimators.columns(fitting), estimators.columns(held_out)
     estimators.fit(pipeline, fitted, diagnosed)
     other = hospitals.Cohort("va", "Elsewhere", patients.head(60).assign(ca=np.nan), 60)
     found = validated.measures | metrics.with_intervals(labels, pipeline.predict_proba(x)[:, 1], 42)
     data = Input(patients, "", "synthetic", "f" * 64, [other])
     done = Training("0" * 32, vars(values), data, y, validated, pipeline, fitted, x, found)
-    return gather(done, None)
+    return gather(done, None, Git(commit="c" * 40), None).as_dict()

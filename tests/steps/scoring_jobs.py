@@ -1,47 +1,41 @@
-"""Small models and jobs for the tests of scoring."""
+"""Small models for the tests of scoring, and scoring without a cluster."""
 
 from __future__ import annotations
 
-import json
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-import mlflow.sklearn
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from steps.batch.engine import Packed, pack
-from steps.batch.inputs import find
-from steps.batch.job import Job
-from steps.batch.parts import Parts, key_of
-from steps.modelling import artifact, estimators, twin
-
-BANDS = [{"level": "Low", "from": 0.0}, {"level": "Moderate", "from": 0.3},
-         {"level": "High", "from": 0.7}]  # fmt: skip
-
-
-def stored(folder: Path, pipeline: Pipeline, training: pd.DataFrame) -> Path:
-    """Write what scoring reads of a stored model, and return its folder."""
-    extras = folder / "extra_files"
-    extras.mkdir(parents=True)
-    known = {"run_id": "a" * 32, "risk_bands": BANDS, "data": {"source": "synthetic"}}
-    content = twin.convert(pipeline, training)
-    artifact.write_extras(extras, pipeline, training, known, content)
-    return folder
+from clinical.codings.definitions import CANONICAL, Coding
+from risk_model.bands import RISK_BANDS, Bands
+from risk_model.flavours import saving
+from risk_model.flavours.saving import Contents
+from risk_model.metadata import Metadata
+from steps.batch.inputs import Partition
+from steps.batch.scoring import SCHEMA, Counts, Scorer
+from steps.modelling import estimators, twin
 
 
-def saved(folder: Path, pipeline: Pipeline, training: pd.DataFrame, model: str) -> Path:
-    """Store a model as MLflow does, with what this project adds, and return its folder."""
-    extras = stored(folder / "extras", pipeline, training) / "extra_files"
-    mlflow.sklearn.save_model(
-        pipeline,
-        folder / "model",
-        serialization_format="skops",
-        skops_trusted_types=estimators.trusted_types(model, "sigmoid"),
-        signature=artifact.signature(),
-        pip_requirements=artifact.pinned(),
-        extra_files=[str(path) for path in sorted(extras.iterdir())],
+def stored(
+    folder: Path,
+    pipeline: Pipeline,
+    training: pd.DataFrame,
+    *,
+    bands: Bands = RISK_BANDS,
+    onnx: bool = True,
+) -> Path:
+    """Write a stored model as `train` does, and return its folder."""
+    levels = [{"level": name, "from": start} for name, start in bands]
+    metadata = Metadata.of(
+        {"format": 2, "run_id": "a" * 32, "risk_bands": levels, "data": {"source": "synthetic"}}
     )
-    return folder / "model"
+    content = twin.convert(pipeline, training) if onnx else None
+    references = twin.reference_cases(pipeline, training)
+    saving.save_model(str(folder), Contents(pipeline, content, metadata, references), ["mlflow"])
+    return folder
 
 
 def forest(features: pd.DataFrame, y: object) -> Pipeline:
@@ -50,14 +44,18 @@ def forest(features: pd.DataFrame, y: object) -> Pipeline:
     return estimators.fit(pipeline, features, y)
 
 
-def packed_from(folder: Path, version: str = "registry-v3") -> Packed:
-    """Pack a stored model."""
-    facts = json.loads((folder / "extra_files" / "model.json").read_text())
-    return pack(folder, facts, version)
-
-
-def job_of(source: Path | str, output: Path, packed: Packed) -> Job:
-    """Plan a job for a model that is in no registry."""
-    files = find(str(source))
-    parts = Parts(output, key_of([file.key for file in files], packed.digest))
-    return Job(str(source), output, files, "models:/m/3", "uci", packed, parts)
+def score_partitions(
+    partitions: Iterable[Partition],
+    model: Path,
+    coding: Coding = CANONICAL,
+) -> tuple[pd.DataFrame, Counts]:
+    """Score partitions in this process; return the output as one table, and the counts."""
+    counts = Counts()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "model").symlink_to(model)
+        Path(folder, "parts").mkdir()
+        scorer = Scorer(folder, "registry-v3", coding, list(SCHEMA))
+        for partition in partitions:
+            counts.update(scorer.score(partition))
+        assert sorted(path.name for path in Path(folder).iterdir()) == ["model", "parts"]
+        return pd.read_parquet(Path(folder, "parts")), counts

@@ -17,18 +17,23 @@ from matplotlib.image import imread
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from clinical import cohort, frame
+from clinical import cohort, copies
+from clinical.codings.definitions import ZERO_BASED
+from clinical.frame import REQUIRED
+from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES
-from risk_model import scoring
-from steps.modelling import artifact, clinical_metrics, metrics
-from steps.parameters.declaration import select
+from risk_model.flavours import saving
+from risk_model.model import Origin, load
+from steps.modelling import clinical_metrics, metrics
+from steps.parameters.declaration import check, select
 from steps.parameters.entry_points import Download, Preprocess, Train
 from steps.registry import versions as registry
 from steps.runs import reuse
-from steps.runs.files import sha256
+from steps.runs.files import ROOT, sha256
 from steps.runs.store import StepError
 from steps.runs.tracking import experiment
 from steps.work import download, preprocess, register, train
+from tests.clinical.patient_files import require_canonical
 from tests.servers import gives, serving
 from tests.steps.conftest import copy_database, note, use_store
 
@@ -133,8 +138,8 @@ def test_each_run_says_where_its_data_is_from(pipeline: Store, step: str) -> Non
 def test_each_run_is_found_again_by_the_key_of_its_work(pipeline: Store, sample_file: Path) -> None:
     experiment_id = experiment.open_experiment(None)
     work = {
-        "download": Download(str(sample_file)),
-        "preprocess": Preprocess(pipeline.runs["download"]),
+        "download": check(Download, {"source": str(sample_file)}),
+        "preprocess": check(Preprocess, {"data": pipeline.runs["download"]}),
         "train": select(Train, {}, n_estimators=25, data=pipeline.runs["preprocess"]),
     }
     for step, given in work.items():
@@ -143,6 +148,8 @@ def test_each_run_is_found_again_by_the_key_of_its_work(pipeline: Store, sample_
         found = reuse.find(step, key, experiment_id)
         assert found is not None, step
         assert found.info.run_id == pipeline.runs[step]
+        if "coding" in given:
+            assert reuse.work_key(step, {**given, "coding": "uci"}) != key
 
 
 def test_every_output_is_recorded_with_its_digest(pipeline: Store) -> None:
@@ -156,7 +163,7 @@ def test_every_output_is_recorded_with_its_digest(pipeline: Store) -> None:
 
 def test_the_prepared_patients_are_canonical(pipeline: Store) -> None:
     patients = pd.read_parquet(pipeline.artifacts("preprocess") / "data" / "patients.parquet")
-    frame.validate(patients, require_known=frame.REQUIRED)
+    require_canonical(patients, REQUIRED)
     assert list(patients) == [*FEATURE_NAMES, "disease"]
     assert len(patients) > 280
 
@@ -202,7 +209,7 @@ def test_the_metrics_have_the_promised_names(pipeline: Store) -> None:
 def test_the_held_out_metrics_are_those_of_the_stored_model(pipeline: Store) -> None:
     held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
     folder = reuse.fetch_output(pipeline.run("train"), registry.model_uri(pipeline.run("train")))
-    p = scoring.probabilities(folder, held_out[list(FEATURE_NAMES)])
+    p = load(Origin(directory=str(folder))).probabilities(held_out)
     found = metrics.scores(held_out["disease"].to_numpy(np.int8), p)
     logged = pipeline.run("train").data.metrics
     for name in metrics.NAMES:
@@ -211,7 +218,7 @@ def test_the_held_out_metrics_are_those_of_the_stored_model(pipeline: Store) -> 
 
 def test_no_held_out_patient_was_trained_on(pipeline: Store) -> None:
     split = pipeline.artifacts("train") / "split"
-    held_out = frame.row_hashes(pd.read_parquet(split / "held_out.parquet"))
+    held_out = copies.row_hashes(pd.read_parquet(split / "held_out.parquet"))
     fitting = pd.read_parquet(split / "training_rows.parquet")["row_hash"]
     assert not np.isin(held_out, fitting).any()
     patients = pd.read_parquet(pipeline.artifacts("preprocess") / "data" / "patients.parquet")
@@ -240,20 +247,26 @@ def test_the_model_is_named_stored_as_skops_and_has_its_extra_files(pipeline: St
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {
         "MLmodel", "model.skops", "requirements.txt", "serving_input_example.json",
-        "extra_files/twin.onnx", "extra_files/references.json", "extra_files/model.json",
+        "model.onnx", "extra_files/references.json", "extra_files/model.json",
+        "extra_files/card.md",
     } <= names  # fmt: skip
     assert not [name for name in names if name.endswith((".pkl", ".joblib"))]
 
 
 def test_the_requirements_of_the_model_are_pinned(pipeline: Store) -> None:
     lines = (model_folder(pipeline) / "requirements.txt").read_text().split()
-    assert sorted(lines) == sorted(artifact.pinned())
+    needed = (*saving.REQUIREMENTS, *saving.REQUIREMENTS_ONNX)
+    assert sorted(line.split("==")[0] for line in lines) == sorted(needed)
+    assert lines == saving.requirements((ROOT / "requirements.txt").read_text(), onnx_form=True)
 
 
-def test_mlflow_loads_the_model_and_predicts_classes(pipeline: Store) -> None:
-    model = mlflow.pyfunc.load_model(registry.model_uri(pipeline.run("train")))
-    assert set(model.predict(artifact.example())) <= {0, 1}
-    assert model.metadata.signature == artifact.signature()
+def test_mlflow_loads_the_model_by_the_name_of_its_run_and_predicts(pipeline: Store) -> None:
+    run_id = pipeline.runs["train"]
+    model = mlflow.pyfunc.load_model(f"runs:/{run_id}/random_forest_model")
+    answer = model.predict(saving.example())
+    assert list(answer.columns) == ["probability", "prediction", "risk_level"]
+    assert model.metadata.run_id == run_id
+    assert model.metadata.signature == saving.signature()
 
 
 def test_the_facts_name_the_run_and_its_data(pipeline: Store) -> None:
@@ -289,10 +302,10 @@ def test_the_pickle_and_the_stored_model_say_the_same(pipeline: Store) -> None:
 
 def test_a_model_without_a_twin_is_logged_and_scored_by_scikit_learn(pipeline: Store) -> None:
     folder = model_folder(pipeline, "boosted")
-    assert not (folder / "extra_files" / "twin.onnx").exists()
+    assert not (folder / "model.onnx").exists()
     references = json.loads((folder / "extra_files" / "references.json").read_text())
     rows = pd.DataFrame(np.array(references["inputs"], dtype=float), columns=list(FEATURE_NAMES))
-    said = scoring.probabilities(folder, rows)
+    said = load(Origin(directory=str(folder))).probabilities(rows)
     np.testing.assert_allclose(said, references["probabilities"])
 
 
@@ -326,8 +339,9 @@ def test_the_version_says_what_it_is(pipeline: Store) -> None:
         "gate.verdict", "gate.reason", "gate.decision",
     } <= set(version.tags)  # fmt: skip
     assert version.tags["gate.verdict"] == "passed"
-    assert "Held-out ROC AUC" in version.description
-    assert "Not for clinical use" in version.description
+    words = version.description
+    assert words.index("Cross-validated") < words.index("Held out")
+    assert "Not for clinical use" in words
     decision = json.loads(version.tags["gate.decision"])
     kept = json.loads((pipeline.artifacts("register") / "gate_decision.json").read_text())
     assert decision == kept
@@ -354,6 +368,25 @@ def test_a_worse_model_is_registered_and_rejected_and_the_run_finishes(
     assert "BROKEN" in said
 
 
+def test_a_model_whose_files_name_another_run_is_rejected(pipeline: Store) -> None:
+    pipeline.done("forged", "train", "--n_estimators=20", "--random_state=7")
+    path = model_folder(pipeline, "forged") / "extra_files" / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"run_id": "1" * 32}))
+    assert pipeline.do("register", f"--run_id={pipeline.runs['forged']}") == 0
+    version = registry.version_of(NAME, pipeline.runs["forged"])
+    assert version is not None
+    assert version.tags["gate.verdict"] == "rejected"
+    assert "the stored model passes its checks" in version.tags["gate.reason"]
+    assert "another run" in version.tags["gate.reason"]
+
+
+def test_a_model_that_mlflow_has_loaded_is_still_the_one_that_was_trained(pipeline: Store) -> None:
+    run = pipeline.run("train")
+    uri = registry.model_uri(run)
+    mlflow.pyfunc.load_model(uri).predict(saving.example())
+    assert sha256(reuse.fetch_output(run, uri)) == reuse.outputs(run)[uri]
+
+
 def test_a_rejection_is_a_failure_where_promotion_is_required(
     pipeline: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -372,7 +405,7 @@ def test_shared_patients_are_those_that_neither_model_has_trained_on(pipeline: S
     rows = register.shared_rows(pipeline.run("boosted"), pipeline.run("train"))
     held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
     assert len(rows) == len(held_out)
-    assert set(frame.row_hashes(rows)) == set(frame.row_hashes(held_out))
+    assert set(copies.row_hashes(rows)) == set(copies.row_hashes(held_out))
 
 
 def test_no_patient_is_shared_with_a_champion_of_unknown_training(pipeline: Store) -> None:
@@ -381,7 +414,7 @@ def test_no_patient_is_shared_with_a_champion_of_unknown_training(pipeline: Stor
 
 def test_a_model_of_another_project_is_not_registered(pipeline: Store) -> None:
     with pytest.raises(StepError, match="has no model"):
-        register.facts(pipeline.run("download"))
+        register.described(pipeline.run("download"))
 
 
 def test_register_refuses_a_run_that_is_no_training(
@@ -491,6 +524,39 @@ def test_a_file_that_is_no_data_is_refused_by_the_download_already(
     assert "'notes.csv' was refused" in capsys.readouterr().err
     assert fresh.client.get_run(fresh.latest("download")).info.status == "FAILED"
     assert not (fresh.copies / "data").exists()
+
+
+def test_codes_counted_from_0_are_refused_until_they_are_stated(
+    fresh: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = read_patients(written(tmp_path / "uci.data", cohort.draw(120, 1)), "drawn").frame
+    path = tmp_path / "counted.csv"
+    back = {name: {new: old for old, new in c.items()} for name, c in ZERO_BASED.codes.items()}
+    counted = drawn.assign(**{name: drawn[name].map(codes) for name, codes in back.items()})
+    counted.rename(columns={"disease": "target"}).to_csv(path, index=False)
+    assert fresh.do("download", f"--source={path}") == 1
+    assert "coding=zero_based" in capsys.readouterr().err
+    assert fresh.do("download", f"--source={path}", "--coding=zero_based") == 0
+    assert fresh.do("preprocess", "--data=") == 1
+    assert "coding=zero_based" in capsys.readouterr().err
+    assert fresh.do("preprocess", "--data=", "--coding=zero_based") == 0
+    run = fresh.client.get_run(fresh.latest("preprocess"))
+    folder = Path(run.info.artifact_uri.removeprefix("file://"))
+    assert json.loads((folder / "data_report.json").read_text())["coding"] == "zero_based"
+    prepared = pd.read_parquet(folder / "data" / "patients.parquet")
+    pd.testing.assert_frame_equal(prepared, drawn)
+
+
+def test_what_a_stated_coding_prepared_is_not_doubted_by_train(
+    fresh: Store, tmp_path: Path
+) -> None:
+    drawn = read_patients(written(tmp_path / "uci.data", cohort.draw(120, 1)), "drawn").frame
+    odd = drawn.assign(cp=3 - drawn["cp"], slope=2 - drawn["slope"])
+    odd.to_csv(tmp_path / "odd.csv", index=False)
+    given = (f"--data={tmp_path / 'odd.csv'}",)
+    assert fresh.do("preprocess", *given) == 1
+    assert fresh.do("preprocess", *given, "--coding=canonical") == 0
+    assert fresh.do("train", "--data=", *SMALL) == 0
 
 
 def test_the_sample_is_marked_as_synthetic(fresh: Store) -> None:

@@ -15,7 +15,7 @@ from matplotlib.image import imread
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from clinical import frame
+from clinical import copies
 from clinical.preparation import prepare
 from steps import sweep
 from steps.modelling import searching
@@ -107,7 +107,7 @@ def swept(
 @pytest.fixture(scope="module")
 def again(prepared: Path) -> Any:
     """Return the same search over the rows that `train` fits on, in this process."""
-    fitting, _ = frame.split(pd.read_parquet(prepared), 0.2)
+    fitting, _ = copies.split(pd.read_parquet(prepared), 0.2)
     values = vars(check(Train, {"calibration": "none", "random_state": "3"}))
     fixed: Any = {k: v for k, v in values.items() if k not in ("data", "test_size")}
     search = searching.prepare(

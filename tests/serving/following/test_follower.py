@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from serving.errors import ModelError, RegistryError
-from serving.following import follower as module
+from risk_model.errors import ModelError
+from risk_model.model import Origin
+from serving.errors import RegistryError
 from serving.following.cache import Cache
-from serving.following.follower import Follower
-from serving.following.registry import Candidate
-from serving.following.state import State, read_json
-from serving.model import Origin
-from tests.serving.service import environment, wait_for
+from serving.following.candidates import Candidate
+from serving.following.follower import RETRY_BAD_SECONDS, RETRY_FETCH_SECONDS, Follower
+from serving.following.probe import check_model
+from serving.following.state import State, read_json, wait_for
+from tests.serving import service as services
+from tests.serving.service import environment
 
 
 class FakeRegistry:
@@ -147,8 +152,8 @@ def test_one_that_fails_is_tried_again_after_a_while(
     bench.bad = set()
     bench.look("v2")
     assert bench.published["version"] == "v1"
-    now = module.time.monotonic()
-    monkeypatch.setattr(module.time, "monotonic", lambda: now + module.RETRY_BAD_SECONDS + 1)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + RETRY_BAD_SECONDS + 1)
     bench.look("v2")
     assert bench.published["version"] == "v2"
 
@@ -159,8 +164,8 @@ def test_files_that_cannot_be_fetched_are_asked_for_again_soon(
     bench.registry.unfetchable = {"v1"}
     bench.look("v1")
     bench.registry.unfetchable = set()
-    now = module.time.monotonic()
-    monkeypatch.setattr(module.time, "monotonic", lambda: now + module.RETRY_FETCH_SECONDS + 1)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + RETRY_FETCH_SECONDS + 1)
     bench.look()
     assert bench.published["version"] == "v1"
 
@@ -209,7 +214,7 @@ def test_what_a_worker_cannot_load_is_fetched_again_where_it_is_damaged(bench: B
     bench.look("v1")
     Path(bench.published["directory"], "content").unlink()
     before = bench.state.current.stat().st_ino
-    bench.state.complain(bench.published["key"])
+    bench.state.report_load_failure(bench.published["key"])
     bench.look()
     assert bench.registry.fetched == ["v1", "v1"]
     assert bench.state.current.stat().st_ino != before
@@ -320,10 +325,20 @@ def test_plots_that_cannot_be_fetched_leave_nothing_behind(bench: Bench) -> None
     }  # fmt: skip
 
 
+class _Endless:
+    """An object that takes an hour to load."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return time.sleep, (3600,)
+
+
 def test_a_model_that_does_not_come_to_an_end_of_loading_is_refused(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "model.pkl")  # whoever reads it waits for a writer
+    content = pickle.dumps(_Endless())
+    (tmp_path / "model.pkl").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    (tmp_path / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
     with pytest.raises(ModelError, match="longer than 3 s"):
-        module.check_model(Origin("k", "local-pickle", "s", str(tmp_path)), 3)
+        check_model(Origin("k", "local-pickle", "s", str(tmp_path)), 3)
 
 
 def test_a_disk_that_takes_nothing_does_not_end_the_follower(tmp_path: Path) -> None:
@@ -336,7 +351,7 @@ def test_a_disk_that_takes_nothing_does_not_end_the_follower(tmp_path: Path) -> 
     words = [
         sys.executable,
         "-m",
-        "serving.following.follower",
+        "serving.following",
         str(state.folder),
         str(os.getpid()),
     ]
@@ -344,10 +359,14 @@ def test_a_disk_that_takes_nothing_does_not_end_the_follower(tmp_path: Path) -> 
     with log.open("wb") as file:
         process = subprocess.Popen(words, env=env, cwd=tmp_path, stderr=file)
     try:
-        wait_for(lambda: log.read_text().count("follower.failed") >= 2, 60, "two failed looks")
+        services.wait_for(
+            lambda: log.read_text().count("follower.failed") >= 2, 60, "two failed looks"
+        )
         in_the_way.rmdir()
         state.status.rmdir()
-        wait_for(lambda: read_json(state.status).get("looks", 0) > 2, 30, "a look that is told")
+        services.wait_for(
+            lambda: read_json(state.status).get("looks", 0) > 2, 60, "a look that is told"
+        )
         assert process.poll() is None
     finally:
         process.terminate()
@@ -374,14 +393,14 @@ def test_plots_come_after_the_model(bench: Bench) -> None:
 def test_only_one_follower_holds_the_lock_and_the_bell_wakes_it(tmp_path: Path) -> None:
     state = State(tmp_path / "s").make()
     assert not state.has_follower()
-    assert not state.ring()
+    assert not state.wake()
     lock = state.lock()
     assert lock is not None
     assert state.lock() is None
     assert state.has_follower()
-    bell = state.open_bell()
-    assert state.ring()
-    assert module.wait_for(bell, 0)
-    assert not module.wait_for(bell, 0)
-    os.close(bell)
+    wake_up = state.open_wake_up()
+    assert state.wake()
+    assert wait_for(wake_up, 0)
+    assert not wait_for(wake_up, 0)
+    os.close(wake_up)
     os.close(lock)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from risk_model.model import Model, Origin
 from serving.following.state import State, write_json
 from serving.following.worker import Following
 from serving.http.metrics import Metrics
-from serving.model import Model, Origin
 from serving.settings import read_settings
 
 
@@ -31,7 +31,7 @@ class Bench:
 
     def publish(self, origin: Origin) -> None:
         write_json(self.state.current, asdict(origin))
-        self.worker._glance()
+        self.worker._check_published()
 
     def end(self) -> None:
         self.worker.stop()

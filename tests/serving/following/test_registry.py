@@ -7,7 +7,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from serving.errors import ModelError, RegistryError
+from risk_model.errors import ModelError
+from serving.errors import RegistryError
 from serving.following.registry import MlflowRegistry
 from tests.serving import forge
 

@@ -41,7 +41,7 @@ def test_a_service_of_this_process_has_a_folder_of_its_own_and_keeps_it(services
     assert first.folder.parent == services
     os.utime(first.folder, (0, 0))
     assert instance_state(os.getpid()).folder == first.folder
-    assert first.complaints.is_dir()
+    assert first.load_failures.is_dir()
 
 
 def test_services_that_are_no_more_are_swept_up(services: Path) -> None:

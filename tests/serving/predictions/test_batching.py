@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from serving.model import Model
+from risk_model.model import Model
 from serving.predictions import batching
 from tests.serving import forge
 
@@ -14,7 +14,7 @@ from tests.serving import forge
 @pytest.mark.parametrize("count", [1, 2, 999, 1000, 1001, 5003])
 def test_each_row_gets_its_own_answer_in_its_place(model: Model, count: int) -> None:
     rows = forge.patients(count, seed=count, unknown=0.2)
-    found = batching.score(model, rows)
+    found = batching.score(model, rows).labels
     assert found.tolist() == model.engine.score(rows).labels.tolist()
 
 
@@ -29,5 +29,5 @@ def test_it_is_the_same_in_threads(model: Model, monkeypatch: pytest.MonkeyPatch
 
         monkeypatch.setattr(batching, "in_threads", in_threads)
         monkeypatch.setattr(batching, "_CORES", 4)
-        found = batching.score(model, rows)
+        found = batching.score(model, rows).labels
     assert found.tolist() == model.engine.score(rows).labels.tolist()

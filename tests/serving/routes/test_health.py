@@ -138,6 +138,12 @@ def test_settings_are_cast_and_every_wrong_one_is_named() -> None:
     assert "short" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["80_00", "\u0668\u0660", "8e3", "80 00"])
+def test_a_port_is_a_number_in_plain_digits(text: str) -> None:
+    with pytest.raises(SettingError, match="HEART_PORT must be an integer"):
+        read_settings({}, {"HEART_PORT": text})
+
+
 def test_every_setting_has_help_and_a_default_that_it_takes() -> None:
     for setting in SETTINGS:
         assert setting.help.endswith(".")

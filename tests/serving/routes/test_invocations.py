@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from flask.testing import FlaskClient
 
-from clinical.schema import FEATURE_NAMES
+from clinical.schema import FEATURE_NAMES, FEATURES
+from risk_model.model import Origin, load
 from tests.serving import forge
 from tests.serving.conftest import FakeFollowing
 
 JSON = "application/json"
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +146,12 @@ def test_what_cannot_be_scored_is_a_400(client: FlaskClient, body: Any) -> None:
         b'"',
         b"age,sex\n1",
         ",".join(FEATURE_NAMES).encode() + b"\n" + b"x," * 12 + b"x",
+        *(
+            f"{','.join(FEATURE_NAMES)}\n{number}{',1' * 11},{gap}".encode()
+            for number in ("5_4", "\u0665\u0664", "\uff15\uff14", "0x36")
+            for gap in ("1", "")
+        ),
+        f"{','.join(FEATURE_NAMES)},age\n{'1,' * 13}1".encode(),
     ],
 )
 def test_what_is_no_csv_of_patients_is_a_400(client: FlaskClient, body: bytes) -> None:
@@ -164,3 +174,79 @@ def test_ten_thousand_rows_are_scored(client: FlaskClient, pipeline: Any) -> Non
 def test_without_a_model_it_is_a_503(client: FlaskClient, following: FakeFollowing) -> None:
     following.model = None
     assert invoke(client, bodies(forge.patients(1))["split"]).status_code == 503
+
+
+# --- a model of format 2 gets what `mlflow models serve` answers for it --------------------------
+
+OPTIONAL = [feature.name for feature in FEATURES if feature.nullable]
+
+
+@pytest.fixture
+def new(client: FlaskClient, following: FakeFollowing, new_folder: Path) -> FlaskClient:
+    """Return a client of a service whose model is of format 2."""
+    following.model = load(Origin(version="registry-v4", directory=str(new_folder)))
+    return client
+
+
+@pytest.fixture(scope="module")
+def answers(rows: Any, new_folder: Path) -> Any:
+    """Return what MLflow itself answers."""
+    frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
+    return mlflow.pyfunc.load_model(str(new_folder)).predict(frame).to_dict("records")
+
+
+@pytest.mark.parametrize("form", list(bodies(forge.patients(1))))
+def test_every_format_gets_probabilities(
+    new: FlaskClient, rows: Any, answers: Any, form: str
+) -> None:
+    answer = invoke(new, bodies(rows)[form])
+    assert answer.json == {"predictions": answers}
+
+
+def test_csv_gets_probabilities(new: FlaskClient, rows: Any, answers: Any) -> None:
+    frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
+    for made in (frame, frame[frame.columns[::-1]], frame.assign(name="x, y")):
+        answer = invoke(new, made.to_csv(index=False).encode(), "text/csv")
+        assert answer.json == {"predictions": answers}
+
+
+def test_columns_that_may_be_unknown_may_be_missing(new: FlaskClient, rows: Any) -> None:
+    unknown = pd.DataFrame(rows, columns=list(FEATURE_NAMES)).assign(**dict.fromkeys(OPTIONAL))
+    expected = invoke(new, {"dataframe_records": unknown.to_dict("records")}).json
+    less = unknown.drop(columns=OPTIONAL)
+    for body in (
+        {"dataframe_records": less.to_dict("records")},
+        {"dataframe_split": {"columns": list(less), "data": less.to_numpy().tolist()}},
+        {"inputs": less.to_dict("list")},
+    ):
+        assert invoke(new, body).json == expected
+    assert invoke(new, less.to_csv(index=False).encode(), "text/csv").json == expected
+
+
+@pytest.mark.parametrize(("wrong", "words"), [
+    ({"cp": 4, "thal": 7}, "'cp' must be one of 0 (asymptomatic)"),
+    ({"age": 98765}, "'age' must be a number in [18, 110] years (row 2)."),
+    ({"age": None}, "'age' must not be unknown (row 2)."),
+    ({"sex": True}, "not a number"),
+])  # fmt: skip
+def test_an_impossible_value_is_refused_with_its_row_and_without_itself(
+    new: FlaskClient, patient: Any, wrong: dict[str, Any], words: str
+) -> None:
+    answer = invoke(new, {"dataframe_records": [patient, patient | wrong]})
+    assert answer.status_code == 400
+    assert words in answer.json["detail"]
+    assert "98765" not in answer.text
+
+
+def test_ten_thousand_patients_get_their_own_answers(new: FlaskClient, pipeline: Any) -> None:
+    rows = forge.patients(10_000, seed=3)
+    body = {"dataframe_split": {"columns": list(FEATURE_NAMES), "data": listed(rows)}}
+    found = [answer["probability"] for answer in invoke(new, body).json["predictions"]]
+    np.testing.assert_allclose(found, forge.probabilities(pipeline, rows), atol=1e-5)
+
+
+def test_format_1_scores_what_it_is_given_as_it_always_did(
+    client: FlaskClient, patient: Any
+) -> None:
+    answer = invoke(client, {"dataframe_records": [patient | {"age": 987, "cp": 9}]})
+    assert set(answer.json["predictions"]) <= {0, 1}

@@ -7,7 +7,6 @@ from typing import Any
 from flask.testing import FlaskClient
 
 from clinical.schema import FEATURES
-from serving.routes.openapi import for_swagger_ui, openapi
 from tests.serving.conftest import MakeApp
 
 
@@ -29,18 +28,20 @@ def test_every_feature_is_described_with_codes_unit_and_example(client: FlaskCli
 
 def test_every_documented_route_exists_and_the_other_way_round(make_app: MakeApp) -> None:
     app = make_app()
+    paths = app.test_client().get("/openapi.json").get_json()["paths"]
     pages = {"/", "/docs", "/openapi.json", "/model", "/model/card.md", "/model/plots/<name>.png"}
     routes = {
         rule.rule
         for rule in app.url_map.iter_rules()
         if not rule.rule.startswith(("/static", "/docs/"))
     }
-    assert routes - pages == set(openapi()["paths"])
+    assert routes - pages == set(paths)
 
 
 def test_every_member_of_an_answer_is_described(client: FlaskClient, patient: Any) -> None:
-    schemas = openapi()["components"]["schemas"]
-    ready = openapi()["paths"]["/ready"]["get"]["responses"]["200"]["content"]
+    document = client.get("/openapi.json").get_json()
+    schemas = document["components"]["schemas"]
+    ready = document["paths"]["/ready"]["get"]["responses"]["200"]["content"]
     for answer, schema in (
         (client.post("/predict", json=patient), schemas["Prediction"]),
         (client.post("/explain", json=patient), schemas["Explanation"]),
@@ -51,19 +52,24 @@ def test_every_member_of_an_answer_is_described(client: FlaskClient, patient: An
         assert set(schema["required"]) <= set(answer.get_json())
 
 
-def test_swagger_ui_gets_what_its_version_understands() -> None:
+def test_swagger_ui_gets_what_its_version_understands(client: FlaskClient) -> None:
     def kinds(part: Any) -> list[Any]:
         if isinstance(part, dict):
             own = [part["type"]] if "type" in part else []
             return own + [kind for value in part.values() for kind in kinds(value)]
         return [kind for item in part for kind in kinds(item)] if isinstance(part, list) else []
 
-    older = for_swagger_ui(openapi())
+    older = client.get("/docs/openapi-3.0.json").get_json()
     assert older["openapi"].startswith("3.0")
     assert not any(isinstance(kind, list) for kind in kinds(older))
     assert older["components"]["schemas"]["Patient"]["properties"]["ca"]["nullable"] is True
 
 
-def test_keys_are_described_where_they_are_needed() -> None:
-    assert "securitySchemes" not in openapi()["components"]
-    assert openapi(keys=True)["paths"]["/predict"]["post"]["security"] == [{"key": []}]
+def test_keys_are_described_where_they_are_needed(make_app: MakeApp) -> None:
+    def described(**settings: str) -> Any:
+        return make_app(**settings).test_client().get("/openapi.json").get_json()
+
+    assert "securitySchemes" not in described()["components"]
+    document = described(HEART_API_KEYS="a-key-of-16-characters")
+    assert document["paths"]["/predict"]["post"]["security"] == [{"key": []}]
+    assert {"401", "403"} <= set(document["paths"]["/predict"]["post"]["responses"])

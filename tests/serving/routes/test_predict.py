@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clinical.schema import FEATURE_NAMES, FEATURES, Feature
+from risk_model.model import Model
 from serving.predictions.schemas import read_patient
 from tests.serving import forge
 from tests.serving.conftest import FakeFollowing, MakeApp
@@ -222,7 +223,7 @@ def test_a_model_that_knows_nothing_of_late_values_does_not_warn(
 ) -> None:
     old = following.model
     assert old is not None
-    following.model = type(old)(old.engine, old.origin, {**old.facts, "unknown": {"without": 3}})
+    following.model = forge.knowing(old, unknown=None)
     assert post(client, patient | {"ca": None}).json["warnings"] == []
 
 
@@ -242,7 +243,7 @@ def test_a_failure_inside_is_a_500_that_tells_nothing(
             raise RuntimeError("secret 240")
 
     assert following.model is not None
-    following.model = type(following.model)(Broken(), following.model.origin, {})  # type: ignore[arg-type]
+    following.model = Model(Broken(), following.model.origin, following.model.metadata)  # type: ignore[arg-type]
     answer = post(client, patient)
     assert answer.status_code == 500
     assert answer.content_type == "application/problem+json"

@@ -44,7 +44,7 @@ def test_a_signed_event_brings_a_look_at_the_registry(
     signed: FlaskClient, following: FakeFollowing
 ) -> None:
     assert deliver(signed).status_code == 204
-    assert following.nudges == 1
+    assert following.notifications == 1
 
 
 def test_the_signature_is_that_of_mlflow() -> None:
@@ -57,7 +57,7 @@ def test_the_signature_is_that_of_mlflow() -> None:
 def test_a_repeated_delivery_is_dropped(signed: FlaskClient, following: FakeFollowing) -> None:
     for _ in range(3):
         assert deliver(signed).status_code == 204
-    assert following.nudges == 1
+    assert following.notifications == 1
 
 
 def test_another_worker_drops_it_too(
@@ -65,7 +65,7 @@ def test_another_worker_drops_it_too(
 ) -> None:
     deliver(signed)
     deliver(make_app(HEART_WEBHOOK_SECRET=SECRET).test_client())
-    assert following.nudges == 1
+    assert following.notifications == 1
 
 
 @pytest.mark.parametrize("age", [301, -301, 10**6])
@@ -73,7 +73,7 @@ def test_what_is_not_fresh_is_refused(
     signed: FlaskClient, following: FakeFollowing, age: float
 ) -> None:
     assert deliver(signed, age=age).status_code == 401
-    assert following.nudges == 0
+    assert following.notifications == 0
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_is_not_signed_by_the_secret_is_refused(
     signed: FlaskClient, following: FakeFollowing, change: dict[str, Any]
 ) -> None:
     assert deliver(signed, **change).status_code == 401
-    assert following.nudges == 0
+    assert following.notifications == 0
 
 
 def test_without_a_secret_there_are_no_webhooks(client: FlaskClient) -> None:

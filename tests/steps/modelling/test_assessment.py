@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from clinical import hospitals
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model import shapley
+from risk_model.bands import RISK_BANDS
 from steps.modelling import assessment, clinical_metrics, estimators, facts, metrics, twin
 from steps.modelling.validation import OutOfFold, cross_validated
 from steps.parameters.declaration import Value, select
@@ -58,7 +59,7 @@ def forest(cleveland: Patients) -> Pipeline:
 def said(forest: Pipeline, cleveland: Patients) -> Callable[[np.ndarray], np.ndarray]:
     content = twin.convert(forest, cleveland[0])
     assert content is not None
-    return twin.load(content)
+    return lambda rows: twin.predict(content, rows)
 
 
 def holds(found: dict[str, Any], name: str, known: float) -> bool:
@@ -127,7 +128,7 @@ def test_calibration_by_default_makes_the_forest_say_what_it_means(
 
 
 def test_more_are_ill_in_each_higher_risk_band(cleveland: Patients, calibrated: OutOfFold) -> None:
-    found = clinical_metrics.bands(cleveland[1], calibrated.probabilities, assessment.RISK_BANDS)
+    found = clinical_metrics.bands(cleveland[1], calibrated.probabilities, dict(RISK_BANDS))
     rates = [band["observed"]["diseased"] / band["observed"]["patients"] for band in found]
     assert sum(band["observed"]["patients"] for band in found) == 303
     assert rates == sorted(rates)

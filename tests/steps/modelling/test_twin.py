@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 from sklearn.pipeline import Pipeline
 
-from clinical.frame import row_hashes
+from clinical.copies import row_hashes
 from clinical.schema import FEATURE_NAMES, FEATURES
 from steps.modelling import estimators, twin
 from steps.parameters.entry_points import CALIBRATIONS
@@ -65,7 +66,7 @@ def test_the_twin_has_the_inputs_and_outputs_that_a_server_expects(
     sample: Patients, calibration: str
 ) -> None:
     content = twin.convert(estimators.fit(pipeline(calibration=calibration), *sample), sample[0])
-    session = twin.onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (patients,) = session.get_inputs()
     assert (patients.name, patients.type, patients.shape[1:]) == ("patients", "tensor(float)", [13])
     assert [(out.name, out.type) for out in session.get_outputs()] == [

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import ExecutionException
 
+from steps.parameters.declaration import check
 from steps.parameters.entry_points import Download, Preprocess, Promote, Train
 from steps.runs import launching
 from steps.runs.files import ROOT
@@ -65,7 +66,7 @@ def test_an_interpreter_that_is_not_called_python_says_what_to_do(
     (tmp_path / "python3.11").touch(0o755)
     (tmp_path / "python").touch(0o755)
     with pytest.raises(StepError, match=r"must be .*python3\.11, but is .*python; run this in a v"):
-        launching.launch(Download("sample"), parent)
+        launching.launch(check(Download, {"source": "sample"}), parent)
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -84,7 +85,7 @@ def test_a_step_that_fails_is_told_with_the_reason_in_its_note(
     child = make_run(status="FAILED", **{"mlflow.note.content": note}).info.run_id
     failing(monkeypatch, ExecutionException(f"Run (ID '{child}') failed"))
     with pytest.raises(StepError) as caught:
-        launching.launch(Preprocess(""), parent)
+        launching.launch(check(Preprocess, {}), parent)
     assert str(caught.value) == f"preprocess failed: {reason} (run {child})"
 
 
@@ -93,7 +94,7 @@ def test_a_step_that_cannot_be_started_is_told(
 ) -> None:
     failing(monkeypatch, ExecutionException("No such environment"))
     with pytest.raises(StepError, match="preprocess could not be started: No such environment"):
-        launching.launch(Preprocess(""), parent)
+        launching.launch(check(Preprocess, {}), parent)
 
 
 @pytest.mark.parametrize("left", ["RUNNING", "FAILED"])
@@ -106,7 +107,7 @@ def test_a_step_that_was_stopped_is_killed_whatever_mlflow_calls_it(
     stopped = make_run(parent.experiment_id, left, **tags).info.run_id
     failing(monkeypatch, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        launching.launch(Preprocess(""), parent)
+        launching.launch(check(Preprocess, {}), parent)
     assert status(client, stopped) == "KILLED"
     assert status(client, done) == "FINISHED"
 
@@ -132,7 +133,7 @@ def test_finished_work_is_reused_and_said_to_be_unless_the_user_wants_it_anew(
     parent: StepRun, launched: Launched, finished_download: Run, capsys: pytest.CaptureFixture[str],
     *, cache: bool, launches: int,
 ) -> None:  # fmt: skip
-    found = launching.run_or_reuse(Download("sample"), parent, cache)
+    found = launching.run_or_reuse(check(Download, {"source": "sample"}), parent, cache)
     assert len(launched) == launches
     if cache:
         assert found.info.run_id == finished_download.info.run_id
@@ -145,7 +146,7 @@ def test_finished_work_is_reused_and_said_to_be_unless_the_user_wants_it_anew(
 def finished_download(client: MlflowClient, experiment_id: str, tmp_path: Path) -> Run:
     """Return a run that looks as if it had downloaded the sample."""
     (tmp_path / "synthetic.data").write_text("patients")
-    with open_run(Download("sample"), None, experiment_id) as run:
+    with open_run(check(Download, {"source": "sample"}), None, experiment_id) as run:
         run.log_file(tmp_path / "synthetic.data", DATA_FOLDER)
-        run.tag(KEY_TAG, work_key(Download("sample")))
+        run.tag(KEY_TAG, work_key(check(Download, {"source": "sample"})))
     return client.get_run(run.run_id)

@@ -109,8 +109,8 @@ for line in sys.stdin:
 
 
 WORK = {
-    "download": "Download('sample')",
-    "preprocess": "Preprocess('pyproject.toml')",
+    "download": "check(Download, {'source': 'sample'})",
+    "preprocess": "check(Preprocess, {'data': 'pyproject.toml'})",
     "train": "check(Train, {'data': 'pyproject.toml'})",
 }
 
@@ -178,24 +178,32 @@ def test_a_lazy_import_within_a_function_counts(
 def test_auto_has_the_key_of_what_it_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(gives(b"")) as server:
         monkeypatch.setenv("HEART_UCI_URL", server.url())
-        assert work_key(Download("auto")) == work_key(Download("uci"))
+        assert work_key(check(Download, {"source": "auto"})) == work_key(
+            check(Download, {"source": "uci"})
+        )
     monkeypatch.setenv("HEART_UCI_URL", f"http://127.0.0.1:{closed_port()}")
-    assert work_key(Download("auto")) == work_key(Download("sample")) is not None
-    assert work_key(Download("uci")) != work_key(Download("sample"))
+    assert (
+        work_key(check(Download, {"source": "auto"}))
+        == work_key(check(Download, {"source": "sample"}))
+        is not None
+    )
+    assert work_key(check(Download, {"source": "uci"})) != work_key(
+        check(Download, {"source": "sample"})
+    )
 
 
 def test_a_url_has_a_key_where_it_states_its_digest() -> None:
     url = "https://example.org/heart.zip"
-    pinned = work_key(Download(f"{url}#sha256={UCI_DIGEST}"))
+    pinned = work_key(check(Download, {"source": f"{url}#sha256={UCI_DIGEST}"}))
     assert pinned == work_key(Download(f"{url}#sha256={UCI_DIGEST.upper()}")) is not None
     for unstated in (url, f"{url}#table", url.replace("https", "HTTP")):
-        assert work_key(Download(unstated)) is None
+        assert work_key(check(Download, {"source": unstated})) is None
 
 
 def test_a_file_has_the_key_of_its_content(file: Path) -> None:
-    before = work_key(Download(str(file)))
+    before = work_key(check(Download, {"source": str(file)}))
     file.write_text("others")
-    assert work_key(Download(str(file))) != before is not None
+    assert work_key(check(Download, {"source": str(file)})) != before is not None
 
 
 @pytest.mark.parametrize("entry", [Main, Register, Promote])
@@ -212,7 +220,9 @@ Work = Callable[..., Run]
 def work(client: MlflowClient, experiment_id: str, tmp_path: Path) -> Work:
     """Return a function that does a piece of work in a run, with one artifact."""
 
-    def do(key: str = "k" * 64, values: object = Preprocess(""), where: str = experiment_id) -> Run:
+    def do(
+        key: str = "k" * 64, values: object = check(Preprocess, {}), where: str = experiment_id
+    ) -> Run:
         path = tmp_path / "patients.parquet"
         path.write_text("patients")
         with open_run(values, None, where) as run:
@@ -245,7 +255,9 @@ def test_of_equal_work_one_that_is_intact_is_found(work: Work, experiment_id: st
     assert find(experiment_id) == older.info.run_id
 
 
-@pytest.mark.parametrize("other", [{"values": Download("sample")}, {"key": "l" * 64}])
+@pytest.mark.parametrize(
+    "other", [{"values": check(Download, {"source": "sample"})}, {"key": "l" * 64}]
+)
 def test_other_work_is_not_found(work: Work, experiment_id: str, other: dict[str, object]) -> None:
     work(**other)
     assert find(experiment_id) is None

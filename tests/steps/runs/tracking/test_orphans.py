@@ -18,6 +18,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 
+from steps.parameters.declaration import check
 from steps.parameters.entry_points import Preprocess
 from steps.runs.tracking import orphans
 from steps.runs.tracking.step_run import open_run
@@ -47,7 +48,7 @@ def test_the_run_of_a_living_process_is_left_alone(
 
 
 def test_the_owner_tag_is_that_of_this_process(client: MlflowClient, experiment_id: str) -> None:
-    with open_run(Preprocess(""), None, experiment_id) as run:
+    with open_run(check(Preprocess, {}), None, experiment_id) as run:
         written = json.loads(client.get_run(run.run_id).data.tags[OWNER_TAG])
         assert written == json.loads(owner_tag(os.getpid()))
         assert orphans.close_orphans(experiment_id) == []

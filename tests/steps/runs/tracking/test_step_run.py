@@ -21,7 +21,7 @@ from steps.runs.tracking.step_run import open_run
 from steps.runs.tracking.tags import STEP_TAG
 from tests.steps.conftest import note, status
 
-VALUES = Preprocess("")
+VALUES = check(Preprocess, {})
 
 
 def test_the_launch_run_is_taken_out_of_the_environment(launch_run: str) -> None:

@@ -1,0 +1,1 @@
+"""The codings that files of patients come in: what they are, how one is recognised, converted."""

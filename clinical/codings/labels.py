@@ -1,0 +1,238 @@
+"""Which way a label points, by what is known of the disease."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from clinical.codings.definitions import (
+    CANONICAL,
+    GRADES,
+    HEART_CSV,
+    PRESENCE,
+    STATLOG,
+    UCI,
+    ZERO_BASED,
+    Coding,
+    offer,
+)
+from clinical.codings.evidence import Evidence
+from clinical.errors import DataError
+from clinical.frame import Mask
+from clinical.schema import LABEL
+from clinical.tables import Column
+
+SURE = 2.0
+"""The standard errors beyond which a sign counts, so that a small or odd sample passes."""
+
+#: Signs whose codes are the same in every coding.
+_IN_EVERY_CODING = ("angina during exercise (exang 1)", "coloured vessels (ca above 0)")
+#: In the four hospitals .16 to .39 of the signs without disease, .54 to .71 with its least grade.
+_HEALTHY = 0.4
+_GRADE_JUMP = 5.0
+_FEW = 10
+
+
+@dataclass(frozen=True)
+class Direction:
+    """The signs of the disease that a label goes with, and those that it goes against.
+
+    Parameters
+    ----------
+    right, wrong : list of str
+        In words; each beyond `SURE` standard errors.
+    """
+
+    right: list[str]
+    wrong: list[str]
+
+    @property
+    def is_right(self) -> bool:
+        """Whether at least two signs say that 1 means disease, and none the contrary."""
+        return len(self.right) >= 2 and not self.wrong
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether at least two signs, and most of them, say that 1 means no disease."""
+        return len(self.wrong) >= 2 and len(self.wrong) > len(self.right)
+
+
+def direction(frame: pd.DataFrame, diseased: Column, in_every_coding: bool = False) -> Direction:
+    """Return which way a label points.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The features, in the canonical coding unless `in_every_coding`.
+    diseased : ndarray
+        1, 0, or NaN where unknown.
+    in_every_coding : bool
+        Look only at the signs whose codes are the same in every coding.
+
+    Notes
+    -----
+    The signs are angina during exercise, a coloured vessel, a reversible defect and the absence
+    of chest pain. All four hospitals of the UCI archive show them.
+    """
+    signs = _signs(frame)
+    scores = {
+        sign: _score(present, diseased)
+        for sign, present in signs.items()
+        if not in_every_coding or sign in _IN_EVERY_CODING
+    }
+    return Direction(
+        [sign for sign, score in scores.items() if score > SURE],
+        [sign for sign, score in scores.items() if score < -SURE],
+    )
+
+
+def check_direction(frame: pd.DataFrame, coding: Coding, label: str, evidence: Evidence) -> None:
+    """Refuse a label that runs against what is known of the disease.
+
+    Raises
+    ------
+    DataError
+        With a rename only where the rows prove it.
+    """
+    found = direction(frame, frame[LABEL.name].to_numpy(dtype=np.float64))
+    if coding is STATLOG and not (found.is_right and _is_healthy(frame[frame[LABEL.name] == 0])):
+        raise DataError(
+            f"its label '{label}' is 1 and 2 alone: absence and presence of disease as in Statlog, "
+            "or patients of UCI who are all diseased, and its rows do not show which.\n  Write 0 "
+            "for absence and 1 for presence in a column 'num'."
+        )
+    if found.is_wrong:
+        meaning = coding.labels[label].meaning.format(label=label)
+        raise DataError(
+            f"its label '{label}' points the wrong way: read as {meaning}, disease is less "
+            f"frequent with {', '.join(found.wrong)}, which is the reverse of what is known."
+            f"\n  {_cure(coding, label, evidence)}"
+        )
+
+
+def _cure(coding: Coding, label: str, evidence: Evidence) -> str:
+    if not coding.same_features(CANONICAL):
+        return f"Write 1 for disease and 0 for none in the column '{label}'."
+    if not evidence.supports(coding):
+        return f"Its rows do not prove that its codes are {coding.name}. {offer(ZERO_BASED)}"
+    right, meaning = ("target", "no disease") if label == LABEL.name else (LABEL.name, "disease")
+    return (
+        f"Its codes are those of {coding.name} files, so that the label alone is the other way "
+        f"round: rename it to '{right}', in which 1 means {meaning}."
+    )
+
+
+def check_alias(
+    frame: pd.DataFrame, values: Column, alias: str, coding: Coding, evidence: Evidence
+) -> None:
+    """Refuse a label whose name has several meanings, with the rename that its rows prove.
+
+    Raises
+    ------
+    DataError
+        Always.
+    """
+    known, uci = set(np.unique(values[~np.isnan(values)]).tolist()), coding.same_features(UCI)
+    allowed = set(GRADES.codes if uci else CANONICAL.labels[LABEL.name].codes)
+    way = direction(frame, np.where(np.isnan(values), np.nan, values > 0), in_every_coding=True)
+    rename = None
+    if known <= allowed and way.is_right:
+        rename = "num" if uci else LABEL.name
+    elif way.is_wrong and coding.same_features(HEART_CSV) and evidence.supports(coding):
+        rename = "target"
+    advice = (
+        f"Its rows show which: rename it to '{rename}'."
+        if rename
+        else "Its rows do not prove which: see the file's own description."
+    )
+    raise DataError(
+        f"its column '{alias}' may be the label, but files differ in what its 1 means; the names "
+        "known here are num (above 0 = disease), target (1 = no disease) and disease (1 = "
+        f"disease).\n  {advice}"
+    )
+
+
+def is_statlog(labels: Column) -> bool:
+    """Return whether a label of UCI's is 1 and 2 alone, as Statlog writes it."""
+    return set(np.unique(labels[~np.isnan(labels)]).tolist()) == set(PRESENCE.codes)
+
+
+def check_grades(frame: pd.DataFrame, grades: Column) -> None:
+    """Refuse grades of disease among which some patients have Statlog's labels.
+
+    In UCI's grades, patients of grade 1 have more signs of disease than those of grade 0, and
+    not many fewer than those of higher grades.
+
+    Raises
+    ------
+    DataError
+        Where it is the other way round.
+    """
+    few = set(np.unique(grades[~np.isnan(grades)]).tolist()) == {0, 1, 2}
+    burden = _burden(frame)
+    groups = (grades == 0, grades == 1, grades > 1)
+    none, one, more = (burden[group & ~np.isnan(burden)] for group in groups)
+    jump = min(map(len, (none, one, more))) >= 5 and (
+        _distance(more, one) - _distance(one, none) > _GRADE_JUMP
+    )
+    if jump or (few and int((grades == 2).sum()) >= _FEW):
+        raise DataError(
+            "its label mixes two meanings: next to UCI's grades (0 to 4) it seems to have rows "
+            "with Statlog's labels (1 = absence, 2 = presence).\n  Give the files one by one, or "
+            "write 0 for absence and 1 for presence in all rows."
+        )
+
+
+def _is_healthy(patients: pd.DataFrame) -> bool:
+    """Return whether patients have fewer signs of disease than any diseased ones are known to."""
+    burden = _burden(patients)
+    burden = burden[~np.isnan(burden)]
+    error = burden.std() / np.sqrt(max(len(burden), 1))
+    return len(burden) > 0 and bool(burden.mean() + SURE * error < _HEALTHY)
+
+
+def _burden(patients: pd.DataFrame) -> Column:
+    """Return the share of the signs that each patient has, of those known; NaN where none is."""
+    present, known = np.zeros((2, len(patients)), dtype=np.float32)
+    for has, lacks in _signs(patients).values():
+        present += has
+        known += has | lacks
+    with np.errstate(invalid="ignore"):
+        return np.asarray(present / known)
+
+
+def _distance(one: Column, other: Column) -> float:
+    """Return the difference of two means in standard errors."""
+    error = float(np.sqrt(one.var(ddof=1) / len(one) + other.var(ddof=1) / len(other)))
+    return float(one.mean() - other.mean()) / error if error else 0.0
+
+
+def _signs(frame: pd.DataFrame) -> dict[str, tuple[Mask, Mask]]:
+    """Return, for each sign, who has it and who is known not to."""
+
+    def split(name: str, low: float) -> tuple[Mask, Mask]:
+        values = frame[name].to_numpy()
+        return values >= low, values < low
+
+    pain = frame["cp"].to_numpy()
+    return {
+        _IN_EVERY_CODING[0]: split("exang", 1),
+        _IN_EVERY_CODING[1]: split("ca", 1),
+        "a reversible defect (thal)": split("thal", 3),
+        "asymptomatic chest pain (cp)": (pain == 0, pain > 0),
+    }
+
+
+def _score(groups: tuple[Mask, Mask], diseased: Column) -> float:
+    """Compare the prevalence with and without a sign, in standard errors; 0 where few have it."""
+    known, sick = ~np.isnan(diseased), diseased == 1
+    (n1, sick1), (n0, sick0) = (
+        (int((group & known).sum()), int((group & sick).sum())) for group in groups
+    )
+    if min(n1, n0) < 5:
+        return 0.0
+    pooled = (sick1 + sick0) / (n1 + n0)
+    error = (pooled * (1 - pooled) * (1 / n1 + 1 / n0)) ** 0.5
+    return (sick1 / n1 - sick0 / n0) / error if error else 0.0

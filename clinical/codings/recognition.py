@@ -1,0 +1,117 @@
+"""Which coding a file is in: by its label, its codes and what its rows show; else refused."""
+
+from __future__ import annotations
+
+from clinical.codings.definitions import (
+    BY_LABEL,
+    CANONICAL,
+    HEART_CSV,
+    UCI,
+    ZERO_BASED,
+    Coding,
+    offer,
+)
+from clinical.codings.evidence import TELLING, Evidence
+from clinical.errors import DataError
+
+
+def recognise(evidence: Evidence, label: str | None, label_is_named: bool = True) -> Coding:
+    """Return the coding of a file from which something will be learnt.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Counted on its rows.
+    label : str or None
+        The name of its label.
+    label_is_named : bool
+        Whether a header names it; a file without one is UCI's.
+
+    Raises
+    ------
+    DataError
+        Where nothing tells, label and codes contradict each other, or the rows do not show what
+        is known of patients if they are read in this coding.
+    """
+    if label is None:
+        return recognise_without_label(evidence)
+    coding, by_codes = BY_LABEL[label], evidence.coding
+    if by_codes and not evidence.mixed and not by_codes.same_features(coding):
+        raise DataError(_contradiction(coding, label if label_is_named else None))
+    require_no_objections(evidence, coding)
+    return coding
+
+
+def recognise_without_label(evidence: Evidence) -> Coding:
+    """Return the coding that the codes tell.
+
+    Raises
+    ------
+    DataError
+        Where none tells, or as `coding_of_rows` does.
+    """
+    coding = coding_of_rows(evidence)
+    if coding is None:
+        raise DataError(
+            "it is too small to tell its coding: it has no label, and no code in "
+            f"{', '.join(TELLING)} that only one coding has.\n  {offer(UCI, CANONICAL, ZERO_BASED)}"
+        )
+    return coding
+
+
+def coding_of_rows(evidence: Evidence, label: str | None = None) -> Coding | None:
+    """Return the coding that the codes tell; None where none does.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Counted on some rows.
+    label : str, optional
+        The name of a label, which stands in where no code tells, and counts for nothing else.
+
+    Raises
+    ------
+    DataError
+        Where the rows are in several codings, or speak against what their codes tell.
+    """
+    if evidence.mixed:
+        raise DataError(
+            f"its rows are not all in one coding: the codes in {', '.join(TELLING)} are those of "
+            "UCI files in some, and of heart.csv and canonical files in others"
+        )
+    coding = evidence.coding
+    if coding is None and label is not None:
+        coding = UCI if BY_LABEL[label] is UCI else CANONICAL
+    if coding is not None:
+        require_no_objections(evidence, coding)
+    return coding
+
+
+def require_no_objections(evidence: Evidence, coding: Coding) -> None:
+    """Refuse a coding in which the rows are the reverse of what is known of patients.
+
+    Raises
+    ------
+    DataError
+        Naming the columns, and offering the codings that can be stated. Nothing is converted on
+        such evidence alone.
+    """
+    against = evidence.objections(coding)
+    if against:
+        columns = "\n".join(f"  {name}: {words}" for name, words in against.items())
+        others = [UCI] if coding.same_features(UCI) else [ZERO_BASED, coding]
+        raise DataError(
+            f"its codes in {', '.join(against)} speak against the {coding.name} coding, in which "
+            f"it would be read:\n{columns}\n  {offer(*others)}"
+        )
+
+
+def _contradiction(coding: Coding, label: str | None) -> str:
+    named = f"the label '{label}'" if label else "no header"
+    codes, others = "UCI files", [UCI]
+    if coding is UCI:
+        codes, others = "heart.csv and canonical files", [HEART_CSV, CANONICAL, ZERO_BASED]
+    return (
+        f"its columns and its codes contradict each other: {named} means the {coding.name} coding, "
+        f"but the codes in {', '.join(TELLING)} are those of {codes}.\n  {offer(*others)}"
+    )

@@ -1,0 +1,300 @@
+"""Copies and near-copies of patients: found, dropped, and kept on one side of a split."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from clinical.frame import Mask
+from clinical.schema import FEATURE_NAMES, LABEL
+
+Hashes = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.intp]
+Keyed = tuple[Rows, Hashes]
+
+#: Near-copies know at least so many findings in common, of which at most one differs.
+KNOWN_IN_BOTH = 10
+
+_HASH_BLOCK = 1 << 16
+_UNKNOWN_BITS = np.float64(np.nan).view(np.uint64)
+
+
+def row_hashes(frame: pd.DataFrame) -> Hashes:
+    """Hash the 13 features of each patient.
+
+    The hash depends on the values alone: not on the index, the row order, further columns, the
+    platform, or a library's version. It chains the 64-bit finaliser of SplitMix64 over the
+    float64 bits of the features. Distinct patients may collide, as in any 64-bit hash: among a
+    million of them with a probability of about 3e-8.
+
+    Returns
+    -------
+    ndarray of uint64, shape (patients,)
+
+    References
+    ----------
+    Steele, Lea, Flood: Fast splittable pseudorandom number generators. OOPSLA 2014.
+    https://doi.org/10.1145/2660193.2660195
+    """
+    hashes = np.zeros(len(frame), dtype=np.uint64)
+    columns = [frame[name].to_numpy(dtype=np.float64) for name in FEATURE_NAMES]
+    # In blocks that fit the processor's cache, which also bounds the temporary arrays.
+    for start in range(0, len(frame), _HASH_BLOCK):
+        part = hashes[start : start + _HASH_BLOCK]
+        for column in columns:
+            part ^= _bits(column[start : start + _HASH_BLOCK])
+            part[:] = _mix(part)
+    return hashes
+
+
+def _bits(values: npt.NDArray[np.float64]) -> Hashes:
+    """View the numbers as their bits, with one zero (not -0.0) and one NaN."""
+    bits = (values + 0.0).view(np.uint64)
+    bits[np.isnan(values)] = _UNKNOWN_BITS
+    return bits
+
+
+def _mix(values: Hashes) -> Hashes:
+    """Scramble 64-bit integers, one to one, as SplitMix64 does."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(30)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
+
+
+def drop_repeated(frame: pd.DataFrame) -> pd.DataFrame:
+    """Keep the first of the rows that agree in all features, and in the label if there is one."""
+    keep = ~repeated(frame, row_hashes(frame))
+    # Copy-on-write makes the unchanged case free, which matters for a million rows.
+    return frame.copy(deep=False) if keep.all() else frame.loc[keep]
+
+
+def repeated(frame: pd.DataFrame, hashes: Hashes) -> Mask:
+    """Mark the rows that agree with an earlier one in all features and the label.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    hashes : ndarray
+        Its `row_hashes`.
+    """
+    marked = np.zeros(len(hashes), dtype=np.bool_)
+    rows = _shared(hashes)
+    hashes = hashes[rows]
+    if LABEL.name in frame:
+        labels = frame[LABEL.name].to_numpy(dtype=np.float64)[rows]
+        hashes = _mix(hashes ^ _bits(labels))
+    _, first = np.unique(hashes, return_index=True)
+    marked[np.delete(rows, first)] = True
+    return marked
+
+
+def contradictory(hashes: Hashes, dropped: Mask) -> Mask:
+    """Mark the patients that remain more than once: with both labels, and nobody knows which.
+
+    Parameters
+    ----------
+    hashes : ndarray
+        The `row_hashes` of all rows.
+    dropped : ndarray
+        The rows that do not remain; all that are `repeated` are among them.
+    """
+    rows = _shared(hashes)
+    rows = rows[~dropped[rows]]
+    marked = np.zeros(len(hashes), dtype=np.bool_)
+    marked[rows[_shared(hashes[rows])]] = True
+    return marked
+
+
+def _shared(hashes: Hashes) -> Rows:
+    """Return the places of all hashes that come more than once."""
+    # Sorting is far quicker than a hash table, and the hashes that come twice are few.
+    ordered = np.sort(hashes)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(twice):
+        return np.empty(0, dtype=np.intp)
+    return np.flatnonzero(pd.Series(hashes).isin(twice).to_numpy())
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """Patients who know the same findings.
+
+    Parameters
+    ----------
+    known : ndarray of bool, shape (13,)
+    rows : ndarray of int
+        Their places.
+    hashes : ndarray of uint64, shape (13, patients)
+        A hash of each finding; their sum stands for any set of findings.
+    """
+
+    known: Mask
+    rows: Rows
+    hashes: Hashes
+
+
+def _patterns(frame: pd.DataFrame) -> list[_Pattern]:
+    """Return the patients by what they know."""
+    values = np.array([frame[name].to_numpy(dtype=np.float64) for name in FEATURE_NAMES])
+    salts = _mix(np.arange(len(FEATURE_NAMES), dtype=np.uint64))[:, None]
+    hashes = _mix(_bits(values) ^ salts)
+    kinds, which = np.unique(~np.isnan(values), axis=1, return_inverse=True)
+    groups = [np.flatnonzero(which == number) for number in range(kinds.shape[1])]
+    return [_Pattern(kinds[:, i], rows, hashes[:, rows]) for i, rows in enumerate(groups)]
+
+
+def _keys(one: _Pattern, other: _Pattern) -> Iterator[tuple[Hashes, Hashes]]:
+    """Yield keys of two patterns, equal for patients who agree in all that both know but one.
+
+    There is a pair of arrays for each finding that may differ; none where too little is known.
+    """
+    both = np.flatnonzero(one.known & other.known)
+    if len(both) >= KNOWN_IN_BOTH:
+        whole, others = one.hashes[both].sum(axis=0), other.hashes[both].sum(axis=0)
+        for finding in both:
+            yield whole - one.hashes[finding], others - other.hashes[finding]
+
+
+def has_near_copy(patients: pd.DataFrame, others: pd.DataFrame) -> Mask:
+    """Mark the patients of whom there is a copy or a near-copy among others.
+
+    Parameters
+    ----------
+    patients, others : DataFrame
+        Canonical; near-copies know at least `KNOWN_IN_BOTH` findings in common, of which at most
+        one differs.
+    """
+    marked = _is_in(row_hashes(patients), row_hashes(others))
+    theirs = _patterns(others)
+    for pattern in _patterns(patients):
+        for other in theirs:
+            for key, key_there in _keys(pattern, other):
+                marked[pattern.rows] |= _is_in(key, key_there)
+    return marked
+
+
+def near_copies(frame: pd.DataFrame) -> Hashes:
+    """Return one hash for all copies and near-copies of a patient.
+
+    A group is one patient with the near-copies of that patient, so that a chain of small changes
+    does not grow: whoever has most near-copies comes first, then whoever has the lower hash.
+    Neither the order of the rows nor their index matters.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Canonical; near-copies know at least `KNOWN_IN_BOTH` findings in common, of which at most
+        one differs.
+
+    Returns
+    -------
+    ndarray of uint64, shape (patients,)
+        The hash of the patient who stands for the group: their own for who has no near-copy.
+    """
+    hashes, first, which = np.unique(row_hashes(frame), return_index=True, return_inverse=True)
+    neighbours, degree = _neighbours(frame.iloc[first])
+    groups, grouped = hashes.copy(), np.zeros(len(hashes), dtype=np.bool_)
+    for leader in sorted(neighbours, key=lambda row: (-degree[row], row)):
+        if not grouped[leader]:
+            members = np.unique(np.concatenate([[leader], *neighbours[leader]]))
+            members = members[~grouped[members]]
+            groups[members], grouped[members] = hashes[leader], True
+    return groups[which]
+
+
+def _neighbours(patients: pd.DataFrame) -> tuple[dict[int, list[Rows]], Rows]:
+    """Return, for each patient who has near-copies, who they are, and how many."""
+    neighbours: dict[int, list[Rows]] = defaultdict(list)
+    degree = np.zeros(len(patients), dtype=np.intp)
+
+    def add(here: Keyed, there: Keyed, themselves: int) -> None:
+        (rows, keys), (rows_there, keys_there) = here, there
+        order = np.argsort(keys_there)
+        low = np.searchsorted(keys_there, keys, "left", order)
+        high = np.searchsorted(keys_there, keys, "right", order)
+        degree[rows] += high - low - themselves
+        for row, start, stop in zip(rows.tolist(), low, high, strict=True):
+            neighbours[row].append(rows_there[order[start:stop]])
+
+    for one, other in combinations_with_replacement(_patterns(patients), 2):
+        for keys, keys_there in _keys(one, other):
+            if one is other:
+                few = _shared(keys)
+                alike = one.rows[few], keys[few]
+                add(alike, alike, 1)
+            else:
+                few, few_there = _common(keys, keys_there)
+                here = one.rows[few], keys[few]
+                there = other.rows[few_there], keys_there[few_there]
+                add(here, there, 0)
+                add(there, here, 0)
+    return neighbours, degree
+
+
+def _common(keys: Hashes, others: Hashes) -> tuple[Rows, Rows]:
+    """Return the places of the keys that both have."""
+    # A long array against a short, sorted one, which stays in the processor's cache.
+    if len(keys) < len(others):
+        return _common(others, keys)[::-1]
+    few = np.flatnonzero(_is_in(keys, others))
+    return few, np.flatnonzero(_is_in(others, keys[few]))
+
+
+def _is_in(keys: Hashes, others: Hashes) -> Mask:
+    # np.isin takes several times as long on integers of 64 bits.
+    if not len(others):
+        return np.zeros(len(keys), dtype=np.bool_)
+    ordered = np.sort(others)
+    places = np.searchsorted(ordered, keys)
+    return np.asarray(ordered[np.minimum(places, len(ordered) - 1)] == keys)
+
+
+def split(
+    frame: pd.DataFrame, test_size: float, seed: int = 42
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Divide labelled patients into training and test rows, stratified, nested and stable.
+
+    Inside each class the patients are ordered by a hash of their features, salted by the seed;
+    the first ``round(test_size * patients)`` are the test set. So the row order does not matter,
+    a larger `test_size` contains the test set of a smaller one, and copies and near-copies of one
+    patient (see `near_copies`) count as one patient and are on one side, even where they
+    contradict each other about the label (they count as diseased).
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Canonical, with ``disease``.
+    test_size : float
+        Share of the patients to hold out, between 0 and 1.
+    seed : int
+        Another seed gives another split.
+
+    Returns
+    -------
+    train, test : DataFrame
+        With the rows of the frame in their order, and their index.
+    """
+    if not 0 < test_size < 1:
+        raise ValueError("test_size must be a number between 0 and 1, both excluded")
+    patients, which = np.unique(_salted(near_copies(frame), seed), return_inverse=True)
+    diseased = np.zeros(len(patients), dtype=np.bool_)
+    diseased[which[frame[LABEL.name].to_numpy() == 1]] = True
+    held_out = np.zeros(len(patients), dtype=np.bool_)
+    for members in (np.flatnonzero(~diseased), np.flatnonzero(diseased)):
+        held_out[members[: round(test_size * len(members))]] = True
+    in_test = held_out[which]
+    return frame.loc[~in_test], frame.loc[in_test]
+
+
+def _salted(hashes: Hashes, seed: int) -> Hashes:
+    return _mix(hashes ^ _mix(np.array([seed % (1 << 64)], dtype=np.uint64)))

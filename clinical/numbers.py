@@ -1,0 +1,32 @@
+"""Numbers in texts. Imports the standard library alone, for whoever reads settings at a start."""
+
+from __future__ import annotations
+
+
+def read_float(text: str) -> float:
+    """Return the number that a text holds.
+
+    Raises
+    ------
+    ValueError
+        Where it is none. Python's own `float` reads 1_0 as 10, and the digits of every script:
+        a slip of the pen in a patient's record that nobody would notice.
+    """
+    return float(_plain(text))
+
+
+def read_int(text: str) -> int:
+    """Return the integer that a text holds.
+
+    Raises
+    ------
+    ValueError
+        As for `read_float`.
+    """
+    return int(_plain(text))
+
+
+def _plain(text: str) -> str:
+    if "_" in text or not text.isascii():
+        raise ValueError("not a number in the digits 0 to 9")
+    return text

@@ -1,0 +1,132 @@
+"""Engines: what computes a model's probabilities."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from clinical.schema import FEATURE_NAMES
+from risk_model.errors import ModelError
+
+Rows = npt.NDArray[np.floating[Any]]
+OUTPUTS = ["label", "probabilities"]
+"""The outputs of an ONNX model: int64 (n,), and float32 (n, 2) for healthy and ill."""
+INPUT = "patients"
+"""Its input: float32 (n, 13) in the order of FEATURES, NaN where unknown."""
+
+
+class Scores(NamedTuple):
+    """Predictions for some patients.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (n,)
+        The predicted classes.
+    probabilities : ndarray of float, shape (n,)
+        The probabilities of disease.
+    """
+
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.floating[Any]]
+
+
+class Engine(Protocol):
+    """Computes predictions.
+
+    Parameters
+    ----------
+    name : str
+        As answers name it: ``onnx`` or ``scikit-learn``.
+    dtype : type
+        The kind of number that it computes with.
+    """
+
+    name: str
+    dtype: type[np.floating[Any]]
+
+    def score(self, rows: Rows) -> Scores:
+        """Score patients given as rows of the 13 values in the order of FEATURES, NaN unknown."""
+        ...
+
+    def score_one(self, values: Sequence[float]) -> tuple[int, float]:
+        """Return the predicted class and the probability of disease of one patient."""
+        ...
+
+
+def import_runtime() -> Any:
+    """Import onnxruntime without its telemetry.
+
+    Its variable counts before the import only. That would start a thread, which reports to its
+    maker, and for which a worker forked later waits in vain when it ends.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    return onnxruntime
+
+
+class OnnxEngine:
+    """An ONNX model in onnxruntime; no Python object is deserialised."""
+
+    name = "onnx"
+    dtype: type[np.floating[Any]] = np.float32
+
+    def __init__(self, content: bytes) -> None:
+        onnxruntime = import_runtime()
+        options = onnxruntime.SessionOptions()
+        # Work is spread over processes; the runtime's own threads made batches slower.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+            names = {output.name for output in session.get_outputs()}
+        except Exception as error:
+            raise ModelError(f"The ONNX model does not load: {type(error).__name__}.") from error
+        if not names.issuperset(OUTPUTS):
+            raise ModelError("The ONNX model lacks the outputs label and probabilities.")
+        self._run = session.run
+
+    def score(self, rows: Rows) -> Scores:
+        """Score patients given as rows of the 13 values in the order of FEATURES, NaN unknown."""
+        labels, probabilities = self._run(OUTPUTS, {INPUT: np.asarray(rows, np.float32)})
+        return Scores(labels, probabilities[:, 1])
+
+    def score_one(self, values: Sequence[float]) -> tuple[int, float]:
+        """Return the predicted class and the probability of disease of one patient."""
+        labels, probabilities = self._run(OUTPUTS, {INPUT: np.array((values,), np.float32)})
+        return int(labels[0]), float(probabilities[0, 1])
+
+
+class SklearnEngine:
+    """A fitted scikit-learn classifier, for a model without an ONNX model."""
+
+    name = "scikit-learn"
+    dtype: type[np.floating[Any]] = np.float64
+
+    def __init__(self, estimator: Any) -> None:
+        if not hasattr(estimator, "predict_proba"):
+            raise ModelError("The model gives no probabilities (it has no predict_proba).")
+        self._estimator = estimator
+        import pandas as pd
+
+        self._frame = pd.DataFrame
+
+    def score(self, rows: Rows) -> Scores:
+        """Score patients given as rows of the 13 values in the order of FEATURES, NaN unknown."""
+        frame = self._frame(rows, columns=list(FEATURE_NAMES), dtype=np.float64)
+        probabilities = self._estimator.predict_proba(frame)[:, 1]
+        classes = self._estimator.classes_
+        # As scikit-learn's own predict: the first of equal probabilities wins.
+        labels = np.where(probabilities > 0.5, classes[1], classes[0]).astype(np.int64)
+        return Scores(labels, probabilities)
+
+    def score_one(self, values: Sequence[float]) -> tuple[int, float]:
+        """Return the predicted class and the probability of disease of one patient."""
+        scores = self.score(np.array([values], dtype=np.float64))
+        return int(scores.labels[0]), float(scores.probabilities[0])

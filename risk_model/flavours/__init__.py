@@ -1,0 +1,1 @@
+"""The MLflow model that training writes, in its three flavours."""

@@ -1,0 +1,125 @@
+"""The files of a stored model, in both formats.
+
+======================  ===========================  ==================
+File                    Format 1                     Format 2
+======================  ===========================  ==================
+ONNX model              extra_files/twin.onnx        model.onnx
+its SHA-256             references.json              model.json
+scikit-learn pipeline   model.skops                  model.skops
+metadata                extra_files/model.json       the same
+references              extra_files/references.json  the same
+model card              extra_files/card.md, .html   the same
+python_function's code  none                         code/
+======================  ===========================  ==================
+
+Format 1 is what release 0.1 registered. It is read as ever, and not written any more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from risk_model.errors import ModelError
+from risk_model.metadata import Metadata, References
+from risk_model.serialization import file_inside, refuse_links
+
+EXTRA = "extra_files"
+METADATA = f"{EXTRA}/model.json"
+REFERENCES = f"{EXTRA}/references.json"
+CARD = f"{EXTRA}/card.md"
+ONNX = "model.onnx"
+ONNX_1 = f"{EXTRA}/twin.onnx"
+SKOPS = "model.skops"
+MLMODEL = "MLmodel"
+
+
+@dataclass(frozen=True)
+class StoredFiles:
+    """A stored model's folder, with what its files say about it.
+
+    Parameters
+    ----------
+    folder : Path
+    metadata : Metadata
+    references : References
+    """
+
+    folder: Path
+    metadata: Metadata
+    references: References
+
+    @property
+    def onnx(self) -> tuple[str, str] | None:
+        """Name and SHA-256 of the ONNX model, None where there is none."""
+        if self.metadata.format == 1:
+            digest = self.references.twin_sha256
+            return (ONNX_1, digest) if digest else None
+        digest = self.metadata.files.get(ONNX)
+        return (ONNX, digest) if digest else None
+
+    def read_onnx(self) -> bytes | None:
+        """Return the ONNX model, None where there is none.
+
+        Raises
+        ------
+        ModelError
+            Where it is missing, or is not the one that was written.
+        """
+        if self.onnx is None:
+            return None
+        name, digest = self.onnx
+        try:
+            content = file_inside(self.folder, name).read_bytes()
+        except ModelError:
+            content = b""
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ModelError("The ONNX model is missing or is not the one that was written.")
+        return content
+
+    def check_skops(self) -> None:
+        """Check that the scikit-learn pipeline is the one that was written. Format 2.
+
+        Raises
+        ------
+        ModelError
+        """
+        digest = self.metadata.files.get(SKOPS)
+        if digest is None:
+            return
+        content = file_inside(self.folder, SKOPS).read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ModelError(f"{SKOPS} is not the one that was written.")
+
+    def names(self) -> list[str]:
+        """Return the names of the files that are needed to predict."""
+        known = [name for name in (METADATA, REFERENCES) if (self.folder / name).is_file()]
+        if self.onnx:
+            return [*known, self.onnx[0]]
+        if self.metadata.format > 1:
+            return [*known, MLMODEL, SKOPS]
+        paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        return [path.relative_to(self.folder).as_posix() for path in paths]
+
+
+def open_folder(folder: Path) -> StoredFiles:
+    """Read what a stored model's files say about it.
+
+    Raises
+    ------
+    ModelError
+        Where there is no such folder, it holds links, or a file is not what this project writes.
+    """
+    if not folder.is_dir():
+        raise ModelError("The model's directory is missing.")
+    refuse_links(folder)
+    metadata, references = _content(folder, METADATA), _content(folder, REFERENCES)
+    return StoredFiles(folder, Metadata.read(metadata), References.read(references))
+
+
+def _content(folder: Path, name: str) -> bytes:
+    """Return the content of a file, that of an empty object where there is none."""
+    if not (folder / name).exists():
+        return b"{}"
+    return file_inside(folder, name).read_bytes()

@@ -1,0 +1,423 @@
+"""What is known about a stored model: the content of model.json and references.json, typed.
+
+Every field but the format may be missing, as in a model of an earlier release, or of another
+project; fields of a later release are ignored. A field of a wrong type is refused when the file is
+read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from clinical.schema import FEATURE_NAMES
+from risk_model.bands import RISK_BANDS, Bands
+from risk_model.errors import ModelError
+
+FORMAT = 2
+"""The format that `train` writes. Format 1 has no field `format`; see risk_model/layout.py."""
+
+_Kind = TypeVar("_Kind", bound=BaseModel)
+
+
+def _defined(value: object) -> object:
+    """Return None for a figure that is undefined: JSON has no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Figure = Annotated[float | None, BeforeValidator(_defined)]
+Measures = dict[str, Figure]
+"""Figures by name, with ``<name>_ci_low`` and ``<name>_ci_high``; None where undefined."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", strict=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+class Observed(_Part):
+    """How many patients fell into a risk band, how many of them were ill, and the 95 % interval."""
+
+    patients: int
+    diseased: int
+    low: float
+    high: float
+
+
+class RiskBand(_Part):
+    """A risk band: its name, the probability it begins at, and what has been observed in it."""
+
+    level: str
+    start: float = Field(alias="from")
+    observed: Observed | None = None
+
+
+class Rows(_Part):
+    """How many patients a model was fitted on, and how many were held out."""
+
+    train: int
+    test: int
+
+
+class Data(_Part):
+    """The patients that a model was trained on."""
+
+    source: str = "unknown"
+    digest: str = ""
+    rows: Rows | None = None
+    prevalence: float | None = None
+
+
+class Group(_Part):
+    """A group of patients with its measures; None where the group is too small for any."""
+
+    group: str
+    patients: int
+    diseased: int
+    metrics: Measures | None = None
+
+
+class Curve(_Part):
+    """The observed share over the predicted probability `x`, with the ends of its interval."""
+
+    x: tuple[float, ...]
+    middle: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+class Calibration(_Part):
+    """A calibration curve, and patients by outcome in equal bins of their probability."""
+
+    curve: Curve | None = None
+    histogram: dict[str, tuple[int, ...]]
+
+
+class FeatureMix(_Part):
+    """What patients were like: the share unknown, and of the others quartiles or codes' shares."""
+
+    missing: float
+    q1: float | None = None
+    median: float | None = None
+    q3: float | None = None
+    shares: dict[str, float] | None = None
+
+
+CaseMix = dict[str, FeatureMix]
+"""By feature."""
+
+
+class OutOfFold(_Part):
+    """How good cross-validation found it: over all patients, and by group."""
+
+    patients: int
+    diseased: int
+    metrics: Measures
+    groups: tuple[Group, ...] = ()
+    calibration: Calibration | None = None
+    case_mix: CaseMix | None = None
+
+
+class WithoutLate(_Part):
+    """How well patients are told apart while the features `without` are unknown."""
+
+    without: tuple[str, ...]
+    roc_auc: Figure
+    ci_low: Figure
+    ci_high: Figure
+
+
+class TrainingRange(_Part):
+    """What the training rows held of a feature, and what replaces an unknown value."""
+
+    codes: tuple[int, ...] | None = None
+    low: float | None = None
+    high: float | None = None
+    fill: float | None = None
+
+
+class ReferencePatient(_Part):
+    """The patient with whom others are compared in explanations, and their probability."""
+
+    values: dict[str, float]
+    probability: float | None = None
+
+
+class Hospital(_Part):
+    """How good it is for the patients of another hospital."""
+
+    site: str = ""
+    title: str
+    read: int | None = None
+    patients: int
+    diseased: int | None = None
+    prevalence: float
+    missing: dict[str, float] = {}
+    mostly_missing: tuple[str, ...] = ()
+    lopsided: bool = False
+    metrics: Measures
+    risk_bands: tuple[RiskBand, ...] = ()
+    case_mix: CaseMix | None = None
+
+
+class Git(_Part):
+    """The commit of the sources that trained it, and whether they had been changed."""
+
+    commit: str | None = None
+    dirty: bool = False
+
+
+class UnknownPattern(_Part):
+    """How well calibrated it is while some findings are unknown. One entry for each pattern.
+
+    Parameters
+    ----------
+    unknown : tuple of str
+        The features that are unknown together; empty for "everything known".
+    patients : int
+        On how many patients it was measured, out of fold, with these findings masked.
+    metrics : dict of str to float
+        ``observed_expected``, ``calibration_intercept``, ``brier``, ``roc_auc``, ``sensitivity``,
+        ``specificity``, each with its interval.
+    risk_bands : tuple of RiskBand
+        What was observed in each band under this pattern; what a patient with it should be told.
+    """
+
+    unknown: tuple[str, ...]
+    patients: int
+    metrics: Measures = {}
+    risk_bands: tuple[RiskBand, ...] = ()
+
+
+class RefitBin(_Part):
+    """Where refits put patients whose probability lies from `start` to `end`.
+
+    Parameters
+    ----------
+    start, end : float
+        The bin of the predicted probability, `end` not included but for 1.
+    patients : int
+        How many patients were in it.
+    low, high : float
+        The range that holds `Refits.level` of the refits' probabilities.
+    changes_band : float
+        The share of patients whom some refit puts into another risk band.
+    """
+
+    start: float
+    end: float
+    patients: int
+    low: float
+    high: float
+    changes_band: float | None = None
+
+
+class Refits(_Part):
+    """How sure a probability is: the same recipe refitted on resamples, out of fold."""
+
+    count: int
+    level: float
+    bins: tuple[RefitBin, ...]
+
+
+class Histogram(_Part):
+    """Counts of one variable in bins, for the prediction log and for monitoring.
+
+    Parameters
+    ----------
+    codes : tuple of int, optional
+        For a coded feature, one bin for each of these codes.
+    edges : tuple of float, optional
+        For a measured one, inner edges: bin i holds ``edges[i-1] <= value < edges[i]``.
+    counts : tuple of int
+        ``len(codes)`` or ``len(edges) + 1`` counts in the baseline.
+    missing : int
+        How many were unknown in the baseline.
+    """
+
+    codes: tuple[int, ...] | None = None
+    edges: tuple[float, ...] | None = None
+    counts: tuple[int, ...]
+    missing: int = 0
+
+
+class Baseline(_Part):
+    """What the patients that it was trained on looked like, in the bins of the prediction log.
+
+    Parameters
+    ----------
+    log_schema : int
+        Version of the prediction log's columns that the bins are for.
+    patients : int
+        How many there were.
+    features : dict of str to Histogram
+        By feature.
+    probability : Histogram
+        Of the out-of-fold probabilities of disease.
+    """
+
+    log_schema: int
+    patients: int
+    features: dict[str, Histogram]
+    probability: Histogram
+
+
+class Metadata(_Part):
+    """What is known about a model: for whom, how good, how it is served. The content of model.json.
+
+    Parameters
+    ----------
+    format : int
+        1 or 2.
+    files : dict of str to str
+        SHA-256 of the files that hold the model, by their paths in its folder. Format 2.
+    name, label, trained_at, run_id : str
+        The kind of model, what it predicts, when and in which run it was trained.
+    parameters : dict
+        Those of the train step.
+    data : Data
+    metrics : dict of str to float
+        Of the held-out patients, and of cross-validation.
+    out_of_fold, unknown, risk_bands, importance, elsewhere
+        What training has measured: cross-validated, without late findings, by risk band, by
+        feature, in other hospitals.
+    seen : dict of str to TrainingRange
+        By feature: what the training rows held.
+    reference : ReferencePatient
+    git, repository
+        Which sources trained it.
+    unknown_patterns : tuple of UnknownPattern
+        Calibration for patterns of unknown findings, of which `train` measures some.
+    refits : Refits
+        How sure a probability is. Reserved in format 2.
+    baseline : Baseline
+        For the prediction log and for monitoring. Reserved in format 2.
+    """
+
+    format: int = 1
+    files: dict[str, str] = {}
+    name: str | None = None
+    run_id: str = ""
+    trained_at: str | None = None
+    label: str | None = None
+    parameters: dict[str, str | int | float | bool] | None = None
+    data: Data | None = None
+    metrics: Measures | None = None
+    out_of_fold: OutOfFold | None = None
+    unknown: WithoutLate | None = None
+    risk_bands: tuple[RiskBand, ...] | None = None
+    seen: dict[str, TrainingRange] = {}
+    reference: ReferencePatient | None = None
+    importance: dict[str, float] | None = None
+    elsewhere: tuple[Hospital, ...] | None = None
+    git: Git | None = None
+    repository: str | None = None
+    unknown_patterns: tuple[UnknownPattern, ...] | None = None
+    refits: Refits | None = None
+    baseline: Baseline | None = None
+
+    @property
+    def source(self) -> str:
+        """The value of ``data.source``."""
+        return self.data.source if self.data else "unknown"
+
+    @property
+    def bands(self) -> Bands:
+        """The risk bands as pairs of level and start; those of a new model where it has none."""
+        return tuple((band.level, band.start) for band in self.risk_bands or ()) or RISK_BANDS
+
+    @property
+    def reference_values(self) -> dict[str, float] | None:
+        """All 13 values of the reference patient in the order of FEATURES, or None."""
+        values = self.reference.values if self.reference else {}
+        if not values.keys() >= set(FEATURE_NAMES):
+            return None
+        return {name: values[name] for name in FEATURE_NAMES}
+
+    @classmethod
+    def read(cls, content: bytes | str) -> Self:
+        """Return the metadata in the content of model.json.
+
+        Raises
+        ------
+        ModelError
+            With one line: which field is wrong, or that a later release wrote it.
+        """
+        metadata = _read(cls, content, "model.json")
+        if metadata.format > FORMAT:
+            raise ModelError(
+                f"The model has format {metadata.format} of a later release; this one reads up to "
+                f"{FORMAT}."
+            )
+        return metadata
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Self:
+        """Return the metadata that training has put together, as Python values."""
+        return cls.model_validate(content, strict=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is known as plain JSON values; None for what nobody has stated."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def as_json(self) -> str:
+        """Return the content of model.json."""
+        return self.model_dump_json(by_alias=True, exclude_unset=True, indent=2) + "\n"
+
+    def with_files(self, digests: Mapping[str, str]) -> Self:
+        """Return the same with the SHA-256 of the files that hold the model."""
+        return self.model_copy(update={"files": dict(digests)})
+
+
+class References(_Part):
+    """Patients that nobody is, with the probabilities that were right when it was trained.
+
+    Parameters
+    ----------
+    inputs : tuple of tuples
+        Rows of the 13 values in the order of FEATURES, None where unknown.
+    probabilities : tuple of float
+        Of the fitted pipeline.
+    tolerance : float
+        How far an engine may be off: float32 against float64.
+    twin_sha256 : str
+        SHA-256 of the ONNX model, None where there is none. Format 1; see `Metadata.files`.
+    """
+
+    inputs: tuple[tuple[float | None, ...], ...] = ()
+    probabilities: tuple[float, ...] = ()
+    tolerance: float = 1e-5
+    twin_sha256: str | None = None
+
+    @classmethod
+    def read(cls, content: bytes | str) -> Self:
+        """Return the references in the content of references.json.
+
+        Raises
+        ------
+        ModelError
+            With one line: which field is wrong.
+        """
+        return _read(cls, content, "references.json")
+
+    def as_json(self) -> str:
+        """Return the content of references.json."""
+        return self.model_dump_json(exclude_unset=True, indent=2) + "\n"
+
+
+def _read(kind: type[_Kind], content: bytes | str, name: str) -> _Kind:
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if first["type"] == "json_invalid":
+        raise ModelError(f"{name} is not valid JSON.")
+    where = ".".join(map(str, first["loc"]))
+    if not where:
+        raise ModelError(f"{name} holds no object.")
+    message = first["msg"].replace("Input should be", "it should be")
+    raise ModelError(f"{name}: '{where}' is wrong: {message}.")

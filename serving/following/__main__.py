@@ -1,0 +1,102 @@
+"""The process that follows the registry for all workers: ``python -m serving.following``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from risk_model.locations import sqlite_path
+from serving.following.cache import Cache
+from serving.following.candidates import Registry, ReplacedError
+from serving.following.follower import Follower
+from serving.following.probe import check_model
+from serving.following.registry import MlflowRegistry
+from serving.following.state import State, wait_for
+from serving.http.log import log_event
+from serving.settings import read_settings
+
+
+def _registry(settings: Mapping[str, Any]) -> Registry:
+    # A registry that hangs must not hold the follower for MLflow's default of many minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    return MlflowRegistry(
+        settings["HEART_MODEL_NAME"], settings["MLFLOW_EXPERIMENT_NAME"], settings["MODEL_URI"]
+    )
+
+
+def namespace(settings: Mapping[str, Any]) -> str:
+    """Return what names the registry and the model, without asking MLflow."""
+    tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
+    registry = os.environ.get("MLFLOW_REGISTRY_URI", tracking) or "sqlite:///mlflow.db"
+    path = sqlite_path(registry)
+    place = str(path.resolve()) if path else registry
+    return f"{place}|{settings['HEART_MODEL_NAME']}|{settings['MODEL_URI']}"
+
+
+def main(folder: str, parent: int) -> None:
+    """Follow until the parent is gone."""
+    state = State(Path(folder))
+    try:
+        lock, wake_up = state.lock(), state.open_wake_up()
+    except FileNotFoundError:
+        return  # The service has ended meanwhile, and its folder with it.
+    if lock is None:
+        return  # Another follower is there.
+    settings = read_settings()
+    cache = Cache(namespace(settings), settings["HEART_CACHED_MODELS"])
+    follower = _LateRegistry.follower(cache, state, settings)
+    while os.getppid() == parent and state.folder.is_dir():
+        try:
+            follower.look()
+        except ReplacedError:
+            # Open connections would go on reading the file that was there: begin again.
+            words = [sys.executable, "-m", "serving.following", *sys.argv[1:]]
+            os.execv(sys.executable, words)  # noqa: S606
+        except OSError as error:  # a full disk; or the service has ended, and its folder with it
+            if state.folder.is_dir():
+                log_event("follower.failed", "error", why=error.strerror)
+        _wait(wake_up, settings["HEART_POLL_SECONDS"], parent)
+
+
+class _LateRegistry:
+    """Makes the registry on its first use, after the deadline for the first look runs."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
+        self._made: Registry | None = None
+
+    @property
+    def _real(self) -> Registry:
+        if self._made is None:
+            self._made = _registry(self._settings)
+        return self._made
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    @classmethod
+    def follower(cls, cache: Cache, state: State, settings: Mapping[str, Any]) -> Follower:
+        registry: Any = cls(settings)
+        made = Follower(registry, cache, state, settings, check_model)
+        made.start_deadline()
+        return made
+
+
+def _wait(wake_up: int, seconds: float, parent: int) -> None:
+    """Wait for the next look, in short steps: the parent may end meanwhile."""
+    end = time.monotonic() + seconds
+    while os.getppid() == parent:
+        left = end - time.monotonic()
+        if left <= 0 or wait_for(wake_up, min(left, 0.5)):
+            return
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,119 @@
+"""What differs under gevent, where a worker's connections are greenlets of one thread."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class TookTooLongError(Exception):
+    """What was being done did not end in its time."""
+
+
+def is_patched() -> bool:
+    """Tell whether this process's sockets are gevent's."""
+    if "gevent.monkey" not in sys.modules:
+        return False
+    from gevent import monkey
+
+    return bool(monkey.is_module_patched("socket"))
+
+
+def _nothing() -> None:
+    """Do nothing: without gevent nobody waits for this thread."""
+
+
+def fair_yield() -> Callable[[], None]:
+    """Return what lets other connections go first: under gevent a switch, else nothing.
+
+    A greenlet whose next request has already arrived never waits, and so would never yield.
+    """
+    if not is_patched():
+        return _nothing
+    from gevent import sleep
+
+    return sleep  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Limit the time of what waits inside, under gevent; other workers have their own limits.
+
+    Raises
+    ------
+    TookTooLongError
+    """
+    if not is_patched():
+        yield
+        return
+    from gevent import Timeout
+
+    timeout = Timeout.start_new(seconds)
+    try:
+        yield
+    except Timeout as error:
+        if error is not timeout:
+            raise
+        raise TookTooLongError from None
+    finally:
+        timeout.close()
+
+
+def in_thread(function: Callable[[], T]) -> T:
+    """Call something long so that other requests go on meanwhile: in a real thread under gevent."""
+    if not is_patched():
+        return function()
+    from gevent import get_hub
+
+    result: T = _outcome(get_hub().threadpool.apply(_settled, (function,)))
+    return result
+
+
+def in_threads(functions: Sequence[Callable[[], T]]) -> list[T]:
+    """Call functions that let go of the interpreter side by side, in real threads under gevent."""
+    if len(functions) == 1 or not is_patched():
+        return [function() for function in functions]
+    from gevent import get_hub
+
+    pool = get_hub().threadpool
+    return [_outcome(call.get()) for call in [pool.spawn(_settled, f) for f in functions]]
+
+
+class BackgroundThread:
+    """One real thread under gevent, in which what is long is done one at a time.
+
+    Many at once would leave the thread of all other requests its share of the processor only.
+    """
+
+    def __init__(self) -> None:
+        self._pool: Any = None
+
+    def __call__(self, function: Callable[[], T]) -> T:
+        """Call a function there, and wait for it as a greenlet does."""
+        if not is_patched():
+            return function()
+        if self._pool is None:
+            from gevent.threadpool import ThreadPool
+
+            self._pool = ThreadPool(1)
+        result: T = _outcome(self._pool.apply(_settled, (function,)))
+        return result
+
+
+def _settled(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    """Return what a call returns or raises: gevent prints what is raised in a thread of its."""
+    try:
+        return function(), None
+    except Exception as error:
+        return None, error
+
+
+def _outcome(settled: tuple[T | None, Exception | None]) -> T:
+    result, error = settled
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]

@@ -1,0 +1,194 @@
+"""The outermost layer: request id, headers, log line, metrics, shedding, and the hot route.
+
+A WSGI callable around Flask's. POST /predict is answered here without going through Flask, whose
+routing and contexts cost more than the prediction; everything else is Flask's. Why:
+docs/decisions/0006-request-path.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from serving.errors import Problem
+from serving.http.gevent_support import fair_yield
+from serving.http.keys import warn_if_open
+from serving.http.log import AccessLog, log_failure
+from serving.http.metrics import Metrics
+from serving.http.problems import problem_body
+from serving.settings import STATE_FOLDER
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+class Answer(NamedTuple):
+    """A whole answer."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = {}
+
+
+Handler = Callable[[Environ], Answer]
+
+SECURITY_HEADERS: tuple[tuple[str, str], ...] = (
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-store"),
+)
+_SECURITY_NAMES = {name.lower() for name, _ in SECURITY_HEADERS}
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_GOOD_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Middleware:
+    """The WSGI callable that a server calls.
+
+    Parameters
+    ----------
+    flask : WSGI callable
+        Answers whatever is not hot.
+    hot : mapping of str to Handler
+        Paths whose POST is answered directly.
+    metrics : Metrics
+    begin : callable
+        Called with the first request of a process.
+    settings : mapping
+        HEART_ACCESS_LOG; HEART_API_KEYS; and HEART_MAX_CONCURRENCY: the requests that this process
+        holds at once; further ones get 503.
+    """
+
+    def __init__(
+        self,
+        flask: Wsgi,
+        hot: Mapping[str, Handler],
+        metrics: Metrics,
+        begin: Callable[[], None],
+        settings: Mapping[str, Any],
+    ) -> None:
+        self._flask = flask
+        self._hot = hot
+        self._metrics = metrics
+        self._log = AccessLog(settings["HEART_ACCESS_LOG"])
+        self._limit = settings["HEART_MAX_CONCURRENCY"]
+        self._keys = settings["HEART_API_KEYS"]
+        self._held = 0
+        self._begin = begin
+        self._yield: Callable[[], None] | None = None
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        started = time.perf_counter()
+        request_id = environ.get("HTTP_X_REQUEST_ID", "")
+        if not _GOOD_ID(request_id):
+            request_id = os.urandom(8).hex()
+        environ["heart.request_id"] = request_id
+        if self._yield is None:
+            self._yield = self._start(environ)
+        if self._held >= self._limit:
+            self._metrics.shed()
+            return self._send(environ, start_response, _overloaded(), "(shed)", started)
+        self._held += 1
+        try:
+            # The requests that wait for their turn wait in here, where they are counted.
+            self._yield()
+            hot = self._hot.get(environ["PATH_INFO"])
+            if hot is None or environ["REQUEST_METHOD"] != "POST":
+                return self._through_flask(environ, start_response, started)
+            answer = _answer(hot, environ)
+            return self._send(environ, start_response, answer, environ["PATH_INFO"], started)
+        finally:
+            self._held -= 1
+
+    def _start(self, environ: Environ) -> Callable[[], None]:
+        """Begin the work of this process, and return how a request yields to others.
+
+        Not before the first request: with gunicorn --preload, gevent patches after import.
+        """
+        self._begin()
+        if STATE_FOLDER not in os.environ:  # else the server's own settings have seen to it
+            warn_if_open([environ.get("SERVER_NAME", "")], self._keys)
+        return fair_yield()
+
+    def _send(
+        self,
+        environ: Environ,
+        start_response: StartResponse,
+        answer: Answer,
+        route: str,
+        started: float,
+    ) -> Iterable[bytes]:
+        headers = [
+            ("Content-Type", answer.content_type),
+            ("Content-Length", str(len(answer.body))),
+            ("X-Request-ID", environ["heart.request_id"]),
+            *SECURITY_HEADERS,
+            *answer.headers.items(),
+        ]
+        start_response(_STATUS_LINES[answer.status], headers)
+        self._record(environ, route, answer.status, started)
+        return (answer.body,)
+
+    def _through_flask(
+        self, environ: Environ, start_response: StartResponse, started: float
+    ) -> Iterable[bytes]:
+        sent: list[int] = []
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            sent.append(int(status[:3]))
+            names = {name.lower() for name, _ in headers} & _SECURITY_NAMES
+            extra = [pair for pair in SECURITY_HEADERS if pair[0].lower() not in names]
+            extra.append(("X-Request-ID", environ["heart.request_id"]))
+            return start_response(status, [*headers, *extra], *rest)
+
+        body = self._flask(environ, start)
+        route = environ.get("heart.route", "(unmatched)")
+        self._record(environ, route, sent[-1] if sent else 500, started)
+        return body
+
+    def _record(self, environ: Environ, route: str, status: int, started: float) -> None:
+        seconds = time.perf_counter() - started
+        method = environ["REQUEST_METHOD"]
+        self._metrics.request(route, status, seconds)
+        if not self._log.write(
+            environ["heart.request_id"],
+            method if method in _METHODS else "OTHER",
+            route,
+            status,
+            seconds,
+        ):
+            self._metrics.log_line_lost()
+
+
+def _answer(handler: Handler, environ: Environ) -> Answer:
+    try:
+        return handler(environ)
+    except Problem as problem:
+        return problem_answer(problem, environ)
+    except Exception as error:  # the last resort: the client learns nothing of the inside
+        log_failure(error, environ["heart.request_id"])
+        return problem_answer(Problem(500, "The service failed; its log has more."), environ)
+
+
+def problem_answer(problem: Problem, environ: Environ) -> Answer:
+    """Return a problem as application/problem+json."""
+    body = problem_body(problem, environ["heart.request_id"])
+    return Answer(problem.status, body, "application/problem+json", problem.headers)
+
+
+def _overloaded() -> Answer:
+    problem = Problem(503, "Too many requests are being held; try again.")
+    return Answer(503, problem_body(problem), "application/problem+json", {"Retry-After": "1"})

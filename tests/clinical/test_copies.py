@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import hashlib
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clinical.archive import open_source
+from clinical.copies import drop_repeated, has_near_copy, near_copies, row_hashes, split
+from clinical.patients import read_patients
+from clinical.schema import FEATURE_NAMES, FEATURES, Feature
+from tests.clinical.patient_files import EXAMPLE, frame_of
+
+KNOWN_HASHES = ["f6328fdb90112e99", "5f151793752fd5c1"]
+
+
+def cell(feature: Feature) -> st.SearchStrategy[float | None]:
+    known = (
+        st.sampled_from(sorted(feature.codes)).map(float)
+        if feature.codes
+        else st.integers(int(feature.low), int(feature.high)).map(float)
+    )
+    return st.none() | known if feature.nullable else known
+
+
+patient = st.fixed_dictionaries({feature.name: cell(feature) for feature in FEATURES})
+
+
+@st.composite
+def cohorts(draw: st.DrawFn) -> pd.DataFrame:
+    """Draw labelled patients, some of them in several copies."""
+    people = draw(st.lists(st.tuples(patient, st.booleans()), min_size=1, max_size=30))
+    copies = draw(st.lists(st.integers(1, 3), min_size=len(people), max_size=len(people)))
+    chosen = [p for p, n in zip(people, copies, strict=True) for _ in range(n)]
+    frame = frame_of([record for record, _ in chosen])
+    frame["disease"] = np.array([sick for _, sick in chosen], dtype=np.int8)
+    return frame
+
+
+sizes = st.floats(0.05, 0.95)
+
+
+def many(n: int, seed: int = 0) -> pd.DataFrame:
+    """Return n patients who differ in two findings or more, a third of them diseased."""
+    rng = np.random.default_rng(seed)
+    frame = frame_of([EXAMPLE] * n)
+    for name, low, high in (("chol", 100, 600), ("thalach", 60, 220)):
+        frame[name] = rng.permutation(np.linspace(low, high, n))
+    frame["disease"] = (np.arange(n) % 3 == 0).astype(np.int8)
+    return frame
+
+
+# --- Hashes -------------------------------------------------------------------------------------
+
+
+def test_hashes_are_the_same_in_every_version() -> None:
+    # Registered models keep the hashes of their training rows: these must never change.
+    frame = frame_of([EXAMPLE, EXAMPLE | {"ca": None}])
+    assert [f"{value:016x}" for value in row_hashes(frame).tolist()] == KNOWN_HASHES
+
+
+@given(cohorts(), st.randoms())
+def test_hashes_follow_their_rows_and_ignore_index_and_label(frame: pd.DataFrame, random) -> None:  # type: ignore[no-untyped-def]
+    order = list(range(len(frame)))
+    random.shuffle(order)
+    shuffled = frame.iloc[order].drop(columns="disease")
+    np.testing.assert_array_equal(row_hashes(shuffled), row_hashes(frame)[order])
+    other_columns = frame[[*reversed(FEATURE_NAMES)]]
+    np.testing.assert_array_equal(row_hashes(other_columns), row_hashes(frame))
+
+
+@given(cohorts())
+def test_equal_hashes_mean_equal_patients(frame: pd.DataFrame) -> None:
+    features = frame[list(FEATURE_NAMES)]
+    assert len(set(row_hashes(frame))) == len(features.drop_duplicates())
+
+
+def test_zero_and_minus_zero_and_all_nans_are_the_same() -> None:
+    odd = np.array([0x7FF8000000000001], dtype=np.uint64).view(np.float64)[0]
+    frame = frame_of([EXAMPLE | {"oldpeak": 0.0}, EXAMPLE | {"oldpeak": -0.0}])
+    frame["ca"] = [np.nan, odd]
+    assert len(set(row_hashes(frame))) == 1
+
+
+def test_hashes_do_not_depend_on_the_blocks() -> None:
+    frame = many(70_000)
+    np.testing.assert_array_equal(row_hashes(frame)[65_000:], row_hashes(frame.iloc[65_000:]))
+
+
+def test_a_value_in_another_column_gives_another_hash() -> None:
+    one = frame_of([EXAMPLE | {"sex": 1, "fbs": 0}, EXAMPLE | {"sex": 0, "fbs": 1}])
+    assert len(set(row_hashes(one))) == 2
+
+
+# --- Cleaning -----------------------------------------------------------------------------------
+
+
+@given(cohorts())
+def test_repeated_rows_are_dropped_as_pandas_would(frame: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(drop_repeated(frame), frame.drop_duplicates())
+    features = frame[list(FEATURE_NAMES)]
+    pd.testing.assert_frame_equal(drop_repeated(features), features.drop_duplicates())
+
+
+def test_no_function_changes_its_frame() -> None:
+    frame = frame_of([EXAMPLE, EXAMPLE, EXAMPLE | {"age": None}])
+    frame["disease"] = [1.0, 1.0, np.nan]
+    before = frame.copy()
+    drop_repeated(frame)
+    fewer = drop_repeated(frame.iloc[:1])
+    fewer.loc[0, "age"] = 99
+    split(frame, 0.5)
+    pd.testing.assert_frame_equal(frame, before)
+
+
+# --- Near-copies --------------------------------------------------------------------------------
+
+
+def near(one: pd.Series, other: pd.Series) -> bool:
+    both = one.notna() & other.notna()
+    different = (one[both] != other[both]).sum()
+    return one.equals(other) or bool(both.sum() >= 10 and different <= 1)
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> pd.DataFrame:
+    """Draw patients of whom many are copies or near-copies of each other."""
+    people = draw(st.lists(patient, min_size=1, max_size=3))
+    changes = st.lists(st.sampled_from(FEATURES), max_size=3)
+    records = []
+    for person in people:
+        for features in draw(st.lists(changes, min_size=1, max_size=5)):
+            records.append(person | {f.name: draw(cell(f)) for f in features})
+    return frame_of(records)
+
+
+@given(alike())
+def test_a_group_is_one_patient_with_near_copies_of_that_patient(frame: pd.DataFrame) -> None:
+    places = dict(zip(row_hashes(frame), range(len(frame)), strict=True))
+    for row, group in enumerate(near_copies(frame)):
+        assert near(frame.iloc[row], frame.iloc[places[group]])
+
+
+@given(alike())
+def test_those_who_stand_for_their_groups_are_no_near_copies(frame: pd.DataFrame) -> None:
+    hashes = row_hashes(frame)
+    leaders = np.flatnonzero(near_copies(frame) == hashes)
+    for one, other in product(leaders, leaders):
+        assert hashes[one] == hashes[other] or not near(frame.iloc[one], frame.iloc[other])
+
+
+@given(alike(), st.randoms())
+def test_groups_follow_their_rows(frame: pd.DataFrame, random) -> None:  # type: ignore[no-untyped-def]
+    order = list(range(len(frame)))
+    random.shuffle(order)
+    np.testing.assert_array_equal(near_copies(frame.iloc[order]), near_copies(frame)[order])
+
+
+@given(alike(), alike())
+def test_a_near_copy_among_others_is_found(frame: pd.DataFrame, others: pd.DataFrame) -> None:
+    others = pd.concat([others, frame.iloc[:1]])
+    for row, found in enumerate(has_near_copy(frame, others)):
+        assert found == any(near(frame.iloc[row], other) for _, other in others.iterrows())
+
+
+def test_a_chain_of_small_changes_does_not_grow() -> None:
+    steps = [EXAMPLE]
+    for name in ("age", "trestbps", "chol", "thalach", "ca", "oldpeak"):
+        steps.append(steps[-1] | {name: EXAMPLE[name] + 1})
+    groups = near_copies(frame_of(steps))
+    assert len(set(groups)) >= 3
+    assert groups[0] != groups[-1]
+
+
+def test_a_patient_with_several_near_copies_keeps_them_all() -> None:
+    star = [EXAMPLE | {name: EXAMPLE[name] + 1} for name in ("age", "trestbps", "chol", "ca")]
+    assert len(set(near_copies(frame_of([*star, EXAMPLE])))) == 1
+
+
+def test_nine_known_findings_are_too_few() -> None:
+    unknown = dict.fromkeys(("chol", "fbs", "slope"), None)
+    frame = frame_of([EXAMPLE | unknown, EXAMPLE | unknown | {"age": 60}])
+    assert len(set(near_copies(frame))) == 1
+    frame["thal"] = np.nan
+    assert len(set(near_copies(frame))) == 2
+
+
+@pytest.fixture(scope="module")
+def cleveland(uci_zip: Path) -> pd.DataFrame:
+    return read_patients(open_source(uci_zip)["processed.cleveland.data"], "cleveland").frame
+
+
+def test_each_patient_twice_with_one_value_changed_is_on_one_side(cleveland: pd.DataFrame) -> None:
+    changed = cleveland.assign(chol=cleveland["chol"] + 1)
+    twice = pd.concat([cleveland, changed], ignore_index=True)
+    train, test = split(twice, 0.2)
+    assert not has_near_copy(test, train).any()
+    assert len(test) == pytest.approx(0.2 * len(twice), abs=6)
+
+
+def test_cleveland_is_split_as_it_always_was(cleveland: pd.DataFrame) -> None:
+    assert len(set(near_copies(cleveland))) == len(cleveland)
+    _, test = split(cleveland, 0.2)
+    digest = hashlib.sha256(np.sort(row_hashes(test)).tobytes()).hexdigest()
+    assert (len(test), digest[:16]) == (61, "c51a53ae2b2626c7")
+
+
+# --- The split ----------------------------------------------------------------------------------
+
+
+@given(cohorts(), sizes, st.integers(0, 100))
+def test_a_split_is_a_partition_that_keeps_copies_together(
+    frame: pd.DataFrame, size: float, seed: int
+) -> None:
+    train, test = split(frame, size, seed)
+    assert sorted([*train.index, *test.index]) == list(frame.index)
+    assert not set(row_hashes(train)) & set(row_hashes(test))
+    assert train.index.is_monotonic_increasing
+    assert test.index.is_monotonic_increasing
+
+
+@given(cohorts(), sizes, sizes)
+def test_a_larger_test_set_contains_a_smaller_one(frame: pd.DataFrame, a: float, b: float) -> None:
+    small, large = (set(split(frame, size)[1].index) for size in sorted([a, b]))
+    assert small <= large
+
+
+@given(cohorts(), sizes, st.randoms())
+def test_the_order_of_rows_does_not_matter(frame: pd.DataFrame, size: float, random) -> None:  # type: ignore[no-untyped-def]
+    order = list(range(len(frame)))
+    random.shuffle(order)
+    shuffled = frame.iloc[order].reset_index(drop=True)
+    held_out = set(row_hashes(split(frame, size)[1]))
+    assert set(row_hashes(split(shuffled, size)[1])) == held_out
+
+
+@pytest.mark.parametrize("size", [0.1, 0.2, 0.25, 0.5, 0.9])
+def test_each_class_gives_its_rounded_share(size: float) -> None:
+    _, test = split(many(303), size)
+    assert (test["disease"] == 1).sum() == round(size * 101)
+    assert (test["disease"] == 0).sum() == round(size * 202)
+
+
+def test_another_seed_gives_another_split_and_the_same_seed_the_same() -> None:
+    frame = many(300)
+    first, again, other = (set(split(frame, 0.2, seed)[1].index) for seed in (1, 1, 2))
+    assert first == again
+    assert len(first & other) < 0.5 * len(first)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 2**70])
+def test_any_integer_is_a_seed(seed: int) -> None:
+    assert len(split(many(30), 0.2, seed)[1]) == 6
+
+
+def test_the_split_does_not_favour_a_feature() -> None:
+    frame = many(20_000)
+    train, test = split(frame, 0.2)
+    assert abs(train["chol"].mean() - test["chol"].mean()) < 4 * 145 / (0.2 * 20_000) ** 0.5
+
+
+@pytest.mark.parametrize("size", [0, 1, -0.1, 1.5])
+def test_a_share_outside_of_its_range_is_refused(size: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        split(many(30), size)

@@ -1,0 +1,474 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clinical.archive import open_source
+from clinical.codings.definitions import CODINGS, UCI
+from clinical.copies import row_hashes
+from clinical.errors import DataError
+from clinical.patients import is_patient_file, read_patients
+from clinical.schema import FEATURE_NAMES, FEATURES
+from tests.clinical.patient_files import (
+    SICK_CSV,
+    SICK_UCI,
+    WELL_CSV,
+    WELL_UCI,
+    changed,
+    csv_bytes,
+    labelled,
+    plain_row,
+)
+
+UCI_FILE = csv_bytes([SICK_UCI, WELL_UCI], header=False)
+CSV_FILE = csv_bytes([SICK_CSV, WELL_CSV], "target")
+CANONICAL_FILE = csv_bytes([labelled(SICK_CSV, 1), labelled(WELL_CSV, 0)], "disease")
+
+
+def refusal(content: bytes, name: str = "patients.csv") -> str:
+    with pytest.raises(DataError) as caught:
+        read_patients(content, name)
+    assert name in str(caught.value)
+    return str(caught.value)
+
+
+# --- The real files -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def members(uci_zip: Path) -> dict[str, Path | bytes]:
+    return open_source(uci_zip)
+
+
+@pytest.fixture(scope="module")
+def cleveland(members: dict[str, Path | bytes]) -> pd.DataFrame:
+    return read_patients(members["processed.cleveland.data"], "cleveland").frame
+
+
+def test_cleveland_has_303_patients_of_whom_139_are_diseased(cleveland: pd.DataFrame) -> None:
+    assert len(cleveland) == len(set(row_hashes(cleveland))) == 303
+    assert cleveland["disease"].sum() == 139
+    assert list(cleveland.columns) == [*FEATURE_NAMES, "disease"]
+    assert set(cleveland.dtypes[:13]) == {np.dtype("float64")}
+    assert cleveland["disease"].dtype == np.int8
+
+
+@pytest.mark.parametrize("name", ["kaggle_heart_303.csv", "kaggle_heart_1025.csv"])
+def test_both_csv_files_hold_the_same_302_patients_of_cleveland_with_the_same_outcome(
+    data_dir: Path, cleveland: pd.DataFrame, name: str
+) -> None:
+    read = read_patients(data_dir / name, name)
+    assert read.coding == "heart.csv"
+    outcomes = dict(zip(row_hashes(read.frame), read.frame["disease"], strict=True))
+    known = dict(zip(row_hashes(cleveland), cleveland["disease"], strict=True))
+    assert len(outcomes) == 302
+    assert outcomes.items() <= known.items()
+
+
+@pytest.mark.parametrize(
+    ("feature", "counts"),
+    [
+        ("cp", {1: (3, 23), 2: (1, 50), 3: (2, 87), 4: (0, 143)}),
+        ("restecg", {0: (1, 152), 1: (2, 4), 2: (0, 147)}),
+        ("slope", {1: (2, 142), 2: (1, 140), 3: (0, 21)}),
+        ("thal", {3: (2, 166), 6: (1, 18), 7: (3, 117)}),
+        ("ca", {0: (0, 175), 1: (1, 65), 2: (2, 38), 3: (3, 20)}),
+    ],
+)
+def test_the_code_mapping_holds_with_the_known_counts(
+    data_dir: Path, feature: str, counts: dict[int, tuple[int, int]]
+) -> None:
+    frame = read_patients(data_dir / "kaggle_heart_303.csv", "heart.csv").frame
+    expected = dict(counts.values())
+    assert frame[feature].value_counts().to_dict() == expected
+    definition = next(f for f in FEATURES if f.name == feature)
+    assert dict(UCI.codes_of(definition)) == {old: new for old, (new, _) in counts.items()}
+
+
+def test_csv_files_hide_unknown_vessels_and_scans_as_numbers(data_dir: Path) -> None:
+    name = "kaggle_heart_303.csv"
+    assert read_patients(data_dir / name, name).disguised == {"ca": 5, "thal": 2}
+
+
+def test_asymptomatic_patients_are_mostly_diseased(cleveland: pd.DataFrame) -> None:
+    share = cleveland.groupby("cp")["disease"].mean()
+    assert share.idxmax() == 0
+    assert share[0] == pytest.approx(0.729, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("hospital", "rows", "prevalence", "disguised"),
+    [
+        ("hungarian", 294, 0.36, {}),
+        ("switzerland", 123, 0.93, {"chol": 123}),
+        ("va", 200, 0.745, {"chol": 49, "trestbps": 1}),
+    ],
+)
+def test_the_other_hospitals_are_read(
+    members: dict[str, Path | bytes],
+    hospital: str,
+    rows: int,
+    prevalence: float,
+    disguised: dict[str, int],
+) -> None:
+    read = read_patients(members[f"processed.{hospital}.data"], hospital)
+    assert (read.rows, read.coding, read.disguised) == (rows, "uci", disguised)
+    assert read.frame["disease"].mean() == pytest.approx(prevalence, abs=0.01)
+
+
+def test_negative_st_depression_is_kept(members: dict[str, Path | bytes]) -> None:
+    frame = read_patients(members["processed.switzerland.data"], "switzerland").frame
+    assert (frame["oldpeak"] < 0).sum() == 11
+
+
+def test_the_spaced_hungarian_file_holds_the_same_patients(
+    members: dict[str, Path | bytes],
+) -> None:
+    spaced = read_patients(members["reprocessed.hungarian.data"], "reprocessed")
+    assert (spaced.coding, spaced.rows) == ("uci", 294)
+    # Its ca is 9 once: unknown.
+    assert spaced.frame["ca"].notna().sum() == 3
+    named = read_patients(members["processed.hungarian.data"], "processed").frame
+    known = ["age", "sex", "cp", "exang", "oldpeak"]
+    counted = [frame[known].value_counts().to_dict() for frame in (spaced.frame, named)]
+    assert counted[0] == counted[1]
+
+
+@pytest.mark.parametrize(
+    ("flip", "cure"),
+    [
+        ("target", "rename it to 'disease', in which 1 means disease"),
+        ("disease", "rename it to 'target', in which 1 means no disease"),
+        ("num", "Write 1 for disease and 0 for none in the column 'num'"),
+    ],
+)
+def test_a_label_that_points_the_wrong_way_is_refused_with_a_cure_that_is_proven(
+    cleveland: pd.DataFrame, flip: str, cure: str
+) -> None:
+    frame = cleveland.drop(columns="disease")
+    if flip == "num":
+        for name, codes in UCI.codes.items():
+            frame[name] = frame[name].map({new: old for old, new in codes.items()})
+    healthy = 1 - cleveland["disease"]
+    frame[flip] = 1 - healthy if flip == "target" else healthy
+    text = refusal(frame.to_csv(index=False).encode())
+    assert "points the wrong way" in text
+    assert cure in text
+
+
+def test_a_few_odd_patients_are_no_proof_of_a_wrong_label() -> None:
+    odd = [labelled(SICK_CSV, 1), labelled(WELL_CSV, 0)] * 4
+    assert read_patients(csv_bytes(odd, "target"), "odd").rows == 8
+
+
+# --- Recognition --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "coding"),
+    [
+        (UCI_FILE, "uci"),
+        (csv_bytes([SICK_UCI, WELL_UCI], "num"), "uci"),
+        (CSV_FILE, "heart.csv"),
+        (CANONICAL_FILE, "canonical"),
+    ],
+)
+def test_the_same_patients_are_the_same_in_every_coding(content: bytes, coding: str) -> None:
+    read = read_patients(content, "x")
+    expected = pd.DataFrame(
+        [labelled(SICK_CSV, 1), labelled(WELL_CSV, 0)], columns=[*FEATURE_NAMES, "disease"]
+    ).astype({**dict.fromkeys(FEATURE_NAMES, "float64"), "disease": "int8"})
+    assert read.coding == coding
+    pd.testing.assert_frame_equal(read.frame, expected)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda text: b"\xef\xbb\xbf" + text,
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: text.replace(b"\n", b"\r"),
+        lambda text: text.replace(b",", b" , "),
+        lambda text: text + b"\n  \n\t\n",
+        lambda text: b"\n\n" + text,
+        lambda text: text.rstrip(b"\n"),
+        lambda text: text.replace(b",", b";"),
+        lambda text: text.replace(b",", b"\t"),
+        lambda text: text.replace(b",", b" "),
+        lambda text: text.replace(b"63", b'"63"'),
+        lambda text: text.upper(),
+    ],
+    ids=["bom", "crlf", "cr", "spaces", "blank-end", "blank-start", "no-end", "semicolon", "tab",
+         "spaced", "quoted", "upper-case"],
+)  # fmt: skip
+@pytest.mark.parametrize("content", [UCI_FILE, CSV_FILE], ids=["uci", "heart.csv"])
+def test_the_way_a_text_is_written_does_not_matter(content: bytes, write: object) -> None:
+    read = read_patients(write(content), "x")  # type: ignore[operator]
+    pd.testing.assert_frame_equal(read.frame, read_patients(content, "x").frame)
+
+
+def test_a_path_and_its_content_give_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "heart.csv"
+    path.write_bytes(CSV_FILE)
+    pd.testing.assert_frame_equal(
+        read_patients(path, "x").frame, read_patients(CSV_FILE, "x").frame
+    )
+
+
+def test_parquet_is_read_as_well_as_text() -> None:
+    frame = read_patients(CANONICAL_FILE, "x").frame
+    frame.loc[0, "ca"] = np.nan
+    again = read_patients(frame.to_parquet(index=False), "x.parquet")
+    assert again.coding == "canonical"
+    assert again.converted == []
+    pd.testing.assert_frame_equal(again.frame, frame)
+
+
+def test_an_index_that_a_frame_left_is_ignored() -> None:
+    frame = read_patients(CANONICAL_FILE, "x").frame
+    again = read_patients(frame.to_csv().encode(), "x").frame
+    pd.testing.assert_frame_equal(again, frame)
+
+
+def test_columns_may_come_in_any_order() -> None:
+    frame = read_patients(CANONICAL_FILE, "x").frame
+    shuffled = frame[["disease", *reversed(FEATURE_NAMES)]].to_csv(index=False).encode()
+    pd.testing.assert_frame_equal(read_patients(shuffled, "x").frame, frame)
+
+
+def test_without_a_label_the_codes_tell_the_coding() -> None:
+    uci = read_patients(csv_bytes([SICK_UCI[:-1], WELL_UCI[:-1]]), "x")
+    csv = read_patients(csv_bytes([SICK_CSV[:-1], WELL_CSV[:-1]]), "x")
+    assert (uci.coding, csv.coding) == ("uci", "canonical")
+    assert list(uci.frame.columns) == list(FEATURE_NAMES)
+    pd.testing.assert_frame_equal(uci.frame, csv.frame)
+
+
+def test_without_a_label_and_a_telling_code_a_file_is_refused_and_codings_are_offered() -> None:
+    row = csv_bytes([changed(WELL_CSV[:-1], cp=2, slope=1, thal=3)])
+    text = refusal(row)
+    assert "too small to tell its coding" in text
+    for coding in ("uci", "canonical", "zero_based"):
+        assert f"coding={coding} (" in text
+        assert read_patients(row, "x", coding).coding == coding
+
+
+@pytest.mark.parametrize(
+    ("content", "disguised"),
+    [
+        (
+            csv_bytes([changed(SICK_UCI, chol=0, trestbps=0, slope=0, ca=-9)], header=False),
+            {"trestbps": 1, "chol": 1, "slope": 1, "ca": 1},
+        ),
+        (
+            csv_bytes([changed(SICK_CSV, ca=4, thal=0, chol=0), WELL_CSV], "target"),
+            {"chol": 1, "ca": 1, "thal": 1},
+        ),
+    ],
+)
+def test_disguised_values_become_unknown_and_are_counted(
+    content: bytes, disguised: dict[str, int]
+) -> None:
+    read = read_patients(content, "x")
+    assert read.disguised == disguised
+    assert read.frame.isna().sum()[lambda n: n > 0].to_dict() == disguised
+
+
+@pytest.mark.parametrize("word", ["?", "", "NA", "NaN", "nan", "null", " ? ", "-9", "-9.0"])
+def test_every_word_for_unknown_is_understood(word: str) -> None:
+    content = csv_bytes([changed(SICK_UCI, ca=word), WELL_UCI], header=False)
+    frame = read_patients(content, "x").frame
+    assert frame["ca"].isna().tolist() == [True, False]
+
+
+def test_rows_without_a_label_keep_it_unknown() -> None:
+    read = read_patients(csv_bytes([SICK_UCI, labelled(WELL_UCI, "?")], header=False), "x")
+    assert read.frame["disease"].isna().tolist() == [False, True]
+
+
+def test_the_inversion_of_the_label_is_said() -> None:
+    assert any("1 - target" in words for words in read_patients(CSV_FILE, "x").converted)
+    assert any("num > 0" in words for words in read_patients(UCI_FILE, "x").converted)
+
+
+# --- Refusals -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n\t\n", b"\xef\xbb\xbf\r\n"])
+def test_an_empty_file_is_refused(content: bytes) -> None:
+    assert "empty" in refusal(content)
+
+
+def test_a_header_alone_is_refused() -> None:
+    assert "no row with a patient" in refusal(csv_bytes([], "target"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        bytes(range(256)) * 20,
+        b"\x89PNG\r\n\x1a\n\0\0",
+        b"\xff\xfe",
+    ],
+)
+def test_junk_is_refused(content: bytes) -> None:
+    assert "neither text in UTF-8 nor Parquet" in refusal(content)
+
+
+@pytest.mark.parametrize("keep", [8, 200, -1])
+def test_cut_parquet_is_refused(keep: int) -> None:
+    content = read_patients(CANONICAL_FILE, "x").frame.to_parquet()
+    assert "not a complete Parquet file" in refusal(content[:keep])
+
+
+def test_text_columns_in_parquet_are_refused_by_name() -> None:
+    frame = read_patients(CANONICAL_FILE, "x").frame.astype({"thal": str, "sex": str})
+    text = refusal(frame.to_parquet())
+    assert "thal: this column must hold numbers" in text
+    assert "sex: this column must hold numbers" in text
+
+
+def test_a_web_page_is_refused() -> None:
+    assert "it is a web page" in refusal(b"<!DOCTYPE html>\n<html><body>404</body></html>")
+
+
+def test_the_918_row_schema_is_refused_naming_expected_and_found() -> None:
+    header = "Age,Sex,ChestPainType,RestingBP,Cholesterol,FastingBS,RestingECG,MaxHR,ExerciseAngina"
+    header += ",Oldpeak,ST_Slope,HeartDisease"
+    text = refusal(f"{header}\n40,M,ATA,140,289,0,Normal,172,N,0,Up,0\n".encode(), "heart.csv")
+    assert "'chestpaintype'" in text
+    assert "columns missing: cp, trestbps, chol" in text
+
+
+def test_the_schema_with_text_codes_is_refused_by_column_and_row() -> None:
+    rows = [changed(SICK_CSV, thal="fixed"), WELL_CSV, changed(SICK_CSV, thal="normal")]
+    text = refusal(csv_bytes(rows, "target"))
+    assert "thal: must be a number: one of 1 (fixed defect)" in text
+    assert "rows 1, 3" in text
+
+
+def test_two_labels_are_refused() -> None:
+    content = CSV_FILE.replace(b"target", b"target,num").replace(b"3,0\n", b"3,0,1\n")
+    assert "more than one label: num, target" in refusal(content)
+
+
+@pytest.mark.parametrize("width", [13, 15, 76])
+def test_numbers_without_a_header_must_be_14_in_a_row(width: int) -> None:
+    assert f"no header, and {width} columns" in refusal(plain_row(["x"] * width).encode())
+
+
+@pytest.mark.parametrize(
+    ("rows", "label", "said"),
+    [
+        ([SICK_CSV, WELL_CSV], "num", "'num' means the uci coding"),
+        ([labelled(SICK_UCI, 0), labelled(WELL_UCI, 1)], "target", "means the heart.csv coding"),
+        ([labelled(SICK_UCI, 1), WELL_UCI], "disease", "means the canonical coding"),
+    ],
+)
+def test_a_label_with_the_codes_of_another_coding_is_refused(
+    rows: list[list[object]], label: str, said: str
+) -> None:
+    text = refusal(csv_bytes(rows, label))
+    assert "contradict each other" in text
+    assert said in text
+
+
+def test_heart_csv_without_its_header_is_refused() -> None:
+    text = refusal(csv_bytes([SICK_CSV, WELL_CSV], header=False))
+    assert "no header means the uci coding" in text
+
+
+def test_all_problems_are_told_at_once_and_no_value_is() -> None:
+    rows = [
+        changed(SICK_CSV, age=987, sex="male-secret"),
+        changed(WELL_CSV, cp=7654, oldpeak=0.5),
+        changed(WELL_CSV, age=-654, restecg=0.321),
+        labelled(WELL_CSV, 5432),
+    ]
+    content = csv_bytes(rows, "target").replace(b",fbs,", b",").replace(b"chol", b"extra", 0)
+    lines = content.decode().splitlines()
+    kept = [
+        lines[0],
+        *(",".join(c for i, c in enumerate(r.split(",")) if i != 5) for r in lines[1:]),
+    ]
+    text = refusal("\n".join(kept).encode())
+    assert "fbs: this column is missing" in text
+    assert "age: must be a number in [18, 110] years; rows 1, 3" in text
+    assert "sex: must be a number: one of 0 (female), 1 (male); row 1" in text
+    assert "cp: must be one of 0 (asymptomatic)" in text
+    assert "restecg: must be one of" in text
+    assert "target: must be one of 0, 1; row 4" in text
+    for value in ("987", "secret", "7654", "654", "0.321", "5432"):
+        assert value not in text
+
+
+def test_the_value_of_a_first_row_that_looks_like_a_header_is_not_told() -> None:
+    text = refusal(b"63 years old,male,54.2 pain,$3,%5,x y z,145/90,1990-01-01\n")
+    for value in ("63", "54.2", "1990"):
+        assert value not in text
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda f: f.name)
+@pytest.mark.parametrize("end", ["low", "high"])
+def test_values_beyond_either_end_are_refused_and_the_ends_accepted(
+    feature: object, end: str
+) -> None:
+    name, limit = feature.name, getattr(feature, end)  # type: ignore[attr-defined]
+    rest = {"cp": 0} if name != "cp" else {}
+    read_patients(csv_bytes([changed(SICK_CSV, **{name: limit}, **rest), WELL_CSV], "target"), "x")
+    beyond = limit + (5 if end == "high" else -1.5)
+    rows = [SICK_CSV, changed(SICK_CSV, **{name: beyond})]
+    assert f"{name}: must be" in refusal(csv_bytes(rows, "target"))
+
+
+@pytest.mark.parametrize("cell", ["abc", "1_0", "0x10", "1;2", "--1", "inf", "1e999", "²"])
+def test_cells_that_are_no_numbers_are_refused(cell: str) -> None:
+    text = refusal(csv_bytes([SICK_CSV, changed(WELL_CSV, chol=cell)], "target"))
+    assert "chol: must be a number" in text
+    assert "row 2" in text
+
+
+def test_only_the_first_ten_rows_are_listed_and_the_rest_counted() -> None:
+    rows = [changed(SICK_CSV, age=5)] * 25
+    text = refusal(csv_bytes(rows, "target"))
+    assert "rows 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 15 more" in text
+
+
+def test_row_numbers_count_on_over_the_blocks_of_a_large_file() -> None:
+    rows = [SICK_CSV, WELL_CSV] * 30_000
+    rows[50_000] = changed(SICK_CSV, age=5)
+    assert "row 50001" in refusal(csv_bytes(rows, "target"))
+
+
+def test_uneven_rows_are_refused_by_number() -> None:
+    content = CSV_FILE + b"63,1\n" + b"1," * 20 + b"1\n"
+    assert "number of columns: must be 14 as in the first row; rows 3, 4" in refusal(content)
+
+
+def test_a_column_that_comes_twice_is_refused() -> None:
+    content = CSV_FILE.replace(b"sex", b"age")
+    text = refusal(content)
+    assert "age: this column is there twice" in text
+    assert "sex: this column is missing" in text
+
+
+def test_a_missing_file_is_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        read_patients(tmp_path / "nothing.csv", "nothing.csv")
+
+
+def test_files_of_patients_are_known_by_their_columns() -> None:
+    assert all(is_patient_file(c) for c in (UCI_FILE, CSV_FILE, CANONICAL_FILE))
+    assert is_patient_file(read_patients(CANONICAL_FILE, "x").frame.to_parquet())
+    assert not any(is_patient_file(c) for c in (b"", b"\0", b"a,b\n1,2\n", b"PAR1", b"1,2\n"))
+
+
+def test_all_codings_lead_to_canonical_codes_only() -> None:
+    for coding in CODINGS.values():
+        for feature in FEATURES:
+            assert set(coding.codes_of(feature).values()) == set(feature.codes)
+            # Every code keeps its meaning: its words in messages are those of the canonical one.
+            assert set(coding.feature(feature).codes.values()) == set(feature.codes.values())

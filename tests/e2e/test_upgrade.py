@@ -1,0 +1,101 @@
+"""Versions that release 0.1 registered are served, explained, scored, judged and rolled back to.
+
+The store was packed by ``tests.recorded.record`` after these commands of release 0.1, on the
+synthetic sample: ``main``; ``train`` of max_depth=3 and ``register``; ``train`` of
+hist_gradient_boosting, which has no ONNX model, and ``register``; ``promote`` of that version 3.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.recorded import store
+from tests.recorded.figures import record_decision, record_registry
+from tests.recorded.patients import EXAMPLE, as_csv
+from tests.recorded.project import Project
+from tests.recorded.record import answers_of
+from tests.recorded.service import running
+
+ANSWERS: dict[str, Any] = json.loads((store.ARCHIVE.parent / "answers.json").read_text())
+FIGURES: dict[str, Any] = json.loads((store.ARCHIVE.parent / "figures.json").read_text())
+PATIENTS = ANSWERS["patients"]
+CLOSE = 1.1e-6  # answers are rounded to six digits
+
+
+@pytest.fixture(scope="module")
+def project(pristine: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a clone of the code of now, with the store of release 0.1 in it."""
+    made = Project.clone(pristine, tmp_path_factory.mktemp("upgrade") / "work")
+    store.unpack(made.path)
+    return made
+
+
+def succeeded(done: dict[str, Any]) -> dict[str, Any]:
+    assert done["code"] == 0, "\n".join(done["stderr"])
+    return done
+
+
+def assert_answers(found: dict[str, Any], version: str) -> None:
+    """Hold what a service says of the recorded patients to what release 0.1 said."""
+    recorded = ANSWERS[version]
+    for old, new in zip(recorded["predict"], found["predict"], strict=True):
+        assert new["probability"] == pytest.approx(old["probability"], abs=CLOSE)
+        for name in ("prediction", "risk_level", "model_version", "imputed"):
+            assert new[name] == old[name]
+    for old, new in zip(recorded["explain"], found["explain"], strict=True):
+        total = new["base_probability"] + sum(new["contributions"].values())
+        assert total == pytest.approx(new["probability"], abs=len(new["contributions"]) * CLOSE)
+        assert new["contributions"] == pytest.approx(old["contributions"], abs=CLOSE)
+
+
+def test_a_champion_is_served_and_explained_and_rolled_back_from(project: Project) -> None:
+    with running(project, project.uri) as service:
+        service.wait_for("registry-v3", EXAMPLE)
+        assert_answers(answers_of(service, PATIENTS), "version 3")
+        succeeded(project.step("promote", rollback="true"))
+        service.wait_for("registry-v1", EXAMPLE)
+        assert_answers(answers_of(service, PATIENTS), "version 1")
+    registry = record_registry(project)
+    assert registry["aliases"]["champion"] == "1"
+    stages = {number: about["stage"] for number, about in registry["versions"].items()}
+    assert stages["1"] == "Production"
+    assert stages["3"] != "Production"
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_version_is_scored_with(project: Project, version: int) -> None:
+    source, output = project.work / "in.csv", project.work / f"scored-{version}.parquet"
+    source.write_text(as_csv(PATIENTS, ANSWERS["fields"]))
+    model = f"models:/heart-disease-model/{version}"
+    succeeded(project.step("score", input=source, output=output, model_uri=model))
+    found = pd.read_parquet(output)
+    recorded = pd.DataFrame(ANSWERS[f"version {version}"]["predict"])
+    assert set(found["model_version"]) == {f"registry-v{version}"}
+    assert list(found["risk_level"]) == list(recorded["risk_level"])
+    assert list(found["prediction"]) == list(recorded["prediction"])
+    assert list(found["probability"]) == pytest.approx(list(recorded["probability"]), abs=CLOSE)
+
+
+def test_a_version_is_evaluated(project: Project) -> None:
+    succeeded(project.step("evaluate", model_uri="models:/heart-disease-model/1"))
+    found = project.latest("evaluate").data.metrics
+    recorded = FIGURES["evaluate"]["metrics"]
+    assert {name: found[name] for name in recorded} == pytest.approx(recorded, rel=1e-9)
+
+
+def test_the_gate_compares_a_new_version_with_an_old_champion(project: Project) -> None:
+    succeeded(project.step("promote", version=3))
+    succeeded(project.step("train"))
+    succeeded(project.step("register"))
+    decision, registry = record_decision(project), record_registry(project)
+    assert decision["against"] == "3"
+    assert decision["verdict"] in ("passed", "kept", "rejected")
+    compared = [rule for rule in decision["rules"] if rule["rule"].startswith("ROC AUC not worse")]
+    old = FIGURES["train of boosting"]["metrics"]["roc_auc"]
+    assert [rule["champion"] for rule in compared] == [pytest.approx(old, abs=1e-4)]
+    assert registry["versions"]["4"]["tags"]["gate.verdict"] == decision["verdict"]

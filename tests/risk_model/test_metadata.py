@@ -1,0 +1,126 @@
+"""What is known about a model is typed: read from both formats, refused where it is wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from clinical.schema import FEATURE_NAMES
+from risk_model.bands import RISK_BANDS
+from risk_model.errors import ModelError
+from risk_model.metadata import Metadata, References
+from tests.serving import forge
+
+
+def refuse(word: str) -> float:
+    raise ValueError(f"{word} is no JSON")
+
+
+def read(**content: Any) -> Metadata:
+    return Metadata.read(json.dumps(content))
+
+
+def test_what_release_0_1_wrote_is_format_1(pipeline: Any) -> None:
+    metadata = read(**forge.facts(**forge.judged(pipeline)))
+    assert metadata.format == 1
+    assert metadata.source == "uci"
+    assert metadata.bands == RISK_BANDS
+    assert list(metadata.reference_values or {}) == list(FEATURE_NAMES)
+    assert metadata.data is not None
+    assert metadata.data.rows is not None
+    assert metadata.data.rows.train == 242
+
+
+def test_nothing_is_known_of_a_model_without_a_file() -> None:
+    metadata = Metadata.read("{}")
+    assert (metadata.format, metadata.source, metadata.bands) == (1, "unknown", RISK_BANDS)
+    assert metadata.reference_values is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "holds no object"),
+        ('{"format": 3}', "format 3 of a later release"),
+        ('{"risk_bands": [{"level": "Low"}]}', "'risk_bands.0.from'"),
+        ('{"risk_bands": 3}', "'risk_bands'"),
+        ('{"importance": [1]}', "'importance'"),
+        ('{"data": {"source": 5}}', "'data.source'"),
+        ('{"reference": {"values": {"age": NaN}}}', "'reference.values.age'"),
+        ('{"run_id": 7}', "'run_id'"),
+    ],
+)
+def test_what_is_wrong_is_one_line_that_says_where(content: str, words: str) -> None:
+    with pytest.raises(ModelError, match=words) as found:
+        Metadata.read(content)
+    assert "\n" not in str(found.value)
+
+
+def test_no_message_repeats_what_the_file_holds() -> None:
+    with pytest.raises(ModelError) as found:
+        read(metrics={"roc_auc": "98765"})
+    assert "98765" not in str(found.value)
+
+
+def test_fields_of_a_later_release_are_ignored() -> None:
+    later = {"level": "Low", "from": 0.0, "colour": "green"}
+    metadata = read(format=2, run_id="r", risk_bands=[later], tomorrow={"x": 1})
+    assert metadata.bands == (("Low", 0.0),)
+
+
+def test_what_is_written_is_read_again_the_same(pipeline: Any) -> None:
+    metadata = read(**forge.facts(**forge.judged(pipeline)), format=2)
+    with_files = metadata.with_files({"model.onnx": "a" * 64})
+    text = with_files.as_json()
+    assert Metadata.read(text) == with_files
+    assert Metadata.read(json.dumps(with_files.as_dict())).as_dict() == with_files.as_dict()
+    json.loads(text, parse_constant=refuse)
+
+
+def test_an_undefined_figure_is_null() -> None:
+    metadata = Metadata.of({"metrics": {"roc_auc": math.nan, "brier": 0.1}})
+    assert metadata.metrics == {"roc_auc": None, "brier": 0.1}
+    json.loads(metadata.as_json(), parse_constant=refuse)
+
+
+def test_there_is_room_for_what_open_work_will_measure() -> None:
+    band = {"level": "Low", "from": 0.0, "observed": None}
+    histogram = {"codes": None, "edges": [50.0, 60.0], "counts": [7, 8, 9], "missing": 2}
+    content: dict[str, Any] = {
+        "format": 2,
+        "unknown_patterns": [
+            {
+                "unknown": ["ca", "thal"],
+                "patients": 303,
+                "metrics": {"observed_expected": 1.01, "brier": 0.151},
+                "risk_bands": [band],
+            }
+        ],
+        "refits": {
+            "count": 200,
+            "level": 0.95,
+            "bins": [
+                {"start": 0.3, "end": 0.4, "patients": 30, "low": 0.2, "high": 0.6,
+                 "changes_band": 0.5}
+            ],
+        },
+        "baseline": {
+            "log_schema": 1,
+            "patients": 242,
+            "features": {"age": histogram},
+            "probability": histogram,
+        },
+    }  # fmt: skip
+    known = read(**content).as_dict()
+    assert {name: known[name] for name in content} == content
+
+
+def test_references_have_no_nan() -> None:
+    references = References(inputs=((1.0, None),), probabilities=(0.5,))
+    assert References.read(references.as_json()) == references
+    with pytest.raises(ModelError, match=r"references\.json: 'inputs\.0\.1'"):
+        References.read('{"inputs": [[1.0, "x"]]}')

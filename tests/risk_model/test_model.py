@@ -1,0 +1,275 @@
+"""Loading and checking a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clinical.schema import FEATURES
+from risk_model.errors import ModelError
+from risk_model.model import LOCAL, Model, Origin, load
+from tests.conftest import ROOT
+from tests.serving import forge
+
+
+@pytest.fixture
+def folder(model_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model_folder, tmp_path / "copy"))
+
+
+def open_model(folder: Path) -> Model:
+    return load(Origin("key", "registry-v1", "alias champion", str(folder)))
+
+
+def open_local(folder: Path, pickles: bool | None = None) -> Model:
+    return load(Origin("key", LOCAL, "local file", str(folder)), pickles)
+
+
+def change(folder: Path, name: str, **parts: Any) -> None:
+    path = folder / "extra_files" / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | parts))
+
+
+def test_a_twin_gives_the_pipelines_scores(folder: Path, pipeline: Any) -> None:
+    rows = forge.patients(100, seed=11, unknown=0.3)
+    scores = open_model(folder).engine.score(rows)
+    expected = forge.probabilities(pipeline, rows)
+    assert np.abs(scores.probabilities - expected).max() <= 1e-5
+    assert (scores.labels == (expected > 0.5)).all()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda extra: (extra / "twin.onnx").write_bytes(b"x"),
+        lambda extra: (extra / "twin.onnx").unlink(),
+        lambda extra: (extra / "references.json").write_text("{"),
+        lambda extra: (extra / "references.json").write_text("[]"),
+        lambda extra: (extra / "model.json").write_text("{"),
+        lambda extra: shutil.rmtree(extra.parent),
+    ],
+    ids=range(6),
+)
+def test_a_damaged_model_is_refused(folder: Path, damage: Any) -> None:
+    damage(folder / "extra_files")
+    with pytest.raises(ModelError):
+        open_model(folder)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"probabilities": [0.5] * 20}, {"probabilities": [0.5]}, {"tolerance": 0.0}]
+)
+def test_a_model_that_misses_its_references_is_refused(folder: Path, wrong: dict[str, Any]) -> None:
+    change(folder, "references.json", **wrong)
+    with pytest.raises(ModelError):
+        open_model(folder)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"risk_bands": [{"level": "Low"}]}, {"risk_bands": 1}, {"metrics": 3}, {"format": 9}]
+)
+def test_metadata_of_wrong_types_refuse_the_model(folder: Path, wrong: dict[str, Any]) -> None:
+    change(folder, "model.json", **wrong)
+    with pytest.raises(ModelError):
+        open_model(folder)
+
+
+def test_format_1_is_taken_without_references_and_whatever_run_it_names(folder: Path) -> None:
+    (folder / "extra_files" / "references.json").write_text(
+        json.dumps({"twin_sha256": sha256(folder / "extra_files" / "twin.onnx")})
+    )
+    assert load(Origin(directory=str(folder), run_id="f" * 32)).metadata.format == 1
+
+
+# --- format 2 ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def new(new_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(new_folder, tmp_path / "new"))
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_both_formats_give_the_same_answers(folder: Path, new: Path) -> None:
+    rows = forge.patients(100, seed=3, unknown=0.3)
+    old, now = open_model(folder).engine, open_model(new).engine
+    assert (old.name, now.name) == ("onnx", "onnx")
+    assert old.score(rows).probabilities.tolist() == now.score(rows).probabilities.tolist()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda f: (f / "model.onnx").write_bytes(b"x"), "ONNX model is missing or is not"),
+        (lambda f: (f / "model.onnx").unlink(), "ONNX model is missing or is not"),
+        (lambda f: (f / "extra_files" / "references.json").unlink(), "no references"),
+        (lambda f: change(f, "references.json", inputs=[], probabilities=[]), "no references"),
+        (lambda f: change(f, "references.json", probabilities=[0.5] * 20), "its references"),
+        (lambda f: change(f, "model.json", run_id="1" * 32), "another run"),
+        (lambda f: change(f, "model.json", run_id=""), "another run"),
+        (lambda f: (f / "model.onnx").rename(f.parent / "x") and (f / "model.onnx").symlink_to(
+            f.parent / "x"), "no links"),
+    ],
+    ids=range(8),
+)  # fmt: skip
+def test_a_new_model_that_is_not_what_was_written_is_refused(
+    new: Path, damage: Callable[[Path], object], words: str
+) -> None:
+    damage(new)
+    with pytest.raises(ModelError, match=words):
+        load(Origin(directory=str(new), run_id="0" * 32))
+
+
+def test_another_skops_file_than_the_one_that_was_written_is_refused(tmp_path: Path) -> None:
+    folder = forge.save_format_2(tmp_path / "model", forge.fit("boosting"), onnx=False)
+    assert open_model(folder).engine.name == "scikit-learn"
+    other = forge.save_format_2(tmp_path / "other", forge.fit("boosting", seed=1), onnx=False)
+    shutil.copyfile(other / "model.skops", folder / "model.skops")
+    with pytest.raises(ModelError, match=r"model\.skops is not the one"):
+        open_model(folder)
+
+
+def test_loading_an_onnx_model_runs_no_code_of_it_and_needs_no_scikit_learn(new: Path) -> None:
+    for file in (new / "code").glob("*.py"):
+        file.write_text("raise SystemExit('ran')")
+    code = (
+        "import sys; from risk_model.model import Origin, load; before = list(sys.path); "
+        f"load(Origin(directory={str(new)!r})); assert sys.path == before; "
+        "assert not {'sklearn', 'skops', 'pandas', 'mlflow', 'joblib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+# --- both -------------------------------------------------------------------------------------
+
+
+def test_bands_and_limits_have_defaults(folder: Path) -> None:
+    (folder / "extra_files" / "model.json").unlink()
+    model = open_model(folder)
+    assert [model.risk_level(p) for p in (0.0, 0.29, 0.3, 0.69, 0.7, 1.0)] == [
+        "Low", "Low", "Moderate", "Moderate", "High", "High",
+    ]  # fmt: skip
+    assert model.data_source == "unknown"
+    assert model.out_of_range == (None,) * 13
+
+
+def test_a_pickle_is_loaded_only_if_it_is_the_recorded_one(tmp_path: Path) -> None:
+    model = open_local(local_model(tmp_path, forge.fit("logistic")))
+    assert model.engine.name == "scikit-learn"
+    label, probability = model.engine.score_one([1.0] * 13)
+    assert label == int(probability > 0.5)
+    (tmp_path / "model.pkl.sha256").write_text(f"{'0' * 64}  model.pkl\n")
+    with pytest.raises(ModelError, match="recorded SHA-256"):
+        open_local(tmp_path)
+
+
+def local_model(folder: Path, estimator: Any) -> Path:
+    """Write an estimator as the local file of last resort."""
+    import hashlib
+
+    import joblib
+
+    path = folder / "model.pkl"
+    joblib.dump(estimator, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
+    return folder
+
+
+def test_a_model_that_takes_no_unknown_values_is_refused(tmp_path: Path) -> None:
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression
+
+    rows = forge.patients(100, unknown=0)
+    frame = pd.DataFrame(rows, columns=[feature.name for feature in FEATURES])
+    bare = LogisticRegression(max_iter=10_000).fit(frame, forge.labels(rows))
+    with pytest.raises(ModelError, match="no unknown values"):
+        open_local(local_model(tmp_path, bare))
+
+
+class _Undecided:
+    """An estimator whose probabilities are none."""
+
+    classes_ = (0, 1)
+
+    def predict_proba(self, frame: Any) -> Any:
+        return np.full((len(frame), 2), np.nan)
+
+
+def test_a_model_whose_probabilities_are_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"a probability that is not in \[0, 1\]"):
+        open_local(local_model(tmp_path, _Undecided()))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "flavours", "words"),
+    [
+        ([{"name": "a"}], {"sklearn": {}}, "signature"),
+        ([{"name": None}], {"python_function": {}}, "neither"),
+    ],
+)
+def test_a_foreign_model_is_refused_in_words(
+    tmp_path: Path, inputs: Any, flavours: Any, words: str
+) -> None:
+    description = {"flavors": flavours, "signature": {"inputs": json.dumps(inputs)}}
+    (tmp_path / "MLmodel").write_text(json.dumps(description))
+    with pytest.raises(ModelError, match=words):
+        open_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "from risk_model.engines import import_runtime; import_runtime()",
+        "import steps, onnxruntime",
+    ],
+)
+def test_the_runtime_starts_no_thread_that_reports_to_its_maker(words: str) -> None:
+    count = "len(os.listdir('/proc/self/task'))"
+    code = f"import os, numpy; before = {count}; {words}; assert {count} == before"
+    env = {k: v for k, v in os.environ.items() if not k.startswith("ORT_")}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True, timeout=60)
+
+
+def test_no_pickle_is_loaded_where_the_operator_forbids_it(tmp_path: Path) -> None:
+    folder = local_model(tmp_path, forge.fit("logistic"))
+    with pytest.raises(ModelError, match="MLFLOW_ALLOW_PICKLE_DESERIALIZATION is false"):
+        open_local(folder, pickles=False)
+
+
+class _Trap:
+    """A pickle that leaves a trace where it is loaded."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_a_pickle_of_the_registry_is_refused_even_if_it_looks_like_the_local_file(
+    tmp_path: Path, described: bool
+) -> None:
+    trace = tmp_path / "was here"
+    folder = local_model(tmp_path, _Trap(trace))
+    if described:
+        flavour = {"pickled_model": "model.pkl", "serialization_format": "cloudpickle"}
+        (folder / "MLmodel").write_text(json.dumps({"flavors": {"sklearn": flavour}}))
+    for version in ("registry-v1", "run-local-pickle", "path-local-pickle"):
+        with pytest.raises(ModelError, match="is a pickle" if described else "does not have"):
+            load(Origin("key", version, "alias champion", str(folder)))
+    assert not trace.exists()
