@@ -192,9 +192,10 @@ def tasks(home: Path) -> float:
 
 def partition(home: Path) -> dict[str, float]:
     """Return what one partition of batch scoring costs: CPU seconds, rows, bytes."""
+    from steps.batch.engine import pack
+
     from benchmarks.scoring import Bench
     from steps.batch import batches, inputs, partitions
-    from steps.batch.engine import pack
 
     home.mkdir()
     bench = Bench(home)

@@ -27,10 +27,10 @@ from benchmarks.pasting import paste
 from clinical.cohort import draw, write_uci
 from clinical.preparation import prepare
 from steps.batch import cluster
-from steps.modelling import metrics, searching
+from steps.modelling import estimators, metrics, searching
 from steps.modelling.searching import FOLDS, Candidate
-from steps.runs.parameters import check
-from steps.train import build, columns
+from steps.parameters.declaration import check
+from steps.parameters.entry_points import Train
 
 MODELS = ("random_forest", "logistic_regression")
 TRIALS, ROUNDS = 30, 3
@@ -45,7 +45,7 @@ def patients() -> tuple[pd.DataFrame, metrics.Labels]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "synthetic.data")
         write_uci(draw(242, 7), path)
-        return columns(prepare(path, path.name).frame)
+        return estimators.columns(prepare(path, path.name).frame)
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def as_it_comes(workers: int) -> Iterator[None]:
 
 def search(x: pd.DataFrame, y: metrics.Labels, trials: int) -> None:
     """Search once."""
-    values = check("train", {})
+    values = vars(check(Train, {}))
     fixed = {k: v for k, v in values.items() if k not in ("data", "test_size")}
     candidate = Candidate(**fixed)  # type: ignore[arg-type]
     searching.prepare(candidate, MODELS, trials, searching.BATCH, lambda *_: None).fit(x, y)
@@ -72,7 +72,7 @@ def search(x: pd.DataFrame, y: metrics.Labels, trials: int) -> None:
 
 def validate(x: pd.DataFrame, y: metrics.Labels, times: int) -> None:
     """Cross-validate the default forest, which knows nothing of clusters."""
-    cross_validate(build(check("train", {})), x, y, cv=times, n_jobs=-1)
+    cross_validate(estimators.from_parameters(check(Train, {})), x, y, cv=times, n_jobs=-1)
 
 
 def seconds(context: Context, work: Callable[[int], None], amount: int) -> float:

@@ -17,17 +17,17 @@ from sklearn.model_selection import ParameterSampler, cross_validate
 from sklearn.pipeline import Pipeline
 
 from clinical.errors import DataError
-from steps import train
 from steps.batch import cluster
-from steps.modelling import searching
+from steps.modelling import estimators, searching
 from steps.modelling.searching import FOLDS, MEASURES, SPACES, Candidate, Results
-from steps.runs.parameters import ENTRY_POINTS, MODELS, check
+from steps.parameters.declaration import parameters_of, select
+from steps.parameters.entry_points import MODELS, Train
 from tests.steps.conftest import Patients
 
 TRIALS = 3
 FIXED: dict[str, Any] = {
     name: value
-    for name, value in check("train", {"n_estimators": "10"}).items()
+    for name, value in vars(select(Train, {}, n_estimators=10)).items()
     if name not in ("data", "test_size")
 }
 
@@ -52,9 +52,9 @@ def found(client: Client, sample: Patients) -> Any:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_candidate_is_what_train_would_build(sample: Patients, model: str) -> None:
-    values = {**check("train", {}), **FIXED, "model": model}
+    values = select(Train, FIXED, model=model)
     candidate = Candidate(**{**FIXED, "model": model}).fit(*sample)
-    built: Pipeline = train.build(values).fit(*sample)
+    built: Pipeline = estimators.from_parameters(values).fit(*sample)
     np.testing.assert_array_equal(
         candidate.predict_proba(sample[0]), built.predict_proba(sample[0])
     )
@@ -63,7 +63,7 @@ def test_a_candidate_is_what_train_would_build(sample: Patients, model: str) -> 
 
 def test_every_model_has_a_space_of_parameters_that_train_takes() -> None:
     assert set(SPACES) == set(MODELS)
-    taken = {parameter.name: parameter for parameter in ENTRY_POINTS["train"]}
+    taken = parameters_of(Train)
     for space in SPACES.values():
         assert space
         for name, distribution in space.items():
