@@ -111,8 +111,9 @@ def write_rows(patients: pd.DataFrame, rows: int, path: Path) -> Path:
 
 def score_file(model: Path, source: Path) -> int:
     """Do all that a worker does to a file, and return its rows."""
-    from steps.batch import batches, inputs, partitions
     from steps.batch.engine import pack
+
+    from steps.batch import batches, inputs, partitions
 
     packed = pack(model, "path-model")
     (file,) = inputs.find(str(source))
@@ -142,10 +143,10 @@ def side_by_side(model: Path, source: Path, pool: Executor) -> float:
 def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, list[float]]:
     """Return microseconds a row for calls of onnxruntime, and for all that a worker does."""
     import onnxruntime
+    from steps.batch.engine import pack
 
     from risk_model.batches import ROWS
     from risk_model.layout import ONNX
-    from steps.batch.engine import pack
 
     packed = pack(model, "path-model")
     options = onnxruntime.SessionOptions()

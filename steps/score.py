@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
-from steps.batch import forkserver
 from steps.runs.running import Values, run_step
 
 if TYPE_CHECKING:
@@ -17,30 +17,31 @@ if TYPE_CHECKING:
 
 
 def score(run: StepRun, values: Values, job: Job) -> None:
-    """Score the rows that no earlier, killed start of the job has scored, and move all in."""
+    """Score all rows on a cluster."""
     from steps.batch import job as jobs
-    from steps.batch import tasks
-    from steps.batch.cluster import connect
 
-    with job.parts.held():
-        jobs.describe(run, job)
-        workers = int(values["workers"]) or None
-        with connect(str(values["scheduler"]), workers) as client:
-            done = tasks.work(client, job)
-        jobs.conclude(run, job, done)
+    jobs.run(job, run, str(values["scheduler"]), int(values["workers"]))
 
 
 def ahead(values: Values) -> None:
-    """Let worker processes load what they need while this one loads MLflow."""
-    if not values["scheduler"]:
-        forkserver.start(*forkserver.WORKERS_NEED)
+    """Load what worker processes need, to be forked from there, while this one loads MLflow."""
+    if not values["scheduler"] and hasattr(os, "fork"):
+        from multiprocessing import forkserver
+
+        # Cores are shared out as processes: numpy is not to make threads of its own.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        forkserver.set_forkserver_preload(
+            ["distributed.nanny", "onnxruntime", "steps.batch.scoring"]
+        )
+        forkserver.ensure_running()
 
 
 def resolve(values: Values, _experiment_id: str) -> Job:
-    """Find the input and the model, and refuse an output that exists, before any run is opened."""
+    """Find the input and the model before any run is opened."""
     from steps.batch import job as jobs
 
-    return jobs.plan(str(values["input"]), str(values["output"]), str(values["model_uri"]))
+    names = ("input", "output", "model_uri", "coding")
+    return jobs.plan(*(str(values[name]) for name in names))
 
 
 def main() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
 
 import mlflow
 import psutil
@@ -31,8 +30,9 @@ def owner() -> str:
     )
 
 
-def _is_gone(owner: Mapping[str, object]) -> bool:
+def is_gone(tag: str) -> bool:
     """Tell whether the process that wrote an owner tag has ended. On another host: nobody knows."""
+    owner = json.loads(tag)
     if owner["host"] != socket.gethostname():
         return False
     try:
@@ -68,7 +68,7 @@ def _is_orphan(run: Run | None) -> bool:
         return True
     tags = run.data.tags
     if OWNER_TAG in tags:
-        return _is_gone(json.loads(tags[OWNER_TAG]))
+        return is_gone(tags[OWNER_TAG])
     if tags.get(MLFLOW_PROJECT_ENTRY_POINT) not in ENTRY_POINTS:
         return False
     if parent := tags.get(MLFLOW_PARENT_RUN_ID):
