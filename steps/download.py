@@ -32,10 +32,10 @@ NO_PATIENTS = """\
 
 def download(run: StepRun, values: Values) -> None:
     """Store the file of a source as the run's data, after a look that it is one we can read."""
-    asked = str(values["source"])
+    asked, stated = str(values["source"]), str(values["coding"])
     with tempfile.TemporaryDirectory() as folder:
         source, path = fetch(asked, plan(asked), Path(folder))
-        member, coding = inspect(path)
+        member, coding = inspect(path, stated)
         origin = origin_of(path, source)
         facts = {
             "asked": shown(asked),
@@ -54,7 +54,7 @@ def download(run: StepRun, values: Values) -> None:
         place(path, ROOT / "data" / path.name)
     run.tag(SOURCE_TAG, origin)
     # A fallback is recorded as what it is: asked again, `auto` looks for UCI again.
-    run.tag(KEY_TAG, work_key("download", {"source": source}) or "")
+    run.tag(KEY_TAG, work_key("download", {"source": source, "coding": stated}) or "")
     say(f"download: {path.name} from {source} ({coding}), data.source={origin}")
 
 
@@ -84,11 +84,11 @@ def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
     return source, path
 
 
-def inspect(path: Path) -> tuple[str, str]:
+def inspect(path: Path, coding: str) -> tuple[str, str]:
     """Return the member that holds the patients and its coding; refuse what is not recognised."""
     members = archive.open_source(path)
     member = archive.choose_member(members)
-    return member, read_patients(members[member], member).coding
+    return member, read_patients(members[member], member, coding).coding
 
 
 def origin_of(path: Path, source: str) -> str:

@@ -9,18 +9,17 @@ from typing import Any
 
 import mlflow
 import numpy as np
-from matplotlib.figure import Figure
 from mlflow.entities import Run
 
 from clinical import archive, hospitals
 from clinical.hospitals import Cohort
 from clinical.schema import LABEL
+from risk_model.card.wording import MEASURES, between
 from risk_model.serialization import read_estimator
-from risk_model.wording import MEASURES, between
 from steps.modelling import evaluation
 from steps.modelling.evaluation import Measured
 from steps.registry import versions as registry
-from steps.reports import evaluation_plots, evaluation_report
+from steps.reports import evaluation_report, plots
 from steps.runs import lineage
 from steps.runs.files import ROOT, as_json, place
 from steps.runs.launching import launch
@@ -32,6 +31,7 @@ from steps.runs.store import StepError
 from steps.runs.tracking import SOURCE_TAG, StepRun, say, step_of
 
 SEED = 42
+OUT_OF_FOLD = "out_of_fold"
 OWN = {"uci": "cleveland", "synthetic": "synthetic"}
 """What the held-out patients of each data source are called in metrics."""
 
@@ -45,13 +45,13 @@ def evaluate(run: StepRun, values: Values, given: Lineage | None) -> None:
     run.tag("heart.model_uri", uri)
     run.tag(SOURCE_TAG, model.source)
     data = str(values["data"])
-    cohorts = measure_given(model, data) if data else measure_known(model)
+    cohorts = measure_given(model, data, str(values["coding"])) if data else measure_known(model)
     patients, parameters = model.patients, model.metadata.parameters
     compared = None
-    if patients is not None and parameters and any(c.site == "out_of_fold" for c in cohorts):
+    if patients is not None and parameters and any(c.site == OUT_OF_FOLD for c in cohorts):
         compared = evaluation.calibrations(parameters, patients, SEED)
     mlflow.log_metrics(evaluation.metrics_of(cohorts))
-    about = {"uri": uri, "facts": model.metadata.as_dict(), "source": model.source}
+    about = {"uri": uri, "metadata": model.metadata, "source": model.source}
     account: dict[str, Any] = {
         "model_uri": uri,
         "model": model.metadata.model_dump(include={"name", "run_id", "parameters"}),
@@ -62,7 +62,7 @@ def evaluate(run: StepRun, values: Values, given: Lineage | None) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         report = folder / "evaluation.html"
-        report.write_text(evaluation_report.draw(about, cohorts, compared))
+        report.write_text(evaluation_report.draw(about, leading_first(cohorts), SEED, compared))
         figures = folder / "evaluation.json"
         figures.write_text(as_json(account))
         for file in (report, figures):
@@ -90,10 +90,11 @@ def measure_known(model: Lineage) -> list[Measured]:
     seed = SEED
     site = OWN.get(model.source, "held_out")
     own = Cohort(site, "Held-out patients", held_out, len(held_out))
-    cohorts = [evaluation.measure(own, said(model, own), seed, ["Judged by this very model."])]
+    check = "A check, of few patients: the model as it is served, on those that it has not seen."
+    cohorts = [evaluation.measure(own, said(model, own), seed, [check])]
     if (rows := model.out_of_fold) is not None:
-        whole = Cohort("out_of_fold", "All patients, cross-validated", rows, len(rows))
-        note = "Each patient judged by a model that was fitted like this one, without them."
+        whole = Cohort(OUT_OF_FOLD, "All patients, cross-validated", rows, len(rows))
+        note = "Each patient judged by a model fitted like this one that had not seen them."
         p = rows["probability"].to_numpy(float)
         cohorts.append(evaluation.measure(whole, p, seed, [note]))
     return cohorts + [measure_elsewhere(model, cohort) for cohort in model.elsewhere]
@@ -109,10 +110,10 @@ def measure_elsewhere(model: Lineage, cohort: Cohort) -> Measured:
     return found
 
 
-def measure_given(model: Lineage, data: str) -> list[Measured]:
+def measure_given(model: Lineage, data: str, coding: str) -> list[Measured]:
     """Measure on the patients that the user names, without those that the model has seen."""
     measured = []
-    for cohort in read_given(data):
+    for cohort in read_given(data, coding):
         seen = model.has_seen(cohort.patients)
         rest = cohort.without(seen)
         if rest.patients[LABEL.name].nunique() < len(LABEL.codes):
@@ -132,17 +133,17 @@ def notes(model: Lineage, cohort: Cohort) -> list[str]:
     return [f"{seen} patients that the model was trained on are left out."] * (seen > 0)
 
 
-def read_given(data: str) -> list[Cohort]:
+def read_given(data: str, coding: str) -> list[Cohort]:
     """Return the cohorts of a file, or of a download or preprocess run."""
     path = Path(data)
     if not path.is_file():
         run = _run_of(data)
         path = fetch_output(run, data_output(run))
-    if cohorts := hospitals.read_cohorts(path):
+    if cohorts := hospitals.read_cohorts(path, coding):
         return cohorts
     members = archive.open_source(path)
     member = archive.choose_member(members)
-    return [hospitals.read_cohort(members[member], member)]
+    return [hospitals.read_cohort(members[member], member, coding)]
 
 
 def _run_of(data: str) -> Run:
@@ -163,43 +164,36 @@ def draw_pictures(folder: Path, cohorts: list[Measured]) -> list[Path]:
     for cohort in cohorts:
         place_of = folder / cohort.site
         place_of.mkdir()
-        pictures = evaluation_plots.drawings(cohort.y, cohort.p, cohort.found["lopsided"])
-        for name, (title, draw) in pictures.items():
-            figure = Figure(figsize=(6.4, 5.2), layout="constrained")
-            axes = figure.add_subplot()
-            axes.spines[["top", "right"]].set_visible(False)
-            draw(axes, evaluation_plots.ALONE)
-            axes.set_title(f"{title}: {cohort.found['title']}")
-            drawn.append(place_of / f"{name}.png")
-            figure.savefig(drawn[-1], dpi=120)
-        if groups := [g for g in cohort.found.get("groups", []) if g["metrics"]]:
-            drawn.append(_draw_groups(place_of / "groups.png", cohort, groups))
+        pictures = plots.of_cohort(cohort.y, cohort.p, SEED, lopsided=cohort.found["lopsided"])
+        drawn += [
+            plots.save(place_of / f"{name}.png", f"{title}: {cohort.found['title']}", draw)
+            for name, (title, draw) in pictures.items()
+        ]
     return drawn
 
 
-def _draw_groups(path: Path, cohort: Measured, groups: list[dict[str, Any]]) -> Path:
-    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
-    everyone = {"group": "all", **{k: cohort.found[k] for k in ("patients", "metrics")}}
-    for axes, name in zip(figure.subplots(1, 2), ("roc_auc", "sensitivity"), strict=True):
-        axes.spines[["top", "right"]].set_visible(False)
-        evaluation_plots.forest(axes, evaluation_plots.ALONE, [everyone, *groups], name)
-        axes.set_title(f"{MEASURES[name]} by group")
-    figure.savefig(path, dpi=120)
-    return path
+def leading_first(cohorts: list[Measured]) -> list[Measured]:
+    """Return the cohorts with the cross-validated patients first, of whom there are most."""
+    return sorted(cohorts, key=lambda cohort: cohort.site != OUT_OF_FOLD)
 
 
 def summary(uri: str, cohorts: list[Measured]) -> str:
     """Return the figures that matter most, a line for each cohort."""
-    head = f"  {'':<44} {'patients':>8}  {'ROC AUC':<22} {'calibration slope':<22} Brier score"
+    names = ("roc_auc", "observed_expected", "brier")
+    head = " ".join(f"{MEASURES[name]:<22}" for name in names)
     lines = [
-        f"  {c.found['title'][:44]:<44} {c.found['patients']:>8}  "
-        + " ".join(
-            f"{between(c.found['metrics'], name, 3):<22}"
-            for name in ("roc_auc", "calibration_slope", "brier")
-        ).rstrip()
-        for c in cohorts
+        f"  {c.found['title'][:42]:<42} {c.found['patients']:>8}  "
+        + " ".join(f"{between(c.found['metrics'], name):<22}" for name in names).rstrip()
+        for c in leading_first(cohorts)
     ]
-    return "\n".join([f"evaluate: {uri}", head, *lines, "evaluate: see reports/evaluation.html"])
+    return "\n".join(
+        [
+            f"evaluate: {uri}, with 95 % intervals",
+            f"  {'':<42} {'patients':>8}  {head}".rstrip(),
+            *lines,
+            "evaluate: see reports/evaluation.html",
+        ]
+    )
 
 
 def resolve(values: Values, _experiment_id: str) -> Lineage | None:

@@ -8,6 +8,7 @@ import sys
 import mlflow
 from mlflow.entities import Run
 
+from risk_model.card import wording
 from risk_model.locations import sqlite_path
 from steps.modelling.metrics import NAMES
 from steps.registry import versions as registry
@@ -22,7 +23,7 @@ def run_all(run: StepRun, values: Values, _: None) -> None:
     """Run the four steps in turn; what a finished run has done already is reused."""
     cache = bool(values["cache"])
     downloaded = ensure("download", values, run, cache)
-    prepared = ensure("preprocess", {"data": downloaded.info.run_id}, run, cache)
+    prepared = ensure("preprocess", {**values, "data": downloaded.info.run_id}, run, cache)
     trained = ensure("train", {**values, "data": prepared.info.run_id}, run, cache)
     chosen = {name: values[name] for name in ("name", "promote")}
     ensure("register", {"run_id": trained.info.run_id, **chosen}, run)
@@ -35,18 +36,15 @@ def run_all(run: StepRun, values: Values, _: None) -> None:
 def summary(trained: Run, source: str, name: str) -> str:
     """Return what came out, and what to do with it."""
     found = trained.data.metrics
-    figures = [
-        f"  {metric:<10} {found[metric]:.3f}   95 % interval {found[f'{metric}_ci_low']:.3f} to "
-        f"{found[f'{metric}_ci_high']:.3f}"
-        for metric in NAMES
-    ]
+    validated = {k.removeprefix("oof_"): v for k, v in found.items() if k.startswith("oof_")}
+    figures = wording.comparison({"cross-validated": validated, "held out": found})
     version = registry.version_of(name, trained.info.run_id)
     aliases = ", ".join(registry.aliases(name, version)) if version else ""
     number = version.version if version else "-"
     return "\n".join(
         [
             "",
-            f"{trained.data.params['model']} on held-out patients (data.source={source}):",
+            f"{trained.data.params['model']}, data.source={source}, with 95 % intervals:",
             *figures,
             f"{name} version {number}, alias: {aliases or 'none'}",
             "",

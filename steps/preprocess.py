@@ -31,11 +31,12 @@ from steps.runs.tracking import (
 def preprocess(run: StepRun, values: Values, given: Run | None) -> None:
     """Store the prepared patients as Parquet, and the data report beside them."""
     path, data, source = find_input(run, values, given)
+    coding = str(values["coding"])
     run.tag(SOURCE_TAG, source)
-    run.tag(KEY_TAG, work_key("preprocess", {"data": data}) or "")
+    run.tag(KEY_TAG, work_key("preprocess", {"data": data, "coding": coding}) or "")
     members = archive.open_source(path)
     member = archive.choose_member(members)
-    prepared = prepare(members[member], member)
+    prepared = prepare(members[member], member, coding)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         patients = folder / "patients.parquet"

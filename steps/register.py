@@ -17,10 +17,11 @@ from mlflow.entities.model_registry import ModelVersion
 
 from clinical import copies
 from clinical.schema import LABEL
+from risk_model.card.wording import MEASURES, between
 from risk_model.errors import ModelError
 from risk_model.flavours import inputs
 from risk_model.layout import open_folder
-from risk_model.metadata import Data, Git, Metadata
+from risk_model.metadata import Data, Git, Measures, Metadata
 from risk_model.model import Model, Origin, load
 from steps.registry import gate
 from steps.registry import versions as registry
@@ -75,21 +76,19 @@ def described(trained: Run) -> Metadata:
 
 
 def description(metadata: Metadata) -> str:
-    """Return what the page of a version says about it."""
-    data, measures = metadata.data or Data(), metadata.metrics or {}
+    """Return what the page of a version says about it: the cross-validated figures lead."""
+    data, held_out = metadata.data or Data(), metadata.metrics or {}
+    validated = metadata.out_of_fold.metrics if metadata.out_of_fold else {}
     patients = f"{data.rows.train} patients" if data.rows else "patients"
-    auc, low, high, brier = (
-        _told(measures.get(name))
-        for name in ("roc_auc", "roc_auc_ci_low", "roc_auc_ci_high", "brier")
-    )
     return (
-        f"{metadata.name} trained on {patients} (source: {data.source}). Held-out ROC AUC {auc} "
-        f"[{low}, {high}], Brier {brier}. Not for clinical use.\n\n{inputs.described()}"
+        f"{metadata.name} trained on {patients} (source: {data.source}). "
+        f"Cross-validated: {_told(validated)}. Held out, as a check: {_told(held_out)}. "
+        f"Not for clinical use.\n\n{inputs.described()}"
     )
 
 
-def _told(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
+def _told(measures: Measures) -> str:
+    return ", ".join(f"{MEASURES[name]} {between(measures, name)}" for name in ("roc_auc", "brier"))
 
 
 def tags_of(metadata: Metadata) -> dict[str, str]:

@@ -40,7 +40,8 @@ def resolve(values: Values, _experiment_id: str) -> Job:
     """Find the input and the model before any run is opened."""
     from steps.batch import job as jobs
 
-    return jobs.plan(str(values["input"]), str(values["output"]), str(values["model_uri"]))
+    names = ("input", "output", "model_uri", "coding")
+    return jobs.plan(*(str(values[name]) for name in names))
 
 
 def main() -> int:

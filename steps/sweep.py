@@ -19,7 +19,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from clinical import copies
 from clinical.tables import plain_cell
-from risk_model.wording import between
+from risk_model.card.wording import between
 from steps.batch import cluster
 from steps.modelling import metrics, searching
 from steps.modelling.facts import Input

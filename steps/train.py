@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import joblib
@@ -20,6 +19,7 @@ from clinical.codings.definitions import AUTO, CANONICAL
 from clinical.hospitals import Cohort
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
+from risk_model.card import rendering, wording
 from risk_model.flavours import saving
 from risk_model.flavours.saving import Contents
 from risk_model.layout import METADATA
@@ -27,7 +27,7 @@ from risk_model.metadata import Git, Metadata
 from steps.modelling import assessment, estimators, facts, metrics, twin
 from steps.modelling.facts import Input, Training
 from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
-from steps.reports import card, plots
+from steps.reports import plots
 from steps.runs import provenance
 from steps.runs.files import ROOT, place, replacing, sha256
 from steps.runs.launching import input_run
@@ -76,7 +76,7 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
             run.log_file(picture, "plots")
             place(picture, ROOT / "plots" / picture.name)
         log_model(run, folder, done, content, metadata)
-    say(summary(str(values["model"]), found))
+    say(summary(str(values["model"]), metadata))
 
 
 def build(values: Values) -> Pipeline:
@@ -160,7 +160,7 @@ def log_model(
     run: StepRun, folder: Path, done: Training, content: bytes | None, metadata: Metadata
 ) -> None:
     """Log the model, and keep a working copy as a pickle with its SHA-256 beside it."""
-    cards = card.write(folder, metadata.as_dict())
+    cards = rendering.write(folder, metadata)
     references = twin.reference_cases(done.pipeline, done.fitted)
     contents = Contents(done.pipeline, content, metadata, references, cards)
     name, tags = f"{done.parameters['model']}_model", {SOURCE_TAG: done.data.source}
@@ -178,18 +178,11 @@ def log_model(
         part.write_text(f"{digest}  {target.name}\n")
 
 
-def summary(model: str, found: Mapping[str, float]) -> str:
-    """Return the held-out measures with their intervals, a line each."""
-    lines = [
-        f"  {name:<10} {found[name]:.3f}  [{found[f'{name}_ci_low']:.3f}, "
-        f"{found[f'{name}_ci_high']:.3f}]   cv {found[f'cv_{name}_mean']:.3f} "
-        f"+- {found[f'cv_{name}_std']:.3f}"
-        for name in metrics.NAMES
-    ]
-    return (
-        f"train: {model}, held-out value [95 % interval], 10-fold cross-validation\n"
-        + "\n".join(lines)
-    )
+def summary(model: str, metadata: Metadata) -> str:
+    """Return how good the model is: cross-validated, and on the held-out patients as a check."""
+    validated = metadata.out_of_fold.metrics if metadata.out_of_fold else {}
+    columns = {"cross-validated": validated, "held out": metadata.metrics or {}}
+    return "\n".join([f"train: {model}, with 95 % intervals", *wording.comparison(columns)])
 
 
 def resolve(values: Values, experiment_id: str) -> Run | None:

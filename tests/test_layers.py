@@ -49,7 +49,8 @@ WITHOUT = {
     "serving.routes": {"mlflow"},
 }
 STANDARD_LIBRARY_ALONE = (
-    "clinical/schema.py", "clinical/errors.py", "clinical/numbers.py", "steps/runs/files.py",
+    "clinical/schema.py", "clinical/errors.py", "clinical/numbers.py",
+    "clinical/codings/definitions.py", "steps/runs/files.py",
     "steps/runs/parameters.py",
 )  # fmt: skip
 MODULES = sorted(
@@ -129,9 +130,12 @@ def test_there_is_no_circle() -> None:
 
 
 @pytest.mark.parametrize("module", STANDARD_LIBRARY_ALONE)
-def test_the_leaves_import_the_standard_library_alone(module: str) -> None:
+def test_the_leaves_import_the_standard_library_and_each_other(module: str) -> None:
+    leaves = {dotted(leaf) for leaf in STANDARD_LIBRARY_ALONE}
+    ours = {name for name in imported(module) if name.split(".")[0] in PACKAGES}
     # risk_model.locations is nothing but the standard library as long as no database is named.
-    assert roots(module) <= sys.stdlib_module_names | {"__future__", "risk_model"}
+    assert {name.rpartition(".")[0] for name in ours} <= leaves | {"risk_model.locations"}
+    assert roots(module) <= sys.stdlib_module_names | {"__future__", *PACKAGES}
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("serving/")])

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from clinical.codings.definitions import AUTO, CODINGS
+from clinical.numbers import read_float, read_int
 from risk_model.locations import file_path
 
 MODELS = ("random_forest", "extra_trees", "logistic_regression", "hist_gradient_boosting")
@@ -53,13 +55,12 @@ class Parameter:
     help: str
 
 
-# Python reads 1_0 as 10, and the digits of any script; nobody who types either means it.
-_NUMERALS = {int: r"[+-]?[0-9]{1,20}", float: r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"}
-
-
 def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Value]:
     def read(text: str) -> Value:
-        value = kind(text) if re.fullmatch(_NUMERALS[kind], text) else None
+        try:
+            value = read_int(text) if kind is int else read_float(text)
+        except ValueError:
+            value = None
         if value is None or not low <= value <= high:
             raise ValueError(f"{type_names[kind]} in [{low}, {high}]")
         return value
@@ -260,6 +261,12 @@ PROMOTE = Parameter(
     "Whether a version that passes the gate becomes champion; require: fail if it does not.",
 )
 NAME = Parameter("name", MODEL_NAME, _model_name, "Name of the registered model.")
+CODING = Parameter(
+    "coding",
+    AUTO,
+    _choice(AUTO, *CODINGS),
+    f"The coding of the patients' file: auto (recognise it), {', '.join(CODINGS)}.",
+)
 CACHE = Parameter("cache", "true", _flag, "Whether finished steps with equal inputs are reused.")
 
 WORKERS = Parameter(
@@ -278,10 +285,11 @@ _TRAINING = (
 )
 
 ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
-    "main": (SOURCE, *_TRAINING, NAME, PROMOTE, CACHE),
-    "download": (SOURCE,),
+    "main": (SOURCE, CODING, *_TRAINING, NAME, PROMOTE, CACHE),
+    "download": (SOURCE, CODING),
     "preprocess": (
         Parameter("data", "", _data, "A download run's id or a file; empty: the latest download."),
+        CODING,
     ),
     "train": (
         Parameter(
@@ -326,11 +334,13 @@ ENTRY_POINTS: Mapping[str, tuple[Parameter, ...]] = {
             "Patients: a file, or a download or preprocess run's id; empty: those that the model "
             "has not trained on.",
         ),
+        CODING,
     ),
     "score": (
         Parameter("input", "", _input, "A CSV or Parquet file, a folder, a glob or a URL."),
         Parameter("output", "", _output, "The folder of Parquet files to make."),
         Parameter("model_uri", f"models:/{MODEL_NAME}@champion", _model_uri, "The model."),
+        CODING,
         SCHEDULER,
         WORKERS,
     ),

@@ -24,6 +24,8 @@ from steps.runs.store import STORE_ERRORS
 from steps.runs.tracking import KEY_TAG, OUTPUTS_TAG, finished_runs, input_of
 
 PACKAGES = ("clinical", "risk_model", "steps")
+TEMPLATES = ("templates", "static")
+"""The folders beside a module that hold what it makes pages of."""
 DATA_FOLDER = "data"
 """The artifact folder in which a run keeps the one file that the next step reads."""
 
@@ -100,8 +102,10 @@ def digests_of_code(module: str) -> dict[str, object]:
 
 
 def digests_of_sources(module: str) -> dict[str, str]:
-    """Return the SHA-256 of a module of the steps, and of all that it imports of ours."""
-    paths = sorted(_sources(ROOT / "steps" / f"{module}.py"))
+    """Return the SHA-256 of a module of the steps, all that it imports of ours, and templates."""
+    modules = _sources(ROOT / "steps" / f"{module}.py")
+    folders = {path.parent / name for path in modules for name in TEMPLATES}
+    paths = sorted({*modules, *(path for folder in folders for path in folder.glob("*.*"))})
     return {path.relative_to(ROOT).as_posix(): sha256(path) for path in paths}
 
 

@@ -30,6 +30,7 @@ VALID: dict[str, dict[str, object]] = {
     "min_samples_leaf": {"1": 1, "10000": 10_000},
     "C": {"1e-6": 1e-6, "1000000": 1e6, "0.1": 0.1},
     "calibration": {name: name for name in CALIBRATIONS},
+    "coding": {name: name for name in ("auto", "uci", "heart.csv", "canonical", "zero_based")},
     "test_size": {"0.05": 0.05, "0.9": 0.9, "5e-1": 0.5},
     "random_state": {"0": 0, "4294967295": 2**32 - 1},
     "promote": {"true": "true", "false": "false", "require": "require"},
@@ -94,6 +95,7 @@ INVALID: dict[str, tuple[str, ...]] = {
     "min_samples_leaf": (*NUMBERS, "0", "10001", "0.5"),
     "C": (*NUMBERS, "0", "-1", "1e7"),
     "calibration": ("", "platt", "Sigmoid", "sigmoid "),
+    "coding": ("", "UCI", "statlog", "zero-based"),
     "model_uri": ("", "models:/", "runs:/abc", "nowhere", "/nowhere", "champion"),
     "input": (),  # what is not there is told by the step, whatever kind of source it is
     "output": ("/", "~", "s3://bucket/scored.parquet", "file:///scored.parquet"),
