@@ -361,8 +361,8 @@ def page(
             f"{peer[rows].seconds:.1f} s | {found[key]:.1f} | at least {TARGETS[key]:g} |"
         )
     lines += [
-        "| what two workers gain, 4,000,000 rows, against two processes without a cluster, medians of "
-        f"3 rounds | {found['two workers']:.2f} | {found['side by side']:.2f} | "
+        "| what two workers gain on 4,000,000 rows, against two processes without a cluster, "
+        f"medians of 3 rounds | {found['two workers']:.2f} | {found['side by side']:.2f} | "
         f"{found['workers']:.2f} | at least {TARGETS['workers']} |",
         f"| memory of all processes, {largest:,} rows | {ours[largest].memory / 1e9:.2f} GB | | | "
         f"at most {MOST_MEMORY} GB |",
