@@ -1,9 +1,9 @@
 """What a second worker gains a search, and what Dask costs it.
 
-``python -m benchmarks.sweep`` runs one search on one worker, on two, in this process and on two bare
-processes, in turn, and writes the medians with their ratios to docs/benchmarks.md; it takes some
-minutes. ``--short`` checks in a minute that a second worker gains half of what it should, and
-writes nothing.
+``python -m benchmarks.sweep`` runs one search on one worker, on two, in this process and on two
+processes without Dask, in turn, and writes the medians with their ratios to docs/benchmarks.md; it
+takes some minutes. ``--short`` checks in a minute that a second worker gains half of what it
+should, and writes nothing.
 """
 
 from __future__ import annotations
