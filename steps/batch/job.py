@@ -21,7 +21,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.store.artifact.utils.models import get_model_name_and_version
 from tqdm import tqdm
 
-from clinical.codings.columns import is_index
+from clinical.codings.columns import is_index, list_names
 from clinical.codings.definitions import AUTO, BY_LABEL, CODINGS, Coding, stated_coding
 from clinical.codings.evidence import count_coding_evidence, require_coding
 from clinical.codings.recognition import coding_of_rows, recognise_without_label
@@ -111,7 +111,7 @@ def run(job: Job, record: StepRun, scheduler: str, workers: int) -> None:
         counts = _score(client, job, folder)
         seconds = time.perf_counter() - started
         rows, scored = counts["rows", "all"], counts["rows", "scored"]
-        problems = {name: count for (of, name), count in counts.items() if of == "problem"}
+        problems = {name: n for (of, name), n in counts.items() if of == "problem" and n}
         wrong = ", ".join(f"{name} in {count:,}" for name, count in problems.items())
         if not scored:
             raise DataError(f"none of {rows:,} rows can be used; wrong: {wrong or 'nothing'}")
@@ -151,7 +151,7 @@ def _describe(job: Job, record: StepRun) -> dict[str, object]:
     used = {*FEATURE_NAMES, *BY_LABEL, *(file.id_column for file in job.files)}
     names = {name for file in job.files for name in file.layout.names} - used
     if unused := sorted(name for name in names if not is_index(name)):
-        echo(f"score: columns that are not used: {', '.join(unused)}")
+        echo(f"score: columns that are not used: {list_names(unused)}")
     model = {"uri": job.model_uri, "version": job.version, "engine": engine}
     model |= {"data_source": job.model.source, "sha256": sha256(job.model.folder)}
     given = {"source": redact_credentials(job.source), "files": len(job.files), "digest": digest}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,14 +14,23 @@ from fsspec.utils import read_block
 from clinical.errors import DataError
 from clinical.frame import Mask
 from clinical.schema import FEATURE_NAMES
-from clinical.tables import read_text
+from clinical.tables import Column, read_text
 from steps.batch.inputs import Partition
 
 BATCH_ROWS = 1 << 18
+FLOATS = pa.schema(dict.fromkeys(FEATURE_NAMES, pa.float64()))
 
-Rows = tuple[Any, dict[str, Mask]]
-"""A table of the 13 features as float64 and of what names the patients, if anything does; and marks
-of what is wrong in it, as `clinical.tables.read_text` returns them."""
+
+class Rows(NamedTuple):
+    """Some rows of a file: 13 columns of numbers, and what names the patients, if anything does.
+
+    `wrong` marks what cannot be used, as `clinical.tables.read_text` returns it.
+    """
+
+    size: int
+    columns: dict[str, Column]
+    ids: Any
+    wrong: dict[str, Mask]
 
 
 def read(partition: Partition) -> Iterator[Rows]:
@@ -60,7 +69,7 @@ def _read_lines(partition: Partition) -> Iterator[Rows]:
         raise DataError("lines must end in LF or CR LF")
     if lines.strip():
         ids = [file.id_column] if file.id_column else []
-        yield read_text(lines, replace(file.layout, skip=0), FEATURE_NAMES, ids)
+        yield _rows(*read_text(lines, replace(file.layout, skip=0), FEATURE_NAMES, ids))
 
 
 def _read_row_group(partition: Partition) -> Iterator[Rows]:
@@ -71,8 +80,11 @@ def _read_row_group(partition: Partition) -> Iterator[Rows]:
         names = [parquet.schema_arrow.names[file.layout.names.index(name)] for name in wanted]
         groups = list(range(partition.start, partition.stop))
         for batch in parquet.iter_batches(BATCH_ROWS, groups, names, use_threads=False):
-            columns = [
-                batch.column(name).cast(pa.float64() if i < len(FEATURE_NAMES) else pa.string())
-                for i, name in enumerate(names)
-            ]
-            yield pa.table(columns, wanted), {}
+            yield _rows(pa.table([batch.column(name) for name in names], wanted), {})
+
+
+def _rows(table: Any, wrong: dict[str, Mask]) -> Rows:
+    floats = table.select(FEATURE_NAMES).cast(FLOATS, safe=False)
+    columns = {name: floats.column(name).to_numpy() for name in FEATURE_NAMES}
+    rest = table.columns[len(FEATURE_NAMES) :] or [pa.nulls(len(table))]
+    return Rows(len(table), columns, rest[0].cast(pa.string()), wrong)

@@ -17,13 +17,13 @@ from clinical.codings.conversion import convert
 from clinical.codings.definitions import Coding
 from clinical.codings.evidence import Evidence, count_coding_evidence, require_coding
 from clinical.frame import Mask, unknown_cells
-from clinical.schema import FEATURE_NAMES, FEATURES
-from clinical.tables import RAGGED
+from clinical.schema import FEATURES
+from clinical.tables import RAGGED, Column
 from risk_model import batches
 from risk_model.bands import risk_levels
 from risk_model.model import Model, Origin, load
-from steps.batch.inputs import File, Partition
-from steps.batch.reading import Rows, read
+from steps.batch.inputs import Partition
+from steps.batch.reading import read
 
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = {
@@ -43,17 +43,12 @@ Counts = Counter[tuple[str, str]]
 
 def count_evidence(partition: Partition) -> Evidence:
     """Count what the first rows of a partition show of their coding."""
-    table, _ = next(read(partition), (None, {}))
-    return count_coding_evidence(_columns(table) if table else {})
-
-
-def _columns(table: Any) -> dict[str, Any]:
-    return {name: table.column(name).to_numpy() for name in FEATURE_NAMES}
+    return count_coding_evidence(next((rows.columns for rows in read(partition)), {}))
 
 
 @lru_cache(maxsize=1)
 def _load(folder: str) -> Model:
-    return load(Origin(directory=folder))
+    return load(Origin(directory=str(Path(folder, "model"))))
 
 
 @dataclass(frozen=True)
@@ -88,73 +83,79 @@ class Scorer:
         OSError
             Where the file cannot be written.
         """
-        counts, evidence = Counts(), count_coding_evidence({})
+        counts, evidence, file = Counts(), count_coding_evidence({}), partition.file
+        expected = {feature.name: self.coding.feature(feature).allowed for feature in FEATURES}
+        expected[RAGGED] = f"{file.layout.width}, as many as the file has columns"
         schema = pa.schema({name: SCHEMA[name] for name in self.columns})
-        categories = [name for name in self.columns if SCHEMA[name] == _CATEGORY]
-        # Probabilities hardly ever come twice; sorted by bytes they shrink all the same.
-        sorted_by_bytes = {"probability": "BYTE_STREAM_SPLIT"}
         # Whole before it has its name: after a kill, two workers may be at one partition.
         path = Path(self.folder, secrets.token_hex(8))
         try:
-            with (
-                path.open("wb") as file,
-                pq.ParquetWriter(
-                    file, schema, use_dictionary=categories, column_encoding=sorted_by_bytes
-                ) as writer,
-            ):
+            with path.open("wb") as stream, _writer(stream, schema) as writer:
                 for rows in read(partition):
-                    evidence += count_coding_evidence(_columns(rows[0]))
-                    output = self._score_rows(rows, partition.file, counts)
+                    evidence += count_coding_evidence(rows.columns)
+                    columns, wrong = _check(rows.columns, rows.wrong, self.coding)
+                    problem, usable = _describe(wrong, expected, rows.size)
+                    output = self._predict(columns, usable, counts)
+                    source = pa.repeat(file.name, rows.size).dictionary_encode()
+                    output |= {"source": source, "id": rows.ids, "problem": problem}
                     writer.write_table(pa.table(output).select(self.columns).cast(schema))
-            require_coding(evidence, self.coding, f"'{partition.file.name}'")
+                    counts.update({("problem", name): int(m.sum()) for name, m in wrong.items()})
+            require_coding(evidence, self.coding, f"'{file.name}'")
             path.replace(Path(self.folder, "parts", f"part-{partition.number:06}.parquet"))
         except OSError as error:
             raise OSError(error.errno, error.strerror or str(error), self.folder) from None
         return counts
 
-    def _score_rows(self, rows: Rows, file: File, counts: Counts) -> dict[str, Any]:
-        """Return the columns of the output, and count."""
-        table, not_numbers = rows
-        converted = convert(_columns(table), self.coding)
-        wrong: dict[str, Mask] = {}
-        for marks in (converted.bad, unknown_cells(converted.columns), not_numbers):
-            for name, mask in marks.items():
-                wrong[name] = wrong.get(name, False) | mask
-        if RAGGED in wrong:  # one fault, not fourteen
-            whole = ~wrong[RAGGED]
-            wrong = {name: m if name == RAGGED else m & whole for name, m in wrong.items()}
-        problem, usable = self._problems(wrong, table.num_rows, file.layout.width)
-        model = _load(str(Path(self.folder, "model")))
-        scores = batches.score(model.engine, [c[usable] for c in converted.columns.values()])
-        levels, names = risk_levels(model.bands, scores.probabilities), [n for n, _ in model.bands]
+    def _predict(self, columns: dict[str, Column], usable: Mask, counts: Counts) -> dict[str, Any]:
+        """Return what the model says of the rows that can be used, null for the others."""
+        model = _load(self.folder)
+        scores = batches.score(model.engine, [cells[usable] for cells in columns.values()])
+        levels = risk_levels(model.bands, scores.probabilities)
+        names = [name for name, _ in model.bands]
         counts.update({("rows", "all"): len(usable), ("rows", "scored"): len(levels)})
         counts.update({("level", name): int((levels == i).sum()) for i, name in enumerate(names)})
-        counts.update({("problem", name): int(mask.sum()) for name, mask in wrong.items()})
-        # Where each row finds its answer; null for those that have none.
         places = pa.array(np.cumsum(usable) - 1, mask=~usable)
-        first = np.zeros(len(usable), np.int32)
         return {
-            "source": pa.DictionaryArray.from_arrays(first, [file.name]),
-            "id": table.column(file.id_column) if file.id_column else pa.nulls(len(usable)),
             "probability": pa.array(scores.probabilities).take(places),
             "prediction": pa.array(scores.labels).take(places),
             "risk_level": pa.DictionaryArray.from_arrays(pa.array(levels).take(places), names),
-            "model_version": pa.DictionaryArray.from_arrays(first, [self.version]),
-            "problem": problem,
+            "model_version": pa.repeat(self.version, len(usable)).dictionary_encode(),
         }
 
-    def _problems(self, wrong: dict[str, Mask], count: int, width: int) -> tuple[Any, Mask]:
-        """Return what is wrong with each row in words, null where nothing is, and where that is."""
-        expected = {f.name: self.coding.feature(f).allowed for f in FEATURES}
-        expected[RAGGED] = f"{width}, as many as the file has columns"
-        kinds = np.zeros(count, np.int32)  # a bit for each column
-        for i, name in enumerate(expected):
-            if name in wrong:
-                kinds |= wrong[name].astype(np.int32) << i
-        distinct, which = np.unique(kinds, return_inverse=True)
-        texts = [f"{name}: {allowed}" for name, allowed in expected.items()]
-        words = ["; ".join(t for i, t in enumerate(texts) if kind >> i & 1) for kind in distinct]
-        usable = kinds == 0
-        return pa.DictionaryArray.from_arrays(
-            pa.array(which, pa.int32(), mask=usable), words
-        ), usable
+
+def _writer(stream: Any, schema: Any) -> Any:
+    return pq.ParquetWriter(
+        stream,
+        schema,
+        use_dictionary=[field.name for field in schema if field.type == _CATEGORY],
+        # Probabilities hardly ever come twice; sorted by bytes they shrink all the same.
+        column_encoding={"probability": "BYTE_STREAM_SPLIT"},
+    )
+
+
+def _check(
+    columns: dict[str, Column], wrong: dict[str, Mask], coding: Coding
+) -> tuple[dict[str, Column], dict[str, Mask]]:
+    """Return columns in the canonical coding, and all that is wrong in each."""
+    converted, together = convert(columns, coding), dict(wrong)
+    for marks in (converted.bad, unknown_cells(converted.columns)):
+        for name, mask in marks.items():
+            together[name] = together.get(name, False) | mask
+    if RAGGED in wrong:  # one fault, not fourteen
+        whole = ~wrong[RAGGED]
+        together = {n: m if n == RAGGED else m & whole for n, m in together.items()}
+    return converted.columns, together
+
+
+def _describe(wrong: dict[str, Mask], expected: dict[str, str], count: int) -> tuple[Any, Mask]:
+    """Return what is wrong with each row in words, null where nothing is, and where that is."""
+    kinds = np.zeros(count, np.int32)  # a bit for each column
+    for i, name in enumerate(expected):
+        if name in wrong:
+            kinds |= wrong[name].astype(np.int32) << i
+    distinct, which = np.unique(kinds, return_inverse=True)
+    texts = [f"{name}: {allowed}" for name, allowed in expected.items()]
+    words = ["; ".join(t for i, t in enumerate(texts) if kind >> i & 1) for kind in distinct]
+    usable = kinds == 0
+    places = pa.array(which, pa.int32(), mask=usable)
+    return pa.DictionaryArray.from_arrays(places, words), usable

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 from distributed import Client
 from mlflow import MlflowClient
@@ -22,7 +21,7 @@ from risk_model.card.wording import between
 from steps.batch import cluster
 from steps.modelling import estimators, metrics, searching
 from steps.modelling.facts import Input
-from steps.modelling.searching import DECIDES, FOLDS, MEASURES, Candidate, Results, Search
+from steps.modelling.searching import DECIDES, FOLDS, MEASURES, Candidate, Patients, Search
 from steps.parameters.declaration import as_texts, check, select
 from steps.parameters.entry_points import Sweep, Train
 from steps.reports import search_plot
@@ -37,6 +36,8 @@ from steps.work.patients import read_patients
 CANDIDATE = "candidate"
 REGISTER = "mlflow run . -e register --env-manager local"
 BEST = f"cv_{DECIDES}_mean"
+PROGRESS = 12
+"""After how many candidates a line says how far it is."""
 
 
 def sweep(run: StepRun, values: Sweep, given: Run | None) -> None:
@@ -45,89 +46,83 @@ def sweep(run: StepRun, values: Sweep, given: Run | None) -> None:
     with cluster.connect(values.scheduler, values.workers) as client:
         data = read_patients(run, values, given)
         base = select(Train, vars(values), data=data.data)
-        search, honest = find(run, values, data, client, base)
-    log_findings(run, search, honest)
-    best = {name: str(value) for name, value in search.best_params_.items()}
+        tried, honest = find(run, values, data, client, base)
+    log_findings(run, tried, honest)
+    best = {name: str(value) for name, value in searching.best(tried).parameters.items()}
     trained = run_or_reuse(check(Train, as_texts(base) | best), run)
     run.tag("heart.winner", trained.info.run_id)
-    echo(summary(search, honest, trained))
+    echo(summary(searching.best(tried), honest, trained))
 
 
 def find(
     run: StepRun, values: Sweep, data: Input, client: Client, base: Train
-) -> tuple[Search, dict[str, float]]:
-    """Return the search, and what it is worth on patients that it has not seen."""
+) -> tuple[list[Candidate], dict[str, float]]:
+    """Return what was tried, and what the search is worth on patients that it has not seen."""
     # As `train` does: the winner will be measured on patients who took no part in its choice.
     fitting, _ = copies.split(data.patients, base.test_size)
-    x, y = estimators.columns(fitting)
-    searching.require_enough(y)
-    fixed: dict[str, Any] = {k: v for k, v in vars(base).items() if k not in ("data", "test_size")}
-    trials = values.trials
-    fold = itertools.count(1)
-
-    def tell(results: Results, first: int) -> None:
-        log_candidates(run, results, first)
-        done, best = len(results["params"]), searching.measured(results)[BEST].min()
-        echo(f"sweep: {done} of {trials} candidates tried, best Brier score {best:.4f}")
-
-    def tell_fold(results: Results, _first: int) -> None:
-        if len(results["params"]) == trials:
-            echo(f"sweep: nested cross-validation, fold {next(fold)} of {FOLDS} done")
-
-    search = searching.prepare(
-        Candidate(**fixed),
-        list(values.models),
-        trials,
-        batch=max(searching.BATCH, 2 * sum(client.ncores().values())),
-        tell=tell,
-    )
-    with searching.spread(client):
-        search.fit(x, y)
-        p = searching.out_of_fold(search.set_params(tell=tell_fold), x, y)
-    return search, metrics.with_intervals(y, p, base.random_state)
+    patients = Patients(*estimators.columns(fitting))
+    searching.require_enough(patients.labels)
+    drawn = searching.draw(values.models, values.trials, base.random_state)
+    fixed = {k: v for k, v in vars(base).items() if k not in ("data", "test_size")}
+    search = Search(client, patients, drawn, fixed)
+    tried: list[Candidate] = []
+    for candidate in search.candidates():
+        tried.append(candidate)
+        log_candidate(run, candidate, len(tried))
+        if len(tried) % PROGRESS == 0 or len(tried) == len(drawn):
+            best = searching.best(tried).measures[BEST]
+            echo(
+                f"sweep: {len(tried)} of {len(drawn)} candidates tried, best Brier score {best:.4f}"
+            )
+    p = np.empty(len(patients.labels))
+    for number, (rows, said) in enumerate(search.out_of_fold(), start=1):
+        p[rows] = said
+        echo(f"sweep: nested cross-validation, fold {number} of {FOLDS} done")
+    return tried, metrics.with_intervals(patients.labels, p, base.random_state)
 
 
-def log_candidates(run: StepRun, results: Results, first: int) -> None:
-    """Log the candidates that were not told before, each as a finished run below this one."""
+def log_candidate(run: StepRun, candidate: Candidate, number: int) -> None:
+    """Log a candidate as a finished run below this one."""
     client = MlflowClient()
     # Of the same owner: should this process be killed, no run stays open.
     owner = client.get_run(run.run_id).data.tags[OWNER_TAG]
     tags = {STEP_TAG: CANDIDATE, MLFLOW_PARENT_RUN_ID: run.run_id, OWNER_TAG: owner}
-    measured, now = searching.measured(results), time.time_ns() // 1_000_000
-    for i, parameters in enumerate(results["params"][first:], start=first):
-        name = f"{parameters['model']} {i + 1}"
-        created = client.create_run(run.experiment_id, tags=tags, run_name=name)
-        found = [Metric(key, float(of[i]), now, 0) for key, of in measured.items()]
-        taken = [Param(key, str(value)) for key, value in parameters.items()]
-        client.log_batch(created.info.run_id, found, taken)
-        client.set_terminated(created.info.run_id)
+    name = f"{candidate.parameters['model']} {number}"
+    created = client.create_run(run.experiment_id, tags=tags, run_name=name)
+    now = time.time_ns() // 1_000_000
+    client.log_batch(
+        created.info.run_id,
+        [Metric(key, value, now, 0) for key, value in candidate.measures.items()],
+        [Param(key, str(value)) for key, value in candidate.parameters.items()],
+    )
+    client.set_terminated(created.info.run_id)
 
 
-def log_findings(run: StepRun, search: Search, honest: Mapping[str, float]) -> None:
+def log_findings(run: StepRun, tried: Sequence[Candidate], honest: Mapping[str, float]) -> None:
     """Log the winner's measures, what the search is worth, all candidates and their picture."""
-    winner = int(search.best_index_)
-    measured = searching.measured(search.cv_results_)
-    tried = pd.DataFrame(search.cv_results_["params"]).assign(**measured)
-    mlflow.log_metrics({name: float(of[winner]) for name, of in measured.items()})
+    best = searching.best(tried)
+    table = pd.DataFrame([{**one.parameters, **one.measures} for one in tried])
+    mlflow.log_metrics(best.measures)
     mlflow.log_metrics({f"nested_{name}": value for name, value in honest.items()})
     with tempfile.TemporaryDirectory() as name:
         candidates = Path(name, "candidates.csv")
-        tried.sort_values(BEST).map(plain_cell).to_csv(candidates, index=False)
+        table.sort_values(BEST).map(plain_cell).to_csv(candidates, index=False)
         run.log_file(candidates)
-        picture = search_plot.draw(Path(name, "search.png"), tried, winner, honest)
+        winner = tried.index(best)
+        picture = search_plot.draw(Path(name, "search.png"), table, winner, honest)
         run.log_file(picture, "plots")
         copy_atomically(picture, ROOT / "plots" / picture.name)
 
 
-def summary(search: Search, honest: Mapping[str, float], trained: Run) -> str:
+def summary(best: Candidate, honest: Mapping[str, float], trained: Run) -> str:
     """Return what won, how good that is, and what to do with it."""
-    best, held_out = searching.measured(search.cv_results_), trained.data.metrics
-    chosen = dict(sorted(search.best_params_.items(), key=lambda item: item[0] != "model"))
+    held_out = trained.data.metrics
+    chosen = dict(sorted(best.parameters.items(), key=lambda item: item[0] != "model"))
     settings = ", ".join(
         f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in chosen.items()
     )
     rows = [
-        f"  {name:<10} {best[f'cv_{name}_mean'][search.best_index_]:.3f}          "
+        f"  {name:<10} {best.measures[f'cv_{name}_mean']:.3f}          "
         f"{between(honest, name)}   {between(held_out, name)}"
         for name in MEASURES
     ]

@@ -118,7 +118,7 @@ def test_the_output_the_account_and_what_is_said(
     assert sum(account["risk_levels"].values()) == 299
     said = capfd.readouterr().err
     assert "SYNTHETIC" in said
-    assert "columns that are not used: ward" in said
+    assert "columns that are not used: 'ward'" in said
     assert "299 of 300 rows scored" in said
     assert "1 rows REJECTED; the column 'problem' says why: age in 1" in said
 

@@ -20,7 +20,7 @@ from clinical.preparation import prepare
 from steps import sweep
 from steps.modelling import searching
 from steps.modelling.estimators import columns
-from steps.modelling.searching import MEASURES, Candidate
+from steps.modelling.searching import MEASURES, Candidate, Patients
 from steps.parameters.declaration import check, step_name
 from steps.parameters.entry_points import Train
 from steps.reports import search_plot
@@ -105,15 +105,17 @@ def swept(
 
 
 @pytest.fixture(scope="module")
-def again(prepared: Path) -> Any:
-    """Return the same search over the rows that `train` fits on, in this process."""
+def again(prepared: Path) -> list[Candidate]:
+    """Return the same candidates, measured in this process on the rows that `train` fits on."""
     fitting, _ = copies.split(pd.read_parquet(prepared), 0.2)
+    patients = Patients(*columns(fitting))
     values = vars(check(Train, {"calibration": "none", "random_state": "3"}))
-    fixed: Any = {k: v for k, v in values.items() if k not in ("data", "test_size")}
-    search = searching.prepare(
-        Candidate(**fixed), MODELS.split(","), TRIALS, 12, lambda results, first: None
-    )
-    return search.fit(*columns(fitting))
+    fixed = {k: v for k, v in values.items() if k not in ("data", "test_size")}
+    rows = np.arange(len(patients.labels))
+    return [
+        Candidate(drawn, searching.cross_validate(patients, rows, {**fixed, **drawn}))
+        for drawn in searching.draw(MODELS.split(","), TRIALS, 3)
+    ]
 
 
 def test_every_candidate_is_a_finished_run_below_the_sweep(swept: Swept) -> None:
@@ -125,23 +127,20 @@ def test_every_candidate_is_a_finished_run_below_the_sweep(swept: Swept) -> None
 
 
 def test_a_candidate_has_its_parameters_and_the_mean_and_spread_of_each_measure(
-    swept: Swept, again: Any
+    swept: Swept, again: list[Candidate]
 ) -> None:
     """Those of a search that never saw the patients whom `train` holds out."""
-    measured = searching.measured(again.cv_results_)
-    for i, candidate in enumerate(swept.candidates):
-        given = again.cv_results_["params"][i]
-        assert candidate.data.params == {name: str(value) for name, value in given.items()}
-        assert candidate.info.run_name == f"{given['model']} {i + 1}"
-        assert candidate.data.metrics == pytest.approx(
-            {name: values[i] for name, values in measured.items()}
-        )
-    assert {f"cv_{name}_{kind}" for name in MEASURES for kind in ("mean", "std")} == set(measured)
+    for number, (run, expected) in enumerate(zip(swept.candidates, again, strict=True), start=1):
+        given = expected.parameters
+        assert run.data.params == {name: str(value) for name, value in given.items()}
+        assert run.info.run_name == f"{given['model']} {number}"
+        assert run.data.metrics == pytest.approx(expected.measures)
+        assert set(run.data.metrics) == {
+            f"cv_{name}_{kind}" for name in MEASURES for kind in ("mean", "std")
+        }
 
 
-def test_the_sweep_states_the_best_of_its_draws_beside_the_honest_figure(
-    swept: Swept, again: Any
-) -> None:
+def test_the_sweep_states_the_best_of_its_draws_beside_the_honest_figure(swept: Swept) -> None:
     found = swept.run.data.metrics
     means = [candidate.data.metrics["cv_brier_mean"] for candidate in swept.candidates]
     assert found["cv_brier_mean"] == min(means)
@@ -201,7 +200,7 @@ def test_what_is_said_tells_how_far_it_is_and_how_to_register(
     client: MlflowClient, prepared: Path, training: FakeTraining,
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(searching, "BATCH", 4)
+    monkeypatch.setattr(work, "PROGRESS", 4)
     words = (f"--data={prepared}", "--models=logistic_regression", "--trials=6")
     assert do(*words) == 0
     said = capsys.readouterr().err
@@ -217,7 +216,7 @@ def test_what_was_found_before_an_interruption_stays(
     client: MlflowClient, prepared: Path, training: FakeTraining,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(searching, "BATCH", 4)
+    monkeypatch.setattr(work, "PROGRESS", 4)
 
     def interrupt(text: str) -> None:
         if "4 of 8 candidates" in text:
