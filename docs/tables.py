@@ -10,7 +10,8 @@ import re
 from pathlib import Path
 
 from serving.settings import SETTINGS
-from steps.runs.parameters import ENTRY_POINTS
+from steps.parameters.declaration import parameters_of
+from steps.parameters.entry_points import ENTRY_POINTS
 
 DOCS = Path(__file__).parent
 PIPELINE, SETTINGS_PAGE = DOCS / "pipeline.md", DOCS / "settings.md"
@@ -42,8 +43,9 @@ def settings() -> str:
 def parameters() -> str:
     """Return the tables of the entry points' parameters."""
     tables = []
-    for step, declared in ENTRY_POINTS.items():
-        rows = [_row(each.name, each.default, each.help) for each in declared]
+    for step, entry in ENTRY_POINTS.items():
+        declared = parameters_of(entry).items()
+        rows = [_row(name, each.default, each.help) for name, each in declared]
         head = ["| parameter | default | |", "|---|---|---|"]
         tables.append("\n".join([f"### `{step}`", "", *head, *rows]))
     return "\n\n".join(tables)

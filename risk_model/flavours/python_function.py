@@ -84,7 +84,9 @@ class Predictor:
         if self._output == "prediction":
             return labels
         levels = np.searchsorted(self._starts, p, side="right") - 1
-        columns = (p, labels, self._levels[levels.clip(0)])
+        # As objects: MLServer knows no other texts in a table.
+        names = pd.Series(self._levels[levels.clip(0)], frame.index, dtype=object)
+        columns = (p, labels, names)
         return pd.DataFrame(dict(zip(OUTPUTS, columns, strict=True)), index=frame.index)
 
 
@@ -143,8 +145,9 @@ def _numbers(column: pd.Series[Any]) -> Rows | None:
 
     if column.dtype.kind in "iuf":
         return column.to_numpy(np.float64, na_value=math.nan)
-    values = [math.nan if value is None or value is pd.NA else value for value in column]
-    if any(type(value) not in (int, float) and not _is_number(value) for value in values):
+    plain = map(_plain, column)
+    values = [math.nan if value is None or value is pd.NA else value for value in plain]
+    if not set(map(type, values)) <= {int, float}:
         return None
     try:
         return np.array(values, dtype=np.float64)
@@ -152,8 +155,10 @@ def _numbers(column: pd.Series[Any]) -> Rows | None:
         return np.array([math.inf if abs(v) > 1e300 else v for v in values], dtype=np.float64)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, np.integer | np.floating)
+def _plain(value: Any) -> Any:
+    """Return numpy's scalars as Python's; MLflow's server makes arrays without axes of them."""
+    scalar = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim)
+    return value.item() if scalar else value
 
 
 def _frame(given: Any, names: list[str]) -> pd.DataFrame:
@@ -179,9 +184,17 @@ def _frame(given: Any, names: list[str]) -> pd.DataFrame:
 def _error(why: str) -> Exception:
     """Return MLflow's error for an input that is not valid: its server answers 400 then."""
     from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-    error: Exception = MlflowException.invalid_parameter_value(f"The input cannot be scored: {why}")
-    return error
+    class InputError(MlflowException):
+        """An input that cannot be scored."""
+
+        def __setattr__(self, name: str, value: object) -> None:
+            # MLflow's server would put the patients themselves in front of the message.
+            if name != "message" or not hasattr(self, name):
+                super().__setattr__(name, value)
+
+    return InputError(f"The input cannot be scored: {why}", INVALID_PARAMETER_VALUE)
 
 
 def _by_onnx(path: Path) -> Callable[[Rows], Predictions]:

@@ -102,6 +102,7 @@ def gather(done: Training, content: bytes | None, git: Git, repository: str | No
             "metrics": {k: v for k, v in done.measures.items() if math.isfinite(v)},
             "out_of_fold": assessment.out_of_fold(patients, labels, validated, seed),
             "unknown": assessment.unknown(labels, validated, seed),
+            "unknown_patterns": assessment.unknown_patterns(labels, validated, seed),
             "risk_bands": clinical_metrics.bands(labels, validated.probabilities, dict(RISK_BANDS)),
             **_of_the_fitted(done, content, seed),
             "git": git,

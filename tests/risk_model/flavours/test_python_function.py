@@ -45,6 +45,8 @@ WAYS: dict[str, Callable[[pd.DataFrame], Any]] = {
     "records": lambda f: f.to_dict("records"),
     "columns": lambda f: f.to_dict("list"),
     "columns of arrays": lambda f: {name: f[name].to_numpy() for name in f},
+    "columns of scalars": lambda f: {n: [np.array(v) for v in f[n]] for n in f},
+    "columns of numpy's numbers": lambda f: f.astype("float32").astype(object),
     "rows": lambda f: f.to_numpy(),
     "lists": lambda f: f.to_numpy().tolist(),
 }
