@@ -65,15 +65,13 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     from risk_model.flavours.saving import Contents
     from risk_model.metadata import FORMAT, Metadata
     from steps.modelling import estimators, twin
+    from steps.parameters.declaration import check
+    from steps.parameters.entry_points import Train
     from steps.runs.files import ROOT
-    from steps.runs.parameters import ENTRY_POINTS
 
-    values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
-    names = ("n_estimators", "max_depth", "min_samples_leaf", "random_state", "calibration")
-    model = str(values["model"])
     training = patients.head(300)
     features, y = training[list(FEATURE_NAMES)], training[LABEL.name].to_numpy()
-    pipeline = estimators.build(model, **{name: values[name] for name in names})
+    pipeline = estimators.from_parameters(check(Train, {}))
     estimators.fit(pipeline, features, y)
     known = {"format": FORMAT, "run_id": "0" * 32, "data": {"source": "synthetic"}}
     bands = [{"level": level, "from": start} for level, start in RISK_BANDS]

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from steps.runs.running import Values, run_step
+from steps.parameters.entry_points import Score
+from steps.runs.running import Work, run_step
 
 if TYPE_CHECKING:
     from steps.batch.job import Job
-    from steps.runs.tracking import StepRun
+    from steps.runs.tracking.step_run import StepRun
 
 # Each worker process imports this module once more, as the one that was started: whatever takes
 # long to import is imported where the work is done.
 
 
-def score(run: StepRun, values: Values, job: Job) -> None:
+def score(run: StepRun, values: Score, job: Job) -> None:
     """Score all rows on a cluster."""
     from steps.batch import job as jobs
 
-    jobs.run(job, run, str(values["scheduler"]), int(values["workers"]))
+    jobs.run(job, run, values.scheduler, values.workers)
 
 
-def ahead(values: Values) -> None:
+def ahead(values: Score) -> None:
     """Load what worker processes need, to be forked from there, while this one loads MLflow."""
-    if not values["scheduler"] and hasattr(os, "fork"):
+    if not values.scheduler and hasattr(os, "fork"):
         from multiprocessing import forkserver
 
         # Cores are shared out as processes: numpy is not to make threads of its own.
@@ -36,17 +38,16 @@ def ahead(values: Values) -> None:
         forkserver.ensure_running()
 
 
-def resolve(values: Values, _experiment_id: str) -> Job:
+def resolve(values: Score, _experiment_id: str) -> Job:
     """Find the input and the model before any run is opened."""
     from steps.batch import job as jobs
 
-    names = ("input", "output", "model_uri", "coding")
-    return jobs.plan(*(str(values[name]) for name in names))
+    return jobs.plan(values.input, values.output, values.model_uri, values.coding)
 
 
-def main() -> int:
-    """Run the step from the command line."""
-    return run_step("score", score, ahead=ahead, resolve=resolve)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the step with the words of a command line; this process's by default."""
+    return run_step(Score, lambda: Work(score, resolve), __doc__, argv, ahead=ahead)
 
 
 if __name__ == "__main__":

@@ -31,12 +31,15 @@ from risk_model.layout import open_folder
 from steps.batch.cluster import connect
 from steps.batch.inputs import File, divide, find
 from steps.batch.scoring import SCHEMA, Counts, Scorer, count_evidence
+from steps.parameters.uris import redact_credentials
 from steps.runs import lineage
 from steps.runs.files import sha256
-from steps.runs.orphans import is_gone, owner
-from steps.runs.parameters import shown
-from steps.runs.store import StepError, is_absence
-from steps.runs.tracking import SOURCE_TAG, StepRun, dataset_source, say
+from steps.runs.store import StepError, is_not_found
+from steps.runs.terminal import echo
+from steps.runs.tracking.datasets import dataset_source
+from steps.runs.tracking.orphans import is_gone, owner
+from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.tags import SOURCE_TAG
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def _follow(uri: str) -> tuple[lineage.Lineage, str]:
             )
             uri, version = f"models:/{name}/{number}", f"registry-v{number}"
     except mlflow.MlflowException as error:
-        if not is_absence(error):
+        if not is_not_found(error):
             raise
         raise StepError(f"there is no model {uri}; 'mlflow run . -e main' makes one") from None
     model = lineage.follow(uri)
@@ -123,10 +126,10 @@ def run(job: Job, record: StepRun, scheduler: str, workers: int) -> None:
     levels = {name: count for (of, name), count in counts.items() if of == "level"}
     account |= {"counts": figures, "risk_levels": levels, "problems": problems, **speed}
     mlflow.log_dict(account, "scoring.json")
-    say(f"score: {scored:,} of {rows:,} rows scored: {job.output}")
+    echo(f"score: {scored:,} of {rows:,} rows scored: {job.output}")
     if wrong:
-        say(f"score: {rows - scored:,} rows REJECTED; the column 'problem' says why: {wrong}")
-    say(f"score: {rows / seconds:,.0f} rows a second")
+        echo(f"score: {rows - scored:,} rows REJECTED; the column 'problem' says why: {wrong}")
+    echo(f"score: {rows / seconds:,.0f} rows a second")
 
 
 def _describe(job: Job, record: StepRun) -> dict[str, object]:
@@ -137,21 +140,21 @@ def _describe(job: Job, record: StepRun) -> dict[str, object]:
     record.tag("heart.engine", engine)
     record.tag(SOURCE_TAG, job.model.source)
     record.tag("data.digest", digest)
-    if source := dataset_source(shown(job.source)):
+    if source := dataset_source(redact_credentials(job.source)):
         dataset = MetaDataset(source, "patients-to-score", digest)  # type: ignore[abstract]
         mlflow.log_input(dataset, context="score")
     what = job.files[0].name if len(job.files) == 1 else f"{len(job.files)} files"
     size = format_bytes(sum(file.size for file in job.files))
-    say(f"score: {what} ({size}) by {job.version} ({engine})")
+    echo(f"score: {what} ({size}) by {job.version} ({engine})")
     if job.model.source == "synthetic":
-        say("score: the model was trained on SYNTHETIC patients: its answers mean nothing")
+        echo("score: the model was trained on SYNTHETIC patients: its answers mean nothing")
     used = {*FEATURE_NAMES, *BY_LABEL, *(file.id_column for file in job.files)}
     names = {name for file in job.files for name in file.layout.names} - used
     if unused := sorted(name for name in names if not is_index(name)):
-        say(f"score: columns that are not used: {list_names(unused)}")
+        echo(f"score: columns that are not used: {list_names(unused)}")
     model = {"uri": job.model_uri, "version": job.version, "engine": engine}
     model |= {"data_source": job.model.source, "sha256": sha256(job.model.folder)}
-    given = {"source": shown(job.source), "files": len(job.files), "digest": digest}
+    given = {"source": redact_credentials(job.source), "files": len(job.files), "digest": digest}
     return {"input": given, "output": str(job.output), "model": model}
 
 

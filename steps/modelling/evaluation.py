@@ -13,11 +13,11 @@ from sklearn.pipeline import Pipeline
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps import train
 from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import cross_validated
-from steps.runs.parameters import CALIBRATIONS, Value, check
+from steps.parameters.declaration import Value, select
+from steps.parameters.entry_points import CALIBRATIONS, Train
 
 Predict = Callable[[pd.DataFrame], Floats]
 
@@ -71,7 +71,7 @@ def refitted(
     if not lacking:
         return None
     hidden = dict.fromkeys(lacking, np.nan)
-    x, y = train.columns(training)
+    x, y = estimators.columns(training)
     model = estimators.fit(clone(pipeline), x.assign(**hidden), y)
     p = model.predict_proba(features(cohort).assign(**hidden))[:, 1]
     measured = assessment.cohort(cohort, p, seed)
@@ -82,12 +82,11 @@ def calibrations(
     parameters: Mapping[str, Value], patients: pd.DataFrame, seed: int
 ) -> dict[str, tuple[Floats, dict[str, float]]]:
     """Return, for each calibration on offer, out-of-fold probabilities and how well they fit."""
-    x, y = train.columns(patients)
+    x, y = estimators.columns(patients)
     found = {}
-    # A model that an older version has trained knows fewer parameters.
-    known = {**check("train", {}), **parameters}
     for name in CALIBRATIONS:
-        pipeline = train.build({**known, "calibration": name})
+        # A model that an older version has trained has fewer parameters.
+        pipeline = estimators.from_parameters(select(Train, parameters, calibration=name))
         p = cross_validated(pipeline, x, y, seed).probabilities
         found[name] = p, clinical_metrics.with_intervals(y, p, seed)
     return found

@@ -17,7 +17,6 @@ import pytest
 from mlflow import MlflowClient
 
 from steps import score
-from steps.runs.running import run_step
 from tests.clinical.patient_files import (
     SICK_CSV,
     SICK_UCI,
@@ -71,7 +70,7 @@ def two_workers(tmp_path: Path) -> Iterator[Cluster]:
 
 def run(source: Path | str, output: Path, model: Path, *words: str) -> int:
     given = [f"--input={source}", f"--output={output}", f"--model_uri={model}", "--workers=1"]
-    return run_step("score", score.score, [*given, *words], resolve=score.resolve)
+    return score.main([*given, *words])
 
 
 def latest(client: MlflowClient) -> object:
@@ -281,7 +280,7 @@ def test_without_a_champion_it_is_told_how_to_make_one(
     client: MlflowClient, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [f"--input={source}", f"--output={tmp_path}/out"]
-    assert run_step("score", score.score, words, resolve=score.resolve) == 2
+    assert score.main(words) == 2
     said = capfd.readouterr().err
     assert "there is no model models:/heart-disease-model@champion; 'mlflow run . -e main'" in said
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import mlflow
@@ -23,14 +24,15 @@ from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES
 from risk_model.flavours import saving
 from risk_model.model import Origin, load
-from steps import download, preprocess, promote, register, train
 from steps.modelling import clinical_metrics, metrics
+from steps.parameters.declaration import check, select
+from steps.parameters.entry_points import Download, Preprocess, Train
 from steps.registry import versions as registry
-from steps.runs import reuse, tracking
+from steps.runs import reuse
 from steps.runs.files import ROOT, sha256
-from steps.runs.parameters import ENTRY_POINTS
-from steps.runs.running import run_step
 from steps.runs.store import StepError
+from steps.runs.tracking import experiment
+from steps.work import download, preprocess, register, train
 from tests.clinical.patient_files import require_canonical
 from tests.servers import gives, serving
 from tests.steps.conftest import copy_database, note, use_store
@@ -63,15 +65,11 @@ class Store:
 
     def do(self, step: str, *words: str) -> int:
         """Run a step in this process, and return its exit code."""
-        module = {
-            "download": download, "preprocess": preprocess, "train": train,
-            "register": register, "promote": promote,
-        }[step]  # fmt: skip
-        resolve = getattr(module, "resolve", None)
-        return run_step(step, getattr(module, step), words, resolve=resolve)
+        entry = importlib.import_module(f"steps.{step}")
+        return int(entry.main(words))
 
     def latest(self, step: str) -> str:
-        experiment_id = tracking.open_experiment(None)
+        experiment_id = experiment.open_experiment(None)
         query = f"tags.`heart.step` = '{step}'"
         order = ["attributes.start_time DESC"]
         return str(self.client.search_runs([experiment_id], query, order_by=order)[0].info.run_id)
@@ -138,21 +136,20 @@ def test_each_run_says_where_its_data_is_from(pipeline: Store, step: str) -> Non
 
 
 def test_each_run_is_found_again_by_the_key_of_its_work(pipeline: Store, sample_file: Path) -> None:
-    values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
-    experiment_id = tracking.open_experiment(None)
+    experiment_id = experiment.open_experiment(None)
     work = {
-        "download": {"source": str(sample_file), "coding": "auto"},
-        "preprocess": {"data": pipeline.runs["download"], "coding": "auto"},
-        "train": {**values, "n_estimators": 25, "data": pipeline.runs["preprocess"]},
+        "download": check(Download, {"source": str(sample_file)}),
+        "preprocess": check(Preprocess, {"data": pipeline.runs["download"]}),
+        "train": select(Train, {}, n_estimators=25, data=pipeline.runs["preprocess"]),
     }
     for step, given in work.items():
-        key = reuse.work_key(step, given)
+        key = reuse.work_key(given)
         assert key is not None
         found = reuse.find(step, key, experiment_id)
         assert found is not None, step
         assert found.info.run_id == pipeline.runs[step]
-        if "coding" in given:
-            assert reuse.work_key(step, {**given, "coding": "uci"}) != key
+        if isinstance(given, Download | Preprocess):
+            assert reuse.work_key(replace(given, coding="uci")) != key
 
 
 def test_every_output_is_recorded_with_its_digest(pipeline: Store) -> None:
@@ -548,6 +545,15 @@ def test_codes_counted_from_0_are_refused_until_they_are_stated(
     assert json.loads((folder / "data_report.json").read_text())["coding"] == "zero_based"
     prepared = pd.read_parquet(folder / "data" / "patients.parquet")
     pd.testing.assert_frame_equal(prepared, drawn)
+
+
+def test_columns_that_are_not_used_are_named(
+    fresh: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = cohort.draw(60, 1).assign(id=range(60), ward="north")
+    drawn.to_csv(tmp_path / "wards.csv", index=False)
+    assert fresh.do("preprocess", f"--data={tmp_path / 'wards.csv'}") == 0
+    assert "columns that are not used: 'id', 'ward'" in capsys.readouterr().err
 
 
 def test_what_a_stated_coding_prepared_is_not_doubted_by_train(

@@ -12,10 +12,15 @@ from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model.serialization import REVIEWED_TYPES, read_skops
 from steps.modelling import estimators
 from steps.modelling.validation import cross_validated
-from steps.runs.parameters import CALIBRATIONS, ENTRY_POINTS, MODELS, Value
-from steps.train import build
+from steps.parameters.declaration import Value, select
+from steps.parameters.entry_points import CALIBRATIONS, MODELS, Train
 
-DEFAULTS: dict[str, Value] = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
+
+def build(**values: Value) -> Pipeline:
+    """Return the pipeline of train's defaults, but for some parameters."""
+    return estimators.from_parameters(select(Train, values))
+
+
 Patients = tuple[pd.DataFrame, np.ndarray]
 
 
@@ -30,7 +35,7 @@ def fitted(sample: Patients) -> dict[str, Pipeline]:
     features, y = sample
     made = {}
     for model in MODELS:
-        pipeline = build(DEFAULTS | {"model": model, "n_estimators": 20})
+        pipeline = build(model=model, n_estimators=20)
         made[model] = pipeline.fit(with_gaps(features), y)
     return made
 
@@ -89,7 +94,7 @@ def test_the_fills_are_valid_values_of_every_feature(
 def test_skops_finds_nothing_in_a_model_beyond_the_reviewed_types(
     sample: Patients, model: str, calibration: str
 ) -> None:
-    small = build(DEFAULTS | {"model": model, "calibration": calibration, "n_estimators": 5})
+    small = build(model=model, calibration=calibration, n_estimators=5)
     stored = skops.io.dumps(estimators.fit(small, *sample))
     found = skops.io.get_untrusted_types(data=stored)
     assert set(found) <= set(REVIEWED_TYPES)
@@ -102,7 +107,7 @@ def test_calibration_changes_the_probabilities_and_keeps_their_order(
     sample: Patients, model: str
 ) -> None:
     plain, sigmoid = (
-        build(DEFAULTS | {"model": model, "calibration": calibration, "n_estimators": 10})
+        build(model=model, calibration=calibration, n_estimators=10)
         .fit(*sample)
         .predict_proba(sample[0])[:, 1]
         for calibration in ("none", "sigmoid")
@@ -112,9 +117,9 @@ def test_calibration_changes_the_probabilities_and_keeps_their_order(
 
 
 def test_redrawing_an_isotonic_calibration_hardly_moves_it(cleveland: Patients) -> None:
-    values = DEFAULTS | {"calibration": "isotonic", "n_estimators": 30}
-    exact = build(values).fit(*cleveland).predict_proba(cleveland[0])[:, 1]
-    redrawn = estimators.fit(build(values), *cleveland).predict_proba(cleveland[0])[:, 1]
+    values: dict[str, Value] = {"calibration": "isotonic", "n_estimators": 30}
+    exact = build(**values).fit(*cleveland).predict_proba(cleveland[0])[:, 1]
+    redrawn = estimators.fit(build(**values), *cleveland).predict_proba(cleveland[0])[:, 1]
     assert np.abs(exact - redrawn).mean() < 0.01
 
 
@@ -123,7 +128,7 @@ def test_a_feature_that_is_never_known_does_not_stop_the_fitting(
     sample: Patients, model: str
 ) -> None:
     features, y = sample
-    pipeline = build(DEFAULTS | {"model": model, "n_estimators": 5})
+    pipeline = build(model=model, n_estimators=5)
     never = features.assign(chol=np.nan, ca=np.nan, thal=np.nan)
     assert np.isfinite(pipeline.fit(never, y).predict_proba(features)).all()
 
@@ -133,29 +138,26 @@ def test_the_parameters_reach_the_estimator() -> None:
         "n_estimators": 7, "max_depth": 3, "min_samples_leaf": 4, "random_state": 9,
     }  # fmt: skip
     for model in ("random_forest", "extra_trees"):
-        found = build({**DEFAULTS, "model": model, "calibration": "none", **values})
+        found = build(model=model, calibration="none", **values)
         found = found.named_steps["estimator"].get_params()
         assert {name: found[name] for name in values} == values
-    values = {**DEFAULTS, **values, "C": 0.5, "calibration": "none"}
-    boosted = build({**values, "model": "hist_gradient_boosting"}).named_steps["estimator"]
+    values = {**values, "C": 0.5, "calibration": "none"}
+    boosted = build(**values, model="hist_gradient_boosting").named_steps["estimator"]
     assert (boosted.max_iter, boosted.max_depth, boosted.min_samples_leaf) == (7, 3, 4)
-    logistic = build({**values, "model": "logistic_regression"}).named_steps["estimator"]
+    logistic = build(**values, model="logistic_regression").named_steps["estimator"]
     assert (logistic[-1].C, logistic[-1].random_state) == (0.5, 9)
 
 
 def test_the_same_seed_gives_the_same_forest(sample: Patients) -> None:
     features, y = sample
     first, second = (
-        build(DEFAULTS | {"n_estimators": 10}).fit(features, y).predict_proba(features)
-        for _ in range(2)
+        build(n_estimators=10).fit(features, y).predict_proba(features) for _ in range(2)
     )
     np.testing.assert_array_equal(first, second)
 
 
 def test_the_default_forest_is_as_good_on_cleveland_as_promised(cleveland: Patients) -> None:
-    found = cross_validated(
-        build(DEFAULTS), *cleveland, seed=int(DEFAULTS["random_state"])
-    ).measures
+    found = cross_validated(build(), *cleveland, seed=42).measures
     assert found["cv_roc_auc_mean"] >= 0.89
     assert found["cv_brier_mean"] <= 0.135
     # Nobody reaches more on these patients, unless their copies are in the training rows.

@@ -11,7 +11,6 @@ import pytest
 from clinical.hospitals import Cohort
 from clinical.schema import LABEL
 from steps.modelling import estimators, evaluation
-from steps.train import build
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -61,11 +60,7 @@ def test_where_nearly_everybody_is_ill_ranking_and_calibration_are_all_that_is_t
 
 
 def test_what_a_cohort_lacks_is_left_out_of_the_refitted_model(sample: Patients) -> None:
-    values: dict[str, Any] = {
-        "model": "random_forest", "n_estimators": 15, "max_depth": 4, "min_samples_leaf": 1,
-        "C": 1.0, "random_state": 1, "calibration": "none",
-    }  # fmt: skip
-    pipeline = estimators.fit(build(values), *sample)
+    pipeline = estimators.fit(estimators.build("random_forest", 15, 4, 1, 1), *sample)
     lacking = cohort(sample, "there", ca=np.nan, thal=np.nan)
     found = evaluation.refitted(pipeline, cohort(sample).patients, lacking, 1)
     assert found is not None

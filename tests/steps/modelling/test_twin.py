@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from clinical.copies import row_hashes
 from clinical.schema import FEATURE_NAMES, FEATURES
 from steps.modelling import estimators, twin
-from steps.runs.parameters import CALIBRATIONS
+from steps.parameters.entry_points import CALIBRATIONS
 
 CONVERTIBLE = ("random_forest", "extra_trees", "logistic_regression")
 Patients = tuple[pd.DataFrame, np.ndarray]

@@ -14,10 +14,10 @@ from clinical.hospitals import Cohort
 from clinical.schema import LABEL
 from risk_model.card.wording import between
 from risk_model.metadata import Metadata
-from steps.evaluate import leading_first, summary
 from steps.modelling import evaluation
 from steps.modelling.evaluation import Measured
 from steps.reports import evaluation_report
+from steps.work.evaluate import leading_first, summary
 
 Facts = dict[str, Any]
 Patients = tuple[pd.DataFrame, np.ndarray]

@@ -18,9 +18,11 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 
-from steps.runs import orphans, tracking
-from steps.runs.orphans import OWNER_TAG
-from steps.runs.tracking import STEP_TAG
+from steps.parameters.declaration import check
+from steps.parameters.entry_points import Preprocess
+from steps.runs.tracking import orphans
+from steps.runs.tracking.step_run import open_run
+from steps.runs.tracking.tags import OWNER_TAG, STEP_TAG
 from tests.steps.conftest import note, owner_tag, status
 
 MakeRun = Callable[..., Run]
@@ -46,7 +48,7 @@ def test_the_run_of_a_living_process_is_left_alone(
 
 
 def test_the_owner_tag_is_that_of_this_process(client: MlflowClient, experiment_id: str) -> None:
-    with tracking.step_run("train", {}, None, experiment_id) as run:
+    with open_run(check(Preprocess, {}), None, experiment_id) as run:
         written = json.loads(client.get_run(run.run_id).data.tags[OWNER_TAG])
         assert written == json.loads(owner_tag(os.getpid()))
         assert orphans.close_orphans(experiment_id) == []
@@ -111,30 +113,31 @@ def test_a_child_with_a_living_owner_outlives_its_parent(
     assert orphans.close_orphans(experiment_id) == []
 
 
-def test_a_launch_that_its_step_has_not_tagged_is_closed_once_no_mlflow_run_lives(
-    client: MlflowClient, experiment_id: str, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    launch = make_run("0", **{ENTRY: "train"}).info.run_id
-    monkeypatch.setattr(orphans, "_launchers_since", lambda _: True)
-    assert orphans.close_orphans(experiment_id) == []
-    monkeypatch.setattr(orphans, "_launchers_since", lambda _: False)
-    assert orphans.close_orphans(experiment_id) == [launch]
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
+    """Return the processes that run on this machine, as psutil is made to tell it."""
+    running: list[SimpleNamespace] = []
+    monkeypatch.setattr(psutil, "process_iter", lambda _: running)
+    return running
 
 
-@pytest.mark.parametrize(("words", "started", "launches"), [
-    (["python", "/bin/mlflow", "run", "."], 90, True),
-    (["python", "-m", "mlflow", "run", "."], 100, True),
-    (["python", "/bin/mlflow", "run", "."], 101, False),
-    (["python", "/bin/mlflow", "server"], 90, False),
-    (["docker", "run", "image"], 90, False),
-    (None, 90, False),
+@pytest.mark.parametrize(("words", "age", "launches"), [
+    (["python", "/bin/mlflow", "run", "."], 10, True),
+    (["python", "-m", "mlflow", "run", "."], 10, True),
+    (["python", "/bin/mlflow", "run", "."], -10, False),
+    (["python", "/bin/mlflow", "server"], 10, False),
+    (["docker", "run", "image"], 10, False),
+    (None, 10, False),
 ])  # fmt: skip
-def test_a_launcher_is_an_mlflow_run_that_is_as_old_as_the_launch(
-    monkeypatch: pytest.MonkeyPatch, words: list[str] | None, started: float, launches: bool
-) -> None:
-    process = SimpleNamespace(info={"cmdline": words, "create_time": started})
-    monkeypatch.setattr(orphans.psutil, "process_iter", lambda _: [process])
-    assert orphans._launchers_since(100) == launches
+def test_a_launch_that_its_step_has_not_tagged_is_open_while_an_mlflow_run_as_old_as_it_lives(
+    client: MlflowClient, experiment_id: str, make_run: MakeRun,
+    processes: list[SimpleNamespace], *, words: list[str] | None, age: float, launches: bool,
+) -> None:  # fmt: skip
+    launch = make_run("0", **{ENTRY: "train"})
+    started = launch.info.start_time / 1000 - age
+    processes.append(SimpleNamespace(info={"cmdline": words, "create_time": started}))
+    closed = orphans.close_orphans(experiment_id)
+    assert closed == ([] if launches else [launch.info.run_id])
 
 
 @pytest.mark.parametrize("tags", [{}, {ENTRY: "somebody_elses"}, {STEP_TAG: "train"}])
@@ -142,10 +145,9 @@ def test_a_run_in_default_that_is_not_ours_is_left_alone(
     client: MlflowClient,
     experiment_id: str,
     make_run: MakeRun,
-    monkeypatch: pytest.MonkeyPatch,
+    processes: list[SimpleNamespace],
     tags: dict[str, str],
 ) -> None:
-    monkeypatch.setattr(orphans, "_launchers_since", lambda _: False)
     run_id = make_run("0", **tags).info.run_id
     assert orphans.close_orphans(experiment_id) == []
     assert status(client, run_id) == "RUNNING"

@@ -15,10 +15,10 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_RUN_NOTE,
 )
 
-from steps.runs.parameters import ENTRY_POINTS
+from steps.parameters.entry_points import ENTRY_POINTS
 from steps.runs.store import run_or_none, scheme
+from steps.runs.tracking.tags import OWNER_TAG
 
-OWNER_TAG = "heart.owner"
 DEFAULT_EXPERIMENT_ID = "0"
 
 
