@@ -152,9 +152,7 @@ def test_a_second_main_reuses_every_step_but_register(cleveland: Clone, uci_zip:
 def test_main_survives_a_server_that_cuts_the_transfer(cleveland: Clone, uci_zip: Path) -> None:
     with serving(gives(uci_zip.read_bytes(), cut_first_after=40_000)) as server:
         done = cleveland.launch("main", source=server.url()).succeeded()
-    whole, rest = server.ranges
-    assert whole == ""
-    assert 0 < int(rest.removeprefix("bytes=").removesuffix("-")) <= 40_000
+    assert len(server.ranges) == 2
     assert "data.source=uci" in done.output
     # The same bytes by another way: nothing behind the download is done again.
     assert "train: reused run" in done.output
@@ -224,6 +222,7 @@ def test_a_run_from_a_git_url_loses_nothing_when_its_clone_goes(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     done = clone.launch("main", project=git_url, cwd=elsewhere, source="sample").succeeded()
+    assert f"Serve:  mlflow run {git_url} -e serve --env-manager local" in done.output
     (fetched,) = re.findall(r"Fetching project from \S+ into (\S+)", done.output)
     shutil.rmtree(fetched)
     store = Clone(elsewhere)
