@@ -353,6 +353,15 @@ def test_codes_counted_from_0_are_refused_until_they_are_stated(
     pd.testing.assert_frame_equal(prepared, drawn)
 
 
+def test_columns_that_are_not_used_are_named(
+    fresh: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = cohort.draw(60, 1).assign(id=range(60), ward="north")
+    drawn.to_csv(tmp_path / "wards.csv", index=False)
+    assert fresh.do("preprocess", f"--data={tmp_path / 'wards.csv'}") == 0
+    assert "columns that are not used: 'id', 'ward'" in capsys.readouterr().err
+
+
 def test_what_a_stated_coding_prepared_is_not_doubted_by_train(
     fresh: Store, tmp_path: Path
 ) -> None:
