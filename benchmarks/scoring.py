@@ -64,7 +64,7 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     from risk_model.flavours import saving
     from risk_model.flavours.saving import Contents
     from risk_model.metadata import FORMAT, Metadata
-    from steps.modelling import estimators, twin
+    from steps.modelling import estimators, onnx_export
     from steps.runs.files import ROOT
     from steps.runs.parameters import ENTRY_POINTS
 
@@ -73,15 +73,15 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     model = str(values["model"])
     training = patients.head(300)
     features, y = training[list(FEATURE_NAMES)], training[LABEL.name].to_numpy()
-    pipeline = estimators.build(model, **{name: values[name] for name in names})
-    estimators.fit(pipeline, features, y)
+    recipe = estimators.build(model, **{name: values[name] for name in names})
+    fitted = recipe.fit(features, y)
     known = {"format": FORMAT, "run_id": "0" * 32, "data": {"source": "synthetic"}}
     bands = [{"level": level, "from": start} for level, start in RISK_BANDS]
     contents = Contents(
-        pipeline,
-        twin.convert(pipeline, features),
+        fitted,
+        onnx_export.convert(fitted, features),
         Metadata.of({**known, "risk_bands": bands}),
-        twin.reference_cases(pipeline, features),
+        onnx_export.reference_cases(fitted, features),
     )
     pins = (ROOT / "requirements.txt").read_text()
     saving.save_model(str(folder / "model"), contents, saving.requirements(pins, onnx_form=True))

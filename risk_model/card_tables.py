@@ -6,10 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from clinical.schema import FEATURES
+from risk_model import patterns
 from risk_model.blocks import Block, Table
 from risk_model.wording import MEASURES, READING, between, percent
 
 Facts = Mapping[str, Any]
+
+SHOWN = (
+    (), *((name,) for name in patterns.NAMES), ("ca", "thal"), ("slope", "ca", "thal"),
+    ("chol", "fbs", "ca"), patterns.NAMES,
+)  # fmt: skip
+"""The patterns of unknown findings that a card shows."""
 
 
 def performance(facts: Facts) -> list[Block]:
@@ -28,7 +35,7 @@ def performance(facts: Facts) -> list[Block]:
         "has not seen them (10 folds). Held out: this very model on the patients held out."
     )
     table = Table(about, ("measure", *columns), rows)
-    return [table, READING, *([late_values(facts)] if facts.get("unknown") else [])]
+    return [table, READING, *unknown_findings(facts)]
 
 
 def _with_sensitivity(held_out: Mapping[str, float]) -> dict[str, float]:
@@ -41,8 +48,34 @@ def _with_sensitivity(held_out: Mapping[str, float]) -> dict[str, float]:
     return {**held_out, **renamed}
 
 
-def late_values(facts: Facts) -> str:
-    """Say how well a model does without what comes late, in the card's words."""
+def unknown_findings(facts: Facts) -> list[Block]:
+    """Return how good a model is while findings are unknown; nothing where nobody measured it."""
+    if not facts.get("unknown_patterns"):
+        return [_late_values(facts)] if facts.get("unknown") else []
+    names = ("roc_auc", "brier", "observed_expected", "calibration_intercept", "sensitivity")
+    found = {tuple(pattern["unknown"]): pattern for pattern in facts["unknown_patterns"]}
+    rows = [
+        (
+            ", ".join(unknown) or "none",
+            str(found[unknown]["patients"]),
+            *(between(found[unknown]["metrics"], name, 2) for name in names),
+            *(_observed_rate(band["observed"]) for band in found[unknown]["risk_bands"]),
+        )
+        for unknown in SHOWN
+        if unknown in found
+    ]
+    about = (
+        "While findings are unknown, cross-validated on patients who know the others, with 95 % "
+        "intervals; for each risk band how many had the disease. Slope, ca and thal are what "
+        "Hungary and Long Beach mostly lack; chol, fbs and ca what Switzerland does."
+    )
+    bands = (band["level"] for band in facts["risk_bands"])
+    head = ("unknown", "patients", *(MEASURES[name] for name in names), *bands)
+    return [Table(about, head, rows)]
+
+
+def _late_values(facts: Facts) -> str:
+    """Say how well a model of format 1 does without what comes late."""
     missing = facts["unknown"]
     names = " and ".join(_named(name) for name in missing["without"])
     return (
@@ -93,7 +126,7 @@ def elsewhere(facts: Facts) -> list[Block]:
     ]
     return [
         Table(
-            "As it is, with typical values in place of what these hospitals did not record. Where "
+            "As it is served, calibrated for what these hospitals did not record. Where "
             "nearly everybody is ill, only ranking and calibration are shown.",
             (
                 "hospital", "patients", "diseased", "mostly unknown", "ROC AUC",
@@ -116,7 +149,7 @@ def bands(facts: Facts) -> list[Block]:
                 band["level"],
                 _span(band["from"], end),
                 str(seen["patients"] or "-"),
-                _observed_rate(seen) if seen["patients"] else "-",
+                _observed_rate(seen),
             )
         )
     about = (
@@ -128,6 +161,8 @@ def bands(facts: Facts) -> list[Block]:
 
 def _observed_rate(seen: Mapping[str, float]) -> str:
     """Return the share of a band's patients who had the disease, with its interval."""
+    if not seen["patients"]:
+        return "-"
     share = seen["diseased"] / seen["patients"]
     return f"{percent(share)} ({_span(seen['low'], seen['high'])})"
 

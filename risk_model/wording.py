@@ -16,6 +16,7 @@ MEASURES = {
     "accuracy": "accuracy",
     "calibration_slope": "calibration slope",
     "calibration_intercept": "calibration intercept",
+    "observed_expected": "observed / expected",
     "sensitivity": "sensitivity at 0.5",
     "specificity": "specificity at 0.5",
     "net_benefit_10": "net benefit at 10 %",
@@ -39,6 +40,7 @@ READING = (
     "higher probability than one without. Brier score: mean squared error of the probabilities; "
     "lower is better. Calibration slope: 1 is right; below 1 the probabilities are too extreme, "
     "above 1 too timid. Calibration intercept: 0 is right; above 0 they are too low on the whole. "
+    "Observed / expected: patients with the disease, for each that the probabilities add up to. "
     "Net benefit: patients with the disease found, less those without it who were "
     "treated as ill, weighed by the odds of the risk from which one acts, per patient."
 )
@@ -68,7 +70,7 @@ NOT_FOR = (
 )
 
 
-def between(found: Mapping[str, float], name: str, digits: int = 3) -> str:
+def between(found: Mapping[str, float | None], name: str, digits: int = 3) -> str:
     """Return a measure with its interval, a dash where it was not taken."""
     value = found.get(name)
     if name not in found:

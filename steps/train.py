@@ -12,8 +12,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities import Run
+from sklearn.ensemble import StackingClassifier
 from sklearn.inspection import permutation_importance
-from sklearn.pipeline import Pipeline
 
 from clinical import copies
 from clinical.codings.definitions import AUTO, CANONICAL
@@ -24,7 +24,8 @@ from risk_model.flavours import saving
 from risk_model.flavours.saving import Contents
 from risk_model.layout import METADATA
 from risk_model.metadata import Git, Metadata
-from steps.modelling import assessment, estimators, facts, metrics, twin
+from steps.modelling import assessment, estimators, facts, metrics, onnx_export
+from steps.modelling.estimators import Recipe
 from steps.modelling.facts import Input, Training
 from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
 from steps.reports import card, plots
@@ -54,16 +55,16 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
     seed = int(values["random_state"])
     # Not salted with the seed: whatever models are compared, the same patients are held out.
     fitting, held_out = copies.split(data.patients, float(values["test_size"]))
-    pipeline = build(values)
+    recipe = build(values)
     features, labels = columns(data.patients)
-    validated = cross_validated(pipeline, features, labels, seed)
+    validated = cross_validated(recipe, features, labels)
     (fitted, diagnosed), (x, y) = columns(fitting), columns(held_out)
     require_both_classes(y, float(values["test_size"]))
-    estimators.fit(pipeline, fitted, diagnosed)
-    p = pipeline.predict_proba(x)[:, 1]
+    model = recipe.fit(fitted, diagnosed)
+    p = model.predict_proba(x)[:, 1]
     found = validated.measures | metrics.with_intervals(y, p, seed)
-    content = twin.convert(pipeline, fitted)
-    done = Training(run.run_id, values, data, labels, validated, pipeline, fitted, x, found)
+    content = onnx_export.convert(model, fitted)
+    done = Training(run.run_id, values, data, labels, validated, model, fitted, x, found)
     git, repository = Git(**provenance.git_state()), provenance.repository()
     metadata = facts.gather(done, content, git, repository)
     mlflow.log_metrics(found | assessment.flattened(metadata.as_dict()["out_of_fold"]))
@@ -71,7 +72,7 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
         folder = Path(name)
         log_split(run, folder, fitting, held_out)
         log_out_of_fold(run, folder, data.patients, validated)
-        losses = permutation_losses(pipeline, x, y, seed)
+        losses = permutation_losses(model, x, y, seed)
         for picture in plots.draw_all(folder, y, p, found, losses):
             run.log_file(picture, "plots")
             place(picture, ROOT / "plots" / picture.name)
@@ -79,8 +80,8 @@ def train(run: StepRun, values: Values, given: Run | None) -> None:
     say(summary(str(values["model"]), found))
 
 
-def build(values: Values) -> Pipeline:
-    """Return the unfitted pipeline that the parameters describe."""
+def build(values: Values) -> Recipe:
+    """Return the unfitted model that the parameters describe."""
     return estimators.build(
         str(values["model"]),
         **{
@@ -140,18 +141,18 @@ def log_out_of_fold(
             "row_hash": copies.row_hashes(patients),
             LABEL.name: patients[LABEL.name].to_numpy(np.int8),
             "probability": validated.probabilities,
-            "probability_without": validated.without,
+            "fold": validated.fold.astype(np.int8),
         }
     ).to_parquet(path, index=False)
     run.log_file(path, "split")
 
 
 def permutation_losses(
-    pipeline: Pipeline, x: pd.DataFrame, y: metrics.Labels, seed: int
+    model: StackingClassifier, x: pd.DataFrame, y: metrics.Labels, seed: int
 ) -> dict[str, list[float]]:
     """Return, by feature, how much ROC AUC each of its permutations costs."""
     found = permutation_importance(
-        pipeline, x, y, scoring="roc_auc", n_repeats=PERMUTATIONS, random_state=seed
+        model, x, y, scoring="roc_auc", n_repeats=PERMUTATIONS, random_state=seed
     )
     return dict(zip(FEATURE_NAMES, found.importances.tolist(), strict=True))
 
@@ -161,8 +162,8 @@ def log_model(
 ) -> None:
     """Log the model, and keep a working copy as a pickle with its SHA-256 beside it."""
     cards = card.write(folder, metadata.as_dict())
-    references = twin.reference_cases(done.pipeline, done.fitted)
-    contents = Contents(done.pipeline, content, metadata, references, cards)
+    references = onnx_export.reference_cases(done.model, done.fitted)
+    contents = Contents(done.model, content, metadata, references, cards)
     name, tags = f"{done.parameters['model']}_model", {SOURCE_TAG: done.data.source}
     uri = saving.log(name, contents, provenance.requirements(), tags)
     stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
@@ -171,7 +172,7 @@ def log_model(
         run.log_file(page)
     target = ROOT / "models" / "model.pkl"
     with replacing(target) as part:
-        joblib.dump(done.pipeline, part)
+        joblib.dump(done.model, part)
         digest = sha256(part)
     place(stored / METADATA, target.with_name("model.json"))
     with replacing(target.with_name("model.pkl.sha256")) as part:

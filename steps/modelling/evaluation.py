@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, LABEL
 from steps import train
-from steps.modelling import assessment, clinical_metrics, estimators
+from steps.modelling import assessment, clinical_metrics
+from steps.modelling.estimators import Recipe
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import cross_validated
 from steps.runs.parameters import CALIBRATIONS, Value, check
@@ -60,19 +59,18 @@ def features(cohort: Cohort) -> pd.DataFrame:
 
 
 def refitted(
-    pipeline: Pipeline, training: pd.DataFrame, cohort: Cohort, seed: int
+    parameters: Mapping[str, Value], training: pd.DataFrame, cohort: Cohort, seed: int
 ) -> dict[str, Any] | None:
     """Return how the model would do, had it been trained without what a cohort mostly lacks.
 
-    A feature that is unknown in every training row carries nothing, so that unfitting it from the
-    pipeline is to hide it.
+    A feature that is unknown in every training row carries nothing.
     """
     lacking = cohort.mostly_missing
     if not lacking:
         return None
     hidden = dict.fromkeys(lacking, np.nan)
     x, y = train.columns(training)
-    model = estimators.fit(clone(pipeline), x.assign(**hidden), y)
+    model = recipe(parameters).fit(x.assign(**hidden), y)
     p = model.predict_proba(features(cohort).assign(**hidden))[:, 1]
     measured = assessment.cohort(cohort, p, seed)
     return {"without": lacking, "metrics": measured["metrics"]}
@@ -84,13 +82,16 @@ def calibrations(
     """Return, for each calibration on offer, out-of-fold probabilities and how well they fit."""
     x, y = train.columns(patients)
     found = {}
-    # A model that an older version has trained knows fewer parameters.
-    known = {**check("train", {}), **parameters}
     for name in CALIBRATIONS:
-        pipeline = train.build({**known, "calibration": name})
-        p = cross_validated(pipeline, x, y, seed).probabilities
+        p = cross_validated(recipe({**parameters, "calibration": name}), x, y).probabilities
         found[name] = p, clinical_metrics.with_intervals(y, p, seed)
     return found
+
+
+def recipe(parameters: Mapping[str, Value]) -> Recipe:
+    """Return the unfitted model that the parameters of a stored one describe."""
+    # A model that an older version has trained knows fewer parameters.
+    return train.build({**check("train", {}), **parameters})
 
 
 def metrics_of(cohorts: list[Measured]) -> dict[str, float]:

@@ -83,11 +83,11 @@ class Candidate(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, features: pd.DataFrame, y: NDArray[np.int8]) -> Self:
         """Fit the model as `train` does."""
-        pipeline = estimators.build(**self.get_params())
+        recipe = estimators.build(**self.get_params())
         # A fit is one task. Left alone, a forest would make a task of each tree: on two workers
         # that takes three times as long as on one.
         with joblib.parallel_config("sequential"):
-            self.fitted_ = estimators.fit(pipeline, features, y)
+            self.fitted_ = recipe.fit(features, y)
         self.classes_ = self.fitted_.classes_
         return self
 

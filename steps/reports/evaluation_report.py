@@ -127,7 +127,7 @@ def _missing(found: Mapping[str, Any]) -> list[str]:
         f"{titles[name]} {percent(share) if share >= 0.01 else 'under 1 %'}"
         for name, share in shares
     )
-    sentences = [f"Unknown, and replaced by typical values: {listed}."]
+    sentences = [f"Unknown: {listed}."]
     if found.get("refitted"):
         again = found["refitted"]
         sentences.append(
@@ -220,6 +220,5 @@ def _bands(facts: Mapping[str, Any]) -> str:
 
 
 def _unknown(facts: Mapping[str, Any]) -> str:
-    if not facts.get("unknown"):
-        return ""
-    return f"<h2>Unknown values</h2>\n<p>{escape(card_tables.late_values(facts))}</p>\n"
+    blocks = card_tables.unknown_findings(facts)
+    return "<h2>Unknown findings</h2>\n" + "".join(map(block_html, blocks)) if blocks else ""

@@ -27,7 +27,7 @@ from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model.metadata import Git
 from steps import download, evaluate, preprocess, sweep, train
-from steps.modelling import estimators, metrics
+from steps.modelling import metrics
 from steps.modelling.facts import Input, Training, gather
 from steps.modelling.validation import cross_validated
 from steps.runs import tracking
@@ -204,14 +204,14 @@ def facts(sample: Patients) -> dict[str, Any]:
     """Return the metadata of a small forest of synthetic patients, as plain JSON values."""
     features, y = sample
     values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]} | {"n_estimators": 10}
-    pipeline = train.build(values)
-    validated = cross_validated(pipeline, features, y, 42)
+    recipe = train.build(values)
+    validated = cross_validated(recipe, features, y)
     patients = features.assign(**{LABEL.name: y})
     fitting, held_out = copies.split(patients, 0.2)
     (fitted, diagnosed), (x, labels) = train.columns(fitting), train.columns(held_out)
-    estimators.fit(pipeline, fitted, diagnosed)
+    model = recipe.fit(fitted, diagnosed)
     other = hospitals.Cohort("va", "Elsewhere", patients.head(60).assign(ca=np.nan), 60)
-    found = validated.measures | metrics.with_intervals(labels, pipeline.predict_proba(x)[:, 1], 42)
+    found = validated.measures | metrics.with_intervals(labels, model.predict_proba(x)[:, 1], 42)
     data = Input(patients, "", "synthetic", "f" * 64, [other])
-    done = Training("0" * 32, values, data, y, validated, pipeline, fitted, x, found)
+    done = Training("0" * 32, values, data, y, validated, model, fitted, x, found)
     return gather(done, None, Git(commit="c" * 40), None).as_dict()

@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 
 from clinical.hospitals import Cohort
 from clinical.schema import LABEL
-from steps.modelling import estimators, evaluation
+from steps.modelling import evaluation
 from steps.reports import evaluation_plots, evaluation_report
-from steps.train import build
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -59,7 +58,8 @@ def test_where_nearly_everybody_is_ill_ranking_and_calibration_are_all_that_is_t
     found = evaluation.metrics_of(measured)
     told = {name for name in found if name.startswith("alps_") and "_ci_" not in name}
     assert told == {
-        "alps_roc_auc", "alps_calibration_slope", "alps_calibration_intercept", "alps_patients",
+        "alps_roc_auc", "alps_calibration_slope", "alps_calibration_intercept",
+        "alps_observed_expected", "alps_patients",
     }  # fmt: skip
 
 
@@ -68,14 +68,13 @@ def test_what_a_cohort_lacks_is_left_out_of_the_refitted_model(sample: Patients)
         "model": "random_forest", "n_estimators": 15, "max_depth": 4, "min_samples_leaf": 1,
         "C": 1.0, "random_state": 1, "calibration": "none",
     }  # fmt: skip
-    pipeline = estimators.fit(build(values), *sample)
     lacking = cohort(sample, "there", ca=np.nan, thal=np.nan)
-    found = evaluation.refitted(pipeline, cohort(sample).patients, lacking, 1)
+    found = evaluation.refitted(values, cohort(sample).patients, lacking, 1)
     assert found is not None
     assert found["without"] == ["ca", "thal"]
     # Asked about what it was fitted on, without two columns: still good.
     assert found["metrics"]["roc_auc"] > 0.85
-    assert evaluation.refitted(pipeline, cohort(sample).patients, cohort(sample), 1) is None
+    assert evaluation.refitted(values, cohort(sample).patients, cohort(sample), 1) is None
 
 
 def test_every_calibration_is_tried_on_the_same_patients(sample: Patients) -> None:
@@ -110,7 +109,7 @@ def test_the_page_tells_of_every_cohort_and_what_it_lacks(
     html = page(measured, facts)
     for words in ("<h2>Here</h2>", "<h2>There</h2>", "Major vessels coloured 100 %",
                   "A note &lt;of&gt; the second.", "of these patients have the disease",
-                  "Risk bands", "Unknown values", "Not for clinical use"):  # fmt: skip
+                  "Risk bands", "Unknown findings", "Not for clinical use"):  # fmt: skip
         assert words in html
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from distributed import Client
 from sklearn.base import clone
+from sklearn.ensemble import StackingClassifier
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from sklearn.model_selection import ParameterSampler, cross_validate
-from sklearn.pipeline import Pipeline
 
 from clinical.errors import DataError
 from steps import train
@@ -54,7 +54,7 @@ def found(client: Client, sample: Patients) -> Any:
 def test_a_candidate_is_what_train_would_build(sample: Patients, model: str) -> None:
     values = {**check("train", {}), **FIXED, "model": model}
     candidate = Candidate(**{**FIXED, "model": model}).fit(*sample)
-    built: Pipeline = train.build(values).fit(*sample)
+    built: StackingClassifier = train.build(values).fit(*sample)
     np.testing.assert_array_equal(
         candidate.predict_proba(sample[0]), built.predict_proba(sample[0])
     )

@@ -52,7 +52,10 @@ def test_it_states_every_measure_with_its_interval(uci: Facts) -> None:
     found = uci["out_of_fold"]["metrics"]
     for name in ("roc_auc", "brier", "calibration_slope", "sensitivity"):
         assert between(found, name) in text
-    assert f"{uci['unknown']['roc_auc']:.2f}" in text
+    for pattern in uci["unknown_patterns"]:
+        if pattern["unknown"] in (["ca"], ["ca", "thal"], ["slope", "ca", "thal"]):
+            assert f"| {', '.join(pattern['unknown'])} | {pattern['patients']} |" in text
+            assert between(pattern["metrics"], "observed_expected", 2) in text
     for band in uci["risk_bands"]:
         assert f"| {band['level']} |" in text
 
