@@ -22,16 +22,16 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 from benchmarks.pasting import machine
 from clinical import archive
 from clinical.preparation import prepare
-from steps.modelling import clinical_metrics, metrics
+from steps.modelling import clinical_metrics, estimators, metrics
 from steps.modelling.estimators import Recipe
-from steps.runs.parameters import CALIBRATIONS, ENTRY_POINTS, MODELS
-from steps.train import build, columns
+from steps.parameters.declaration import check, select
+from steps.parameters.entry_points import CALIBRATIONS, MODELS, Train
 
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 FOLDS = REPEATS = 10
 SEED = 42
 T_QUANTILE = 1.984  # of 99 degrees of freedom, for 95 %
-DEFAULTS = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
+DEFAULTS = check(Train, {})
 Scores = dict[str, np.ndarray]
 
 
@@ -39,7 +39,7 @@ def read_cleveland(path: Path) -> tuple[pd.DataFrame, metrics.Labels]:
     """Return the features and labels of the Cleveland patients."""
     members = archive.open_source(path)
     member = archive.choose_member(members)
-    return columns(prepare(members[member], member).frame)
+    return estimators.columns(prepare(members[member], member).frame)
 
 
 def validate(recipe: Recipe, x: pd.DataFrame, y: metrics.Labels) -> Scores:
@@ -96,7 +96,7 @@ def difference(one: Scores, other: Scores, name: str) -> str:
 
 def page(results: dict[tuple[str, str], Scores]) -> str:
     """Return docs/models.md."""
-    default = (str(DEFAULTS["model"]), str(DEFAULTS["calibration"]))
+    default = (DEFAULTS.model, DEFAULTS.calibration)
     measures = "ROC AUC | Brier | log-loss | accuracy | calibration slope | calibration intercept"
     lines = [
         "# The models on offer, compared",
@@ -139,7 +139,9 @@ def main() -> None:
     x, y = read_cleveland(Path(sys.argv[1]))
     results = {}
     for model, calibration in itertools.product(MODELS, CALIBRATIONS):
-        recipe = build({**DEFAULTS, "model": model, "calibration": calibration})
+        recipe = estimators.from_parameters(
+            select(Train, vars(DEFAULTS), model=model, calibration=calibration)
+        )
         results[model, calibration] = validate(recipe, x, y)
         print(row(results[model, calibration], model, calibration), flush=True)
     PAGE.write_text(page(results))

@@ -21,15 +21,14 @@ ROOT = Path(__file__).parents[1]
 ROUNDS = 3
 
 ONE_PROCESS = """
-from steps.runs.running import run_step
-from steps import download, preprocess, train, register
-for name, work, resolve, words in (
-    ("download", download.download, None, ["--source=sample"]),
-    ("preprocess", preprocess.preprocess, preprocess.resolve, []),
-    ("train", train.train, train.resolve, []),
-    ("register", register.register, register.resolve, []),
+from steps import download, preprocess, register, train
+for step, words in (
+    (download, ["--source=sample"]),
+    (preprocess, []),
+    (train, []),
+    (register, []),
 ):
-    assert run_step(name, work, words, resolve=resolve) == 0
+    assert step.main(words) == 0
 """
 
 
@@ -73,13 +72,12 @@ def logging(folder: Path) -> list[str]:
     from risk_model.flavours import saving
     from risk_model.metadata import Metadata
     from risk_model.serialization import REVIEWED_TYPES
-    from steps import train
     from steps.modelling import estimators, onnx_export
     from steps.runs.files import ROOT
 
     path = folder / "sample.data"
     cohort.write_uci(cohort.draw(303, 42), path)
-    x, y = train.columns(preparation.prepare(path, path.name).frame)
+    x, y = estimators.columns(preparation.prepare(path, path.name).frame)
     model = estimators.build("random_forest", 100, 5, 1, 42).fit(x, y)
     contents = saving.Contents(
         model, onnx_export.convert(model, x), Metadata(), onnx_export.reference_cases(model, x)

@@ -20,6 +20,7 @@ import psutil
 
 from benchmarks.pasting import paste
 from benchmarks.serving import NAME, PATIENT, ROOT, Server, started, wrk
+from steps.batch.inputs import Partition, divide, find
 from tests.serving import forge
 from tests.serving.service import environment, free_port
 
@@ -193,18 +194,17 @@ def tasks(home: Path) -> float:
 def partition(home: Path) -> dict[str, float]:
     """Return what one partition of batch scoring costs: CPU seconds, rows, bytes."""
     from benchmarks.scoring import Bench
-    from steps.batch import batches, inputs, partitions
-    from steps.batch.engine import pack
+    from clinical.codings.definitions import CANONICAL
+    from steps.batch.scoring import SCHEMA, Scorer
 
     home.mkdir()
     bench = Bench(home)
-    packed = pack(bench.model, "path-model")
-    (file,) = inputs.find(str(bench.source(1_000_000)))
-    parts = inputs.divide(file)[:-1]  # the last one is a rest
+    (home / "parts").mkdir()  # beside the model
+    scorer = Scorer(str(home), "path-model", CANONICAL, list(SCHEMA))
+    parts = list(divide(find(str(bench.source(1_000_000)))))
 
-    def work(part: inputs.Partition) -> int:
-        batch = batches.Batch(part, 1, partitions.count(part), "canonical", False)
-        return int(batches.score(batch, packed).counts["rows"])
+    def work(part: Partition) -> int:
+        return int(scorer.score(part)["rows", "all"])
 
     work(parts[0])  # loads the model
     began = time.process_time()

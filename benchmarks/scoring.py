@@ -40,7 +40,7 @@ from clinical.schema import FEATURE_NAMES, LABEL
 DRAWN = 200_000
 MOST_MEMORY = 1.5
 PICTURE = PAGE.with_name("scoring.png")
-TARGETS = {"csv": 0.85, "parquet": 0.85, "peer": 2.0, "peer at 10,000,000": 4.0, "workers": 1.8}
+TARGETS = {"csv": 0.85, "parquet": 0.85, "peer": 2.0, "peer at 10,000,000": 4.0, "workers": 0.95}
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,13 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     from risk_model.flavours.saving import Contents
     from risk_model.metadata import FORMAT, Metadata
     from steps.modelling import estimators, onnx_export
+    from steps.parameters.declaration import check
+    from steps.parameters.entry_points import Train
     from steps.runs.files import ROOT
-    from steps.runs.parameters import ENTRY_POINTS
 
-    values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
-    names = ("n_estimators", "max_depth", "min_samples_leaf", "random_state", "calibration")
-    model = str(values["model"])
     training = patients.head(300)
     features, y = training[list(FEATURE_NAMES)], training[LABEL.name].to_numpy()
-    recipe = estimators.build(model, **{name: values[name] for name in names})
-    fitted = recipe.fit(features, y)
+    fitted = estimators.from_parameters(check(Train, {})).fit(features, y)
     known = {"format": FORMAT, "run_id": "0" * 32, "data": {"source": "synthetic"}}
     bands = [{"level": level, "from": start} for level, start in RISK_BANDS]
     contents = Contents(
@@ -111,17 +108,15 @@ def write_rows(patients: pd.DataFrame, rows: int, path: Path) -> Path:
 
 def score_file(model: Path, source: Path) -> int:
     """Do all that a worker does to a file, and return its rows."""
-    from steps.batch import batches, inputs, partitions
-    from steps.batch.engine import pack
+    from clinical.codings.definitions import CANONICAL
+    from steps.batch.inputs import divide, find
+    from steps.batch.scoring import SCHEMA, Scorer
 
-    packed = pack(model, "path-model")
-    (file,) = inputs.find(str(source))
-    return sum(
-        batches.score(
-            batches.Batch(part, 1, partitions.count(part), "canonical", False), packed
-        ).counts["rows"]
-        for part in inputs.divide(file)
-    )
+    folder = model.parent  # in which it is called `model`, as a job has it
+    (folder / "parts").mkdir(exist_ok=True)
+    columns = [name for name in SCHEMA if name != "id"]
+    scorer = Scorer(str(folder), "path-model", CANONICAL, columns)
+    return sum(scorer.score(part)["rows", "all"] for part in divide(find(str(source))))
 
 
 def side_by_side(model: Path, source: Path, pool: Executor) -> float:
@@ -144,13 +139,11 @@ def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, lis
     import onnxruntime
 
     from risk_model.batches import ROWS
-    from risk_model.layout import ONNX
-    from steps.batch.engine import pack
+    from risk_model.layout import open_folder
 
-    packed = pack(model, "path-model")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(packed.files[ONNX], options)
+    session = onnxruntime.InferenceSession(open_folder(model).read_onnx(), options)
     work: dict[str, Callable[[], int]] = {}
     for source in sources:
         work[source.suffix[1:]] = partial(score_file, model, source)
@@ -271,7 +264,9 @@ def short() -> int:
         bench.ours(1000)
         alone, together = (bench.ours(1_000_000, workers) for workers in (1, 2))
         found["peer"] = bench.peer(1_000_000).seconds / together[0].seconds
-        found["workers"] = alone[1]["seconds"] / together[1]["seconds"]
+        with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+            limit = side_by_side(bench.model, files[0], pool)
+        found["workers"] = alone[1]["seconds"] / together[1]["seconds"] / limit
     for what, ratio in found.items():
         print(f"{what:<10} {ratio:.2f}, at least {TARGETS[what] / 2:g}")
     return int(any(ratio < TARGETS[what] / 2 for what, ratio in found.items()))
@@ -303,7 +298,8 @@ def full() -> int:
     found = ratios_per_core(taken) | {
         "peer": peer[1_000_000].seconds / ours[1_000_000].seconds,
         "peer at 10,000,000": peer[10_000_000].seconds / ours[10_000_000].seconds,
-        "workers": float(np.median(workers)),
+        "workers": float(np.median(np.divide(workers, limits))),
+        "two workers": float(np.median(workers)),
         "side by side": float(np.median(limits)),
     }
     memory = max(run.memory for run in ours.values()) / 1e9
@@ -342,7 +338,7 @@ def page(
         "",
         "Synthetic patients, the default forest, two cores. A core: processor time of everything "
         "that a worker does to a million",
-        "rows (count, read, check, score, write) against calls of onnxruntime on the same matrix "
+        "rows (read, check, score, write) against calls of onnxruntime on the same matrix "
         "in memory, medians of 3 rounds that take turns.",
         "The commands: CSV to output, start of Python to its end; memory is the sum over all "
         "processes (PSS).",
@@ -362,10 +358,9 @@ def page(
             f"{peer[rows].seconds:.1f} s | {found[key]:.1f} | at least {TARGETS[key]:g} |"
         )
     lines += [
-        "| two worker processes against one, 4,000,000 rows, medians of 3 rounds | | "
-        f"| {found['workers']:.2f} | at least {TARGETS['workers']} |",
-        "| two processes against one without a cluster, the machine's limit, in the same rounds | "
-        f"| | {found['side by side']:.2f} | |",
+        "| what two workers gain on 4,000,000 rows, against two processes without a cluster, "
+        f"medians of 3 rounds | {found['two workers']:.2f} | {found['side by side']:.2f} | "
+        f"{found['workers']:.2f} | at least {TARGETS['workers']} |",
         f"| memory of all processes, {largest:,} rows | {ours[largest].memory / 1e9:.2f} GB | | | "
         f"at most {MOST_MEMORY} GB |",
         "",

@@ -64,16 +64,15 @@ def post_request(worker, req, environ, resp):
 """
 MODELS = """
 from steps import download, preprocess, register, train
-from steps.runs.running import run_step
-for name, work, resolve, words in (
-    ("download", download.download, None, ["--source=sample"]),
-    ("preprocess", preprocess.preprocess, preprocess.resolve, []),
-    ("train", train.train, train.resolve, ["--random_state=1"]),
-    ("register", register.register, register.resolve, ["--promote=false"]),
-    ("train", train.train, train.resolve, ["--random_state=2"]),
-    ("register", register.register, register.resolve, ["--promote=false"]),
+for step, words in (
+    (download, ["--source=sample"]),
+    (preprocess, []),
+    (train, ["--random_state=1"]),
+    (register, ["--promote=false"]),
+    (train, ["--random_state=2"]),
+    (register, ["--promote=false"]),
 ):
-    assert run_step(name, work, words, resolve=resolve) == 0
+    assert step.main(words) == 0
 """
 FASTAPI = """
 import joblib, pandas as pd

@@ -22,11 +22,11 @@ import pandas as pd
 from benchmarks.models import DEFAULTS, read_cleveland
 from benchmarks.pasting import paste
 from risk_model import patterns
-from steps.modelling import clinical_metrics
+from steps.modelling import clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import cross_validated
-from steps.runs.parameters import CALIBRATIONS, MODELS
-from steps.train import build
+from steps.parameters.declaration import select
+from steps.parameters.entry_points import CALIBRATIONS, MODELS, Train
 
 PAGE = Path(__file__).parents[1] / "docs" / "unknown-findings.md"
 NAMES = (
@@ -49,7 +49,8 @@ def masked(
 ) -> Floats:
     """Return out-of-fold probabilities for each pattern of unknown findings."""
     more = {} if salt is None else {"salt": salt}
-    return cross_validated(build({**DEFAULTS, **values}), x, y, **more).masked
+    recipe = estimators.from_parameters(select(Train, vars(DEFAULTS), **values))
+    return cross_validated(recipe, x, y, **more).masked
 
 
 def number(*names: str) -> int:

@@ -27,6 +27,9 @@ ARROW_UNKNOWN = sorted({*_SPELT, "NaN", *(f" {word}" for word in _SPELT)})
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
+RAGGED = "number of columns"
+"""What is wrong with a row that has more or fewer cells than the first row."""
+
 NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 """A number as a regular expression of Arrow's."""
 
@@ -103,12 +106,14 @@ def read_table(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:
     if layout.delimiter == " ":
         source = _with_tabs(_content(source))
         layout = Layout(layout.names, layout.width, "\t", layout.skip, layout.decimal)
-    try:
-        table = _read_csv(source, layout, wanted, pa.float64())
-        return Table(wanted, table.to_batches())
-    except pa.ArrowInvalid:
-        # Something that Arrow does not take for a number: find all of it, or read it after all.
-        return _read_texts(source, layout, wanted)
+    table, wrong = read_text(source, layout, wanted)
+    bad: Faults = {}
+    for name, mask in wrong.items():
+        note(bad, name, mask)
+    ragged = bad.pop(RAGGED, None)
+    expected = f"{layout.width} as in the first row"
+    problems = [cell_problem(RAGGED, *ragged, expected)] if ragged else []
+    return Table(wanted, table.to_batches(), bad, problems)
 
 
 def _refuse_quoted_line_breaks(source: Source) -> None:
@@ -133,11 +138,45 @@ def _with_tabs(content: bytes) -> bytes:
     return re.sub(rb"[ \t]+", b"\t", re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", content))
 
 
+def read_text(
+    source: Source, layout: Layout, numbers: Sequence[str], texts: Sequence[str] = ()
+) -> tuple[Any, dict[str, Mask]]:
+    """Read some columns of a text, in which every line but a blank one is a row.
+
+    Parameters
+    ----------
+    source : Path or bytes
+    layout : Layout
+        With names.
+    numbers, texts : sequence of str
+        The columns to be read as either; of those that are there twice, the first is read.
+
+    Returns
+    -------
+    table : pyarrow.Table
+        Numbers as float64, NaN or null where a cell is unknown or no number.
+    wrong : dict of str to ndarray of bool
+        For each column with such cells, those that hold something that is no number; under
+        `RAGGED` the rows that have more or fewer cells, none of which is known.
+
+    Raises
+    ------
+    DataError
+        Where it cannot be divided into rows and cells.
+    """
+    try:
+        return _read_csv(source, layout, [pa.float64()] * len(numbers), [*numbers, *texts]), {}
+    except pa.ArrowInvalid:
+        # Something that Arrow does not take for a number: find all of it, or read it after all.
+        return _read_carefully(source, layout, numbers, texts)
+
+
 def _read_csv(
-    source: Source, layout: Layout, wanted: Sequence[str], kind: Any, ragged: Any = None
+    source: Source, layout: Layout, kinds: list[Any], wanted: list[str], ragged: Any = None
 ) -> Any:
     # Arrow wants every name once, and a file may have any: numbers stand for them.
     places = [str(layout.names.index(name)) for name in wanted]
+    kinds += [pa.string()] * (len(wanted) - len(kinds))
     with open_arrow(source) as file:
         table = pa_csv.read_csv(
             file,
@@ -148,47 +187,43 @@ def _read_csv(
             ),
             pa_csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=ragged),
             pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(places, kind),
+                column_types=dict(zip(places, kinds, strict=True)),
                 include_columns=places,
                 null_values=ARROW_UNKNOWN,
-                strings_can_be_null=True,
                 decimal_point=layout.decimal,
             ),
         )
-    return table.rename_columns(list(wanted))
+    return table.rename_columns(wanted)
 
 
-def _read_texts(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:
-    """Read cells as texts, and note every row and cell that is not usable."""
-    uneven: list[int] = []
+def _read_carefully(
+    source: Source, layout: Layout, numbers: Sequence[str], texts: Sequence[str]
+) -> tuple[Any, dict[str, Mask]]:
+    ragged: list[int] = []
     blank: list[int] = []
 
     def skip(row: Any) -> str:
-        (uneven if row.text.strip() else blank).append(row.number - layout.skip - 1)
+        (ragged if row.text.strip() else blank).append(row.number - layout.skip - 1)
         return "skip"
 
     try:
-        table = _read_csv(source, layout, wanted, pa.binary(), skip)
+        kinds = [pa.binary()] * len(numbers)
+        table = _read_csv(source, layout, kinds, [*numbers, *texts], skip)
     except pa.ArrowInvalid as error:
         raise DataError("it cannot be divided into rows and cells") from error
     # Blank lines are no rows, so that those after them move up.
-    uneven = [row - sum(other < row for other in blank) for row in uneven]
-    whole = np.ones(table.num_rows + len(uneven), dtype=np.bool_)
-    whole[uneven] = False
-    bad: Faults = {}
-    columns = []
-    for name in wanted:
-        numbers, wrong = _numbers(table.column(name), layout.decimal)
-        column, marked = np.full(len(whole), np.nan), np.zeros(len(whole), dtype=np.bool_)
-        column[whole], marked[whole] = numbers, wrong
-        note(bad, name, marked)
-        columns.append(pa.array(column))
-    found: Faults = {}
-    note(found, "number of columns", ~whole)
-    problems = [
-        cell_problem(n, *f, f"{layout.width} as in the first row") for n, f in found.items()
-    ]
-    return Table(list(wanted), [pa.RecordBatch.from_arrays(columns, list(wanted))], bad, problems)
+    ragged = (np.array(ragged, np.intp) - np.searchsorted(blank, ragged)).tolist()
+    whole = np.ones(table.num_rows + len(ragged), dtype=np.bool_)
+    whole[ragged] = False
+    # What was skipped is put back in its place.
+    table = table.take(pa.array(np.cumsum(whole) - 1, mask=~whole))
+    wrong = {RAGGED: ~whole} if ragged else {}
+    for place, name in enumerate(numbers):
+        column, marked = _numbers(table.column(name), layout.decimal)
+        table = table.set_column(place, name, pa.array(column))
+        if marked.any():
+            wrong[name] = marked
+    return table, wrong
 
 
 def _numbers(cells: Any, decimal: str) -> tuple[Column, Mask]:

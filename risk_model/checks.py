@@ -72,7 +72,8 @@ def check_answers(engine: Engine) -> None:
         engine.score(unknown)
     except Exception as error:  # whatever a library says of NaN
         raise ModelError("The model takes no unknown values: it must replace them.") from error
-    labels, probabilities = batches.score(engine, known.T)
+    # In small parts: the runtime keeps what it has once needed, in each worker.
+    labels, probabilities = batches.score(engine, known.T, 1000)
     if not ((probabilities >= -ROUNDING) & (probabilities <= 1 + ROUNDING)).all():
         raise ModelError("The model gives a probability that is not in [0, 1].")
     undecided = np.abs(probabilities - 0.5) <= ROUNDING

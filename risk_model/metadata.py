@@ -81,6 +81,36 @@ class Group(_Part):
     metrics: Measures | None = None
 
 
+class Curve(_Part):
+    """The observed share over the predicted probability `x`, with the ends of its interval."""
+
+    x: tuple[float, ...]
+    middle: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+class Calibration(_Part):
+    """A calibration curve, and patients by outcome in equal bins of their probability."""
+
+    curve: Curve | None = None
+    histogram: dict[str, tuple[int, ...]]
+
+
+class FeatureMix(_Part):
+    """What patients were like: the share unknown, and of the others quartiles or codes' shares."""
+
+    missing: float
+    q1: float | None = None
+    median: float | None = None
+    q3: float | None = None
+    shares: dict[str, float] | None = None
+
+
+CaseMix = dict[str, FeatureMix]
+"""By feature."""
+
+
 class OutOfFold(_Part):
     """How good cross-validation found it: over all patients, and by group."""
 
@@ -88,6 +118,8 @@ class OutOfFold(_Part):
     diseased: int
     metrics: Measures
     groups: tuple[Group, ...] = ()
+    calibration: Calibration | None = None
+    case_mix: CaseMix | None = None
 
 
 class WithoutLate(_Part):
@@ -128,6 +160,8 @@ class Hospital(_Part):
     mostly_missing: tuple[str, ...] = ()
     lopsided: bool = False
     metrics: Measures
+    risk_bands: tuple[RiskBand, ...] = ()
+    case_mix: CaseMix | None = None
 
 
 class Git(_Part):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from steps.runs.parameters import ENTRY_POINTS, check
+from steps.parameters.declaration import check, parameters_of
+from steps.parameters.entry_points import ENTRY_POINTS
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -38,43 +39,35 @@ def test_mlproject_has_the_entry_points_of_the_code_and_a_module_for_each() -> N
 @pytest.mark.parametrize("step", ENTRY_POINTS)
 def test_mlproject_declares_each_parameter_with_its_type_and_default(step: str) -> None:
     declared = MLPROJECT["entry_points"][step]["parameters"]
-    values = check(step, {})
-    assert list(declared) == [parameter.name for parameter in ENTRY_POINTS[step]]
-    for parameter in ENTRY_POINTS[step]:
-        assert str(declared[parameter.name]["default"]) == parameter.default
-        kind = type(values[parameter.name])
-        assert declared[parameter.name]["type"] == TYPES.get(kind, "string")
+    values = check(ENTRY_POINTS[step], {})
+    assert list(declared) == list(parameters_of(ENTRY_POINTS[step]))
+    for name, parameter in parameters_of(ENTRY_POINTS[step]).items():
+        assert str(declared[name]["default"]) == parameter.default
+        assert declared[name]["type"] == TYPES.get(type(getattr(values, name)), "string")
 
 
 @pytest.mark.parametrize("step", ENTRY_POINTS)
 def test_mlproject_passes_every_parameter_to_its_module(step: str) -> None:
     words = MLPROJECT["entry_points"][step]["command"].split()
-    expected = [f"--{p.name}={{{p.name}}}" for p in ENTRY_POINTS[step]]
+    expected = [f"--{name}={{{name}}}" for name in parameters_of(ENTRY_POINTS[step])]
     assert words == ["python", "-m", f"steps.{step}", *expected]
-
-
-def test_main_has_the_defaults_of_its_steps() -> None:
-    own = {parameter.name: parameter.default for parameter in ENTRY_POINTS["main"]}
-    for step in ("download", "preprocess", "train", "register"):
-        for parameter in ENTRY_POINTS[step]:
-            assert own.get(parameter.name, parameter.default) == parameter.default
 
 
 @pytest.mark.parametrize("step", ENTRY_POINTS)
 def test_the_readme_names_every_parameter_and_no_other(step: str) -> None:
     (row,) = re.findall(rf"^\| `{step}` \|.*\| (.*) \|$", README, re.MULTILINE)
-    assert re.findall(r"`(\w+)`", row) == [parameter.name for parameter in ENTRY_POINTS[step]]
+    assert re.findall(r"`(\w+)`", row) == list(parameters_of(ENTRY_POINTS[step]))
     stated = dict(re.findall(r"`(\w+)` \(([^)]*)\)", row))
-    for parameter in ENTRY_POINTS[step]:
-        if parameter.name in stated and not stated[parameter.name].startswith("the latest"):
-            assert stated[parameter.name] == parameter.default
+    for name, parameter in parameters_of(ENTRY_POINTS[step]).items():
+        if name in stated and not stated[name].startswith("the latest"):
+            assert stated[name] == parameter.default
 
 
 def test_every_entry_point_and_parameter_in_the_readmes_commands_exists() -> None:
     for command in re.findall(r"^mlflow run \. .*$", README, re.MULTILINE):
         step = re.search(r"-e (\w+)", command)
         assert step, command
-        known = {parameter.name for parameter in ENTRY_POINTS[step[1]]}
+        known = set(parameters_of(ENTRY_POINTS[step[1]]))
         assert set(re.findall(r"-P (\w+)=", command)) <= known, command
 
 

@@ -2,28 +2,20 @@
 
 A model of format 2 gives probability, prediction and risk level of each patient, and refuses values
 that are impossible; one of format 1, as release 0.1 registered them, gives classes.
-
-The bodies are read straight into an array: no pandas, which a worker would have to import.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pydantic_core
 from flask import Blueprint, Response, request
 
-from clinical.numbers import read_float
-from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model.bands import risk_levels
-from risk_model.engines import Rows, Scores
-from risk_model.flavours import inputs
+from risk_model.engines import Scores
 from risk_model.model import Model
 from serving.errors import NotLoaded, Problem
 from serving.following.worker import Follows
@@ -32,15 +24,11 @@ from serving.http.gevent_support import in_thread
 from serving.http.keys import Keys
 from serving.http.metrics import Metrics
 from serving.http.middleware import Answer, Environ
-from serving.predictions import batching
+from serving.predictions import batching, protocol
 
-FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 # Bodies beyond this are scored in a thread, so that single patients do not wait behind them.
 _SMALL = 16 * 1024
 _BATCHES_AT_ONCE = 8
-_LARGEST = np.finfo(np.float32).max  # what models compute with
-_NAMES = frozenset(FEATURE_NAMES)
-_REQUIRED = tuple(feature.name for feature in FEATURES if not feature.nullable)
 
 
 class Batches:
@@ -64,15 +52,15 @@ class Batches:
         """
         self._keys.require(environ)
         kind = media_type(environ)
-        if kind not in _READERS:
-            words = " or ".join(_READERS)
+        if kind not in protocol.READERS:
+            words = " or ".join(protocol.READERS)
             raise Problem(415, f"The content type must be {words}.")
         body = read_body(environ, self._limit, self._seconds)
         model = self._following.model
         if model is None:
             raise NotLoaded
         if len(body) <= _SMALL:
-            scores = model.engine.score(_read(model, kind, body))
+            scores = model.engine.score(protocol.read(model, kind, body))
             answer = _to_json(model, scores)
         else:
             scores, answer = self._score_in_threads(model, kind, body)
@@ -84,21 +72,10 @@ class Batches:
         if not self._places.acquire(blocking=False):
             raise Problem(503, "Too many batches at once; try again.", headers={"Retry-After": "1"})
         try:
-            scores = batching.score(model, in_thread(lambda: _read(model, kind, body)))
+            scores = batching.score(model, in_thread(lambda: protocol.read(model, kind, body)))
             return scores, in_thread(lambda: _to_json(model, scores))
         finally:
             self._places.release()
-
-
-def _read(model: Model, kind: str, body: bytes) -> Rows:
-    rows = _READERS[kind](body)
-    if not len(rows):
-        raise _bad("There are no rows to score.")
-    if (np.abs(rows) > _LARGEST).any():
-        raise _bad("A value is infinite, or larger than any model can take.")
-    if model.metadata.format > 1 and (why := inputs.refusal(rows)):
-        raise _bad(f"The input cannot be scored: {why}")
-    return rows
 
 
 def _to_json(model: Model, scores: Scores) -> bytes:
@@ -112,182 +89,6 @@ def _to_json(model: Model, scores: Scores) -> bytes:
         for probability, label, place in rows
     ]
     return pydantic_core.to_json({"predictions": predictions})
-
-
-def _bad(detail: str) -> Problem:
-    return Problem(400, detail)
-
-
-# -- JSON ------------------------------------------------------------------------------------------
-
-
-def read_json(body: bytes) -> Rows:
-    """Return the rows of a JSON body in any of the protocol's formats.
-
-    Raises
-    ------
-    Problem
-        400 where it is not JSON or has none of the formats, or lacks a column.
-    """
-    try:
-        content = pydantic_core.from_json(body, allow_inf_nan=True, cache_strings="keys")
-    except ValueError:
-        raise _bad("The body is not valid JSON (RFC 8259, UTF-8).") from None
-    found = [name for name in FORMATS if name in content] if isinstance(content, dict) else []
-    if len(found) != 1:
-        raise _bad("The body must be an object with exactly one of " + ", ".join(FORMATS) + ".")
-    if found[0] in ("instances", "inputs") and len(content) > 1 + ("params" in content):
-        raise _bad("Next to instances or inputs there may be params only.")
-    return _BY_FORMAT[found[0]](content[found[0]])
-
-
-def _read_split(part: Any) -> Rows:
-    if not isinstance(part, dict) or "data" not in part or set(part) - {"columns", "data", "index"}:
-        raise _bad("dataframe_split must have data, and may have columns and index.")
-    return _from_table(part.get("columns"), part["data"])
-
-
-def _read_records(part: Any) -> Rows:
-    if not isinstance(part, list) or not all(isinstance(row, dict) for row in part):
-        raise _bad("The records must be a list of objects.")
-    try:
-        return _array([[row[name] for name in FEATURE_NAMES] for row in part])
-    except KeyError:
-        pass
-    # As a data frame would: what a record lacks is unknown, if any record has it.
-    names = set(chain.from_iterable(part))
-    _require_columns(names)
-    return _array([[row.get(name) for name in FEATURE_NAMES] for row in part])
-
-
-def _read_columns(part: Any) -> Rows:
-    if isinstance(part, dict):
-        _require_columns(part)
-        # Scalars are one patient.
-        columns = {n: c if isinstance(c, list) else [c] for n, c in part.items() if n in _NAMES}
-        lengths = {len(column) for column in columns.values()}
-        if len(lengths) > 1:
-            raise _bad("The columns differ in length.")
-        unknown = [None] * lengths.pop()
-        ordered = [columns.get(name, unknown) for name in FEATURE_NAMES]
-        return _array(list(zip(*ordered, strict=True)))
-    if isinstance(part, list) and part and all(isinstance(row, dict) for row in part):
-        return _read_records(part)
-    return _from_table(None, part)
-
-
-def _from_table(columns: Any, data: Any) -> Rows:
-    if not isinstance(data, list) or set(map(type, data)) - {list}:
-        raise _bad("The data must be a list of rows, each a list.")
-    if columns is None:
-        columns = list(FEATURE_NAMES)
-        if data and len(data[0]) != len(columns):
-            raise _bad(f"Without column names a row must have {len(columns)} values.")
-    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
-        raise _bad("The columns must be a list of names.")
-    if set(map(len, data)) - {len(columns)}:
-        raise _bad("A row has more or fewer values than there are columns.")
-    if tuple(columns) == FEATURE_NAMES:
-        return _array(data)
-    _require_columns(columns)
-    places = _places(columns)
-    return _array([[None if p is None else row[p] for p in places] for row in data])
-
-
-def _places(columns: Sequence[str]) -> list[int | None]:
-    """Return where each feature is, None for one that is unknown for all patients."""
-    if any(columns.count(name) > 1 for name in FEATURE_NAMES):
-        raise _bad("A column is there twice.")
-    return [columns.index(name) if name in columns else None for name in FEATURE_NAMES]
-
-
-def _require_columns(names: Iterable[str]) -> None:
-    lacking = [name for name in _REQUIRED if name not in names]
-    if lacking:
-        raise _bad("The input lacks the columns " + ", ".join(lacking) + ".")
-
-
-def _array(rows: Sequence[Sequence[Any]]) -> Rows:
-    """Turn rows of numbers and None (unknown) into an array; texts are refused."""
-    width = len(FEATURE_NAMES)
-    flat = list(chain.from_iterable(rows))
-    if not set(map(type, flat)) <= {int, float, type(None)}:
-        raise _bad("A value is not a number.")
-    try:
-        return np.array(flat, dtype=np.float64).reshape(-1, width)
-    except (OverflowError, ValueError, TypeError):
-        raise _bad("A value is not a number that can be held.") from None
-
-
-_BY_FORMAT = {
-    "dataframe_split": _read_split,
-    "dataframe_records": _read_records,
-    "instances": _read_columns,
-    "inputs": _read_columns,
-}
-
-
-# -- CSV -------------------------------------------------------------------------------------------
-
-# What pandas reads as unknown.
-# fmt: off
-_UNKNOWN = frozenset({
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
-    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
-})
-# fmt: on
-
-
-def read_csv(body: bytes) -> Rows:
-    """Return the rows of a CSV body with a header.
-
-    Raises
-    ------
-    Problem
-        400 where it is not CSV of numbers in UTF-8, or lacks a column.
-    """
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise _bad("The body is not UTF-8.") from None
-    header, _, rest = text.partition("\n")
-    if header.strip() == ",".join(FEATURE_NAMES) and '"' not in rest:
-        fast = _read_plain(rest)
-        if fast is not None:
-            return fast
-    try:
-        lines = [line for line in csv.reader(io.StringIO(text), strict=True) if line]
-    except csv.Error:
-        raise _bad("The body is not valid CSV.") from None
-    if not lines:
-        raise _bad("The body has no header.")
-    names, rows = lines[0], lines[1:]
-    _require_columns(names)
-    if any(len(row) != len(names) for row in rows):
-        raise _bad("A line has more or fewer values than the header.")
-    places = _places(names)
-    cells = ([("" if p is None else row[p]) for p in places] for row in rows)
-    return _numbers(chain.from_iterable(cells))
-
-
-def _read_plain(rest: str) -> Rows | None:
-    """Read lines of 13 numbers each in compiled code; None where there is anything else."""
-    try:
-        rows = np.loadtxt(io.StringIO(rest), delimiter=",", ndmin=2, comments=None)
-    except ValueError:
-        return None
-    return rows if rows.shape[1] == len(FEATURE_NAMES) else None
-
-
-def _numbers(cells: Iterable[str]) -> Rows:
-    try:
-        values = [np.nan if cell.strip() in _UNKNOWN else read_float(cell) for cell in cells]
-    except ValueError:
-        raise _bad("A value is not a number.") from None
-    return np.array(values, dtype=np.float64).reshape(-1, len(FEATURE_NAMES))
-
-
-_READERS = {"application/json": read_json, "text/csv": read_csv}
 
 
 def make_blueprint(batches: Batches) -> Blueprint:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
+from jinja2 import TemplateError
 
 from clinical.schema import FEATURES, LABEL
-from risk_model import card
+from risk_model.card import rendering
+from risk_model.card.wording import SOURCES
 from risk_model.layout import CARD
+from risk_model.metadata import Metadata
 from risk_model.model import Model
-from risk_model.wording import SOURCES
 from serving.errors import NotLoaded, Problem
 from serving.following.cache import PLOTS
 from serving.following.worker import Follows
@@ -42,7 +44,9 @@ def make_blueprint(
     following: Follows, metrics: Metrics, settings: Mapping[str, Any], background: BackgroundThread
 ) -> Blueprint:
     """Return the routes."""
-    blueprint = Blueprint("pages", __name__)
+    blueprint = Blueprint(
+        "pages", __name__, static_folder=rendering.STATIC, static_url_path="/static/card"
+    )
     keys = Keys(settings["HEART_API_KEYS"])
 
     def show(typed: list[Typed], status: int = 200, **parts: Any) -> Response:
@@ -135,12 +139,13 @@ def _trained_on(model: Model) -> str:
 
 def _card(model: Model) -> dict[str, Any]:
     """Return the model card, as far as the model carries what it is made of."""
-    facts = model.metadata.as_dict()
     try:
-        sections, lacking = card.sections(facts), card.lacking(facts)
-    except (KeyError, TypeError, ValueError):  # another project, which knew less of a subject
-        sections, lacking = card.sections({}), card.lacking({})
-    return {"sections": sections, "lacking": lacking, "has_file": _carries_card(model)}
+        shown = rendering.as_fragment(model.metadata, 3)
+        lacking = rendering.lacking(model.metadata)
+    except (KeyError, TypeError, ValueError, TemplateError):  # another project, which knew less
+        nothing = Metadata()
+        shown, lacking = rendering.as_fragment(nothing, 3), rendering.lacking(nothing)
+    return {"card": shown, "lacking": lacking, "has_file": _carries_card(model)}
 
 
 def _carries_card(model: Model) -> bool:

@@ -1,58 +1,61 @@
-"""Where work is spread over processes: a Dask cluster of this machine, or one that runs already."""
+"""A Dask cluster: one of this machine that ends with the work, or one that runs already."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import logging
+import os
 import socket
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import dask.config
-from dask.system import CPU_COUNT
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
 from distributed.scheduler import KilledWorker
-from distributed.versions import VersionMismatchWarning, get_versions
+from distributed.versions import VersionMismatchWarning
 
-from steps.batch import forkserver
 from steps.runs.files import ROOT
 from steps.runs.store import StepError
 
 PACKAGES = ("clinical", "risk_model", "steps")
-"""What is sent to the workers of a cluster that runs already."""
-
+# Tasks and results are objects of these: they must be there in the versions that are here.
 NEEDED = (
     "cloudpickle", "dask", "distributed", "fsspec", "joblib", "numpy", "onnxruntime", "pandas",
-    "pyarrow", "scikit-learn", "scipy", "skops",
+    "pyarrow", "python", "scikit-learn", "scipy", "skops",
 )  # fmt: skip
-"""What must be there in the version that is here: tasks and results are objects of these."""
-
 CONNECT_SECONDS = 5
-CODE = "heart-disease-model"
+SETTINGS = {
+    "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
+    # No pages about the patients' tasks, whoever else uses this machine.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    # Windows has no fork.
+    "distributed.worker.multiprocessing-method": "forkserver" if hasattr(os, "fork") else "spawn",
+    "distributed.worker.profile.enabled": False,
+}
 
 
 @contextmanager
-def connect(scheduler: str = "", workers: int | None = None) -> Iterator[Client]:
+def connect(scheduler: str = "", workers: int = 0) -> Iterator[Client]:
     """Give a client of a Dask cluster while the block lasts.
 
     Parameters
     ----------
     scheduler : str
         The address of a scheduler that runs already, such as ``tcp://host:8786``: this project's
-        code is sent to its workers. Empty: a cluster of this machine, which ends with the block,
-        listens on loopback alone, and has one thread in each of its worker processes.
-    workers : int, optional
-        The worker processes of a cluster of this machine; by default one for each core.
+        code is sent to it. Empty: a cluster of this machine, which ends with the block, and lets
+        in nobody who lacks a key that its own processes alone have.
+    workers : int
+        The worker processes of a cluster of this machine; 0: one for each core.
 
     Raises
     ------
@@ -60,45 +63,13 @@ def connect(scheduler: str = "", workers: int | None = None) -> Iterator[Client]
         With one line where the scheduler does not answer within seconds, has no workers, or they
         lack what the project needs; and where the cluster is lost within the block.
     """
-    settings = {
-        "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
-        # No pages about the patients' tasks, whoever else uses this machine.
-        "distributed.scheduler.http.routes": [],
-        "distributed.worker.http.routes": [],
-        "distributed.worker.multiprocessing-method": forkserver.METHOD,
-        "distributed.worker.profile.enabled": False,
-    }
-    with _quiet(), dask.config.set(settings), _loss_told():
-        if scheduler:
-            with _join(scheduler) as client:
-                _check(scheduler, client)
-                _send_code(scheduler, client)
-                yield client
-        else:
-            with _own_cluster(workers) as cluster, Client(cluster, set_as_default=False) as client:
-                yield client
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Dask from telling of its own comings and goings; what fails is raised all the same."""
-    # Dask gives its clients a level of their own.
-    loggers = {name: logging.getLogger(name) for name in ("distributed", "distributed.client")}
-    before = {name: logger.level for name, logger in loggers.items()}
-    for logger in loggers.values():
-        logger.setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client"):
+        # Dask tells of its own comings and goings; what fails is raised all the same.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    opened = _join(scheduler) if scheduler else _start(workers)
     try:
-        yield
-    finally:
-        for name, logger in loggers.items():
-            logger.setLevel(before[name])
-
-
-@contextmanager
-def _loss_told() -> Iterator[None]:
-    """Say in a line that a cluster which has worked does so no more."""
-    try:
-        yield
+        with dask.config.set(SETTINGS), opened as client:
+            yield client
     except KilledWorker:
         raise StepError(
             "a task has killed one Dask worker after the other, as lack of memory does; "
@@ -108,122 +79,89 @@ def _loss_told() -> Iterator[None]:
         raise StepError("the connection to the Dask scheduler was lost; start again") from None
 
 
-def _own_cluster(workers: int | None) -> LocalCluster:
-    return LocalCluster(
-        n_workers=workers or CPU_COUNT,
+@contextmanager
+def _start(workers: int) -> Iterator[Client]:
+    cluster = LocalCluster(
+        n_workers=workers or None,
         threads_per_worker=1,
-        processes=True,
         host="127.0.0.1",
+        security=Security.temporary(),
         # A server for pages is always there: without pages, and on a port that is free.
         dashboard_address="127.0.0.1:0",
         scheduler_kwargs={"dashboard": False},
         silence_logs=logging.CRITICAL,
     )
+    with cluster, Client(cluster, set_as_default=False) as client:
+        yield client
 
 
-def _join(scheduler: str) -> Client:
+@contextmanager
+def _join(scheduler: str) -> Iterator[Client]:
+    address = urlsplit(scheduler)
     try:
-        _knock(scheduler)
+        # Dask would wait without end for the greeting of whoever has accepted its connection.
+        with socket.create_connection((address.hostname, address.port), CONNECT_SECONDS) as knock:
+            if address.scheme == "tcp" and not knock.recv(1):
+                raise ConnectionError
         with warnings.catch_warnings():
-            # Told by `_check`, package by package.
-            warnings.simplefilter("ignore", VersionMismatchWarning)
-            return Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+            warnings.simplefilter("ignore", VersionMismatchWarning)  # which is refused below
+            client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError):
         raise StepError(
             f"the Dask scheduler {scheduler} does not answer; start one (dask scheduler), or leave "
             "out 'scheduler' to use this machine"
         ) from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError:
+            raise StepError(f"the Dask scheduler {scheduler} has no workers: start some") from None
+        _require_same_versions(scheduler, client)
+        _send_code(scheduler, client)
+        yield client
 
 
-def _knock(scheduler: str) -> None:
-    """Hear a scheduler's greeting: Dask would wait for it without end."""
-    parts = urlsplit(scheduler)
-    with socket.create_connection((parts.hostname, parts.port), CONNECT_SECONDS) as caller:
-        if parts.scheme == "tcp" and not caller.recv(1):
-            raise ConnectionError("closed without a greeting")
-
-
-def _check(scheduler: str, client: Client) -> None:
-    """Refuse a cluster without workers, and one whose workers have other versions or none."""
-    try:
-        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-    except TimeoutError:
-        raise StepError(
-            f"the Dask scheduler {scheduler} has no workers; start some (dask worker {scheduler})"
-        ) from None
-    here = _versions(get_versions(packages=NEEDED))
-    there = client.get_versions(packages=list(NEEDED))
-    problems: dict[str, None] = {}
-    for node in (there["scheduler"], *there["workers"].values()):
-        found = _versions(node)
-        problems |= {
-            f"{name} {version} is needed, {found.get(name) or 'none'} is there": None
-            for name, version in here.items()
-            if found.get(name) != version
-        }
+def _require_same_versions(scheduler: str, client: Client) -> None:
+    found = client.get_versions(packages=list(NEEDED))
+    problems = set()
+    for node in (found["scheduler"], *found["workers"].values()):
+        for name in NEEDED:
+            here, there = (of["packages"].get(name) for of in (found["client"], node))
+            # Patch releases of Python, such as 3.11.9.final.0, understand each other.
+            if here != there and (name != "python" or here.split(".")[:2] != there.split(".")[:2]):
+                problems.add(f"{name} {here} is needed, {there or 'none'} is there")
     if problems:
         raise StepError(
             f"the Dask scheduler {scheduler} or its workers lack what this project needs: "
-            f"{'; '.join(problems)}. Start them in an environment made from requirements.txt"
+            f"{'; '.join(sorted(problems))}. Start them in an environment made from "
+            "requirements.txt"
         )
-
-
-def _versions(found: Mapping[str, Any]) -> dict[str, str | None]:
-    packages = dict(found["packages"])
-    # Patch releases of Python understand each other.
-    python = ".".join(str(found["host"]["python"]).split(".")[:2])
-    return {"python": python, **{name: packages.get(name) for name in NEEDED}}
 
 
 def _send_code(scheduler: str, client: Client) -> None:
-    """Put this project's code on the scheduler and every worker, also those that come later.
+    """Put this project's code on the scheduler and every worker, also those that come later."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for path in sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")):
+            # Without its time: the same code gives the same archive.
+            entry = zipfile.ZipInfo(path.relative_to(ROOT).as_posix())
+            archive.writestr(entry, path.read_bytes())
+    digest = hashlib.sha256(content.getvalue()).hexdigest()
 
-    Other code of this project gives way to it, but not while tasks are there that may be its own.
-    """
-    content = _archive()
-    name = f"{CODE}-{hashlib.sha256(content).hexdigest()[:12]}.zip"
-
-    def is_other(path: str) -> bool:
-        import re
-
-        return bool(re.search(rf"{CODE}-[0-9a-f]{{12}}\.zip$", path)) and not path.endswith(name)
-
-    def is_taken(dask_scheduler: Any) -> bool:
+    def loaded_from() -> str:
         import sys
 
-        return bool(dask_scheduler.tasks) and any(map(is_other, sys.path))
+        return getattr(sys.modules.get("clinical"), "__file__", "")
 
-    def forget_other_code() -> None:
-        # Who has served another version of this project has its modules loaded.
-        import sys
-
-        sys.path[:] = [path for path in sys.path if not is_other(path)]
-        for module in [m for m in sys.modules if m.partition(".")[0] in PACKAGES]:
-            if name not in str(getattr(sys.modules[module], "__file__", "")):
-                del sys.modules[module]
-
-    if client.run_on_scheduler(is_taken):
+    places = {client.run_on_scheduler(loaded_from), *client.run(loaded_from).values()}
+    if any(digest not in place for place in places - {""}):
         raise StepError(
-            f"the Dask scheduler {scheduler} is at work with another version of this project; "
-            "wait, or start another cluster"
+            f"the Dask scheduler {scheduler} or its workers have loaded another version of this "
+            "project: restart them, or start another cluster"
         )
-    client.run(forget_other_code)
-    client.run_on_scheduler(forget_other_code)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, name)
-        path.write_bytes(content)
-        # The scheduler reads the tasks too. One name each: the next version takes its place.
-        client.register_plugin(SchedulerUploadFile(str(path)), name=f"{CODE}-scheduler")
-        client.register_plugin(UploadFile(str(path)), name=CODE)
-
-
-def _archive() -> bytes:
-    """Return the project's packages as a zip that is the same for the same code."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for package in PACKAGES:
-            for path in sorted((ROOT / package).rglob("*.py")):
-                archive.writestr(
-                    zipfile.ZipInfo(path.relative_to(ROOT).as_posix()), path.read_bytes()
-                )
-    return buffer.getvalue()
+        path = Path(folder, f"heart-disease-model-{digest}.zip")
+        path.write_bytes(content.getvalue())
+        # Under one name: what was sent before is not sent again to workers that come later.
+        client.register_plugin(SchedulerUploadFile(str(path)), name="heart-code-scheduler")
+        client.register_plugin(UploadFile(str(path)), name="heart-code")

@@ -1,60 +1,45 @@
-"""The files of patients that a job is to score: found, laid out, and divided into partitions.
-
-Nothing here reads more than the beginning of a file, or its footer.
-"""
+"""The files of patients that a job is to score: found, inspected and divided into partitions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.core import url_to_fs
 
-from clinical.codings.columns import ALIASES, is_index
+from clinical.codings.columns import ALIASES
 from clinical.codings.definitions import BY_LABEL
 from clinical.errors import DataError
 from clinical.layout import Layout, inspect
 from clinical.schema import FEATURE_NAMES
 from clinical.tables import is_numeric
-from steps.batch.storage import fetch, filesystem, find_urls, names_of, size_and_key
 
-ID_COLUMNS = ("id", "patient_id")
-"""The columns that may name a patient, and then go into the output as they are."""
-
-PEEK = 1 << 16
-TEXT_BYTES = 6 << 20
-ROWS = 1 << 19
+# Taken from a folder; a file that is named may be called anything.
+SUFFIXES = (".csv", ".data", ".parquet", ".pq", ".tsv", ".txt")
+# Refused rather than left out of a folder: rows might be in them.
+COMPRESSED = (".bz2", ".gz", ".xz", ".zip", ".zst")
+HEADER_BYTES = 1 << 16
+PARTITION_BYTES = 6 << 20
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of patients.
+    """A file of patients."""
 
-    Parameters
-    ----------
-    url : str
-        Where it is, for fsspec.
-    name : str
-        What the output and messages call it: its path below the folder that all files share.
-    key : str
-        Changes when the file does.
-    size : int
-        In bytes.
-    layout : Layout
-        Its columns in lower case, and what divides the cells of a text file.
-    begin : int
-        The byte at which the rows of a text file begin.
-    groups : tuple of int
-        The rows of each row group of a Parquet file.
-    """
-
-    url: str = field(repr=False)  # a worker's log shows what it failed at, and a URL may be signed
-    name: str
-    key: str
-    size: int
-    layout: Layout
-    begin: int = 0
-    groups: tuple[int, ...] = ()
+    fs: Any  # of fsspec: this machine, S3, a web server
+    path: str = field(repr=False)  # a worker's log shows what it failed at, and a URL may be signed
+    name: str  # below the folder that all files share
+    size: int  # in bytes
+    version: str  # changes when the file does, as far as its store tells
+    layout: Layout  # names in lower case; no delimiter in Parquet
+    begin: int = 0  # the byte at which the rows of text begin
+    row_groups: int = 0  # of Parquet
 
     @property
     def is_text(self) -> bool:
@@ -63,52 +48,24 @@ class File:
 
     @property
     def id_column(self) -> str | None:
-        """The column that names its patients."""
-        return next((name for name in ID_COLUMNS if name in self.layout.names), None)
+        """The column that names its patients, if any."""
+        return next((name for name in ("id", "patient_id") if name in self.layout.names), None)
 
     @property
     def label(self) -> str | None:
-        """Its label, which may show its coding and is not used otherwise; None among several."""
+        """The one label, which may show the coding and is not used otherwise."""
         labels = [name for name in BY_LABEL if name in self.layout.names]
         return labels[0] if len(labels) == 1 else None
-
-    @property
-    def unused(self) -> list[str]:
-        """The columns that mean nothing here."""
-        known = (*FEATURE_NAMES, self.id_column, *BY_LABEL)
-        return [n for n in self.layout.names if n not in known and not is_index(n)]
-
-    def fetch(self, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` to `stop`.
-
-        Raises
-        ------
-        DataError
-            Where there are not so many any more.
-        """
-        data = fetch(self.url, self.size, start, stop)
-        if len(data) < stop - start:
-            raise DataError(f"'{self.name}' is shorter than it was when the job began")
-        return data
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A part of a file that one task reads.
+    """What one task reads of a file: the lines between two bytes, or a row group."""
 
-    Parameters
-    ----------
-    file : File
-    start, stop : int
-        In a text file, the bytes in which its rows begin; in Parquet, rows of the row group.
-    group : int
-        The row group.
-    """
-
+    number: int
     file: File
     start: int
     stop: int
-    group: int = 0
 
 
 def find(source: str) -> list[File]:
@@ -117,113 +74,116 @@ def find(source: str) -> list[File]:
     Raises
     ------
     DataError
-        With one line: nothing there, or a file that is none of patients.
+        With one line: nothing there, or a file that holds no patients.
     """
     try:
-        urls = find_urls(source)
-        return [_named(url, name) for url, name in zip(urls, names_of(urls), strict=True)]
+        fs, path = url_to_fs(source, **_options(source))
+        fs.invalidate_cache()  # else a change since the last look would not be seen
+        paths = _paths(fs, path)
+        if not paths:
+            raise DataError(f"there is no file '{source}', nor a folder with {', '.join(SUFFIXES)}")
+        # What follows a web address may be a signature, which is nobody's business.
+        plain = [re.sub(r"^(https?://[^?#]*).*", r"\1", path) for path in paths]
+        shared = os.path.commonpath([os.path.dirname(path) for path in plain])
+        names = [os.path.relpath(path, shared) for path in plain]
+        return [_inspect(fs, path, name) for path, name in zip(paths, names, strict=True)]
     except DataError:
         raise
     except Exception as error:
         # Every fsspec protocol has errors of its own: no such bucket, no package for it, ...
-        raise DataError(f"'{source}' cannot be read: {_words(error)}") from None
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise DataError(f"'{source}' cannot be read: {reason or type(error).__name__}") from None
 
 
-def _words(error: Exception) -> str:
-    said = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-    return said or type(error).__name__
+def _options(url: str) -> dict[str, Any]:
+    if url.startswith(("s3://", "s3a://")):  # where MLflow's artifacts would be
+        return {"endpoint_url": os.environ.get("MLFLOW_S3_ENDPOINT_URL")}
+    if url.startswith(("http://", "https://")):
+        # ~/.netrc and proxies; and a length and a position must mean bytes of the file itself.
+        headers = {"Accept-Encoding": "identity"}
+        return {"client_kwargs": {"trust_env": True, "headers": headers}}
+    return {}
 
 
-def _named(url: str, name: str) -> File:
+def _paths(fs: Any, path: str) -> list[str]:
+    if not fs.isdir(path):
+        return [path] if fs.exists(path) else sorted(p for p in fs.glob(path) if fs.isfile(p))
+    below = {found: PurePosixPath(found[len(path) :]) for found in fs.find(path)}
+    return sorted(
+        found
+        for found, name in below.items()
+        if name.suffix.lower() in (*SUFFIXES, *COMPRESSED)
+        and not any(part.startswith((".", "_")) for part in name.parts)
+    )
+
+
+def _inspect(fs: Any, path: str, name: str) -> File:
+    """Return a file, having read no more than its beginning or its footer."""
     try:
-        file = _inspect(url, name)
-        _check(file)
+        info = fs.info(path)
+        if info["size"] is None:
+            raise DataError("its server does not tell its size: download it first")
+        # For fsspec, what has the same web address is the same.
+        is_web = path.startswith(("http://", "https://"))
+        version = info.get("ETag") or info.get("Last-Modified") if is_web else fs.ukey(path)
+        file = File(fs, path, name, info["size"], str(version), Layout([], 0))
+        with fs.open(path, "rb", cache_type="none") as stream:
+            start = bytes(stream.read(HEADER_BYTES))
+        file = _read_footer(file) if start.startswith(b"PAR1") else _read_header(file, start)
+        _require_patients(list(file.layout.names), file.id_column)
     except DataError as error:
         raise DataError(f"'{name}': {error}") from None
     return file
 
 
-def _inspect(url: str, name: str) -> File:
-    size, key = size_and_key(url)
-    start = fetch(url, size, 0, min(PEEK, size))
-    if start.startswith(b"PAR1"):
-        names, groups = _parquet(url)
-        return File(url, name, key, size, Layout(names, len(names)), groups=groups)
+def _read_header(file: File, start: bytes) -> File:
     layout = inspect(start)
     if layout.delimiter == " ":
         raise DataError("expected cells divided by commas, semicolons or tabs")
-    if layout.decimal != ".":
-        raise DataError("expected a point before decimals, found a comma")
+    header = re.match(rb"(\xef\xbb\xbf)?([^\n]*\n){%d}" % layout.skip, start)
+    if re.search(rb"\r(?!\n|\Z)", start) or (not header and file.size > HEADER_BYTES):
+        raise DataError(
+            f"lines must end in LF or CR LF, and the header within {HEADER_BYTES} bytes"
+        )
     if not layout.names and layout.width == len(FEATURE_NAMES) + 1:
-        layout = Layout([*FEATURE_NAMES, "num"], layout.width, layout.delimiter, layout.skip)
-    return File(url, name, key, size, layout, _end_of_header(start, layout.skip, size))
+        layout = replace(layout, names=[*FEATURE_NAMES, "num"])
+    return replace(file, layout=layout, begin=header.end() if header else file.size)
 
 
-def _end_of_header(start: bytes, skip: int, size: int) -> int:
-    """Return the byte at which the rows begin."""
-    *header, rest = start.split(b"\n", skip)
-    ended = len(header) == skip
-    lines = header if ended else [*header, rest]
-    if any(b"\r" in line[:-1] for line in lines) or (not ended and size > len(start)):
-        raise DataError(f"lines must end in LF or CR LF, and the header within {PEEK} bytes")
-    if not skip:
-        return 3 * start.startswith(b"\xef\xbb\xbf")
-    return len(start) - len(rest) if ended else size
-
-
-def _parquet(url: str) -> tuple[list[str], tuple[int, ...]]:
-    """Return the columns of a Parquet file, and the rows of each of its row groups."""
+def _read_footer(file: File) -> File:
     try:
-        with filesystem(url).open(url, "rb") as file:
-            meta = pq.read_metadata(file)
+        with file.fs.open(file.path, "rb") as stream:
+            metadata = pq.read_metadata(stream)
     except (pa.ArrowException, OSError):
         raise DataError("it is not a complete Parquet file: damaged or cut off") from None
-    schema = meta.schema.to_arrow_schema()
-    names = [str(column).lower() for column in schema.names]
-    textual = [
-        column
-        for column, kind in zip(names, schema.types, strict=True)
-        if column in FEATURE_NAMES and not is_numeric(kind)
-    ]
-    if textual:
-        raise DataError(f"expected numbers in {', '.join(textual)}, found text")
-    return names, tuple(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
+    schema = metadata.schema.to_arrow_schema()
+    names = [str(name).lower() for name in schema.names]
+    kinds = zip(names, schema.types, strict=True)
+    text = [name for name, kind in kinds if name in FEATURE_NAMES and not is_numeric(kind)]
+    if text:
+        raise DataError(f"expected numbers in {', '.join(text)}, found text")
+    return replace(file, layout=Layout(names, len(names)), row_groups=metadata.num_row_groups)
 
 
-def _check(file: File) -> None:
-    """Refuse a file without the columns that a patient's record has."""
-    names, used = list(file.layout.names), (*FEATURE_NAMES, file.id_column)
+def _require_patients(names: list[str], id_column: str | None) -> None:
     missing = [name for name in FEATURE_NAMES if name not in names]
-    twice = sorted({name for name in names if names.count(name) > 1 and name in used})
     if missing:
         found = "none of them" if len(missing) == len(FEATURE_NAMES) else "the others"
+        renames = [f"rename '{name}' to {ALIASES[name]}" for name in names if name in ALIASES]
         raise DataError(
-            f"expected the columns {', '.join(FEATURE_NAMES)}; "
-            f"missing: {', '.join(missing)} (found {found}){_renames(names)}"
+            f"expected the columns {', '.join(FEATURE_NAMES)}; missing: {', '.join(missing)} "
+            f"(found {'; '.join([found, *renames])})"
         )
-    if twice:
-        raise DataError(f"these columns are there twice: {', '.join(twice)}")
+    if twice := [name for name in (*FEATURE_NAMES, id_column) if names.count(str(name)) > 1]:
+        raise DataError(f"these columns are there twice: {', '.join(map(str, twice))}")
 
 
-def _renames(names: list[str]) -> str:
-    renames = [f"rename '{name}' to {ALIASES[name]}" for name in names if name in ALIASES]
-    return "; " + ", ".join(renames) if renames else ""
-
-
-def divide(file: File) -> list[Partition]:
-    """Divide a file into partitions of about the same size, none of which is large."""
-    if file.is_text:
-        cuts = _cuts(file.begin, file.size, TEXT_BYTES)
-        return [Partition(file, start, stop) for start, stop in cuts]
-    return [
-        Partition(file, start, stop, group)
-        for group, rows in enumerate(file.groups or (0,))
-        for start, stop in _cuts(0, rows, max(ROWS, -(-rows // 8)))
-    ]
-
-
-def _cuts(begin: int, end: int, most: int) -> list[tuple[int, int]]:
-    # One at least: no rows give an output without rows, rather than none.
-    parts = max(1, -(-(end - begin) // most))
-    at = [begin + (end - begin) * i // parts for i in range(parts)]
-    return list(zip(at, [*at[1:], end], strict=True))
+def divide(files: Iterable[File], size: int = PARTITION_BYTES) -> Iterator[Partition]:
+    """Divide files into partitions of at most so many bytes, or of a row group: one at least."""
+    number = 0
+    for file in files:
+        end = file.size if file.is_text else file.row_groups
+        parts = max(1, -(-end // size) if file.is_text else end)
+        for i in range(parts):
+            yield Partition(number, file, end * i // parts, end * (i + 1) // parts)
+            number += 1

@@ -1,93 +1,61 @@
-"""A scoring job: what is to be scored and by which model, and the account of it in the end."""
+"""A scoring job: what is to be scored and by which model, the work, and the account of it."""
 
 from __future__ import annotations
 
+import glob
+import os
+import shutil
+import sys
 import tempfile
-from collections import Counter
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mlflow
+from dask.base import tokenize
 from dask.utils import format_bytes
+from distributed import Client, as_completed
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.store.artifact.utils.models import get_model_name_and_version
+from tqdm import tqdm
 
-from clinical.codings.definitions import AUTO, Coding, stated_coding
+from clinical.codings.columns import is_index, list_names
+from clinical.codings.definitions import AUTO, BY_LABEL, CODINGS, Coding, stated_coding
+from clinical.codings.evidence import count_coding_evidence, require_coding
+from clinical.codings.recognition import coding_of_rows, recognise_without_label
 from clinical.errors import DataError
-from steps.batch.batches import REJECT_COLUMNS
-from steps.batch.engine import Packed, pack
-from steps.batch.inputs import File, find
-from steps.batch.parts import Parts, key_of, rejects_of
+from clinical.schema import FEATURE_NAMES
+from risk_model.layout import open_folder
+from steps.batch.cluster import connect
+from steps.batch.inputs import File, divide, find
+from steps.batch.scoring import SCHEMA, Counts, Scorer, count_evidence
+from steps.parameters.uris import redact_credentials
 from steps.runs import lineage
-from steps.runs.files import as_json
-from steps.runs.parameters import shown
-from steps.runs.reuse import digests_of_code
-from steps.runs.store import StepError, is_absence
-from steps.runs.tracking import SOURCE_TAG, StepRun, dataset_source, say
+from steps.runs.files import sha256
+from steps.runs.store import StepError, is_not_found
+from steps.runs.terminal import echo
+from steps.runs.tracking.datasets import dataset_source
+from steps.runs.tracking.orphans import is_gone, owner
+from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.tags import SOURCE_TAG
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done.
+    """What is to be done: an input as it was given and its files, an output, and a model.
 
-    Parameters
-    ----------
-    source : str
-        The input as it was given.
-    output : Path
-        The folder of Parquet files to make.
-    files : list of File
-    model_uri : str
-    trained_on : str
-        The data source of the model.
-    packed : Packed
-        The model.
-    parts : Parts
-        What is finished.
-    coding : Coding or None
-        The coding that the user states; None to recognise it.
+    `coding` is the one that the user states; None to recognise it.
     """
 
     source: str
-    output: Path
     files: list[File]
+    output: Path
     model_uri: str
-    trained_on: str
-    packed: Packed
-    parts: Parts
-    coding: Coding | None = None
-
-    @property
-    def digest(self) -> str:
-        """Changes when one of the files does."""
-        return _digest(self.files)
-
-
-def _digest(files: list[File]) -> str:
-    return key_of([(file.name, file.size, file.key) for file in files])
-
-
-@dataclass(frozen=True)
-class Done:
-    """What has come of it.
-
-    Parameters
-    ----------
-    counts : Counter
-        The sums of `Scored.counts` over all parts, those of an earlier start included.
-    resumed : int
-        The rows that an earlier start had scored.
-    seconds : float
-        From the first task given out to the last part written.
-    busy : float
-        What the workers spent on it, added up.
-    """
-
-    counts: Counter[str]
-    resumed: int
-    seconds: float
-    busy: float
+    model: lineage.Lineage
+    version: str
+    coding: Coding | None
 
 
 def plan(source: str, output: str, model_uri: str, coding: str = AUTO) -> Job:
@@ -96,25 +64,17 @@ def plan(source: str, output: str, model_uri: str, coding: str = AUTO) -> Job:
     Raises
     ------
     StepError, DataError
-        With one line: nothing to read, no such model, or an output that exists.
+        With one line: nothing to read, no such model, or a parameter that is missing.
     """
     for name, text in (("input", source), ("output", output)):
         if not text:
             raise StepError(f"'{name}' must be given; see python -m steps.score --help")
-    files = find(source)
-    packed, trained_on = _model(model_uri)
-    code = digests_of_code("batch/tasks")
-    facts = [(file.name, file.size, file.key, file.layout.names) for file in files]
-    key = key_of(facts, packed.digest, packed.version, packed.bands, code, coding)
-    parts = Parts(Path(output), key)
-    parts.require_free()
-    return Job(
-        source, Path(output), files, model_uri, trained_on, packed, parts, stated_coding(coding)
-    )
+    files, stated = find(source), stated_coding(coding)
+    return Job(source, files, Path(output), model_uri, *_follow(model_uri), stated)
 
 
-def _model(uri: str) -> tuple[Packed, str]:
-    """Return a model, and the data source that it was trained on."""
+def _follow(uri: str) -> tuple[lineage.Lineage, str]:
+    """Return a model, and what the output calls it."""
     version = ""
     try:
         if uri.startswith("models:/") and not uri.startswith("models:/m-"):
@@ -124,83 +84,135 @@ def _model(uri: str) -> tuple[Packed, str]:
             )
             uri, version = f"models:/{name}/{number}", f"registry-v{number}"
     except mlflow.MlflowException as error:
-        if not is_absence(error):
+        if not is_not_found(error):
             raise
         raise StepError(f"there is no model {uri}; 'mlflow run . -e main' makes one") from None
     model = lineage.follow(uri)
     run_id = model.metadata.run_id
-    version = version or (f"run-{run_id}" if run_id else f"path-{Path(uri).name}")
-    return pack(model.folder, version), model.source
+    return model, version or (f"run-{run_id}" if run_id else f"path-{Path(uri).name}")
 
 
-def describe(run: StepRun, job: Job) -> None:
-    """Note on the run what is read, and what scores it."""
-    run.tag("heart.model_version", job.packed.version)
-    run.tag("heart.engine", job.packed.engine)
-    run.tag(SOURCE_TAG, job.trained_on)
-    run.tag("data.digest", job.digest)
-    uri = job.files[0].url if len(job.files) == 1 else job.source
-    if source := dataset_source(shown(uri)):
-        dataset = MetaDataset(  # type: ignore[abstract]
-            source, name="patients-to-score", digest=job.digest[:32]
-        )
+def run(job: Job, record: StepRun, scheduler: str, workers: int) -> None:
+    """Do a job: an output that is there as a whole or not at all, and an account of it.
+
+    Raises
+    ------
+    DataError, StepError, OSError
+        With one line; then there is no output.
+    """
+    account = _describe(job, record)
+    with _hidden_folder(job.output) as folder, connect(scheduler, workers) as client:
+        for name in open_folder(job.model.folder).names():
+            path = folder / "model" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(job.model.folder / name, path)
+        _require_shared(client, folder)
+        started = time.perf_counter()
+        counts = _score(client, job, folder)
+        seconds = time.perf_counter() - started
+        rows, scored = counts["rows", "all"], counts["rows", "scored"]
+        problems = {name: n for (of, name), n in counts.items() if of == "problem" and n}
+        wrong = ", ".join(f"{name} in {count:,}" for name, count in problems.items())
+        if not scored:
+            raise DataError(f"none of {rows:,} rows can be used; wrong: {wrong or 'nothing'}")
+        if find(job.source) != job.files:
+            raise DataError(f"'{job.source}' has changed while it was read; nothing was written")
+        if os.path.lexists(job.output):  # a rename would replace an empty folder
+            raise StepError(f"{job.output} exists by now, and is not overwritten")
+        (folder / "parts").rename(job.output)
+    figures = {"rows": rows, "scored": scored, "rejected": rows - scored}
+    speed = {"seconds": seconds, "rows_per_second": rows / seconds}
+    mlflow.log_metrics(figures | speed)
+    levels = {name: count for (of, name), count in counts.items() if of == "level"}
+    account |= {"counts": figures, "risk_levels": levels, "problems": problems, **speed}
+    mlflow.log_dict(account, "scoring.json")
+    echo(f"score: {scored:,} of {rows:,} rows scored: {job.output}")
+    if wrong:
+        echo(f"score: {rows - scored:,} rows REJECTED; the column 'problem' says why: {wrong}")
+    echo(f"score: {rows / seconds:,.0f} rows a second")
+
+
+def _describe(job: Job, record: StepRun) -> dict[str, object]:
+    """Note on the run, and say, what is read and what scores it; return it as well."""
+    digest = str(tokenize([(file.name, file.size, file.version) for file in job.files]))
+    engine = "onnx" if open_folder(job.model.folder).onnx else "scikit-learn"
+    record.tag("heart.model_version", job.version)
+    record.tag("heart.engine", engine)
+    record.tag(SOURCE_TAG, job.model.source)
+    record.tag("data.digest", digest)
+    if source := dataset_source(redact_credentials(job.source)):
+        dataset = MetaDataset(source, "patients-to-score", digest)  # type: ignore[abstract]
         mlflow.log_input(dataset, context="score")
-    size = sum(file.size for file in job.files)
-    say(
-        f"score: {len(job.files)} file{'s' * (len(job.files) > 1)} of {format_bytes(size)} by "
-        f"{job.packed.version} ({job.packed.engine})"
-    )
-    if job.trained_on == "synthetic":
-        say("score: the model was trained on SYNTHETIC patients: its answers mean nothing")
-    if unused := sorted({name for file in job.files for name in file.unused}):
-        say(f"score: columns that are not used: {', '.join(unused)}")
+    what = job.files[0].name if len(job.files) == 1 else f"{len(job.files)} files"
+    size = format_bytes(sum(file.size for file in job.files))
+    echo(f"score: {what} ({size}) by {job.version} ({engine})")
+    if job.model.source == "synthetic":
+        echo("score: the model was trained on SYNTHETIC patients: its answers mean nothing")
+    used = {*FEATURE_NAMES, *BY_LABEL, *(file.id_column for file in job.files)}
+    names = {name for file in job.files for name in file.layout.names} - used
+    if unused := sorted(name for name in names if not is_index(name)):
+        echo(f"score: columns that are not used: {list_names(unused)}")
+    model = {"uri": job.model_uri, "version": job.version, "engine": engine}
+    model |= {"data_source": job.model.source, "sha256": sha256(job.model.folder)}
+    given = {"source": redact_credentials(job.source), "files": len(job.files), "digest": digest}
+    return {"input": given, "output": str(job.output), "model": model}
 
 
-def conclude(run: StepRun, job: Job, done: Done) -> None:
-    """Move the output in, and give the account of it."""
-    if _digest(find(job.source)) != job.digest:
-        job.parts.discard()  # an input that changes back would find them again
-        raise DataError(f"'{job.source}' has changed while it was read; nothing was written")
-    job.parts.move_in(REJECT_COLUMNS)
-    rows, rejected = done.counts["rows"], done.counts["rejected"]
-    speed = {"seconds": done.seconds}
-    if rows > done.resumed:
-        fresh = rows - done.resumed
-        speed |= {
-            "rows_per_second": fresh / done.seconds,
-            "rows_per_busy_second": fresh / done.busy,
-        }
-    counts = {"rows": rows, "scored": rows - rejected, "rejected": rejected}
-    mlflow.log_metrics(counts | {"resumed_rows": done.resumed} | speed)
-    _log_account(run, job, {"counts": counts, "risk_levels": levels_of(done.counts), **speed})
-    say(f"score: {rows - rejected:,} of {rows:,} rows scored: {job.output}")
-    if rejected:
-        say(f"score: {rejected:,} rows REJECTED; which, and why: {rejects_of(job.output)}")
-    if "rows_per_second" in speed:
-        say(f"score: {speed['rows_per_second']:,.0f} rows a second")
+@contextmanager
+def _hidden_folder(output: Path) -> Iterator[Path]:
+    """Give a folder beside an output; what is left of it is removed when the block ends."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for left in output.parent.glob(f".{glob.escape(output.name)}.*.partial/owner"):
+        if is_gone(left.read_text()):  # killed
+            shutil.rmtree(left.parent, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        ".partial", f".{output.name}.", output.parent, ignore_cleanup_errors=True
+    ) as name:
+        Path(name, "owner").write_text(owner())
+        Path(name, "parts").mkdir()
+        yield Path(name)
 
 
-def levels_of(counts: Counter[str]) -> dict[str, int]:
-    """Return how many rows have each risk level."""
-    prefix = "level."
-    return {k.removeprefix(prefix): n for k, n in counts.items() if k.startswith(prefix)}
+def _require_shared(client: Client, folder: Path) -> None:
+    """Let every worker read a file in a folder: each takes the model there, and writes to it."""
+    try:
+        seen = set(client.run(Path.read_text, folder / "owner").values())
+    except OSError:
+        seen = set()
+    if seen != {owner()}:
+        raise StepError(
+            f"not all Dask workers see {folder.parent}: the output must be in a folder that they "
+            "share with this machine"
+        )
 
 
-def _log_account(run: StepRun, job: Job, figures: dict[str, Any]) -> None:
-    """Keep a summary with the run: figures and names, and nothing of any patient."""
-    account = {
-        "input": {"source": shown(job.source), "files": len(job.files), "digest": job.digest},
-        "output": str(job.output),
-        "model": {
-            "uri": job.model_uri,
-            "version": job.packed.version,
-            "engine": job.packed.engine,
-            "data_source": job.trained_on,
-            "sha256": job.packed.digest,
-        },
-        **figures,
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "scoring.json")
-        path.write_text(as_json(account))
-        run.log_file(path)
+def _score(client: Client, job: Job, folder: Path) -> Counts:
+    with_id = any(file.id_column for file in job.files)
+    columns = [name for name in SCHEMA if with_id or name != "id"]
+    scorer = Scorer(str(folder), job.version, _recognise(client, job), columns)
+    futures = client.map(scorer.score, list(divide(job.files)), pure=False)
+    done, counts = as_completed(futures, client.loop), Counts()
+    for future in tqdm(done, "score", len(futures), disable=not sys.stderr.isatty()):
+        counts.update(future.result())
+    return counts
+
+
+def _recognise(client: Client, job: Job) -> Coding:
+    """Recognise the one coding of all files, from the beginning of each."""
+    beginnings = [next(divide([file])) for file in job.files]
+    counted = client.gather(client.map(count_evidence, beginnings, pure=False))
+    found: dict[str, str] = {}
+    for file, evidence in zip(job.files, counted, strict=True):
+        try:
+            coding = job.coding or coding_of_rows(evidence, file.label)
+            if coding:
+                require_coding(evidence, coding, "expected one coding")
+                found.setdefault(coding.name, file.name)
+        except DataError as error:
+            raise DataError(f"'{file.name}': {error}") from None
+    if len(found) > 1:
+        each = ", ".join(f"'{name}' is {coding}" for coding, name in found.items())
+        raise DataError(f"expected one coding in all files, found several: {each}")
+    if not found and any(evidence.rows for evidence in counted):
+        return recognise_without_label(count_coding_evidence({}))  # which refuses them
+    return CODINGS[next(iter(found), "canonical")]

@@ -18,23 +18,45 @@ from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from risk_model import patterns, shapley
 from risk_model.bands import RISK_BANDS
-from steps.modelling import clinical_metrics
+from steps.modelling import clinical_metrics, curves
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import OutOfFold
 
 LOPSIDED = 0.9
+PATTERN_MEASURES = (
+    "roc_auc", "brier", "calibration_intercept", "observed_expected", "sensitivity", "specificity",
+)  # fmt: skip
+"""What is measured while findings are unknown."""
+
 Predict = Callable[[pd.DataFrame], Floats]
 
 
 def out_of_fold(patients: pd.DataFrame, y: Labels, found: OutOfFold, seed: int) -> dict[str, Any]:
-    """Return counts and measures of all patients and of each group of them."""
+    """Return counts and measures of all patients and of each group, and the calibration curve."""
     p = found.probabilities
     return {
         "patients": len(y),
         "diseased": int(y.sum()),
         "metrics": clinical_metrics.with_intervals(y, p, seed),
         "groups": clinical_metrics.by_group(patients, y, p, seed),
+        "calibration": curves.as_json(y, p),
+        "case_mix": case_mix(patients),
     }
+
+
+def case_mix(patients: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return, for each feature, the share that is unknown, and the quartiles or shares of codes."""
+    found: dict[str, dict[str, Any]] = {}
+    for feature in FEATURES:
+        known = patients[feature.name].dropna()
+        summary: dict[str, Any] = {"missing": float(patients[feature.name].isna().mean())}
+        if feature.codes and len(known):
+            summary["shares"] = {str(c): float((known == c).mean()) for c in feature.codes}
+        elif len(known):
+            quartiles = np.quantile(known, [0.25, 0.5, 0.75]).tolist()
+            summary |= dict(zip(("q1", "median", "q3"), quartiles, strict=True))
+        found[feature.name] = summary
+    return found
 
 
 def flattened(measured: dict[str, Any]) -> dict[str, float]:
@@ -67,7 +89,7 @@ def unknown_patterns(
     for number, (p, chosen) in enumerate(zip(found.masked, members, strict=True)):
         labels = y[chosen]
         if clinical_metrics.enough(labels):
-            names = clinical_metrics.UNKNOWN
+            names = PATTERN_MEASURES
             measured.append(
                 {
                     "unknown": patterns.unknown(number),
@@ -100,6 +122,8 @@ def cohort(one: Cohort, p: Floats, seed: int) -> dict[str, Any]:
         "mostly_missing": one.mostly_missing,
         "lopsided": lopsided,
         "metrics": clinical_metrics.with_intervals(y, p, seed, names),
+        "risk_bands": clinical_metrics.bands(y, p, dict(RISK_BANDS)),
+        "case_mix": case_mix(one.patients),
     }
 
 

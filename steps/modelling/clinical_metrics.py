@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from clinical.schema import FEATURES
 from steps.modelling import logistic, metrics
@@ -32,11 +33,6 @@ NAMES = (
     "specificity",
     *(f"net_benefit_{round(100 * at)}" for at in NET_BENEFIT_AT),
 )
-UNKNOWN = (
-    "roc_auc", "brier", "observed_expected", "calibration_intercept", "sensitivity", "specificity",
-)  # fmt: skip
-"""What is said of each pattern of unknown findings."""
-
 RANKING = ("roc_auc", "calibration_slope", "calibration_intercept", "observed_expected")
 """What is said of a site where nearly everybody is ill, and every threshold would flatter."""
 
@@ -145,22 +141,6 @@ def by_group(patients: pd.DataFrame, y: Labels, p: Floats, seed: int) -> list[di
     return found
 
 
-def share_interval(count: int, total: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share, after Wilson: sensible for few patients too.
-
-    References
-    ----------
-    Wilson: Probable inference. Journal of the American Statistical Association 1927.
-    https://doi.org/10.1080/01621459.1927.10502953
-    """
-    if not total:
-        return 0.0, 1.0
-    z, share = 1.959964, count / total
-    middle = (share + z**2 / (2 * total)) / (1 + z**2 / total)
-    reach = z / (1 + z**2 / total) * (share * (1 - share) / total + z**2 / (4 * total**2)) ** 0.5
-    return max(0.0, middle - reach), min(1.0, middle + reach)
-
-
 def bands(y: Labels, p: Floats, cuts: Mapping[str, float]) -> list[dict[str, Any]]:
     """Return each risk band with how many patients fell into it, and how many of them were ill."""
     starts = list(cuts.values())
@@ -168,7 +148,8 @@ def bands(y: Labels, p: Floats, cuts: Mapping[str, float]) -> list[dict[str, Any
     found = []
     for i, (level, start) in enumerate(cuts.items()):
         total, ill = int((place == i).sum()), int(y[place == i].sum())
-        low, high = share_interval(ill, total)
-        observed = {"patients": total, "diseased": ill, "low": low, "high": high}
+        # Wilson's interval is sensible for few patients too; of none, nothing is known.
+        low, high = binomtest(ill, total).proportion_ci(method="wilson") if total else (0.0, 1.0)
+        observed = {"patients": total, "diseased": ill, "low": float(low), "high": float(high)}
         found.append({"level": level, "from": start, "observed": observed})
     return found

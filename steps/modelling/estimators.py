@@ -21,8 +21,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from clinical.schema import FEATURES
+from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from steps.modelling import calibration
+from steps.parameters.entry_points import Train
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def build(  # noqa: PLR0913
     Parameters
     ----------
     model : str
-        A name of ``parameters.MODELS``.
+        A name of ``entry_points.MODELS``.
     n_estimators, max_depth, min_samples_leaf : int
         Size of the ensembles; logistic regression has no use for them.
     random_state : int
@@ -72,7 +73,7 @@ def build(  # noqa: PLR0913
     C : float
         The inverse of logistic regression's penalty; the ensembles have no use for it.
     calibration : str
-        A name of ``parameters.CALIBRATIONS``: what brings the probabilities in line with the
+        A name of ``entry_points.CALIBRATIONS``: what brings the probabilities in line with the
         observed shares where all is known. It is learnt by cross-validation inside the training
         rows; the pipeline itself learns from all of them, so that there is one to convert and to
         explain.
@@ -98,6 +99,24 @@ def build(  # noqa: PLR0913
     }
     pipeline = Pipeline([("columns", _columns()), ("estimator", estimators[model])])
     return Recipe(pipeline, calibration)
+
+
+def from_parameters(values: Train) -> Recipe:
+    """Return the unfitted model that the parameters of ``train`` describe."""
+    return build(
+        values.model,
+        values.n_estimators,
+        values.max_depth,
+        values.min_samples_leaf,
+        values.random_state,
+        C=values.C,
+        calibration=values.calibration,
+    )
+
+
+def columns(patients: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.int8]]:
+    """Return features and labels of a prepared frame."""
+    return patients[list(FEATURE_NAMES)], patients[LABEL.name].to_numpy(np.int8)
 
 
 def _columns() -> ColumnTransformer:

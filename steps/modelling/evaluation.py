@@ -11,12 +11,11 @@ import pandas as pd
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps import train
-from steps.modelling import assessment, clinical_metrics
-from steps.modelling.estimators import Recipe
+from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import cross_validated
-from steps.runs.parameters import CALIBRATIONS, Value, check
+from steps.parameters.declaration import Value, select
+from steps.parameters.entry_points import CALIBRATIONS, Train
 
 Predict = Callable[[pd.DataFrame], Floats]
 
@@ -69,8 +68,10 @@ def refitted(
     if not lacking:
         return None
     hidden = dict.fromkeys(lacking, np.nan)
-    x, y = train.columns(training)
-    model = recipe(parameters).fit(x.assign(**hidden), y)
+    x, y = estimators.columns(training)
+    # A model that an older version has trained has fewer parameters.
+    recipe = estimators.from_parameters(select(Train, parameters))
+    model = recipe.fit(x.assign(**hidden), y)
     p = model.predict_proba(features(cohort).assign(**hidden))[:, 1]
     measured = assessment.cohort(cohort, p, seed)
     return {"without": lacking, "metrics": measured["metrics"]}
@@ -80,18 +81,13 @@ def calibrations(
     parameters: Mapping[str, Value], patients: pd.DataFrame, seed: int
 ) -> dict[str, tuple[Floats, dict[str, float]]]:
     """Return, for each calibration on offer, out-of-fold probabilities and how well they fit."""
-    x, y = train.columns(patients)
+    x, y = estimators.columns(patients)
     found = {}
     for name in CALIBRATIONS:
-        p = cross_validated(recipe({**parameters, "calibration": name}), x, y).probabilities
+        recipe = estimators.from_parameters(select(Train, parameters, calibration=name))
+        p = cross_validated(recipe, x, y).probabilities
         found[name] = p, clinical_metrics.with_intervals(y, p, seed)
     return found
-
-
-def recipe(parameters: Mapping[str, Value]) -> Recipe:
-    """Return the unfitted model that the parameters of a stored one describe."""
-    # A model that an older version has trained knows fewer parameters.
-    return train.build({**check("train", {}), **parameters})
 
 
 def metrics_of(cohorts: list[Measured]) -> dict[str, float]:

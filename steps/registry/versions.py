@@ -23,7 +23,7 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from steps.runs.files import cache_dir
-from steps.runs.store import StepError, is_absence, scheme
+from steps.runs.store import StepError, is_not_found, scheme
 
 CHAMPION, CHALLENGER, ARCHIVED = "champion", "challenger", "archived"
 HISTORY_TAG = "champion.history"
@@ -94,7 +94,7 @@ def named(name: str, version: str) -> ModelVersion:
     try:
         return MlflowClient().get_model_version(name, version)
     except MlflowException as error:
-        if not is_absence(error):
+        if not is_not_found(error):
             raise
         there = ", ".join(sorted(map(number, versions(name)), key=int)) or "none"
         raise StepError(f"{name} has no version {version}; there are: {there}") from None
@@ -109,7 +109,7 @@ def holder(name: str, alias: str) -> ModelVersion | None:
         return MlflowClient().get_model_version_by_alias(name, alias)
     except MlflowException as error:
         # A store that fails must not look like a registry without a champion.
-        if not is_absence(error):
+        if not is_not_found(error):
             raise
         return None
 

@@ -1,4 +1,4 @@
-"""The pictures of a training run, drawn on held-out patients and readable at a glance."""
+"""The pictures of a model's probabilities: those of a training run, and those of a report."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from sklearn.calibration import calibration_curve
-from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
+from sklearn.calibration import CalibrationDisplay
+from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
 
 from clinical.schema import LABEL
-from steps.modelling.metrics import Floats, Labels
+from risk_model.card.wording import between
+from steps.modelling import curves
+from steps.modelling.metrics import THRESHOLD, Floats, Labels
+from steps.reports import drawing
+from steps.reports.drawing import NO, SOFT, YES
 
-BLUE, GREY = "#1f5fa8", "#8a8a8a"
+Draw = Callable[[Axes], None]
 
 
 def draw_all(
@@ -24,7 +27,7 @@ def draw_all(
     metrics: Mapping[str, float],
     importance: Mapping[str, Sequence[float]],
 ) -> list[Path]:
-    """Draw every picture into a folder, and return the files.
+    """Draw the pictures of a training run into a folder, and return the files.
 
     Parameters
     ----------
@@ -37,97 +40,152 @@ def draw_all(
     importance : mapping of str to sequence of float
         For each feature, the loss of ROC AUC at each of its permutations.
     """
+    drawings: dict[str, tuple[str, Draw]] = {
+        "confusion_matrix": (_title("Threshold 0.5: accuracy", metrics, "accuracy"),
+                             lambda axes: confusion(axes, y, p)),
+        "roc": (_title("ROC curve: AUC", metrics, "roc_auc"), lambda axes: roc(axes, y, p)),
+        "precision_recall": (_title("Average precision", metrics, "pr_auc"),
+                             lambda axes: precision_recall(axes, y, p)),
+        "calibration": (_title("Calibration: Brier score", metrics, "brier"),
+                        lambda axes: calibration(axes, y, p)),
+        "permutation_importance": ("Permutation importance",
+                                   lambda axes: permutations(axes, importance)),
+    }  # fmt: skip
+    return [
+        save(folder / f"{name}.png", f"{title}\nheld-out patients", draw)
+        for name, (title, draw) in drawings.items()
+    ]
 
-    def between(name: str) -> str:
-        low, high = metrics[f"{name}_ci_low"], metrics[f"{name}_ci_high"]
-        return f"{metrics[name]:.3f} (95 % CI {low:.3f} to {high:.3f})"
 
-    drawings: dict[str, Callable[[Axes], None]] = {
-        "confusion_matrix": lambda axes: _confusion(axes, y, p, between("accuracy")),
-        "roc": lambda axes: _roc(axes, y, p, between("roc_auc")),
-        "precision_recall": lambda axes: _precision_recall(axes, y, p, between("pr_auc")),
-        "calibration": lambda axes: _calibration(axes, y, p, between("brier")),
-        "permutation_importance": lambda axes: _importance(axes, importance),
+def _title(words: str, metrics: Mapping[str, float], name: str) -> str:
+    return f"{words} {between(metrics, name)}"
+
+
+def save(path: Path, title: str, draw: Draw) -> Path:
+    """Draw one picture into a PNG file of its own, and return the file."""
+    with drawing.colours(on_page=False):
+        figure, axes = drawing.canvas(6.4, 5.2)
+        draw(axes)
+        axes.set_title(title)
+        return drawing.png(figure, path)
+
+
+def of_cohort(
+    y: Labels, p: Floats, seed: int, *, lopsided: bool = False
+) -> dict[str, tuple[str, Draw]]:
+    """Return the pictures of an evaluated cohort by name: a title, and what draws it.
+
+    Where nearly everybody has the same outcome, no decision is worth a curve.
+    """
+    found: dict[str, tuple[str, Draw]] = {
+        "calibration": ("Calibration", lambda axes: calibration(axes, y, p)),
+        "decision_curve": ("Decision curve", lambda axes: decision_curve(axes, y, p, seed)),
+        "roc": ("ROC curve", lambda axes: roc(axes, y, p)),
+        "distributions": ("Probabilities by outcome", lambda axes: distributions(axes, y, p)),
     }
-    return [_save(folder / f"{name}.png", draw) for name, draw in drawings.items()]
+    if lopsided:
+        del found["decision_curve"]
+    return found
 
 
-def _save(path: Path, draw: Callable[[Axes], None]) -> Path:
-    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    draw(axes)
-    figure.savefig(path, dpi=120)
-    return path
-
-
-def _confusion(axes: Axes, y: Labels, p: Floats, score: str) -> None:
-    counts = confusion_matrix(y, p >= 0.5, labels=[0, 1])
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
-        shade = "white" if shares[row, column] > 0.5 else "black"
-        text = f"{count}\n{shares[row, column]:.0%} of row"
-        axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=14)
-    axes.set_xticks([0, 1], [f"said {LABEL.codes[0]}", f"said {LABEL.codes[1]}"])
-    axes.set_yticks([0, 1], [f"{LABEL.codes[0]}", f"{LABEL.codes[1]}"], rotation=90, va="center")
-    axes.set(title=f"Held-out patients at threshold 0.5\naccuracy {score}")
-
-
-def _roc(axes: Axes, y: Labels, p: Floats, score: str) -> None:
-    fallout, recall, _ = roc_curve(y, p)
-    axes.plot([0, 1], [0, 1], "--", color=GREY, label="chance")
-    axes.plot(fallout, recall, color=BLUE, label="model")
-    axes.set(
-        xlabel="1 - specificity", ylabel="sensitivity", aspect="equal",
-        title=f"ROC curve\nAUC {score}",
+def calibration(axes: Axes, y: Labels, p: Floats) -> None:
+    """Draw the smooth calibration curve with its interval, ten groups, and a histogram below."""
+    groups = max(2, min(10, len(y) // 20))
+    CalibrationDisplay.from_predictions(
+        y, p, n_bins=groups, strategy="quantile", ax=axes, color=SOFT, ls="", marker="o", ms=4,
+        name=f"{groups} groups of patients", ref_line=False,
     )  # fmt: skip
-    axes.legend(loc="lower right", frameon=False)
-
-
-def _precision_recall(axes: Axes, y: Labels, p: Floats, score: str) -> None:
-    precision, recall, _ = precision_recall_curve(y, p)
-    axes.axhline(y.mean(), ls="--", color=GREY, label=f"prevalence {y.mean():.2f}")
-    axes.step(recall, precision, where="post", color=BLUE, label="model")
-    axes.set(
-        xlabel="recall (sensitivity)", ylabel="precision (positive predictive value)",
-        ylim=(0, 1.03), title=f"Precision-recall curve\naverage precision {score}",
-    )  # fmt: skip
-    axes.legend(loc="lower left", frameon=False)
-
-
-def _calibration(axes: Axes, y: Labels, p: Floats, score: str) -> None:
-    groups = min(5, max(2, len(y) // 10))
-    observed, said = calibration_curve(y, p, n_bins=groups, strategy="quantile")
-    axes.plot([0, 1], [0, 1], "--", color=GREY, label="perfect")
-    axes.plot(said, observed, "o-", color=BLUE, label=f"model, {len(said)} equal groups")
-    # Below the curve, how many patients got which probability: with disease up, without down.
-    for label, side, color in ((1, 1, BLUE), (0, -1, GREY)):
-        given = p[y == label]
-        heights = np.full(len(given), side * 0.5 / len(y))
-        axes.hist(
-            given,
-            bins=20,
-            range=(0, 1),
-            weights=heights,
-            color=color,
-            alpha=0.6,
-            label=LABEL.codes[label],
+    axes.plot([0, 1], [0, 1], ":", color=SOFT, label="right")
+    if curve := curves.calibration(y, p):
+        axes.plot(curve.x, curve.middle, color=NO, lw=2, label="smooth, with 95 % interval")
+        axes.fill_between(curve.x, curve.low, curve.high, color=NO, alpha=0.18, lw=0)
+    edges, counts = np.linspace(0, 1, curves.BINS + 1), curves.histogram(y, p)
+    tallest = max(*counts[0], *counts[1])
+    for label, colour, side in ((1, YES, 0.09), (0, NO, -0.09)):
+        heights = -0.14 + side * np.array(counts[label]) / tallest
+        axes.stairs(
+            heights, edges, baseline=-0.14, fill=True, color=colour, label=LABEL.codes[label]
         )
-    axes.set(
-        xlabel="predicted probability", ylabel="observed share with disease",
-        title=f"Calibration\nBrier score {score}",
+    axes.set(xlabel="predicted probability", ylabel="observed share with the disease",
+             xlim=(-0.02, 1.02), ylim=(-0.25, 1.02))  # fmt: skip
+    drawing.in_percent(axes, "x", "y")
+    axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    drawing.legend(axes)
+
+
+def decision_curve(axes: Axes, y: Labels, p: Floats, seed: int) -> None:
+    """Draw the net benefit over the threshold from which one treats, with 95 % intervals."""
+    axes.axhline(0, color=SOFT, lw=1, label="treat nobody")
+    found = curves.decision(y, p, seed)
+    for who, colour, label in (("all", YES, "treat everybody"), ("model", NO, "by the model")):
+        curve = found[who]
+        axes.plot(curve.x, curve.middle, color=colour, lw=2, label=label)
+        axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.18, lw=0)
+    axes.set(xlim=(0, 1), ylim=(-0.08, float(y.mean()) * 1.15 + 0.02))
+    axes.set(xlabel="probability of disease from which one treats", ylabel="net benefit")
+    drawing.in_percent(axes, "x")
+    drawing.legend(axes)
+
+
+def roc(axes: Axes, y: Labels, p: Floats) -> None:
+    """Draw the ROC curve."""
+    RocCurveDisplay.from_predictions(
+        y, p, ax=axes, name="model", curve_kwargs={"color": NO, "lw": 2},
+        plot_chance_level=True, chance_level_kw={"color": SOFT, "label": "chance"},
     )  # fmt: skip
-    axes.legend(loc="upper left", frameon=False)
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity")
+    drawing.legend(axes)
 
 
-def _importance(axes: Axes, importance: Mapping[str, Sequence[float]]) -> None:
+def precision_recall(axes: Axes, y: Labels, p: Floats) -> None:
+    """Draw the precision-recall curve."""
+    PrecisionRecallDisplay.from_predictions(
+        y, p, ax=axes, name="model", curve_kwargs={"color": NO, "lw": 2},
+        plot_chance_level=True, chance_level_kw={"color": SOFT, "label": "prevalence"},
+    )  # fmt: skip
+    axes.set(xlabel="recall (sensitivity)", ylabel="precision (positive predictive value)")
+    drawing.legend(axes)
+
+
+def confusion(axes: Axes, y: Labels, p: Floats) -> None:
+    """Draw how many patients of each outcome fell on each side of the threshold."""
+    ConfusionMatrixDisplay.from_predictions(
+        y, (p >= THRESHOLD).astype(int), labels=[0, 1], ax=axes, cmap="Blues", colorbar=False,
+        display_labels=list(LABEL.codes.values()), text_kw={"fontsize": 14},
+    )  # fmt: skip
+    axes.set(xlabel="predicted", ylabel="observed")
+
+
+def distributions(axes: Axes, y: Labels, p: Floats) -> None:
+    """Draw how the probabilities are spread among those with and without the disease."""
+    edges = np.linspace(0, 1, curves.BINS + 1)
+    for label, colour in ((0, NO), (1, YES)):
+        given = p[y == label]
+        heights = np.histogram(given, edges)[0] / max(len(given), 1)
+        axes.stairs(heights, edges, fill=True, alpha=0.35, color=colour, label=LABEL.codes[label])
+        axes.stairs(heights, edges, color=colour, lw=1.2)
+    axes.set(xlabel="predicted probability", ylabel="share of patients", xlim=(0, 1))
+    drawing.in_percent(axes, "x", "y")
+    drawing.legend(axes)
+
+
+def calibrations(axes: Axes, y: Labels, probabilities: Mapping[str, Floats]) -> None:
+    """Draw the calibration curves of several sets of probabilities of the same patients."""
+    axes.plot([0, 1], [0, 1], ":", color=SOFT, label="right")
+    styles = zip((SOFT, NO, YES), ("-.", "-", "--"), strict=True)
+    for (name, p), (colour, style) in zip(probabilities.items(), styles, strict=False):
+        if curve := curves.calibration(y, p):
+            axes.plot(curve.x, curve.middle, style, color=colour, lw=2, label=name)
+    axes.set(xlabel="predicted probability", ylabel="observed share with the disease")
+    drawing.in_percent(axes, "x", "y")
+    drawing.legend(axes)
+
+
+def permutations(axes: Axes, importance: Mapping[str, Sequence[float]]) -> None:
+    """Draw what shuffling each feature costs."""
     names = sorted(importance, key=lambda name: float(np.mean(importance[name])))
     means = [float(np.mean(importance[name])) for name in names]
     spread = [float(np.std(importance[name])) for name in names]
-    axes.barh(names, means, xerr=spread, color=BLUE, ecolor=GREY)
-    axes.axvline(0, color="black", lw=0.8)
-    axes.set(
-        xlabel="loss of ROC AUC when the feature is shuffled (mean, sd of 10)",
-        title="Permutation importance, held-out patients",
-    )
+    axes.barh(names, means, xerr=spread, color=NO, ecolor=SOFT)
+    axes.axvline(0, color=SOFT, lw=0.8)
+    axes.set(xlabel="loss of ROC AUC when the feature is shuffled (mean, sd of 10)")

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from steps.modelling.searching import MEASURES
-from steps.reports.plots import BLUE, GREY
+from steps.reports.drawing import ALONE
 
+_, BLUE, _, GREY = ALONE
 COLORS = (BLUE, "#c8641b", "#3a7d34", "#7b4fa3")
 TITLES = {"brier": "Brier score, lower is better", "roc_auc": "ROC AUC", "log_loss": "log-loss"}
 LOGARITHMIC = ("C",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import glob
 import hashlib
 import json
@@ -9,19 +10,57 @@ import math
 import os
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+NAME = "heart-disease-model"
 ABANDONED_SECONDS = 3600
 
 
 def cache_dir() -> Path:
-    """Return the user's cache folder for this project; it outlives any clone."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "heart-disease-model"
+    """Return the user's folder for this project's files that outlive any clone.
+
+    Where the user's cache cannot be written to, it is among the temporary files.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    home = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    chosen = home / NAME
+    return next((folder for folder in (chosen, _temporary()) if _is_writable(folder)), chosen)
+
+
+def ensure_account() -> None:
+    """Give a user whom the machine does not know, as in many containers, a home and a name.
+
+    MLflow cannot be imported without the one, and opens no run without the other.
+    """
+    if not os.environ.get("HOME"):
+        os.environ.pop("HOME", None)
+    try:
+        Path.home()
+    except RuntimeError:
+        _temporary().mkdir(mode=0o700, exist_ok=True)
+        os.environ["HOME"] = str(_temporary())
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = str(os.getuid())
+
+
+def _temporary() -> Path:
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    return Path(tempfile.gettempdir(), f"{NAME}-{user}")
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def sha256(path: Path) -> str:
@@ -74,7 +113,7 @@ def _plain(value: object) -> object:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def place(source: Path, target: Path) -> None:
+def copy_atomically(source: Path, target: Path) -> None:
     """Copy a file to `target`, which is replaced in one go."""
     with replacing(target) as part:
         shutil.copyfile(source, part)

@@ -11,34 +11,35 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
+from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import ExecutionException
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
+from steps.parameters.declaration import as_texts, check, step_name
+from steps.parameters.entry_points import Download, Preprocess, Register, Sweep, Train
 from steps.runs import reuse
 from steps.runs.files import ROOT
-from steps.runs.parameters import ENTRY_POINTS, Value
 from steps.runs.store import StepError
-from steps.runs.tracking import StepRun, finished_runs, say
+from steps.runs.terminal import echo
+from steps.runs.tracking.finished import finished_runs
+from steps.runs.tracking.step_run import StepRun
 
-BUILDS = {
-    "preprocess": "download",
-    "train": "preprocess",
-    "sweep": "preprocess",
-    "register": "train",
+BUILDS: Mapping[type, type] = {
+    Preprocess: Download,
+    Train: Preprocess,
+    Sweep: Preprocess,
+    Register: Train,
 }
 """The step that makes the input of each step."""
 
 
-def ensure(step: str, values: Mapping[str, Value], run: StepRun, cache: bool = True) -> Run:
-    """Return a finished run of a step: one that already did this work, else a new one.
+def run_or_reuse(values: object, run: StepRun, cache: bool = True) -> Run:
+    """Return a finished run of the step with these parameters: an equal one, or else a new one.
 
     Parameters
     ----------
-    step : str
-        Name of the entry point.
-    values : mapping of str to value
-        Its parameters; more than it takes are ignored.
+    values : parameters of an entry point
     run : StepRun
         The open run under which a new one nests.
     cache : bool
@@ -49,25 +50,25 @@ def ensure(step: str, values: Mapping[str, Value], run: StepRun, cache: bool = T
     StepError
         With the message of the step that failed.
     """
-    own = {p.name: values[p.name] for p in ENTRY_POINTS[step] if p.name in values}
-    work = reuse.work_key(step, own) if cache else None
-    if work and (done := reuse.find(step, work, run.experiment_id)):
-        say(f"{step}: reused run {done.info.run_id}, nothing that decides its outcome has changed")
+    step = step_name(type(values))
+    key = reuse.work_key(values) if cache else None
+    if key and (done := reuse.find(step, key, run.experiment_id)):
+        echo(f"{step}: reused run {done.info.run_id}, nothing that decides its outcome has changed")
         run.tag(f"heart.reused.{step}", done.info.run_id)
         return done
-    return launch(step, own, run)
+    return launch(values, run)
 
 
-def launch(step: str, values: Mapping[str, Value], run: StepRun) -> Run:
+def launch(values: object, run: StepRun) -> Run:
     """Start a step as a child of the open run, wait for it, and return its run."""
     _put_interpreter_first()
-    texts = {name: str(v).lower() if isinstance(v, bool) else str(v) for name, v in values.items()}
+    step = step_name(type(values))
     with tempfile.TemporaryDirectory() as storage:
         try:
             submitted = mlflow.run(  # type: ignore[no-untyped-call]
                 uri=str(ROOT),
                 entry_point=step,
-                parameters=texts,
+                parameters=as_texts(values),
                 experiment_id=run.experiment_id,
                 run_name=step,
                 # The parent runs in the environment that was built for this project already.
@@ -75,8 +76,11 @@ def launch(step: str, values: Mapping[str, Value], run: StepRun) -> Run:
                 storage_dir=storage,
             )
         except ExecutionException as error:
-            raise StepError(_reason(step, error)) from None
-    return mlflow.MlflowClient().get_run(submitted.run_id)
+            raise StepError(_failure(step, error)) from None
+        except KeyboardInterrupt:
+            _mark_stopped(run)
+            raise
+    return MlflowClient().get_run(submitted.run_id)
 
 
 def _put_interpreter_first() -> None:
@@ -92,19 +96,30 @@ def _put_interpreter_first() -> None:
         )
 
 
-def _reason(step: str, error: ExecutionException) -> str:
-    """Say why a step failed: MLflow tells its run id, and the run's note tells the rest."""
-    found = re.search(r"ID '(\w+)'", str(error))
-    if not found:
+def _failure(step: str, error: ExecutionException) -> str:
+    """Return why a step failed: MLflow gives its run id, and the run's note the rest."""
+    run_id = re.search(r"ID '(\w+)'", str(error))
+    if not run_id:
         return f"{step} could not be started: {error}"
-    note = mlflow.MlflowClient().get_run(found[1]).data.tags.get(MLFLOW_RUN_NOTE)
-    return f"{step} failed: {note or 'see its output above'} (run {found[1]})"
+    note = MlflowClient().get_run(run_id[1]).data.tags.get(MLFLOW_RUN_NOTE)
+    return f"{step} failed: {note or 'see its output above'} (run {run_id[1]})"
 
 
-def input_run(step: str, experiment_id: str, run: StepRun) -> Run:
+def _mark_stopped(run: StepRun) -> None:
+    """End as KILLED what was stopped below a run: MLflow calls it FAILED."""
+    client = MlflowClient()
+    query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}' and attributes.status != 'FINISHED'"
+    for child in client.search_runs([run.experiment_id], query):
+        client.set_terminated(child.info.run_id, "KILLED")
+
+
+def input_run(entry: type, run: StepRun) -> Run:
     """Return the latest finished run of the step before this one; build it where there is none."""
-    before = BUILDS[step]
-    if runs := finished_runs(experiment_id, before):
+    before = BUILDS[entry]
+    if runs := finished_runs(run.experiment_id, step_name(before)):
         return runs[0]
-    say(f"{step}: there is no finished {before} run yet, so it is built first")
-    return launch(before, {}, run)
+    echo(
+        f"{step_name(entry)}: there is no finished {step_name(before)} run yet, "
+        "so it is built first"
+    )
+    return launch(check(before, {}), run)

@@ -22,7 +22,8 @@ from risk_model.metadata import Metadata
 from risk_model.model import Model, Origin, load
 from steps.runs.reuse import archive_of, data_output, fetch_output
 from steps.runs.store import StepError
-from steps.runs.tracking import SOURCE_TAG, input_of
+from steps.runs.tracking.finished import input_of
+from steps.runs.tracking.tags import SOURCE_TAG
 
 
 @dataclass(frozen=True)

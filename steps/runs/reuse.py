@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -17,44 +16,44 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
 from risk_model.locations import file_path
+from steps.parameters.declaration import as_texts, step_name
+from steps.parameters.entry_points import Download, Preprocess, Train
+from steps.runs.downloads import stated_digest
 from steps.runs.files import ROOT, sha256
-from steps.runs.parameters import Value
-from steps.runs.sources import UCI_DIGEST, plan, stated_digest
-from steps.runs.store import STORE_ERRORS
-from steps.runs.tracking import KEY_TAG, OUTPUTS_TAG, finished_runs, input_of
+from steps.runs.sources import UCI_DIGEST, resolve_auto
+from steps.runs.store import store_errors
+from steps.runs.tracking.finished import finished_runs, input_of
+from steps.runs.tracking.tags import KEY_TAG, OUTPUTS_TAG
 
 PACKAGES = ("clinical", "risk_model", "steps")
 DATA_FOLDER = "data"
 """The artifact folder in which a run keeps the one file that the next step reads."""
 
 
-def work_key(step: str, values: Mapping[str, Value]) -> str | None:
+def work_key(values: object) -> str | None:
     """Return the key of a step's work as 64 hex digits, or None where it is never reused.
 
     Parameters
     ----------
-    step : str
-        Name of the entry point.
-    values : mapping of str to value
-        Its parameters; `data` must name a run or a file.
+    values : parameters of an entry point
+        `data` must name a run or a file.
     """
-    rest = {name: value for name, value in values.items() if name not in ("source", "data")}
-    if step == "download":
-        digest = _source_digest(plan(str(values["source"])))
-    elif step in ("preprocess", "train"):
-        data = str(values["data"])
-        digest = _data_digest(data)
-        if step == "train" and not Path(data).is_file():
-            digest += _archive_digest(MlflowClient().get_run(data))
-    else:
-        digest = None
-    return digest and _key(step, rest, digest)
+    match values:
+        case Download():
+            digest = _source_digest(resolve_auto(values.source))
+        case Preprocess():
+            digest = _data_digest(values.data)
+        case Train():
+            digest = _data_digest(values.data) + _archive_digest(values.data)
+        case _:
+            return None
+    return digest and _key(values, digest)
 
 
 def _source_digest(source: str) -> str | None:
     """Return the SHA-256 of what a source will give; None for a URL that does not say."""
-    if source == "sample":
-        return sha256(ROOT / "clinical" / "cohort.json")
+    if source == "sample":  # its figures lie beside the code, and are part of every key
+        return source
     if source == "uci":
         return UCI_DIGEST
     path = file_path(source)
@@ -68,10 +67,10 @@ def _data_digest(data: str) -> str:
     return outputs(run)[data_output(run)]
 
 
-def _archive_digest(prepared: Run) -> str:
+def _archive_digest(data: str) -> str:
     """Return the digest of the other hospitals' data, on which a model is tried out."""
-    found = archive_of(prepared)
-    return outputs(found[0])[found[1]] if found else ""
+    archive = None if Path(data).is_file() else archive_of(MlflowClient().get_run(data))
+    return outputs(archive[0])[archive[1]] if archive else ""
 
 
 def archive_of(prepared: Run) -> tuple[Run, str] | None:
@@ -81,14 +80,11 @@ def archive_of(prepared: Run) -> tuple[Run, str] | None:
     return (before, name) if before and name.endswith(".zip") else None
 
 
-def _key(step: str, parameters: Mapping[str, Value], digest: str) -> str:
-    facts = {
-        "step": step,
-        "parameters": dict(parameters),
-        "input": digest,
-        **digests_of_code(step),
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+def _key(values: object, digest: str) -> str:
+    step = step_name(type(values))
+    parameters = {k: v for k, v in as_texts(values).items() if k not in ("source", "data")}
+    content = {"step": step, "parameters": parameters, "input": digest, **digests_of_code(step)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def digests_of_code(module: str) -> dict[str, object]:
@@ -100,7 +96,7 @@ def digests_of_code(module: str) -> dict[str, object]:
 
 
 def digests_of_sources(module: str) -> dict[str, str]:
-    """Return the SHA-256 of a module of the steps, and of all that it imports of ours."""
+    """Return the SHA-256 of a module of the steps, all that it imports of ours, and templates."""
     paths = sorted(_sources(ROOT / "steps" / f"{module}.py"))
     return {path.relative_to(ROOT).as_posix(): sha256(path) for path in paths}
 
@@ -109,22 +105,36 @@ def _sources(module: Path, seen: frozenset[Path] = frozenset()) -> frozenset[Pat
     """Return the project's files that a module is made of: itself, and what it imports of ours."""
     if module in seen:
         return seen
-    seen |= {module}
+    seen |= {module, *_data_files(module.parent)}
     for imported in _imports(module):
         seen = _sources(imported, seen)
     return seen
 
 
+def _data_files(package: Path) -> list[Path]:
+    """Return the files of a package that are no modules, such as templates."""
+    found = []
+    for path in package.iterdir():
+        if path.is_file() and path.suffix != ".py":
+            found.append(path)
+        elif path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").exists():
+            found += _data_files(path)
+    return found
+
+
 def _imports(module: Path) -> list[Path]:
+    """Return the modules of ours that a module imports anywhere, and the packages around them."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    ours = (name for name in names if name.split(".")[0] in PACKAGES)
-    paths = (ROOT / (name.replace(".", "/") + ".py") for name in ours)
-    return [path for path in paths if path.is_file()]
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    ours = [name.split(".") for name in names if name.split(".")[0] in PACKAGES]
+    # To import a.b.c is to run a and a.b as well.
+    paths = {ROOT.joinpath(*parts[:n]) for parts in ours for n in range(1, len(parts) + 1)}
+    files = [file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py")]
+    return [file for file in files if file.is_file()]
 
 
 def find(step: str, key: str, experiment_id: str) -> Run | None:
@@ -134,13 +144,13 @@ def find(step: str, key: str, experiment_id: str) -> Run | None:
 
 
 def _is_intact(run: Run) -> bool:
-    """Tell whether a run has outputs, and all of them still exist and hash the same."""
+    """Return whether a run has outputs, and all of them still exist and hash the same."""
     recorded = outputs(run)
     try:
         return bool(recorded) and all(
             sha256(fetch_output(run, name)) == digest for name, digest in recorded.items()
         )
-    except (*STORE_ERRORS, OSError):
+    except store_errors(OSError):
         # Whatever keeps an output from being read, the answer is to make it anew.
         return False
 

@@ -5,45 +5,63 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from types import FrameType
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from steps.runs import parameters
-from steps.runs.parameters import ParameterError, Value
+from steps.parameters.declaration import ParameterError, parse, step_name
+from steps.runs import stopping
+from steps.runs.files import ensure_account
+from steps.runs.terminal import echo, outlive_readers
 
 if TYPE_CHECKING:
-    from steps.runs.tracking import Launch
+    from steps.runs.tracking.launch_run import Launch
+    from steps.runs.tracking.step_run import StepRun
 
-Values = Mapping[str, Value]
+P = TypeVar("P")
+
+
+@dataclass(frozen=True)
+class Work(Generic[P]):
+    """What an entry point does.
+
+    Parameters
+    ----------
+    run : callable
+        ``run(run, values, resolved)`` does the work in the open run.
+    resolve : callable
+        ``resolve(values, experiment_id)`` looks up what the parameters name, before any run of
+        ours is opened; it raises StepError where something does not exist.
+    """
+
+    run: Callable[[StepRun, P, Any], None]
+    resolve: Callable[[P, str], object] = lambda _values, _experiment_id: None
 
 
 def run_step(
-    step: str,
-    work: Callable[..., None],
+    entry: type[P],
+    load: Callable[[], Work[P]],
+    description: str | None,
     argv: Sequence[str] | None = None,
     *,
-    ahead: Callable[[Values], None] | None = None,
-    resolve: Callable[[Values, str], object] | None = None,
+    ahead: Callable[[P], None] | None = None,
 ) -> int:
     """Run an entry point and return its exit code.
 
     Parameters
     ----------
-    step : str
-        Name of the entry point.
-    work : callable
-        ``work(run, values)``, or ``work(run, values, resolved)`` with a `resolve`.
+    entry : type
+        The class of its parameters.
+    load : callable
+        Imports the work, which takes seconds, once it is known that there is some.
+    description : str
+        What ``--help`` says of it.
     argv : sequence of str, optional
         The words of the command line; those of this process by default.
     ahead : callable, optional
         ``ahead(values)`` starts what can go on beside this process while it loads MLflow.
-    resolve : callable, optional
-        ``resolve(values, experiment_id)`` looks up what the parameters name, before any run of
-        ours is opened; it raises StepError where something does not exist.
 
     Returns
     -------
@@ -51,108 +69,123 @@ def run_step(
         0; 2 where the parameters cannot be used and nothing was done; 1 where the work failed;
         130 where it was stopped.
     """
-    values = read_or_refuse(step, sys.modules[work.__module__].__doc__ or "", argv)
+    if argv is None:
+        outlive_readers()
+        _pause_garbage_collection()
+    ensure_account()
+    stopping.unwind()
+    values = parse_or_refuse(entry, description, argv)
     if values is None:
         return 2
-    signal.signal(signal.SIGTERM, _stop)
-    if argv is None:
-        _collect_nothing()
     if ahead:
         ahead(values)
-    return _run(step, work, values, resolve)
+    return _run(values, load)
 
 
-def read_or_refuse(
-    step: str, description: str, argv: Sequence[str] | None = None
-) -> dict[str, Value] | None:
-    """Return the parameters of an entry point; None where they were refused, and that was told."""
+def parse_or_refuse(
+    entry: type[P], description: str | None, argv: Sequence[str] | None = None
+) -> P | None:
+    """Return the parameters of an entry point; None where they were refused with a message."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        return parameters.read(step, words, description.strip())
+        return parse(entry, words, (description or "").strip())
     except ParameterError as error:
-        refusal = "\n".join(f"{step}: {line}" for line in str(error).splitlines())
+        refusal = "\n".join(f"{step_name(entry)}: {line}" for line in str(error).splitlines())
     # MLflow takes seconds to import: the mistake is answered first.
-    print(refusal, file=sys.stderr, flush=True)
-    _refuse(refusal)
+    echo(refusal)
+    # Bad parameters open no run of ours.
+    _end_launch(_take_launch(), "FAILED", refusal)
     return None
 
 
-def _collect_nothing() -> None:
+def _pause_garbage_collection() -> None:
     """Spare the garbage collector what imports make: it would look through it time and again."""
     gc.disable()
     atexit.register(gc.freeze)  # else once more at the end
 
 
-def _collect_from_here() -> None:
+def _resume_garbage_collection() -> None:
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
 
 
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    # As Ctrl-C: unwinding closes the run as KILLED, and MLflow stops the step it has started.
-    raise KeyboardInterrupt("stopped by SIGTERM")
+def _take_launch() -> Launch | None:
+    """Return the run that ``mlflow run`` has opened, where nothing else has been done yet."""
+    if not os.environ.get("MLFLOW_RUN_ID"):
+        return None
+    from steps.runs import store
+    from steps.runs.tracking import launch_run
+
+    try:
+        return launch_run.connect()
+    except store.StepError as error:
+        echo(str(error))
+        return None
 
 
-def _refuse(refusal: str) -> None:
-    """End the run that ``mlflow run`` has opened, if any; bad parameters open none of ours."""
-    if "MLFLOW_RUN_ID" in os.environ:
-        from steps.runs import store, tracking
-
-        launch = tracking.take_launch()
-        try:
-            tracking.connect(launch)
-        except store.StepError as error:
-            tracking.say(str(error))
-        else:
-            _end_launch(launch, "FAILED", refusal)
-
-
-def _run(
-    step: str,
-    work: Callable[..., None],
-    values: Values,
-    resolve: Callable[[Values, str], object] | None,
-) -> int:
-    from clinical.errors import DataError
-    from steps.runs import orphans, store, tracking
-
-    launch = tracking.take_launch()
+def _run(values: P, load: Callable[[], Work[P]]) -> int:
+    step = step_name(type(values))
+    try:
+        with stopping.deferred():
+            from clinical.errors import DataError
+            from steps.runs import store
+            from steps.runs.tracking import experiment, launch_run, orphans, step_run
+    except KeyboardInterrupt:
+        return _end_stopped(step, _take_launch())
+    launch: Launch | None = None
     opened = False
     try:
-        tracking.connect(launch)
-        experiment_id = tracking.open_experiment(launch)
+        launch = launch_run.connect()
+        experiment_id = experiment.open_experiment(launch)
         orphans.close_orphans(experiment_id)
-        resolved = (resolve(values, experiment_id),) if resolve else ()
+        with stopping.deferred():
+            work = load()
+        resolved = work.resolve(values, experiment_id)
         opened = True
-        with tracking.step_run(step, values, launch, experiment_id) as run:
-            _collect_from_here()
-            work(run, values, *resolved)
-    except (DataError, store.StepError, OSError, *store.STORE_ERRORS) as error:
-        said = f"{step}: {store.explain(error)}"
-        tracking.say(said)
-        _end_launch(launch, "FAILED", said)
+        with step_run.open_run(values, launch, experiment_id) as run:
+            _resume_garbage_collection()
+            work.run(run, values, resolved)
+    except store.store_errors(DataError, store.StepError, OSError) as error:
+        message = f"{step}: {store.explain(error)}"
+        echo(message)
+        _end_launch(launch, "FAILED", message)
         return 1 if opened else 2
     except KeyboardInterrupt:
-        tracking.say(f"{step}: stopped")
-        _end_launch(launch, "KILLED", f"{step}: stopped")
-        return 130
+        return _end_stopped(step, launch)
     except Exception as error:
         # Where it was, but not the error's own words: they may be a patient's value.
         print("Traceback (most recent call last):", file=sys.stderr)
         traceback.print_tb(error.__traceback__)
-        tracking.say(f"{step}: {store.explain(error)}")
-        _end_launch(launch, "FAILED", f"{step}: {store.explain(error)}")
+        message = f"{step}: {store.explain(error)}"
+        echo(message)
+        _end_launch(launch, "FAILED", message)
         return 1
     return 0
 
 
+def _end_stopped(step: str, launch: Launch | None) -> int:
+    """Return the exit code of a step that was stopped."""
+    from steps.runs.tracking import launch_run
+
+    # A step that another one has launched leaves it to that to say so.
+    if launch is None or not launch.nested:
+        echo(f"{step}: stopped")
+    _end_launch(launch, "KILLED", f"{step}: stopped")
+    if launch and not launch.nested:
+        launch_run.stay_killed(launch)
+    return 130
+
+
 def _end_launch(launch: Launch | None, status: str, note: str) -> None:
     """End the launch run, where no run of ours has ended it and the store still allows it."""
-    from steps.runs import store, tracking
+    if launch is None:
+        return
+    from steps.runs import store
+    from steps.runs.tracking import launch_run
 
     try:
-        if launch and tracking.is_open(launch):
-            tracking.end_launch(launch, status, note)
-    except store.STORE_ERRORS as error:
-        tracking.say(store.explain(error))
+        if launch_run.is_open(launch):
+            launch_run.end_launch(launch, status, note)
+    except store.store_errors() as error:
+        echo(store.explain(error))

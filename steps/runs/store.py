@@ -6,13 +6,12 @@ import logging
 import os
 import re
 import socket
+import sys
 from itertools import chain, count
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import mlflow
-from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -22,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from clinical.errors import DataError
 from risk_model.locations import file_path, sqlite_path
-from steps.runs.parameters import shown
+from steps.parameters.uris import redact_credentials
 
 # MLflow's own patience adds up to minutes, and its bars show nothing that takes time here. What
 # the user has set stays.
@@ -35,18 +34,24 @@ SETTINGS = {
 CONNECT_SECONDS = 5
 
 # What these print in pages of traceback, a step says in one line.
-TALKATIVE = ("mlflow.store.db.utils", "psycopg")
+NOISY_LOGGERS = ("mlflow.store.db.utils", "psycopg")
 
 DATABASES = ("postgresql", "mysql", "mssql")
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 
-# What a tracking store raises: a locked or broken database comes through unwrapped, and so does
-# an S3 that cannot be reached or has lost a file.
-STORE_ERRORS = (MlflowException, SQLAlchemyError, Boto3Error, BotoCoreError, ClientError)
-
 
 class StepError(Exception):
     """A step cannot go on; the message is what the user reads."""
+
+
+def store_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return the errors that a tracking store raises, with others: MLflow does not wrap them all.
+
+    Those of S3 are known once its client is loaded: that takes time, and few stores need it.
+    """
+    boto, core = sys.modules.get("boto3.exceptions"), sys.modules.get("botocore.exceptions")
+    s3 = (boto.Boto3Error, core.BotoCoreError, core.ClientError) if boto and core else ()
+    return (MlflowException, SQLAlchemyError, *s3, *others)
 
 
 def reach(launched: bool) -> None:
@@ -63,18 +68,19 @@ def reach(launched: bool) -> None:
         With one line that names the store and what to do.
     """
     for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    for name in TALKATIVE:
+        # An empty value means unset, and would be no number to MLflow.
+        os.environ[name] = os.environ.get(name) or value
+    for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     uri = mlflow.get_tracking_uri()
     _refuse_file_store(uri)
-    _knock(_address(uri))
+    _check_listening(_address(uri))
     if launched:
         _refuse_lost_sqlite(uri)
     try:
         _log_in(uri)
         MlflowClient().search_experiments(max_results=1)
-    except STORE_ERRORS as error:
+    except store_errors() as error:
         raise refusal(error) from None
 
 
@@ -86,34 +92,38 @@ def refusal(error: BaseException) -> StepError:
         hint = f"; set {' and '.join(_credentials(uri))} to what it accepts"
     elif re.search(r"already exists|duplicate key", text):
         hint = '; make a new database ready once, first: mlflow db upgrade "$MLFLOW_TRACKING_URI"'
-    return StepError(f"the tracking store {shown(uri)} refused: {text}{hint}")
+    return StepError(f"{_named(uri)} refused: {text}{hint}")
+
+
+def _named(uri: str) -> str:
+    return f"the tracking store {redact_credentials(uri)}"
 
 
 def _credentials(uri: str) -> tuple[str, ...]:
-    """Return the variables that say who asks."""
+    """Return the variables that hold the credentials of a store."""
     if scheme(uri) == "databricks":
         return ("DATABRICKS_TOKEN",)
     return ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 
 
-def is_absence(error: MlflowException) -> bool:
-    """Tell whether an error means that something does not exist, rather than a failed store."""
+def is_not_found(error: MlflowException) -> bool:
+    """Return whether an error means that something does not exist, rather than a failed store."""
     absent = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
     # Databricks has codes of its own, which MLflow knows in the message only.
     return error.error_code in absent or "DOES_NOT_EXIST" in str(error)
 
 
 def explain(error: BaseException) -> str:
-    """Say in words what went wrong, without the details that MLflow and SQLAlchemy append."""
+    """Return what went wrong in one line, without what MLflow and SQLAlchemy append."""
     if isinstance(error, OSError) and error.filename:
-        return shown(f"{error.strerror}: {error.filename}")
+        return redact_credentials(f"{error.strerror}: {error.filename}")
     text, kind = str(error).strip(), type(error).__name__
-    expected = (DataError, StepError, OSError, *STORE_ERRORS)
-    if text and isinstance(error, Exception) and not isinstance(error, expected):
+    ours = (DataError, StepError, OSError)
+    if text and isinstance(error, Exception) and not isinstance(error, store_errors(*ours)):
         # What a library says of what it stumbled over may be a patient's value.
         text = f"{kind}, whose message may hold a patient's value and is not shown"
     text = text or kind
-    return shown(text.splitlines()[0] if isinstance(error, STORE_ERRORS) else text)
+    return redact_credentials(text.splitlines()[0] if isinstance(error, store_errors()) else text)
 
 
 def run_or_none(run_id: str) -> Run | None:
@@ -121,7 +131,7 @@ def run_or_none(run_id: str) -> Run | None:
     try:
         return MlflowClient().get_run(run_id)
     except MlflowException as error:
-        if not is_absence(error):
+        if not is_not_found(error):
             raise
         return None
 
@@ -135,7 +145,7 @@ def _address(uri: str) -> str:
     return os.environ.get("DATABRICKS_HOST", "") if scheme(uri) == "databricks" else uri
 
 
-def _knock(uri: str) -> None:
+def _check_listening(uri: str) -> None:
     try:
         parts = urlsplit(uri)
         port = PORTS.get(scheme(uri))
@@ -144,10 +154,10 @@ def _knock(uri: str) -> None:
         socket.create_connection((parts.hostname, parts.port or port), CONNECT_SECONDS).close()
     except ValueError:
         # The error would repeat the part of the address that it stumbled over.
-        raise StepError(f"the tracking store {shown(uri)} has no valid address") from None
+        raise StepError(f"{_named(uri)} has no valid address") from None
     except OSError as error:
         raise StepError(
-            f"the tracking store {shown(uri)} does not answer ({error}); "
+            f"{_named(uri)} does not answer ({error}); "
             "start it, or set MLFLOW_TRACKING_URI to another"
         ) from None
 
@@ -159,9 +169,7 @@ def _log_in(uri: str) -> None:
     try:
         create_engine(uri, poolclass=NullPool).connect().close()
     except ImportError as error:
-        raise StepError(
-            f"the tracking store {shown(uri)} needs a driver that is not installed ({error})"
-        ) from None
+        raise StepError(f"{_named(uri)} needs a driver that is not installed ({error})") from None
 
 
 def _refuse_lost_sqlite(uri: str) -> None:

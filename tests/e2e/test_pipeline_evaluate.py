@@ -78,7 +78,7 @@ def test_the_report_stands_alone_and_its_pictures_are_artifacts(evaluated: Clone
     assert {"evaluation.html", "evaluation.json"} <= artifacts(evaluated, run)
     drawn = artifacts(evaluated, run, "plots/cleveland")
     assert {Path(name).stem for name in drawn} == {
-        "calibration", "decision_curve", "roc", "distributions", "groups",
+        "calibration", "decision_curve", "roc", "distributions",
     }  # fmt: skip
 
 

@@ -85,7 +85,10 @@ def test_a_version_is_evaluated(project: Project) -> None:
     succeeded(project.step("evaluate", model_uri="models:/heart-disease-model/1"))
     found = project.latest("evaluate").data.metrics
     recorded = FIGURES["evaluate"]["metrics"]
-    assert {name: found[name] for name in recorded} == pytest.approx(recorded, rel=1e-9)
+    # Release 0.1 evaluated with the runtime's own threads, which add up the trees in another order
+    # than the single thread that serves: probabilities differ by some 1e-7.
+    close = pytest.approx(recorded, rel=1e-5, abs=1e-6)
+    assert {name: found[name] for name in recorded} == close
 
 
 def test_the_gate_compares_a_new_version_with_an_old_champion(project: Project) -> None:

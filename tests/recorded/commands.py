@@ -6,7 +6,8 @@ from typing import Any
 
 from tests.recorded.project import Project
 
-# Two values for each parameter: of the wrong kind, and out of range or not existing.
+# Two values for each parameter: of the wrong kind, and out of range or not existing. Parameters
+# that came later are left at their defaults: MLproject's difference tells of them.
 BAD = {
     "source": ("no-such-file.csv", "http://me:secret@127.0.0.1/heart.zip"),
     "data": ("no-such-file.parquet", "0123"),
@@ -43,7 +44,8 @@ def record(project: Project) -> dict[str, Any]:
     found: dict[str, Any] = {"MLproject": described}
     for entry, about in described["entry_points"].items():
         found[f"{entry} --help"] = project.step(entry, "--help")
-        wrong, outside = ({name: BAD[name][i] for name in about["parameters"]} for i in (0, 1))
+        known = [name for name in about["parameters"] if name in BAD]
+        wrong, outside = ({name: BAD[name][i] for name in known} for i in (0, 1))
         found[f"{entry} of the wrong kind"] = project.step(entry, **wrong)
         further = project.step(entry, "stray", **outside, no_such_parameter=1)
         found[f"{entry} out of range, and unknown"] = further

@@ -21,7 +21,7 @@ SECONDS = 900  # no command takes a tenth of it; a loaded machine may
 _VOLATILE = (
     (r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)?", "<time>"),
     (r"\b[0-9a-f]{64}\b", "<sha256>"),
-    (r"\b[0-9a-f]{40}\b", "<commit>"),
+    (r"\b([0-9a-f]{40}|[0-9a-f]{12})\b", "<commit>"),
     (r"\b[0-9a-f]{32}\b", "<id>"),
     (r"/[\w/.-]*/tmp\w{8}(/tmp\w{8})*", "<temporary>"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),

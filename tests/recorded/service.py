@@ -123,8 +123,10 @@ class Service:
 
 
 def _header(name: str, value: str, sent: str) -> str:
-    if name in ("Date", "Content-Length", "ETag", "Last-Modified"):
+    if name in ("Date", "Content-Length", "ETag", "Expires", "Last-Modified"):
         return "<varies>"
+    if name == "Allow":
+        return ", ".join(sorted(value.split(", ")))
     if name == "X-Request-ID":
         return "<as sent>" if sent == value else "<made>"
     return value

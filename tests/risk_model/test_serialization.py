@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -17,7 +16,6 @@ import yaml
 from clinical.errors import DataError
 from risk_model.model import Origin, load
 from risk_model.serialization import PICKLE_SETTING, read_estimator, refuse_links
-from steps.batch import engine
 from tests.serving import forge
 
 
@@ -72,8 +70,7 @@ def test_a_pickle_is_refused_unless_the_operator_has_allowed_it(
     described(pickled, {"pickled_model": "model.pkl", "serialization_format": form})
     ways = (
         lambda: read_estimator(pickled),
-        lambda: load(Origin(directory=str(pickled))),  # the gate and evaluate
-        lambda: engine.unpack(engine.pack(pickled, "registry-v1")),  # score
+        lambda: load(Origin(directory=str(pickled))),  # the service, the gate, evaluate and score
     )
     for way in ways:
         with pytest.raises(DataError, match=f"is a pickle.*{PICKLE_SETTING}=true") as found:
@@ -105,9 +102,6 @@ def test_skops_is_no_pickle(skops_model: Path, monkeypatch: pytest.MonkeyPatch, 
     rows = pd.DataFrame(forge.patients(5), columns=list(forge.FEATURE_NAMES))
     found = load(Origin(directory=str(skops_model))).probabilities(rows)
     assert ((found > 0) & (found < 1)).all()
-    packed = engine.pack(skops_model, f"path-{said}")
-    columns = {name: rows[name].to_numpy() for name in rows}
-    np.testing.assert_array_equal(engine.unpack(packed)(columns)[1], found)
 
 
 def test_a_model_does_not_say_itself_which_types_are_trusted(

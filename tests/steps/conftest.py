@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -26,12 +27,13 @@ from clinical import archive, cohort, copies, hospitals
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model.metadata import Git
-from steps import download, evaluate, preprocess, sweep, train
-from steps.modelling import metrics
+from steps.modelling import estimators, metrics
 from steps.modelling.facts import Input, Training, gather
 from steps.modelling.validation import cross_validated
-from steps.runs import tracking
-from steps.runs.parameters import ENTRY_POINTS
+from steps.parameters.declaration import select
+from steps.parameters.entry_points import Train
+from steps.runs.tracking import experiment
+from steps.work import download, evaluate, preprocess, sweep, train
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -46,7 +48,8 @@ def quiet_mlflow() -> None:
 @pytest.fixture(autouse=True)
 def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give a test a cache and working folders of its own; put the environment back after it."""
-    before, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
+    before = dict(os.environ)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("HEART_")]:
         monkeypatch.delenv(name)
@@ -56,7 +59,9 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for module in (download, preprocess, train, evaluate, sweep):
         monkeypatch.setattr(module, "ROOT", tmp_path / "copies")
     yield
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    logging.disable(logging.NOTSET)
     os.environ.clear()
     os.environ.update(before)
 
@@ -117,7 +122,7 @@ def client(store: str) -> MlflowClient:
 @pytest.fixture
 def experiment_id(client: MlflowClient) -> str:
     """Return the id of the project's experiment in the fresh store."""
-    return tracking.open_experiment(None)
+    return experiment.open_experiment(None)
 
 
 @pytest.fixture
@@ -203,15 +208,15 @@ def cleveland(uci_zip: Path) -> Patients:
 def facts(sample: Patients) -> dict[str, Any]:
     """Return the metadata of a small forest of synthetic patients, as plain JSON values."""
     features, y = sample
-    values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]} | {"n_estimators": 10}
-    recipe = train.build(values)
+    values = select(Train, {}, n_estimators=10)
+    recipe = estimators.from_parameters(values)
     validated = cross_validated(recipe, features, y)
     patients = features.assign(**{LABEL.name: y})
     fitting, held_out = copies.split(patients, 0.2)
-    (fitted, diagnosed), (x, labels) = train.columns(fitting), train.columns(held_out)
+    (fitted, diagnosed), (x, labels) = estimators.columns(fitting), estimators.columns(held_out)
     model = recipe.fit(fitted, diagnosed)
     other = hospitals.Cohort("va", "Elsewhere", patients.head(60).assign(ca=np.nan), 60)
     found = validated.measures | metrics.with_intervals(labels, model.predict_proba(x)[:, 1], 42)
     data = Input(patients, "", "synthetic", "f" * 64, [other])
-    done = Training("0" * 32, values, data, y, validated, model, fitted, x, found)
+    done = Training("0" * 32, vars(values), data, y, validated, model, fitted, x, found)
     return gather(done, None, Git(commit="c" * 40), None).as_dict()

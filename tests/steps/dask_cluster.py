@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from distributed import Client
 
 from tests.servers import closed_port
 
@@ -25,11 +27,11 @@ class Cluster:
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(
-        self, *words: str, python: tuple[str, ...] = (), **env: str
+        self, *words: str, python: tuple[str, ...] = (), before: Sequence[str] = (), **env: str
     ) -> subprocess.Popen[bytes]:
         with (self.folder / f"{words[0]}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, *python, "-m", "dask", *words, "--host", "127.0.0.1",
+                [*before, sys.executable, *python, "-m", "dask", *words, "--host", "127.0.0.1",
                  "--no-dashboard"],
                 cwd=self.folder, env={**ELSEWHERE, **env}, stdout=log, stderr=log,
             )  # fmt: skip
@@ -46,9 +48,15 @@ class Cluster:
             time.sleep(0.05)
         return process
 
-    def start_worker(self, python: tuple[str, ...] = (), **env: str) -> subprocess.Popen[bytes]:
+    def start_worker(
+        self, python: tuple[str, ...] = (), before: Sequence[str] = (), **env: str
+    ) -> subprocess.Popen[bytes]:
         words = ("--nthreads", "1", "--no-nanny", "--local-directory", str(self.folder / "scratch"))
-        return self.start("worker", self.address, *words, python=python, **env)
+        return self.start("worker", self.address, *words, python=python, before=before, **env)
+
+    def wait_for_workers(self, count: int) -> None:
+        with Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(count, timeout=120)
 
 
 @contextmanager
@@ -59,6 +67,8 @@ def cluster(folder: Path, workers: int) -> Iterator[Cluster]:
         made.start_scheduler()
         for _ in range(workers):
             made.start_worker()
+        if workers:
+            made.wait_for_workers(workers)
         yield made
     finally:
         for process in reversed(made.processes):

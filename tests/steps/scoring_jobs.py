@@ -1,48 +1,61 @@
-"""Small models and jobs for the tests of scoring."""
+"""Small models for the tests of scoring, and scoring without a cluster."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-from sklearn.pipeline import Pipeline
+from sklearn.ensemble import StackingClassifier
 
+from clinical.codings.definitions import CANONICAL, Coding
+from risk_model.bands import RISK_BANDS, Bands
 from risk_model.flavours import saving
 from risk_model.flavours.saving import Contents
 from risk_model.metadata import Metadata
-from steps.batch.engine import Packed, pack
-from steps.batch.inputs import find
-from steps.batch.job import Job
-from steps.batch.parts import Parts, key_of
-from steps.modelling import estimators, twin
-
-BANDS = [{"level": "Low", "from": 0.0}, {"level": "Moderate", "from": 0.3},
-         {"level": "High", "from": 0.7}]  # fmt: skip
+from steps.batch.inputs import Partition
+from steps.batch.scoring import SCHEMA, Counts, Scorer
+from steps.modelling import estimators, onnx_export
+from steps.modelling.metrics import Labels
 
 
-def stored(folder: Path, pipeline: Pipeline, training: pd.DataFrame) -> Path:
+def stored(
+    folder: Path,
+    model: StackingClassifier,
+    training: pd.DataFrame,
+    *,
+    bands: Bands = RISK_BANDS,
+    onnx: bool = True,
+) -> Path:
     """Write a stored model as `train` does, and return its folder."""
+    levels = [{"level": name, "from": start} for name, start in bands]
     metadata = Metadata.of(
-        {"format": 2, "run_id": "a" * 32, "risk_bands": BANDS, "data": {"source": "synthetic"}}
+        {"format": 2, "run_id": "a" * 32, "risk_bands": levels, "data": {"source": "synthetic"}}
     )
-    content, references = twin.convert(pipeline, training), twin.reference_cases(pipeline, training)
-    saving.save_model(str(folder), Contents(pipeline, content, metadata, references), ["mlflow"])
+    content = onnx_export.convert(model, training) if onnx else None
+    references = onnx_export.reference_cases(model, training)
+    saving.save_model(str(folder), Contents(model, content, metadata, references), ["mlflow"])
     return folder
 
 
-def forest(features: pd.DataFrame, y: object) -> Pipeline:
+def forest(features: pd.DataFrame, y: Labels) -> StackingClassifier:
     """Fit a small calibrated forest."""
-    pipeline = estimators.build("random_forest", 15, 4, 1, 1, calibration="sigmoid")
-    return estimators.fit(pipeline, features, y)
+    return estimators.build("random_forest", 15, 4, 1, 1, calibration="sigmoid").fit(features, y)
 
 
-def packed_from(folder: Path, version: str = "registry-v3") -> Packed:
-    """Pack a stored model."""
-    return pack(folder, version)
-
-
-def job_of(source: Path | str, output: Path, packed: Packed) -> Job:
-    """Plan a job for a model that is in no registry."""
-    files = find(str(source))
-    parts = Parts(output, key_of([file.key for file in files], packed.digest))
-    return Job(str(source), output, files, "models:/m/3", "uci", packed, parts)
+def score_partitions(
+    partitions: Iterable[Partition],
+    model: Path,
+    coding: Coding = CANONICAL,
+) -> tuple[pd.DataFrame, Counts]:
+    """Score partitions in this process; return the output as one table, and the counts."""
+    counts = Counts()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "model").symlink_to(model)
+        Path(folder, "parts").mkdir()
+        scorer = Scorer(folder, "registry-v3", coding, list(SCHEMA))
+        for partition in partitions:
+            counts.update(scorer.score(partition))
+        assert sorted(path.name for path in Path(folder).iterdir()) == ["model", "parts"]
+        return pd.read_parquet(Path(folder, "parts")), counts

@@ -1,9 +1,14 @@
-"""The step itself: what it tells, what it keeps, and when it moves nothing in."""
+"""The step itself: what it tells and keeps, on which clusters, and when nothing is published."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +17,18 @@ import pytest
 from mlflow import MlflowClient
 
 from steps import score
-from steps.batch import job as jobs
-from steps.batch import tasks
-from steps.runs import reuse
-from steps.runs.running import run_step
-from tests.servers import fails, gives, serving
+from tests.clinical.patient_files import (
+    SICK_CSV,
+    SICK_UCI,
+    WELL_CSV,
+    WELL_UCI,
+    changed,
+    csv_bytes,
+)
+from tests.conftest import need
+from tests.servers import Answers, fails, gives, serving
 from tests.steps.conftest import note
+from tests.steps.dask_cluster import Cluster, cluster
 from tests.steps.scoring_jobs import forest, stored
 
 Patients = tuple[pd.DataFrame, np.ndarray]
@@ -38,9 +49,28 @@ def source(sample: Patients, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def many(sample: Patients, tmp_path: Path) -> Path:
+    """Return a folder of 120 files, each of 300 patients with ids that count all of them."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(120):
+        ids = range(300 * number, 300 * number + 300)
+        sample[0].assign(id=ids).to_csv(folder / f"{number:03}.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def two_workers(tmp_path: Path) -> Iterator[Cluster]:
+    folder = tmp_path / "dask"
+    folder.mkdir()
+    with cluster(folder, workers=2) as running:
+        yield running
+
+
 def run(source: Path | str, output: Path, model: Path, *words: str) -> int:
     given = [f"--input={source}", f"--output={output}", f"--model_uri={model}", "--workers=1"]
-    return run_step("score", score.score, [*given, *words], resolve=score.resolve)
+    return score.main([*given, *words])
 
 
 def latest(client: MlflowClient) -> object:
@@ -48,65 +78,192 @@ def latest(client: MlflowClient) -> object:
     return client.search_runs([experiment.experiment_id])[0]
 
 
+def left_of(output: Path) -> list[str]:
+    return [path.name for path in output.parent.iterdir() if output.name in path.name]
+
+
+def when_parts_are_there(output: Path, act: Callable[[], None]) -> threading.Thread:
+    """Start a thread that acts once a part of an output is finished, in its hidden folder."""
+
+    def wait() -> None:
+        while not list(output.parent.glob(f".{output.name}.*/parts/*.parquet")):
+            time.sleep(0.01)
+        act()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
 def test_the_output_the_account_and_what_is_said(
     client: MlflowClient, source: Path, model: Path, tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    assert run(source, tmp_path / "new" / "out.parquet", model) == 0
-    found = pd.read_parquet(tmp_path / "new" / "out.parquet")
-    assert found["row"].tolist() == [1, 2, 3, *range(5, 301)]
+    output = tmp_path / "new" / "out.parquet"
+    assert run(source, output, model) == 0
+    found = pd.read_parquet(output)
+    assert len(found) == 300
+    assert np.flatnonzero(found["problem"].notna()).tolist() == [3]
+    assert found["problem"][3] == "age: a number in [18, 110] years"
     assert set(found["model_version"]) == {f"run-{'a' * 32}"}
-    rejects = (tmp_path / "new" / "out.parquet.rejects.csv").read_text().splitlines()
-    assert rejects == [
-        "source,row,id,column,expected",
-        'patients.csv,4,,age,"a number in [18, 110] years"',
-    ]
+    assert left_of(output) == ["out.parquet"]
     made = latest(client)
     assert made.info.status == "FINISHED"
-    assert (made.data.metrics["rows"], made.data.metrics["rejected"]) == (300, 1)
+    figures = {name: made.data.metrics[name] for name in ("rows", "scored", "rejected")}
+    assert figures == {"rows": 300, "scored": 299, "rejected": 1}
     assert made.data.tags["data.source"] == "synthetic"
     account = json.loads(Path(made.info.artifact_uri, "scoring.json").read_text())
     assert account["model"]["engine"] == "onnx"
-    assert account["risk_levels"].keys() == {"Low", "Moderate", "High"}
+    assert account["problems"] == {"age": 1}
+    assert sum(account["risk_levels"].values()) == 299
     said = capfd.readouterr().err
     assert "SYNTHETIC" in said
-    assert "columns that are not used: ward" in said
-    assert "1 rows REJECTED" in said
+    assert "columns that are not used: 'ward'" in said
+    assert "299 of 300 rows scored" in said
+    assert "1 rows REJECTED; the column 'problem' says why: age in 1" in said
+
+
+def counts_its_answers(content: bytes) -> Callable[[Answers, int], None]:
+    """Return a behaviour that gives a file, each time as if it were another version of it."""
+    return lambda request, number: gives(content, ETag=str(number))(request, number)
 
 
 def test_an_input_that_changes_while_it_is_read_gives_no_output(
-    client: MlflowClient, source: Path, model: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    work = tasks.work
-
-    def work_and_touch(*given: object) -> object:
-        done = work(*given)
-        os.utime(source, (1, 1))
-        return done
-
-    monkeypatch.setattr(tasks, "work", work_and_touch)
-    assert run(source, tmp_path / "out.parquet", model) == 1
-    assert [path for path in tmp_path.iterdir() if "out.parquet" in path.name] == []
+    client: MlflowClient, source: Path, model: Path, tmp_path: Path
+) -> None:
+    with serving(counts_its_answers(source.read_bytes())) as server:
+        assert run(server.url("h.csv"), tmp_path / "out", model) == 1
+    assert left_of(tmp_path / "out") == []
     made = latest(client)
     assert made.info.status == "FAILED"
     assert "has changed while it was read" in note(client, made.info.run_id)
 
 
-@pytest.mark.parametrize("changed", ["requirements.txt", "tasks.py", "partitions.py"])
-def test_what_other_code_or_libraries_have_scored_is_not_gone_on_with(
-    client: MlflowClient, source: Path, model: Path, monkeypatch: pytest.MonkeyPatch, changed: str
-) -> None:
-    def folder() -> Path:
-        return jobs.plan(str(source), f"{source}.out", str(model)).parts.folder
+UCI_FILE = csv_bytes([SICK_UCI[:13], WELL_UCI[:13]])
+CSV_FILE = csv_bytes([SICK_CSV[:13], WELL_CSV[:13]])
+SILENT = csv_bytes([changed(WELL_CSV, cp=2, thal=3, slope=1)[:13]])
+REFUSED = {
+    "files of two codings": (
+        {"a.csv": UCI_FILE, "b.csv": CSV_FILE},
+        "expected one coding in all files, found several: 'a.csv' is uci, 'b.csv' is canonical",
+    ),
+    "one file of both": (
+        {"a.csv": UCI_FILE + CSV_FILE.partition(b"\n")[2] * 2},
+        "'a.csv': its rows are not all in one coding: the codes in cp, slope, thal are those of",
+    ),
+    "too few to tell the coding": ({"a.csv": SILENT}, "it is too small to tell its coding"),
+    "no usable row": (
+        {"a.csv": csv_bytes([changed(WELL_CSV, age=5)] * 2, "target")},
+        "none of 2 rows can be used; wrong: age in 2",
+    ),
+    "no row at all": ({"a.csv": CSV_FILE.partition(b"\n")[0]}, "none of 0 rows can be used"),
+    "a quoted line break": (
+        {"a.csv": CSV_FILE, "b.csv": csv_bytes([[*SICK_CSV, '"a\nb"']], "target,id")},
+        "'b.csv': a quoted cell holds a line break",
+    ),
+}
 
-    before, sha256 = folder(), reuse.sha256
-    assert folder() == before
-    other = f"other {changed}"
-    monkeypatch.setattr(
-        reuse, "sha256", lambda path: other if path.name == changed else sha256(path)
-    )
-    assert folder() != before
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_scored_as_a_whole_is_refused_and_leaves_nothing(
+    client: MlflowClient, model: Path, tmp_path: Path, case: str
+) -> None:
+    files, line = REFUSED[case]
+    (tmp_path / "in").mkdir()
+    for name, content in files.items():
+        (tmp_path / "in" / name).write_bytes(content)
+    assert run(tmp_path / "in", tmp_path / "out", model) == 1
+    assert left_of(tmp_path / "out") == []
+    told = note(client, latest(client).info.run_id)
+    assert told.startswith(line)
+
+
+def test_a_file_that_does_not_tell_its_coding_is_read_as_the_others_are(
+    client: MlflowClient, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_bytes(csv_bytes([changed(SICK_UCI, cp=2, thal=3)[:13]]))
+    (tmp_path / "b.csv").write_bytes(UCI_FILE)
+    assert run(tmp_path / "*.csv", tmp_path / "both", model) == 0
+    assert pd.read_parquet(tmp_path / "both")["problem"].isna().all()
+
+
+@pytest.mark.parametrize("label", ["num", "target"])
+def test_a_label_tells_the_coding_where_no_code_does_and_nothing_else(
+    client: MlflowClient, model: Path, tmp_path: Path, label: str
+) -> None:
+    silent = changed(SICK_UCI, cp=2, thal=3)[:13]
+    (tmp_path / "a.csv").write_bytes(csv_bytes([[*silent, 77]], label))
+    assert run(tmp_path / "a.csv", tmp_path / "a", model) == 0
+    (tmp_path / "b.csv").write_bytes(csv_bytes([SICK_CSV], "num"))  # which its codes contradict
+    assert run(tmp_path / "b.csv", tmp_path / "b", model) == 0
+
+
+def test_two_jobs_at_one_output_do_not_mix_and_the_first_one_wins(
+    client: MlflowClient, source: Path, many: Path, model: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+
+    def finish_first() -> None:
+        output.mkdir()
+        (output / "theirs").write_text("theirs")
+
+    when_parts_are_there(output, finish_first)
+    assert run(many, output, model) == 1
+    assert "exists by now, and is not overwritten" in note(client, latest(client).info.run_id)
+    assert left_of(output) == ["out"]
+    assert [path.name for path in output.iterdir()] == ["theirs"]
+
+
+def test_a_worker_that_is_killed_loses_nothing(
+    client: MlflowClient, many: Path, model: Path, tmp_path: Path, two_workers: Cluster
+) -> None:
+    victim = two_workers.processes[-1]
+    thread = when_parts_are_there(tmp_path / "out", victim.kill)
+    assert run(many, tmp_path / "out", model, f"--scheduler={two_workers.address}") == 0
+    thread.join(60)
+    assert victim.wait(60) == -signal.SIGKILL
+    found = pd.read_parquet(tmp_path / "out")
+    assert found["id"].astype(int).tolist() == list(range(120 * 300))
+    assert left_of(tmp_path / "out") == ["out"]
+
+
+def test_a_scheduler_that_dies_is_told_and_leaves_nothing(
+    client: MlflowClient, many: Path, model: Path, tmp_path: Path, two_workers: Cluster
+) -> None:
+    when_parts_are_there(tmp_path / "out", two_workers.processes[0].kill)
+    assert run(many, tmp_path / "out", model, f"--scheduler={two_workers.address}") == 1
+    told = note(client, latest(client).info.run_id)
+    assert told == "the connection to the Dask scheduler was lost; start again"
+    assert not (tmp_path / "out").exists()
+
+
+def test_workers_that_do_not_see_the_output_are_told_of_before_anything_is_scored(
+    client: MlflowClient, source: Path, model: Path, tmp_path: Path, two_workers: Cluster
+) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    apart = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {hidden} && exec "$@"', "sh"]
+    tried = subprocess.run([*apart, "true"], check=False, capture_output=True)
+    need(tried.returncode == 0, "a worker that does not see a folder needs the right to mount")
+    two_workers.start_worker(before=apart)
+    two_workers.wait_for_workers(3)
+    assert run(source, hidden / "out", model, f"--scheduler={two_workers.address}") == 1
+    told = note(client, latest(client).info.run_id)
+    assert told.startswith(f"not all Dask workers see {hidden}: the output must be in a folder")
+    assert list(hidden.iterdir()) == []
+
+
+def test_what_a_killed_job_has_left_is_removed_by_the_next_one(
+    client: MlflowClient, source: Path, model: Path, tmp_path: Path
+) -> None:
+    owner = {"host": os.uname().nodename, "pid": 2**22 + 1, "started": 1.0}
+    elsewhere = {**owner, "host": "another"}
+    for name, of in (("dead", owner), ("elsewhere", elsewhere)):
+        left = tmp_path / f".out.{name}.partial"
+        left.mkdir()
+        (left / "owner").write_text(json.dumps(of))
+    assert run(source, tmp_path / "out", model) == 0
+    assert sorted(left_of(tmp_path / "out")) == [".out.elsewhere.partial", "out"]
 
 
 @pytest.mark.parametrize("lacking", ["input", "output"])
@@ -123,7 +280,7 @@ def test_without_a_champion_it_is_told_how_to_make_one(
     client: MlflowClient, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [f"--input={source}", f"--output={tmp_path}/out"]
-    assert run_step("score", score.score, words, resolve=score.resolve) == 2
+    assert score.main(words) == 2
     said = capfd.readouterr().err
     assert "there is no model models:/heart-disease-model@champion; 'mlflow run . -e main'" in said
 
@@ -150,6 +307,5 @@ def test_neither_a_signature_nor_a_password_is_said_or_kept(
     assert "in/patients.csv?***" in made.data.params["input"]
     kept = [str(run.to_dictionary()) for run in (failed, made)]
     kept.append(Path(made.info.artifact_uri, "scoring.json").read_text())
-    kept.append((tmp_path / "out.rejects.csv").read_text())
     assert set(pd.read_parquet(tmp_path / "out")["source"]) == {"patients.csv"}
     assert "top-secret" not in "".join([*kept, *said])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -17,18 +18,21 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from clinical import cohort, copies
+from clinical.codings.definitions import ZERO_BASED
 from clinical.frame import REQUIRED
+from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES
 from risk_model.flavours import saving
 from risk_model.model import Origin, load
-from steps import download, preprocess, promote, register, train
 from steps.modelling import clinical_metrics, metrics
+from steps.parameters.declaration import check, select
+from steps.parameters.entry_points import Download, Preprocess, Train
 from steps.registry import versions as registry
-from steps.runs import reuse, tracking
+from steps.runs import reuse
 from steps.runs.files import ROOT, sha256
-from steps.runs.parameters import ENTRY_POINTS
-from steps.runs.running import run_step
 from steps.runs.store import StepError
+from steps.runs.tracking import experiment
+from steps.work import download, preprocess, register, train
 from tests.clinical.patient_files import require_canonical
 from tests.servers import gives, serving
 from tests.steps.conftest import copy_database, note, use_store
@@ -61,15 +65,11 @@ class Store:
 
     def do(self, step: str, *words: str) -> int:
         """Run a step in this process, and return its exit code."""
-        module = {
-            "download": download, "preprocess": preprocess, "train": train,
-            "register": register, "promote": promote,
-        }[step]  # fmt: skip
-        resolve = getattr(module, "resolve", None)
-        return run_step(step, getattr(module, step), words, resolve=resolve)
+        entry = importlib.import_module(f"steps.{step}")
+        return int(entry.main(words))
 
     def latest(self, step: str) -> str:
-        experiment_id = tracking.open_experiment(None)
+        experiment_id = experiment.open_experiment(None)
         query = f"tags.`heart.step` = '{step}'"
         order = ["attributes.start_time DESC"]
         return str(self.client.search_runs([experiment_id], query, order_by=order)[0].info.run_id)
@@ -136,19 +136,20 @@ def test_each_run_says_where_its_data_is_from(pipeline: Store, step: str) -> Non
 
 
 def test_each_run_is_found_again_by_the_key_of_its_work(pipeline: Store, sample_file: Path) -> None:
-    values = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
-    experiment_id = tracking.open_experiment(None)
+    experiment_id = experiment.open_experiment(None)
     work = {
-        "download": {"source": str(sample_file)},
-        "preprocess": {"data": pipeline.runs["download"]},
-        "train": {**values, "n_estimators": 25, "data": pipeline.runs["preprocess"]},
+        "download": check(Download, {"source": str(sample_file)}),
+        "preprocess": check(Preprocess, {"data": pipeline.runs["download"]}),
+        "train": select(Train, {}, n_estimators=25, data=pipeline.runs["preprocess"]),
     }
     for step, given in work.items():
-        key = reuse.work_key(step, given)
+        key = reuse.work_key(given)
         assert key is not None
         found = reuse.find(step, key, experiment_id)
         assert found is not None, step
         assert found.info.run_id == pipeline.runs[step]
+        if "coding" in given:
+            assert reuse.work_key(step, {**given, "coding": "uci"}) != key
 
 
 def test_every_output_is_recorded_with_its_digest(pipeline: Store) -> None:
@@ -338,8 +339,9 @@ def test_the_version_says_what_it_is(pipeline: Store) -> None:
         "gate.verdict", "gate.reason", "gate.decision",
     } <= set(version.tags)  # fmt: skip
     assert version.tags["gate.verdict"] == "passed"
-    assert "Held-out ROC AUC" in version.description
-    assert "Not for clinical use" in version.description
+    words = version.description
+    assert words.index("Cross-validated") < words.index("Held out")
+    assert "Not for clinical use" in words
     decision = json.loads(version.tags["gate.decision"])
     kept = json.loads((pipeline.artifacts("register") / "gate_decision.json").read_text())
     assert decision == kept
@@ -522,6 +524,39 @@ def test_a_file_that_is_no_data_is_refused_by_the_download_already(
     assert "'notes.csv' was refused" in capsys.readouterr().err
     assert fresh.client.get_run(fresh.latest("download")).info.status == "FAILED"
     assert not (fresh.copies / "data").exists()
+
+
+def test_codes_counted_from_0_are_refused_until_they_are_stated(
+    fresh: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = read_patients(written(tmp_path / "uci.data", cohort.draw(120, 1)), "drawn").frame
+    path = tmp_path / "counted.csv"
+    back = {name: {new: old for old, new in c.items()} for name, c in ZERO_BASED.codes.items()}
+    counted = drawn.assign(**{name: drawn[name].map(codes) for name, codes in back.items()})
+    counted.rename(columns={"disease": "target"}).to_csv(path, index=False)
+    assert fresh.do("download", f"--source={path}") == 1
+    assert "coding=zero_based" in capsys.readouterr().err
+    assert fresh.do("download", f"--source={path}", "--coding=zero_based") == 0
+    assert fresh.do("preprocess", "--data=") == 1
+    assert "coding=zero_based" in capsys.readouterr().err
+    assert fresh.do("preprocess", "--data=", "--coding=zero_based") == 0
+    run = fresh.client.get_run(fresh.latest("preprocess"))
+    folder = Path(run.info.artifact_uri.removeprefix("file://"))
+    assert json.loads((folder / "data_report.json").read_text())["coding"] == "zero_based"
+    prepared = pd.read_parquet(folder / "data" / "patients.parquet")
+    pd.testing.assert_frame_equal(prepared, drawn)
+
+
+def test_what_a_stated_coding_prepared_is_not_doubted_by_train(
+    fresh: Store, tmp_path: Path
+) -> None:
+    drawn = read_patients(written(tmp_path / "uci.data", cohort.draw(120, 1)), "drawn").frame
+    odd = drawn.assign(cp=3 - drawn["cp"], slope=2 - drawn["slope"])
+    odd.to_csv(tmp_path / "odd.csv", index=False)
+    given = (f"--data={tmp_path / 'odd.csv'}",)
+    assert fresh.do("preprocess", *given) == 1
+    assert fresh.do("preprocess", *given, "--coding=canonical") == 0
+    assert fresh.do("train", "--data=", *SMALL) == 0
 
 
 def test_the_sample_is_marked_as_synthetic(fresh: Store) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from clinical import copies
 from clinical.preparation import prepare
 from steps import sweep
 from steps.modelling import searching
-from steps.modelling.searching import MEASURES, Candidate
+from steps.modelling.estimators import columns
+from steps.modelling.searching import MEASURES, Candidate, Patients
+from steps.parameters.declaration import check, step_name
+from steps.parameters.entry_points import Train
 from steps.reports import search_plot
-from steps.runs import tracking
-from steps.runs.parameters import check
-from steps.runs.running import run_step
-from steps.runs.tracking import StepRun
-from steps.train import columns
+from steps.runs.tracking import experiment, finished
+from steps.runs.tracking.step_run import StepRun
+from steps.work import sweep as work
 from tests.steps.conftest import copy_database, note, use_store
 
 TRIALS = 4
@@ -39,8 +40,9 @@ class FakeTraining:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
-    def __call__(self, step: str, values: Mapping[str, Any], run: StepRun) -> Run:
-        self.asked.append((step, dict(values)))
+    def __call__(self, values: Any, run: StepRun) -> Run:
+        step = step_name(type(values))
+        self.asked.append((step, vars(values)))
         client = MlflowClient()
         run_id = client.create_run(run.experiment_id, tags={"heart.step": step}).info.run_id
         for name, value in HELD_OUT.items():
@@ -50,11 +52,11 @@ class FakeTraining:
 
 
 def do(*words: str) -> int:
-    return run_step("sweep", sweep.sweep, words, resolve=sweep.resolve)
+    return sweep.main(words)
 
 
 def runs(client: MlflowClient, step: str) -> list[Run]:
-    experiment_id = tracking.open_experiment(None)
+    experiment_id = experiment.open_experiment(None)
     query, order = f"tags.`heart.step` = '{step}'", ["attributes.start_time ASC"]
     return list(client.search_runs([experiment_id], query, order_by=order))
 
@@ -69,7 +71,7 @@ def prepared(sample_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch) -> FakeTraining:
     made = FakeTraining()
-    monkeypatch.setattr(sweep, "ensure", made)
+    monkeypatch.setattr(work, "run_or_reuse", made)
     return made
 
 
@@ -92,8 +94,8 @@ def swept(
     before, training = mlflow.get_tracking_uri(), FakeTraining()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(sweep, "ROOT", folder)
-        patch.setattr(sweep, "ensure", training)
+        patch.setattr(work, "ROOT", folder)
+        patch.setattr(work, "run_or_reuse", training)
         uri = copy_database(empty_database, folder)
         use_store(uri)
         words = (f"--data={prepared}", f"--models={MODELS}", f"--trials={TRIALS}")
@@ -103,15 +105,17 @@ def swept(
 
 
 @pytest.fixture(scope="module")
-def again(prepared: Path) -> Any:
-    """Return the same search over the rows that `train` fits on, in this process."""
+def again(prepared: Path) -> list[Candidate]:
+    """Return the same candidates, measured in this process on the rows that `train` fits on."""
     fitting, _ = copies.split(pd.read_parquet(prepared), 0.2)
-    values = check("train", {"calibration": "none", "random_state": "3"})
-    fixed: Any = {k: v for k, v in values.items() if k not in ("data", "test_size")}
-    search = searching.prepare(
-        Candidate(**fixed), MODELS.split(","), TRIALS, 12, lambda results, first: None
-    )
-    return search.fit(*columns(fitting))
+    patients = Patients(*columns(fitting))
+    values = vars(check(Train, {"calibration": "none", "random_state": "3"}))
+    fixed = {k: v for k, v in values.items() if k not in ("data", "test_size")}
+    rows = np.arange(len(patients.labels))
+    return [
+        Candidate(drawn, searching.cross_validate(patients, rows, {**fixed, **drawn}))
+        for drawn in searching.draw(MODELS.split(","), TRIALS, 3)
+    ]
 
 
 def test_every_candidate_is_a_finished_run_below_the_sweep(swept: Swept) -> None:
@@ -123,23 +127,20 @@ def test_every_candidate_is_a_finished_run_below_the_sweep(swept: Swept) -> None
 
 
 def test_a_candidate_has_its_parameters_and_the_mean_and_spread_of_each_measure(
-    swept: Swept, again: Any
+    swept: Swept, again: list[Candidate]
 ) -> None:
     """Those of a search that never saw the patients whom `train` holds out."""
-    measured = searching.measured(again.cv_results_)
-    for i, candidate in enumerate(swept.candidates):
-        given = again.cv_results_["params"][i]
-        assert candidate.data.params == {name: str(value) for name, value in given.items()}
-        assert candidate.info.run_name == f"{given['model']} {i + 1}"
-        assert candidate.data.metrics == pytest.approx(
-            {name: values[i] for name, values in measured.items()}
-        )
-    assert {f"cv_{name}_{kind}" for name in MEASURES for kind in ("mean", "std")} == set(measured)
+    for number, (run, expected) in enumerate(zip(swept.candidates, again, strict=True), start=1):
+        given = expected.parameters
+        assert run.data.params == {name: str(value) for name, value in given.items()}
+        assert run.info.run_name == f"{given['model']} {number}"
+        assert run.data.metrics == pytest.approx(expected.measures)
+        assert set(run.data.metrics) == {
+            f"cv_{name}_{kind}" for name in MEASURES for kind in ("mean", "std")
+        }
 
 
-def test_the_sweep_states_the_best_of_its_draws_beside_the_honest_figure(
-    swept: Swept, again: Any
-) -> None:
+def test_the_sweep_states_the_best_of_its_draws_beside_the_honest_figure(swept: Swept) -> None:
     found = swept.run.data.metrics
     means = [candidate.data.metrics["cv_brier_mean"] for candidate in swept.candidates]
     assert found["cv_brier_mean"] == min(means)
@@ -152,16 +153,16 @@ def test_the_winner_is_trained_as_train_would_be_asked_to(swept: Swept, prepared
     ((step, asked),) = swept.training.asked
     best = min(swept.candidates, key=lambda run: run.data.metrics["cv_brier_mean"])
     expected = check(
-        "train",
+        Train,
         {**best.data.params, "data": str(prepared), "calibration": "none", "random_state": "3"},
     )
-    assert (step, asked) == ("train", expected)
+    assert (step, asked) == ("train", vars(expected))
     (trained,) = runs(swept.client, "train")
     assert swept.run.data.tags["heart.winner"] == trained.info.run_id
 
 
 def test_no_candidate_is_taken_for_a_trained_model(swept: Swept) -> None:
-    found = tracking.finished_runs(swept.run.info.experiment_id, "train")
+    found = finished.finished_runs(swept.run.info.experiment_id, "train")
     assert [run.info.run_id for run in found] == [swept.run.data.tags["heart.winner"]]
 
 
@@ -199,7 +200,7 @@ def test_what_is_said_tells_how_far_it_is_and_how_to_register(
     client: MlflowClient, prepared: Path, training: FakeTraining,
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(searching, "BATCH", 4)
+    monkeypatch.setattr(work, "PROGRESS", 4)
     words = (f"--data={prepared}", "--models=logistic_regression", "--trials=6")
     assert do(*words) == 0
     said = capsys.readouterr().err
@@ -215,13 +216,13 @@ def test_what_was_found_before_an_interruption_stays(
     client: MlflowClient, prepared: Path, training: FakeTraining,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(searching, "BATCH", 4)
+    monkeypatch.setattr(work, "PROGRESS", 4)
 
     def interrupt(text: str) -> None:
         if "4 of 8 candidates" in text:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweep, "say", interrupt)
+    monkeypatch.setattr(work, "echo", interrupt)
     words = (f"--data={prepared}", "--models=logistic_regression", "--trials=8")
     assert do(*words) == 130
     (run,) = runs(client, "sweep")

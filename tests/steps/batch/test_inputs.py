@@ -1,17 +1,21 @@
-"""What is to be scored is found, laid out and divided without reading it."""
+"""The files to be scored are found wherever they are, and refused where they hold no patients."""
 
 from __future__ import annotations
 
 import gzip
+from itertools import pairwise
 from pathlib import Path
 
+import boto3
 import pandas as pd
 import pytest
 
 from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
-from steps.batch import inputs
+from steps.batch.inputs import divide, find
 from tests.clinical.patient_files import SICK_CSV, SICK_UCI, WELL_CSV, csv_bytes
+from tests.e2e.backends import AWS, an_s3
+from tests.servers import Answers, closed_port, gives, serving
 
 HEART = csv_bytes([SICK_CSV, WELL_CSV], "target")
 
@@ -22,8 +26,49 @@ def write(path: Path, content: bytes = HEART) -> Path:
     return path
 
 
-LABELLED = [*FEATURE_NAMES, "target"]
-LONG = ",".join([*LABELLED, *(f"column_{i}" for i in range(9000))]).encode()
+def names(source: object) -> list[str]:
+    return [file.name for file in find(str(source))]
+
+
+def test_files_are_found_by_path_url_folder_and_glob_in_the_order_of_their_names(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "in"
+    for name in ("b/2.csv", "a.csv", "b/1.data", "notes.md", ".hidden.csv", "_log/x.csv"):
+        write(folder / name)
+    assert names(folder / "a.csv") == names((folder / "a.csv").as_uri()) == ["a.csv"]
+    assert names(folder) == ["a.csv", "b/1.data", "b/2.csv"]
+    assert names(folder / "*" / "*.csv") == ["_log/x.csv", "b/2.csv"]
+    write(folder / "a1.csv")
+    assert names(write(folder / "a[1].csv")) == ["a[1].csv"]  # looks like a glob
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("nowhere.csv", "there is no file '.*nowhere.csv'"),
+        ("*.csv", r"there is no file '.*\*.csv'"),
+        ("empty", "there is no file '.*empty', nor a folder with .csv, "),
+        ("nosuch://bucket/x.csv", "'nosuch://bucket/x.csv' cannot be read: Protocol not known"),
+    ],
+)
+def test_nothing_to_read_is_told_in_one_line(tmp_path: Path, source: str, line: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=f"^{line}") as refused:
+        find(source if "://" in source else str(tmp_path / source))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["b.csv.gz", "b.ZIP"])
+def test_a_packed_file_is_refused_and_not_left_out_of_a_folder(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "in" / "a.csv")
+    path = write(tmp_path / "in" / name, gzip.compress(HEART))
+    for source in (path, path.parent):
+        with pytest.raises(DataError, match=f"'{name}': it is packed by gzip: unpack it"):
+            find(str(source))
+
+
+LONG = ",".join([*FEATURE_NAMES, "target", *(f"column_{i}" for i in range(9000))]).encode()
 BAD = {
     "CR alone": (HEART.replace(b"\n", b"\r"), "lines must end in LF or CR LF"),
     "a header that ends in CR": (HEART.replace(b"\n", b"\r", 1), "lines must end in LF or CR LF"),
@@ -37,85 +82,108 @@ BAD = {
     "a column twice": (csv_bytes([[*SICK_CSV, 5]], "target,age"), "there twice: age"),
     "not text": (b"\x00\x01\x02", "neither text in UTF-8 nor Parquet"),
     "blanks": (b" ".join([b"1"] * 14) + b"\n", "divided by commas, semicolons or tabs"),
-    "gzip": (gzip.compress(HEART), "packed by gzip: unpack it"),
     "utf-16": (HEART.decode().encode("utf-16"), "UTF-16: save it as UTF-8"),
-    "decimal commas": (HEART.replace(b",", b";").replace(b".", b","), "a point before decimals"),
     "arff": (b"@relation heart\n@data\n", "an ARFF file"),
     "cut off": (b"PAR1 and then nothing", "not a complete Parquet file"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_file_that_is_none_of_patients_is_named(tmp_path: Path, case: str) -> None:
+def test_a_file_that_is_not_one_of_patients_is_named(tmp_path: Path, case: str) -> None:
     content, line = BAD[case]
     with pytest.raises(DataError, match=f"^'file.csv'.*{line}") as refused:
-        inputs.find(str(write(tmp_path / "file.csv", content)))
+        find(str(write(tmp_path / "file.csv", content)))
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\r"])
-def test_a_file_may_be_a_header_alone(tmp_path: Path, end: bytes) -> None:
-    header = HEART.partition(b"\n")[0] + end
-    (file,) = inputs.find(str(write(tmp_path / "h.csv", header)))
-    assert (file.begin, file.size) == (len(header), len(header))
+def test_uci_files_have_no_header_and_others_may_have_more_columns(tmp_path: Path) -> None:
+    (uci,) = find(str(write(tmp_path / "u.data", csv_bytes([SICK_UCI], header=False))))
+    assert uci.layout.names[-1] == "num"
+    content = csv_bytes([[*SICK_CSV, 7, "A", "B"]], "target,patient_id,ward,ward")
+    (file,) = find(str(write(tmp_path / "p.csv", content)))
+    assert (file.id_column, file.label) == ("patient_id", "target")
 
 
 def test_parquet_must_hold_numbers(tmp_path: Path) -> None:
-    path = tmp_path / "p.parquet"
-    frame = pd.DataFrame([SICK_CSV[:13]], columns=list(FEATURE_NAMES))
-    frame.assign(age="sixty").to_parquet(path)
-    with pytest.raises(DataError, match=r"^'p.parquet': expected numbers in age, found text"):
-        inputs.find(str(path))
+    frame = pd.DataFrame([SICK_CSV[:13]], columns=list(FEATURE_NAMES)).astype({"thal": "str"})
+    frame.to_parquet(tmp_path / "p.parquet")
+    with pytest.raises(DataError, match=r"^'p.parquet': expected numbers in thal, found text"):
+        find(str(tmp_path / "p.parquet"))
 
 
-def test_an_empty_file_is_told_of(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="empty"):
-        inputs.find(str(write(tmp_path / "e.csv", b"")))
+def test_partitions_join_without_gap_and_there_is_one_at_least(tmp_path: Path) -> None:
+    (file,) = find(str(write(tmp_path / "p.csv", HEART)))
+    cuts = [(part.start, part.stop) for part in divide([file], 30)]
+    assert cuts[0][0] == 0
+    assert cuts[-1][1] == file.size
+    assert all(a[1] == b[0] and a[1] - a[0] <= 30 for a, b in pairwise(cuts))
+    empty = pd.DataFrame(columns=list(FEATURE_NAMES), dtype=float)
+    empty.to_parquet(tmp_path / "e.parquet")
+    assert len(list(divide(find(str(tmp_path / "e.parquet"))))) == 1
 
 
-def test_columns_of_no_meaning_are_told_and_an_id_is_known(tmp_path: Path) -> None:
-    content = csv_bytes([[*SICK_CSV, 7, 5]], "target,Patient_ID,ward")
-    (file,) = inputs.find(str(write(tmp_path / "w.csv", content)))
-    assert file.id_column == "patient_id"
-    assert file.unused == ["ward"]
+@pytest.mark.parametrize("header", ["ETag", "Last_Modified"])
+def test_a_change_of_a_file_is_seen_on_disk_and_on_a_web_server(
+    tmp_path: Path, header: str
+) -> None:
+    path = write(tmp_path / "h.csv")
+    before = find(str(path))
+    assert find(str(path)) == before
+    write(path, HEART[:-1] + b" \n")
+    assert find(str(path)) != before
+    with serving(gives(HEART, **{header: "one"})) as server:
+        before = find(server.url("h.csv"))
+        assert find(server.url("h.csv")) == before
+        server.behave = gives(HEART, **{header: "two"})
+        assert find(server.url("h.csv")) != before
 
 
-def test_of_two_columns_that_may_name_a_patient_the_other_is_not_used(tmp_path: Path) -> None:
-    content = csv_bytes([[*SICK_CSV, 7, 5]], "target,patient_id,id")
-    (file,) = inputs.find(str(write(tmp_path / "w.csv", content)))
-    assert (file.id_column, file.unused) == ("id", ["patient_id"])
+def test_a_signature_is_neither_the_name_of_a_file_nor_shown() -> None:
+    with serving(gives(HEART)) as server:
+        (file,) = find(server.url("h.csv") + "?signature=a/b")
+    assert file.name == "h.csv"
+    assert "signature" not in repr(file)
 
 
-def test_a_uci_file_without_a_header_begins_with_its_first_byte(tmp_path: Path) -> None:
-    content = csv_bytes([SICK_UCI], "num", header=False)
-    (file,) = inputs.find(str(write(tmp_path / "u.data", content)))
-    assert file.begin == 0
-    assert file.layout.names == [*FEATURE_NAMES, "num"]
-    (marked,) = inputs.find(str(write(tmp_path / "m.data", b"\xef\xbb\xbf" + content)))
-    assert marked.begin == 3
+def test_a_server_that_tells_no_size_is_told_of() -> None:
+    def behave(request: Answers, _number: int) -> None:
+        request.answer(200)
+        request.wfile.write(HEART)
+
+    with serving(behave) as server, pytest.raises(DataError, match=r"^'h.csv': .* tell its size"):
+        find(server.url("h.csv"))
 
 
-def test_partitions_are_bounded_even_and_leave_nothing_out(
+def test_a_password_in_netrc_reaches_a_web_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inputs, "TEXT_BYTES", 50)
-    (file,) = inputs.find(str(write(tmp_path / "h.csv", csv_bytes([SICK_CSV] * 20, "target"))))
-    parts = inputs.divide(file)
-    assert parts[0].start == file.begin
-    assert parts[-1].stop == file.size
-    assert [a.stop for a in parts[:-1]] == [b.start for b in parts[1:]]
-    sizes = [part.stop - part.start for part in parts]
-    assert max(sizes) <= 50
-    assert max(sizes) - min(sizes) <= 1
+    def behave(request: Answers, number: int) -> None:
+        if request.headers.get("Authorization") == "Basic bWU6c2VjcmV0":
+            gives(HEART)(request, number)
+        else:
+            request.answer(401, Content_Length=0)
+
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    with serving(behave) as server:
+        with pytest.raises(DataError, match="401"):
+            find(server.url("h.csv"))
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        assert names(server.url("h.csv")) == ["h.csv"]
 
 
-def test_large_row_groups_are_divided_and_small_ones_are_not(
+def test_objects_in_s3_are_found_and_their_changes_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inputs, "ROWS", 4)
-    path = tmp_path / "p.parquet"
-    frame = pd.DataFrame([SICK_CSV[:13]] * 13, columns=list(FEATURE_NAMES))
-    frame.to_parquet(path, row_group_size=10)
-    (file,) = inputs.find(str(path))
-    ranges = [(part.group, part.start, part.stop) for part in inputs.divide(file)]
-    assert ranges == [(0, 0, 3), (0, 3, 6), (0, 6, 10), (1, 0, 3)]
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    with an_s3(tmp_path, closed_port()) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="patients")
+        client.put_object(Bucket="patients", Key="in/a.csv", Body=HEART)
+        for source in ("s3://patients/in", "s3://patients/in/*.csv", "s3://patients/in/a.csv"):
+            before = find(source)
+            assert [file.name for file in before] == ["a.csv"]
+            assert find(source) == before
+            client.put_object(Bucket="patients", Key="in/a.csv", Body=HEART + f"#{source}".encode())
+            assert find(source) != before

@@ -18,13 +18,20 @@ from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model import shapley
 from risk_model.bands import RISK_BANDS
 from steps.modelling import assessment, clinical_metrics, estimators, facts, metrics, onnx_export
+from steps.modelling.estimators import Recipe
 from steps.modelling.validation import OutOfFold, cross_validated
+from steps.parameters.declaration import Value, select
+from steps.parameters.entry_points import CALIBRATIONS, Train
 from steps.registry import gate
-from steps.runs.parameters import CALIBRATIONS, ENTRY_POINTS
-from steps.train import build
 
 Patients = tuple[pd.DataFrame, np.ndarray]
-DEFAULTS = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
+
+
+def build(**values: Value) -> Recipe:
+    """Return the unfitted model of train's defaults, but for some parameters."""
+    return estimators.from_parameters(select(Train, values))
+
+
 SEED = 42
 
 
@@ -36,18 +43,18 @@ def labelled(cleveland: Patients) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def uncalibrated(cleveland: Patients) -> OutOfFold:
-    return cross_validated(build({**DEFAULTS, "calibration": "none"}), *cleveland)
+    return cross_validated(build(calibration="none"), *cleveland)
 
 
 @pytest.fixture(scope="module")
 def calibrated(cleveland: Patients) -> OutOfFold:
-    return cross_validated(build(DEFAULTS), *cleveland)
+    return cross_validated(build(), *cleveland)
 
 
 @pytest.fixture(scope="module")
 def forest(cleveland: Patients) -> StackingClassifier:
     """Return the default model, fitted on all Cleveland patients."""
-    return build(DEFAULTS).fit(*cleveland)
+    return build().fit(*cleveland)
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +98,8 @@ def test_the_forest_is_what_it_is_known_to_be(
 def test_folds_agree_with_what_ten_times_ten_of_them_are_known_to_give(
     cleveland: Patients, model: str, known: dict[str, tuple[float, float]]
 ) -> None:
-    values = {**DEFAULTS, "model": model, "calibration": "none"}
-    found = cross_validated(build(values), *cleveland).measures
+    values = {"model": model, "calibration": "none"}
+    found = cross_validated(build(**values), *cleveland).measures
     for name, (mean, spread) in known.items():
         assert found[f"cv_{name}_mean"] == pytest.approx(mean, abs=spread / 2), name
     if model == "random_forest":
@@ -111,8 +118,8 @@ def measured(
 def test_probabilities_stay_calibrated_whatever_is_unknown(
     cleveland: Patients, model: str, calibration: str
 ) -> None:
-    values = {**DEFAULTS, "model": model, "calibration": calibration, "n_estimators": 50}
-    found = measured(cleveland, cross_validated(build(values), *cleveland))
+    values = {"model": model, "calibration": calibration, "n_estimators": 50}
+    found = measured(cleveland, cross_validated(build(**values), *cleveland))
     assert len(found) == 32
     for unknown, (_, figures) in found.items():
         assert 0.9 <= figures["observed_expected"] <= 1.1, unknown
@@ -223,8 +230,8 @@ def judged(
 def test_models_of_real_patients_pass_the_gate(
     labelled: pd.DataFrame, cleveland: Patients, model: str, calibration: str
 ) -> None:
-    values = {**DEFAULTS, "model": model, "calibration": calibration, "n_estimators": 30}
-    validated = cross_validated(build(values), *cleveland)
+    values = {"model": model, "calibration": calibration, "n_estimators": 30}
+    validated = cross_validated(build(**values), *cleveland)
     decision = judged(labelled, cleveland[1], validated, gate.read_rules())
     assert decision.verdict == "passed", gate.table(decision)
 

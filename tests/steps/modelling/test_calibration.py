@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from clinical.schema import FEATURE_NAMES
 from risk_model import patterns, shapley
 from steps.modelling import calibration, estimators, onnx_export
-from steps.runs.parameters import CALIBRATIONS
+from steps.parameters.entry_points import CALIBRATIONS
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 

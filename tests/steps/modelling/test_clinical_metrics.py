@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 
 from steps.modelling import clinical_metrics, metrics
-from steps.modelling.clinical_metrics import bands, by_group, log_odds, net_benefit, share_interval
+from steps.modelling.clinical_metrics import bands, by_group, log_odds, net_benefit
 
 
 def calibrated(n: int = 20_000, slope: float = 1, intercept: float = 0) -> tuple[np.ndarray, ...]:
@@ -144,7 +144,15 @@ def test_everybody_is_of_one_sex_and_one_age() -> None:
 def test_the_interval_of_a_share_is_wilsons(
     count: int, total: int, low: float, high: float
 ) -> None:
-    assert share_interval(count, total) == pytest.approx((low, high), abs=0.001)
+    y = np.arange(total) < count
+    (found,) = bands(y.astype(np.int8), np.full(total, 0.1), {"Low": 0})
+    observed = found["observed"]
+    assert (observed["low"], observed["high"]) == pytest.approx((low, high), abs=0.001)
+
+
+def test_observed_over_expected_compares_patients_with_the_sum_of_probabilities() -> None:
+    y, p = np.array([1, 1, 0, 1], np.int8), np.array([0.5, 0.5, 0.5, 0.5])
+    assert one(y, p, "observed_expected") == 1.5
 
 
 def test_each_patient_falls_into_one_band_from_its_beginning_on() -> None:

@@ -11,11 +11,17 @@ from sklearn.ensemble import StackingClassifier
 from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model.serialization import REVIEWED_TYPES, read_skops
 from steps.modelling import estimators
+from steps.modelling.estimators import Recipe
 from steps.modelling.validation import cross_validated
-from steps.runs.parameters import CALIBRATIONS, ENTRY_POINTS, MODELS, Value
-from steps.train import build
+from steps.parameters.declaration import Value, select
+from steps.parameters.entry_points import CALIBRATIONS, MODELS, Train
 
-DEFAULTS: dict[str, Value] = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
+
+def build(**values: Value) -> Recipe:
+    """Return the unfitted model of train's defaults, but for some parameters."""
+    return estimators.from_parameters(select(Train, values))
+
+
 Patients = tuple[pd.DataFrame, np.ndarray]
 
 
@@ -30,8 +36,7 @@ def fitted(sample: Patients) -> dict[str, StackingClassifier]:
     features, y = sample
     made = {}
     for model in MODELS:
-        recipe = build(DEFAULTS | {"model": model, "n_estimators": 20})
-        made[model] = recipe.fit(with_gaps(features), y)
+        made[model] = build(model=model, n_estimators=20).fit(with_gaps(features), y)
     return made
 
 
@@ -89,8 +94,7 @@ def test_the_fills_are_valid_values_of_every_feature(
 def test_skops_finds_nothing_in_a_model_beyond_the_reviewed_types(
     sample: Patients, model: str, calibration: str
 ) -> None:
-    values = DEFAULTS | {"model": model, "calibration": calibration, "n_estimators": 5}
-    small = build(values).fit(*sample)
+    small = build(model=model, calibration=calibration, n_estimators=5).fit(*sample)
     stored = skops.io.dumps(small)
     found = skops.io.get_untrusted_types(data=stored)
     assert set(found) <= set(REVIEWED_TYPES)
@@ -103,7 +107,7 @@ def test_a_feature_that_is_never_known_does_not_stop_the_fitting(
     sample: Patients, model: str
 ) -> None:
     features, y = sample
-    recipe = build(DEFAULTS | {"model": model, "n_estimators": 5})
+    recipe = build(model=model, n_estimators=5)
     never = features.assign(chol=np.nan, ca=np.nan, thal=np.nan)
     assert np.isfinite(recipe.fit(never, y).predict_proba(features)).all()
 
@@ -113,27 +117,25 @@ def test_the_parameters_reach_the_estimator() -> None:
         "n_estimators": 7, "max_depth": 3, "min_samples_leaf": 4, "random_state": 9,
     }  # fmt: skip
     for model in ("random_forest", "extra_trees"):
-        pipeline = build({**DEFAULTS, "model": model, **values}).pipeline
-        found = pipeline.named_steps["estimator"].get_params()
+        found = build(model=model, **values).pipeline[-1].get_params()
         assert {name: found[name] for name in values} == values
-    values = {**DEFAULTS, **values, "C": 0.5}
-    boosted = build({**values, "model": "hist_gradient_boosting"}).pipeline[-1]
+    values = {**values, "C": 0.5}
+    boosted = build(**values, model="hist_gradient_boosting").pipeline[-1]
     assert (boosted.max_iter, boosted.max_depth, boosted.min_samples_leaf) == (7, 3, 4)
-    logistic = build({**values, "model": "logistic_regression"}).pipeline[-1]
+    logistic = build(**values, model="logistic_regression").pipeline[-1]
     assert (logistic[-1].C, logistic[-1].random_state) == (0.5, 9)
 
 
 def test_the_same_seed_gives_the_same_forest(sample: Patients) -> None:
     features, y = sample
     first, second = (
-        build(DEFAULTS | {"n_estimators": 10}).fit(features, y).predict_proba(features)
-        for _ in range(2)
+        build(n_estimators=10).fit(features, y).predict_proba(features) for _ in range(2)
     )
     np.testing.assert_array_equal(first, second)
 
 
 def test_the_default_forest_is_as_good_on_cleveland_as_promised(cleveland: Patients) -> None:
-    found = cross_validated(build(DEFAULTS), *cleveland).measures
+    found = cross_validated(build(), *cleveland).measures
     assert found["cv_roc_auc_mean"] >= 0.89
     assert found["cv_brier_mean"] <= 0.135
     # Nobody reaches more on these patients, unless their copies are in the training rows.

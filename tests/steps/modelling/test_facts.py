@@ -17,10 +17,11 @@ from risk_model.metadata import Git
 from steps.modelling import estimators, facts, metrics, onnx_export
 from steps.modelling.facts import Input, Training
 from steps.modelling.validation import OutOfFold
-from steps.runs.parameters import ENTRY_POINTS
+from steps.parameters.declaration import check
+from steps.parameters.entry_points import Train
 
 Patients = tuple[pd.DataFrame, np.ndarray]
-VALUES = {p.name: p.read(p.default) for p in ENTRY_POINTS["train"]}
+VALUES = vars(check(Train, {}))
 
 
 def fitted(features: pd.DataFrame, y: np.ndarray) -> StackingClassifier:

@@ -13,7 +13,7 @@ from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model import patterns
 from steps.modelling import estimators, onnx_export
 from steps.modelling.estimators import Recipe
-from steps.runs.parameters import CALIBRATIONS
+from steps.parameters.entry_points import CALIBRATIONS
 
 CONVERTIBLE = ("random_forest", "extra_trees", "logistic_regression")
 Patients = tuple[pd.DataFrame, np.ndarray]

@@ -9,11 +9,11 @@ import mlflow
 import numpy as np
 import pytest
 
-from steps import register
 from steps.registry import gate
 from steps.registry import versions as registry
 from steps.registry.versions import CHALLENGER, CHAMPION
 from steps.runs.store import StepError
+from steps.work import register
 from tests.catalog import Catalog, a_catalog
 
 NAME = "main.default.heart-disease-model"

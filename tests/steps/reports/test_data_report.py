@@ -59,7 +59,7 @@ def test_the_counts_of_the_report_can_be_read(page: str) -> None:
         "copies of another row 723",
         "disease = 1 - target",
         "ca: 18 numbers",
-        "4 (1.3 %)",
+        "4 1.3 %",
     ):
         assert part in text
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib import pyplot
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from clinical.schema import FEATURE_NAMES
 from steps.modelling import metrics
-from steps.reports import plots
+from steps.reports import drawing, plots
 
 NAMES = ["confusion_matrix", "roc", "precision_recall", "calibration", "permutation_importance"]
 
@@ -70,13 +72,39 @@ def test_a_model_that_says_the_same_to_everybody_can_be_drawn(tmp_path: Path) ->
     assert len(plots.draw_all(tmp_path, y, p, found, importance)) == 5
 
 
-def test_drawing_needs_no_screen_and_opens_no_window(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(mpl.rcParams, "backend", "agg")
-    monkeypatch.delenv("DISPLAY", raising=False)
-    import sys
-
-    before = "matplotlib.pyplot" in sys.modules
+def test_drawing_leaves_no_picture_open(tmp_path: Path) -> None:
     drawn(tmp_path, 12)
-    assert ("matplotlib.pyplot" in sys.modules) == before
+    assert pyplot.get_fignums() == []
+
+
+def cohort(n: int = 120) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(3)
+    p = random.random(n)
+    return (random.random(n) < p).astype(np.int8), p
+
+
+def test_ticks_are_where_they_say() -> None:
+    for name, (_, draw) in plots.of_cohort(*cohort(), 1).items():
+        axes = Figure().subplots()
+        draw(axes)
+        axes.figure.draw_without_rendering()
+        for axis in (axes.xaxis, axes.yaxis):
+            told = [tick.get_text() for tick in axis.get_ticklabels()]
+            shares = [float(text[:-2]) / 100 for text in told if text.endswith(" %")]
+            if shares:
+                assert shares == pytest.approx(axis.get_ticklocs()), name
+
+
+def test_nothing_is_drawn_in_a_colour_that_the_dark_hides() -> None:
+    with drawing.colours(on_page=True):
+        for name, (_, draw) in plots.of_cohort(*cohort(), 1).items():
+            figure, axes = drawing.canvas()
+            draw(axes)
+            picture = drawing.svg(figure, name, name)
+            assert set(re.findall(r"#[0-9a-f]{6}\b", picture)) <= {"#ffffff"}, name
+
+
+def test_the_decision_curve_is_not_drawn_where_nearly_everybody_is_ill() -> None:
+    y, p = cohort()
+    everything = set(plots.of_cohort(y, p, 1))
+    assert everything - set(plots.of_cohort(y, p, 1, lopsided=True)) == {"decision_curve"}

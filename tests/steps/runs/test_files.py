@@ -36,7 +36,7 @@ def test_the_new_file_can_be_read_by_everybody(tmp_path: Path) -> None:
 def test_the_mode_is_what_the_umask_leaves(tmp_path: Path, mask: int) -> None:
     before = os.umask(mask)
     try:
-        files.place(Path(__file__), tmp_path / "new" / "report.json")
+        files.copy_atomically(Path(__file__), tmp_path / "new" / "report.json")
     finally:
         os.umask(before)
     made = tmp_path / "new" / "report.json"
@@ -50,7 +50,7 @@ def test_links_that_somebody_has_put_there_are_replaced_and_not_followed(tmp_pat
     for name in ("report.json", ".report.json.aaaaaaaa.part"):
         (tmp_path / name).symlink_to(victim)
     (tmp_path / ".report.json.bbbbbbbb.part").symlink_to(tmp_path / "nowhere")
-    files.place(Path(__file__), tmp_path / "report.json")
+    files.copy_atomically(Path(__file__), tmp_path / "report.json")
     assert victim.read_text() == "kept"
     assert not (tmp_path / "report.json").is_symlink()
 
@@ -106,7 +106,7 @@ def test_a_copy_that_fails_midway_leaves_the_target_alone(
 
     monkeypatch.setattr(files.shutil, "copyfile", fails)
     with pytest.raises(OSError, match="Input/output"):
-        files.place(source, target)
+        files.copy_atomically(source, target)
     assert target.read_text() == "old"
     assert names(tmp_path) == ["source", "target"]
 
@@ -132,7 +132,7 @@ def test_what_a_kill_left_is_swept_up_once_it_is_old(tmp_path: Path) -> None:
 def test_a_file_can_be_placed_onto_itself(tmp_path: Path) -> None:
     path = tmp_path / "heart.csv"
     path.write_text("content")
-    files.place(path, path)
+    files.copy_atomically(path, path)
     assert path.read_text() == "content"
 
 

@@ -6,22 +6,26 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import ExecutionException
 
+from steps.parameters.declaration import check
+from steps.parameters.entry_points import Download, Preprocess, Promote, Train
 from steps.runs import launching
 from steps.runs.files import ROOT
-from steps.runs.parameters import Value
+from steps.runs.reuse import DATA_FOLDER, work_key
 from steps.runs.store import StepError
-from steps.runs.tracking import STEP_TAG, StepRun
+from steps.runs.tracking.step_run import StepRun, open_run
+from steps.runs.tracking.tags import KEY_TAG, STEP_TAG
+from tests.steps.conftest import status
 
-VALUES: dict[str, Value] = {
-    "source": "sample", "model": "random_forest", "n_estimators": 100, "max_depth": 5,
-    "min_samples_leaf": 1, "test_size": 0.2, "random_state": 42, "promote": "true", "cache": True,
-}  # fmt: skip
+Launched = list[dict[str, Any]]
+MakeRun = Callable[..., Run]
 
 
 @pytest.fixture
@@ -30,132 +34,29 @@ def parent(client: MlflowClient, experiment_id: str) -> StepRun:
 
 
 @pytest.fixture
-def launched(
-    client: MlflowClient, experiment_id: str, monkeypatch: pytest.MonkeyPatch
-) -> list[dict[str, object]]:
+def launched(client: MlflowClient, experiment_id: str, monkeypatch: pytest.MonkeyPatch) -> Launched:
     """Put a stand-in in the place of ``mlflow.run``, and return what it is called with."""
-    calls: list[dict[str, object]] = []
+    calls: Launched = []
 
     def run(**how: object) -> SimpleNamespace:
         calls.append(how)
         return SimpleNamespace(run_id=client.create_run(experiment_id).info.run_id)
 
-    monkeypatch.setattr(launching.mlflow, "run", run)
+    monkeypatch.setattr(mlflow, "run", run)
     return calls
 
 
-@pytest.fixture
-def reusable(monkeypatch: pytest.MonkeyPatch, make_run: Callable[..., Run]) -> Run:
-    """Return a run that has done any work that is asked for."""
-    done = make_run(status="FINISHED")
-    monkeypatch.setattr(launching.reuse, "find", lambda *_: done)
-    return done
-
-
-def test_a_step_gets_the_parameters_that_it_takes_as_text(
-    parent: StepRun, launched: list[dict[str, object]]
+def test_a_step_is_launched_with_its_parameters_in_this_project_experiment_and_environment(
+    parent: StepRun, launched: Launched
 ) -> None:
-    launching.ensure("download", VALUES, parent)
-    launching.ensure("register", VALUES | {"run_id": "0" * 32}, parent)
-    assert launched[0]["parameters"] == {"source": "sample"}
-    assert launched[1]["parameters"] == {"run_id": "0" * 32, "promote": "true"}
-
-
-def test_flags_are_written_as_mlflow_projects_write_them(
-    parent: StepRun, launched: list[dict[str, object]]
-) -> None:
-    launching.launch("promote", {"rollback": True}, parent)
-    assert launched[0]["parameters"] == {"rollback": "true"}
-
-
-def test_a_step_runs_in_this_project_experiment_and_environment(
-    parent: StepRun, launched: list[dict[str, object]]
-) -> None:
-    launching.launch("download", {"source": "sample"}, parent)
+    launching.launch(Promote("3", "champion", False, "heart"), parent)
     (how,) = launched
-    assert (how["uri"], how["entry_point"]) == (str(ROOT), "download")
-    assert (how["experiment_id"], how["run_name"]) == (parent.experiment_id, "download")
+    assert how["parameters"] == {
+        "version": "3", "to": "champion", "rollback": "false", "name": "heart",
+    }  # fmt: skip
+    assert (how["uri"], how["entry_point"]) == (str(ROOT), "promote")
+    assert (how["experiment_id"], how["run_name"]) == (parent.experiment_id, "promote")
     assert how["env_manager"] == "local"
-
-
-def test_finished_work_is_reused_and_said_to_be(
-    parent: StepRun,
-    launched: list[dict[str, object]],
-    reusable: Run,
-    client: MlflowClient,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    found = launching.ensure("download", VALUES, parent)
-    assert found.info.run_id == reusable.info.run_id
-    assert launched == []
-    assert f"download: reused run {reusable.info.run_id}" in capsys.readouterr().err
-    tags = client.get_run(parent.run_id).data.tags
-    assert tags["heart.reused.download"] == reusable.info.run_id
-
-
-def test_nothing_is_reused_without_the_cache(
-    parent: StepRun, launched: list[dict[str, object]], reusable: Run
-) -> None:
-    launching.ensure("download", VALUES, parent, cache=False)
-    assert len(launched) == 1
-
-
-def test_registering_is_never_reused(
-    parent: StepRun, launched: list[dict[str, object]], reusable: Run
-) -> None:
-    launching.ensure("register", VALUES | {"run_id": "0" * 32}, parent)
-    assert len(launched) == 1
-
-
-def failing(monkeypatch: pytest.MonkeyPatch, message: str) -> None:
-    def run(**_: object) -> None:
-        raise ExecutionException(message)
-
-    monkeypatch.setattr(launching.mlflow, "run", run)
-
-
-def test_a_step_that_fails_is_told_with_the_reason_in_its_note(
-    parent: StepRun, make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    child = make_run(status="FAILED", **{"mlflow.note.content": "what went wrong"}).info.run_id
-    failing(monkeypatch, f"Run (ID '{child}') failed")
-    with pytest.raises(StepError) as caught:
-        launching.launch("train", {}, parent)
-    assert str(caught.value) == f"train failed: what went wrong (run {child})"
-
-
-def test_a_step_that_fails_without_a_note_points_to_its_output(
-    parent: StepRun, make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    child = make_run(status="FAILED").info.run_id
-    failing(monkeypatch, f"Run (ID '{child}') failed")
-    with pytest.raises(StepError, match="train failed: see its output above"):
-        launching.launch("train", {}, parent)
-
-
-def test_a_step_that_cannot_be_started_is_told(
-    parent: StepRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    failing(monkeypatch, "No such environment")
-    with pytest.raises(StepError, match="train could not be started: No such environment"):
-        launching.launch("train", {}, parent)
-
-
-def test_the_input_of_a_step_is_the_latest_run_of_the_step_before(
-    parent: StepRun, launched: list[dict[str, object]], make_run: Callable[..., Run]
-) -> None:
-    done = make_run(parent.experiment_id, "FINISHED", **{STEP_TAG: "download"})
-    found = launching.input_run("preprocess", parent.experiment_id, parent)
-    assert found.info.run_id == done.info.run_id
-    assert launched == []
-
-
-def test_an_input_that_is_missing_is_built_first(
-    parent: StepRun, launched: list[dict[str, object]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    launching.input_run("train", parent.experiment_id, parent)
-    assert [how["entry_point"] for how in launched] == ["preprocess"]
-    assert "no finished preprocess run yet" in capsys.readouterr().err
 
 
 def test_an_interpreter_that_is_not_called_python_says_what_to_do(
@@ -165,4 +66,87 @@ def test_an_interpreter_that_is_not_called_python_says_what_to_do(
     (tmp_path / "python3.11").touch(0o755)
     (tmp_path / "python").touch(0o755)
     with pytest.raises(StepError, match=r"must be .*python3\.11, but is .*python; run this in a v"):
-        launching.launch("download", {"source": "sample"}, parent)
+        launching.launch(check(Download, {"source": "sample"}), parent)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def run(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(mlflow, "run", run)
+
+
+@pytest.mark.parametrize(("note", "reason"), [
+    ("what went wrong", "what went wrong"), ("", "see its output above"),
+])  # fmt: skip
+def test_a_step_that_fails_is_told_with_the_reason_in_its_note(
+    parent: StepRun, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, note: str, reason: str
+) -> None:
+    child = make_run(status="FAILED", **{"mlflow.note.content": note}).info.run_id
+    failing(monkeypatch, ExecutionException(f"Run (ID '{child}') failed"))
+    with pytest.raises(StepError) as caught:
+        launching.launch(check(Preprocess, {}), parent)
+    assert str(caught.value) == f"preprocess failed: {reason} (run {child})"
+
+
+def test_a_step_that_cannot_be_started_is_told(
+    parent: StepRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, ExecutionException("No such environment"))
+    with pytest.raises(StepError, match="preprocess could not be started: No such environment"):
+        launching.launch(check(Preprocess, {}), parent)
+
+
+@pytest.mark.parametrize("left", ["RUNNING", "FAILED"])
+def test_a_step_that_was_stopped_is_killed_whatever_mlflow_calls_it(
+    client: MlflowClient, parent: StepRun, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch,
+    left: str,
+) -> None:  # fmt: skip
+    tags = {"mlflow.parentRunId": parent.run_id}
+    done = make_run(parent.experiment_id, "FINISHED", **tags).info.run_id
+    stopped = make_run(parent.experiment_id, left, **tags).info.run_id
+    failing(monkeypatch, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        launching.launch(check(Preprocess, {}), parent)
+    assert status(client, stopped) == "KILLED"
+    assert status(client, done) == "FINISHED"
+
+
+def test_the_input_of_a_step_is_the_latest_run_of_the_step_before(
+    parent: StepRun, launched: Launched, make_run: MakeRun
+) -> None:
+    done = make_run(parent.experiment_id, "FINISHED", **{STEP_TAG: "download"})
+    assert launching.input_run(Preprocess, parent).info.run_id == done.info.run_id
+    assert launched == []
+
+
+def test_an_input_that_is_missing_is_built_first(
+    parent: StepRun, launched: Launched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launching.input_run(Train, parent)
+    assert [how["entry_point"] for how in launched] == ["preprocess"]
+    assert "train: there is no finished preprocess run yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("cache", "launches"), [(True, 0), (False, 1)])
+def test_finished_work_is_reused_and_said_to_be_unless_the_user_wants_it_anew(
+    parent: StepRun, launched: Launched, finished_download: Run, capsys: pytest.CaptureFixture[str],
+    *, cache: bool, launches: int,
+) -> None:  # fmt: skip
+    found = launching.run_or_reuse(check(Download, {"source": "sample"}), parent, cache)
+    assert len(launched) == launches
+    if cache:
+        assert found.info.run_id == finished_download.info.run_id
+        assert f"download: reused run {found.info.run_id}" in capsys.readouterr().err
+        tags = MlflowClient().get_run(parent.run_id).data.tags
+        assert tags["heart.reused.download"] == found.info.run_id
+
+
+@pytest.fixture
+def finished_download(client: MlflowClient, experiment_id: str, tmp_path: Path) -> Run:
+    """Return a run that looks as if it had downloaded the sample."""
+    (tmp_path / "synthetic.data").write_text("patients")
+    with open_run(check(Download, {"source": "sample"}), None, experiment_id) as run:
+        run.log_file(tmp_path / "synthetic.data", DATA_FOLDER)
+        run.tag(KEY_TAG, work_key(check(Download, {"source": "sample"})))
+    return client.get_run(run.run_id)

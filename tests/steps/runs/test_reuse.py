@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from steps.runs import reuse, tracking
+from steps.parameters.declaration import check
+from steps.parameters.entry_points import Download, Main, Preprocess, Promote, Register, Train
+from steps.runs import reuse
 from steps.runs.files import ROOT
-from steps.runs.parameters import ENTRY_POINTS, Value
+from steps.runs.reuse import work_key
 from steps.runs.sources import UCI_DIGEST
-from steps.runs.tracking import KEY_TAG
+from steps.runs.tracking.step_run import open_run
+from steps.runs.tracking.tags import KEY_TAG, OUTPUTS_TAG
+from tests.servers import closed_port, gives, serving
 
-TRAINING: dict[str, Value] = {
-    p.name: p.read(p.default) for p in ENTRY_POINTS["train"] if p.name != "data"
-}
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a copy of the project's sources, from which keys are made during the test."""
-    copy = tmp_path / "project"
-    for package in ("clinical", "risk_model", "steps"):
-        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("*.pyc"))
-    shutil.copy(ROOT / "requirements.txt", copy)
-    monkeypatch.setattr(reuse, "ROOT", copy)
-    return copy
+# --- the key ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -40,156 +35,180 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def train_key(file: Path, **changed: Value) -> str | None:
-    return reuse.work_key("train", {**TRAINING, "data": str(file), **changed})
+@pytest.fixture
+def training(file: Path) -> Train:
+    return check(Train, {"data": str(file)})
 
 
-# --- the key ----------------------------------------------------------------------------------
-
-
-def test_a_key_is_64_hex_digits_and_the_same_each_time(project: Path, file: Path) -> None:
-    key = train_key(file)
+def test_a_key_is_64_hex_digits_and_the_same_each_time(training: Train) -> None:
+    key = work_key(training)
     assert key is not None
     assert len(key) == 64
     assert int(key, 16)
-    assert train_key(file) == key
+    assert work_key(training) == key
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("model", "extra_trees"),
-    ("n_estimators", 101),
-    ("max_depth", 6),
-    ("min_samples_leaf", 2),
-    ("C", 0.1),
-    ("calibration", "none"),
-    ("test_size", 0.25),
-    ("random_state", 43),
-])  # fmt: skip
-def test_each_parameter_of_training_changes_the_key(
-    project: Path, file: Path, name: str, value: Value
-) -> None:
-    assert train_key(file, **{name: value}) != train_key(file)
+OTHER = {
+    "model": "extra_trees", "n_estimators": 101, "max_depth": 6, "min_samples_leaf": 2, "C": 0.1,
+    "calibration": "none", "test_size": 0.25, "random_state": 43,
+}  # fmt: skip
 
 
-def test_no_parameter_of_training_is_forgotten_above() -> None:
-    assert set(TRAINING) == {
-        "model", "n_estimators", "max_depth", "min_samples_leaf", "C", "calibration",
-        "test_size", "random_state",
-    }  # fmt: skip
-
-
-def test_the_order_of_the_parameters_does_not_matter(project: Path, file: Path) -> None:
-    backwards = dict(reversed(list({**TRAINING, "data": str(file)}.items())))
-    assert reuse.work_key("train", backwards) == train_key(file)
+@pytest.mark.parametrize("name", [name for name in vars(check(Train, {})) if name != "data"])
+def test_each_parameter_of_training_changes_the_key(training: Train, name: str) -> None:
+    assert work_key(replace(training, **{name: OTHER[name]})) != work_key(training)
 
 
 def test_the_content_of_the_input_matters_and_its_place_does_not(
-    project: Path, file: Path, tmp_path: Path
+    training: Train, tmp_path: Path
 ) -> None:
-    before = train_key(file)
+    before = work_key(training)
     moved = tmp_path / "elsewhere.parquet"
-    shutil.move(file, moved)
-    assert train_key(moved) == before
+    shutil.move(training.data, moved)
+    assert work_key(replace(training, data=str(moved))) == before
     moved.write_text("others")
-    assert train_key(moved) != before
+    assert work_key(replace(training, data=str(moved))) != before
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the project, whose sources may be changed."""
+    copy = tmp_path_factory.mktemp("project")
+    for package in ("clinical", "risk_model", "steps"):
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("*.pyc"))
+    for name in ("requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, copy)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def key_of(project: Path) -> Iterator[Callable[[str], str]]:
+    """Return a function that asks the copy of the project for the key of a step's work."""
+    code = """
+import sys
+from steps.parameters.declaration import check
+from steps.parameters.entry_points import *
+from steps.runs.reuse import work_key
+for line in sys.stdin:
+    print(work_key(eval(line)), flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=project, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin
+    assert process.stdout
+
+    def ask(values: str) -> str:
+        process.stdin.write(values + "\n")
+        process.stdin.flush()
+        return process.stdout.readline()
+
+    yield ask
+    process.communicate()
+
+
+WORK = {
+    "download": "check(Download, {'source': 'sample'})",
+    "preprocess": "check(Preprocess, {'data': 'pyproject.toml'})",
+    "train": "check(Train, {'data': 'pyproject.toml'})",
+}
 
 
 @pytest.mark.parametrize(("step", "source", "changes"), [
     ("train", "steps/train.py", True),
+    ("train", "steps/work/train.py", True),
     ("train", "steps/modelling/metrics.py", True),
-    ("train", "clinical/frame.py", True),
+    ("train", "steps/modelling/__init__.py", True),
     ("train", "clinical/schema.py", True),
-    ("train", "steps/runs/parameters.py", True),
+    ("train", "steps/parameters/kinds.py", True),
     ("train", "steps/registry/gate.py", False),
-    ("train", "steps/register.py", False),
+    ("train", "steps/work/register.py", False),
     ("train", "clinical/cohort.py", False),
-    ("preprocess", "clinical/codings/definitions.py", True),
-    ("preprocess", "steps/reports/data_report.py", True),
-    ("preprocess", "steps/train.py", False),
+    ("train", "README.md", False),
+    ("preprocess", "clinical/dialects.py", True),
+    ("preprocess", "steps/reports/templates/new/page.html", True),
+    ("preprocess", "steps/modelling/new.py", False),
+    ("preprocess", "steps/work/train.py", False),
     ("preprocess", "steps/modelling/estimators.py", False),
+    ("download", "clinical/cohort.json", True),
+    ("download", "requirements.txt", True),
+    ("train", "requirements.txt", True),
 ])  # fmt: skip
-def test_the_source_of_what_a_step_imports_changes_its_key_and_nothing_else_does(
-    project: Path, file: Path, step: str, source: str, changes: bool
+def test_what_the_work_is_made_of_changes_its_key_and_nothing_else_does(
+    project: Path, key_of: Callable[[str], str], step: str, source: str, changes: bool
 ) -> None:
-    def key() -> str | None:
-        return reuse.work_key(step, {"data": str(file)})
+    (project / source).parent.mkdir(parents=True, exist_ok=True)
+    before = key_of(WORK[step])
+    with (project / source).open("a") as part:
+        part.write("\n# another line\n")
+    assert (key_of(WORK[step]) != before) == changes
 
-    before = key()
-    with (project / source).open("a") as module:
+
+@pytest.mark.parametrize("step", WORK)
+def test_the_key_covers_every_module_that_the_work_imports(step: str) -> None:
+    code = f"""
+import json, sys
+from steps import {step}
+from steps.runs.reuse import digests_of_sources
+{step}.load()
+files = [getattr(module, "__file__", None) or "" for module in sys.modules.values()]
+print(json.dumps([files, [*digests_of_sources("{step}")]]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    files, covered = json.loads(done.stdout)
+    ours = {Path(file) for file in files if Path(file).is_relative_to(ROOT)}
+    assert len(ours) > 20
+    assert ours <= {ROOT / name for name in covered}
+
+
+def test_a_lazy_import_within_a_function_counts(
+    project: Path, key_of: Callable[[str], str]
+) -> None:
+    with (project / "steps" / "work" / "train.py").open("a") as module:
+        module.write("\ndef later():\n    from steps.registry import gate\n")
+    before = key_of(WORK["train"])
+    with (project / "steps" / "registry" / "gate.py").open("a") as module:
         module.write("\n# another line\n")
-    assert (key() != before) == changes
+    assert key_of(WORK["train"]) != before
 
 
-def test_the_pinned_requirements_change_every_key(project: Path, file: Path) -> None:
-    def keys() -> set[str | None]:
-        steps = ("preprocess", "train")
-        made = {reuse.work_key(step, {"data": str(file)}) for step in steps}
-        return made | {reuse.work_key("download", {"source": "sample"})}
-
-    before = keys()
-    assert len(before) == 3
-    with (project / "requirements.txt").open("a") as pins:
-        pins.write("# another pin\n")
-    assert not before & keys()
-
-
-def test_a_new_file_that_nobody_imports_changes_nothing(project: Path, file: Path) -> None:
-    before = train_key(file)
-    (project / "steps" / "new.py").write_text("")
-    (project / "README.md").write_text("")
-    assert train_key(file) == before
+def test_auto_has_the_key_of_what_it_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(gives(b"")) as server:
+        monkeypatch.setenv("HEART_UCI_URL", server.url())
+        assert work_key(check(Download, {"source": "auto"})) == work_key(
+            check(Download, {"source": "uci"})
+        )
+    monkeypatch.setenv("HEART_UCI_URL", f"http://127.0.0.1:{closed_port()}")
+    assert (
+        work_key(check(Download, {"source": "auto"}))
+        == work_key(check(Download, {"source": "sample"}))
+        is not None
+    )
+    assert work_key(check(Download, {"source": "uci"})) != work_key(
+        check(Download, {"source": "sample"})
+    )
 
 
-def test_a_lazy_import_within_a_function_counts(project: Path, file: Path) -> None:
-    with (project / "steps" / "train.py").open("a") as module:
-        module.write("\ndef later():\n    from steps import gate\n")
-    before = train_key(file)
-    with (project / "steps" / "gate.py").open("a") as module:
-        module.write("\n# another line\n")
-    assert train_key(file) != before
-
-
-def test_the_sample_is_known_by_its_figures(project: Path) -> None:
-    before = reuse.work_key("download", {"source": "sample"})
-    assert before is not None
-    (project / "clinical" / "cohort.json").write_text("{}")
-    assert reuse.work_key("download", {"source": "sample"}) != before
-
-
-def test_the_uci_archive_is_known_by_its_digest_without_a_request(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr("requests.sessions.Session.request")
-    assert reuse.work_key("download", {"source": "uci"})
-
-
-@pytest.mark.parametrize("plan", ["uci", "sample"])
-def test_auto_has_the_key_of_what_it_stands_for(
-    project: Path, monkeypatch: pytest.MonkeyPatch, plan: str
-) -> None:
-    monkeypatch.setattr(reuse, "plan", lambda source: plan if source == "auto" else source)
-    found = reuse.work_key("download", {"source": "auto"})
-    assert found == reuse.work_key("download", {"source": plan})
-
-
-def test_a_url_has_a_key_where_it_states_its_digest(project: Path) -> None:
+def test_a_url_has_a_key_where_it_states_its_digest() -> None:
     url = "https://example.org/heart.zip"
-    pinned = reuse.work_key("download", {"source": f"{url}#sha256={UCI_DIGEST}"})
-    assert pinned == reuse.work_key("download", {"source": f"{url}#sha256={UCI_DIGEST.upper()}"})
-    assert pinned is not None
+    pinned = work_key(check(Download, {"source": f"{url}#sha256={UCI_DIGEST}"}))
+    assert pinned == work_key(Download(f"{url}#sha256={UCI_DIGEST.upper()}")) is not None
     for unstated in (url, f"{url}#table", url.replace("https", "HTTP")):
-        assert reuse.work_key("download", {"source": unstated}) is None
+        assert work_key(check(Download, {"source": unstated})) is None
 
 
-def test_a_file_has_the_key_of_its_content(project: Path, file: Path) -> None:
-    before = reuse.work_key("download", {"source": str(file)})
+def test_a_file_has_the_key_of_its_content(file: Path) -> None:
+    before = work_key(check(Download, {"source": str(file)}))
     file.write_text("others")
-    assert reuse.work_key("download", {"source": str(file)}) != before
+    assert work_key(check(Download, {"source": str(file)})) != before is not None
 
 
-@pytest.mark.parametrize("step", ["main", "register", "promote"])
-def test_some_steps_are_never_reused(project: Path, step: str) -> None:
-    assert reuse.work_key(step, {"run_id": "0" * 32, "name": "x"}) is None
+@pytest.mark.parametrize("entry", [Main, Register, Promote])
+def test_some_steps_are_never_reused(entry: type) -> None:
+    assert work_key(check(entry, {})) is None
 
 
 # --- the run ----------------------------------------------------------------------------------
@@ -201,10 +220,12 @@ Work = Callable[..., Run]
 def work(client: MlflowClient, experiment_id: str, tmp_path: Path) -> Work:
     """Return a function that does a piece of work in a run, with one artifact."""
 
-    def do(key: str = "k" * 64, step: str = "preprocess", where: str = experiment_id) -> Run:
+    def do(
+        key: str = "k" * 64, values: object = check(Preprocess, {}), where: str = experiment_id
+    ) -> Run:
         path = tmp_path / "patients.parquet"
         path.write_text("patients")
-        with tracking.step_run(step, {}, None, where) as run:
+        with open_run(values, None, where) as run:
             run.log_file(path, reuse.DATA_FOLDER)
             run.tag(KEY_TAG, key)
         return client.get_run(run.run_id)
@@ -234,8 +255,10 @@ def test_of_equal_work_one_that_is_intact_is_found(work: Work, experiment_id: st
     assert find(experiment_id) == older.info.run_id
 
 
-@pytest.mark.parametrize("other", [{"step": "train"}, {"key": "l" * 64}])
-def test_other_work_is_not_found(work: Work, experiment_id: str, other: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "other", [{"values": check(Download, {"source": "sample"})}, {"key": "l" * 64}]
+)
+def test_other_work_is_not_found(work: Work, experiment_id: str, other: dict[str, object]) -> None:
     work(**other)
     assert find(experiment_id) is None
 
@@ -281,19 +304,15 @@ def test_work_without_recorded_outputs_is_not_found(
 ) -> None:
     done = work()
     if outputs is None:
-        client.delete_tag(done.info.run_id, tracking.OUTPUTS_TAG)
+        client.delete_tag(done.info.run_id, OUTPUTS_TAG)
     else:
-        client.set_tag(done.info.run_id, tracking.OUTPUTS_TAG, outputs)
+        client.set_tag(done.info.run_id, OUTPUTS_TAG, outputs)
     assert find(experiment_id) is None
 
 
-def test_the_key_of_a_runs_output_is_that_of_the_same_file(
-    project: Path, work: Work, tmp_path: Path
-) -> None:
+def test_the_key_of_a_runs_output_is_that_of_the_same_file(work: Work, training: Train) -> None:
     done = work()
-    file = tmp_path / "copy.parquet"
-    file.write_text("patients")
-    assert train_key(file) == train_key(file, data=done.info.run_id)
+    assert work_key(training) == work_key(replace(training, data=done.info.run_id))
 
 
 def test_the_output_of_a_run_can_be_fetched_from_anywhere(

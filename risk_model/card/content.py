@@ -1,0 +1,268 @@
+"""What the card's templates show, from the metadata that a stored model carries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clinical.schema import FEATURES
+from risk_model import patterns
+from risk_model.card.studies import STUDIES
+from risk_model.card.wording import HEADLINE, MEASURES, between, percent
+
+Stated = Mapping[str, Any]
+"""Metadata as plain values: None for what a model does not carry."""
+
+NEEDED = {
+    "In short": ("metrics", "data"),
+    "Performance": ("metrics", "data"),
+    "Groups of patients": ("out_of_fold",),
+    "Other hospitals": ("elsewhere",),
+    "Risk bands": ("risk_bands",),
+    "What moves its answers": ("importance", "reference"),
+    "Patients": ("data",),
+    "Limits": ("data",),
+    "How it was made": ("name", "parameters", "label", "trained_at", "git"),
+    "Contact": ("git",),
+}
+"""The sections that not every model has the metadata for, such as one of an earlier release."""
+
+PATTERNS = (
+    (), *((name,) for name in patterns.NAMES), ("ca", "thal"), ("slope", "ca", "thal"),
+    ("chol", "fbs", "ca"), patterns.NAMES,
+)  # fmt: skip
+"""The patterns of unknown findings that a card shows, the other hospitals' among them."""
+
+PATTERN_MEASURES = ("roc_auc", "brier", "calibration_intercept", "observed_expected", "sensitivity")
+THRESHOLDS = (0.1, 0.2, 0.3, 0.5)
+TREES = ("n_estimators", "max_depth", "min_samples_leaf")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The axis of a forest plot, with the value to compare with; a ratio's is logarithmic."""
+
+    low: float
+    high: float
+    mark: float | None = None
+    ratio: bool = False
+
+    def place(self, value: float) -> float:
+        """Return where on the axis a value stands, from 0 to 100; what is beyond is at the end."""
+        low, high, value = (
+            (math.log(max(v, 1e-9)) if self.ratio else v) for v in (self.low, self.high, value)
+        )
+        return 100 * min(1.0, max(0.0, (value - low) / (high - low)))
+
+
+SCALES = {
+    "roc_auc": Scale(0.5, 1),
+    "observed_expected": Scale(0.5, 2, 1, ratio=True),
+    "share": Scale(0, 1),
+}
+
+
+def carried(stated: Stated) -> list[str]:
+    """Return the sections that a model has the metadata for."""
+    return [
+        heading
+        for heading, names in NEEDED.items()
+        if all(stated[name] is not None for name in names)
+    ]
+
+
+def settings(stated: Stated) -> dict[str, Any]:
+    """Return the parameters that shaped the model; no path of a machine is among them."""
+    unused = TREES if stated["name"] == "logistic_regression" else ("C",)
+    left_out = ("data", "model", "calibration", *unused)
+    return {k: v for k, v in stated["parameters"].items() if k not in left_out}
+
+
+def own_cohort(stated: Stated) -> dict[str, Any] | None:
+    """Return the model's own patients, cross-validated, in the form of the other hospitals."""
+    found = stated["out_of_fold"]
+    if not found:
+        return None
+    uci = stated["data"] and stated["data"]["source"] == "uci"
+    return {
+        "title": f"{'Cleveland Clinic' if uci else 'Its own patients'}, cross-validated",
+        "prevalence": found["diseased"] / found["patients"],
+        "risk_bands": stated["risk_bands"] or [],
+        **found,
+    }
+
+
+def cohorts(stated: Stated) -> list[dict[str, Any]]:
+    """Return the model's own patients and those of each other hospital."""
+    own = own_cohort(stated)
+    return [*([own] if own else []), *(stated["elsewhere"] or [])]
+
+
+def group_rows(cohort: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return all patients of a cohort and each group of them, as rows of a forest plot."""
+    everybody = {"title": "all", **{k: cohort[k] for k in ("patients", "diseased", "metrics")}}
+    return [everybody, *({"title": g["group"], **g} for g in cohort["groups"])]
+
+
+def band_rows(bands: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return each risk band as a row of a forest plot: the share that had the disease."""
+    ends = [*(band["from"] for band in bands[1:]), 1.0]
+    rows = []
+    for band, end in zip(bands, ends, strict=True):
+        seen = band["observed"] or {"patients": 0}
+        title = f"{band['level']}: {100 * band['from']:.0f} to {percent(end)}"
+        metrics = None
+        if seen["patients"]:
+            share = seen["diseased"] / seen["patients"]
+            ends_of = {"share_ci_low": seen["low"], "share_ci_high": seen["high"]}
+            metrics = {"share": share, **ends_of}
+        rows.append({"title": title, "patients": seen["patients"], "metrics": metrics})
+    return rows
+
+
+def tiles(found: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return the figures to see first, each with its title."""
+    return [
+        (MEASURES[name], between(found, name, 3 if name == "brier" else 2))
+        for name in HEADLINE
+        if name in found
+    ]
+
+
+def measure_rows(columns: Sequence[Mapping[str, float]]) -> list[list[str]]:
+    """Return every measure that any of several sets of figures has, as rows of a table."""
+    return [
+        [title, *(between(found, name) for found in columns)]
+        for name, title in MEASURES.items()
+        if any(name in found for found in columns)
+    ]
+
+
+def group_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of the table of `group_rows`."""
+    names = (
+        "roc_auc", "calibration_intercept", "observed_expected", "calibration_slope",
+        "sensitivity", "specificity",
+    )  # fmt: skip
+    head = ["group", "patients", "diseased", *(MEASURES[name] for name in names)]
+    return head, [
+        [row["title"], str(row["patients"]), str(row["diseased"]), *_figures(row["metrics"], names)]
+        for row in rows
+    ]
+
+
+def _figures(metrics: Mapping[str, float] | None, names: Iterable[str]) -> list[str]:
+    return [between(metrics, name, 2) if metrics else "too few" for name in names]
+
+
+def hospital_table(sites: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of the table of other hospitals."""
+    head, _ = group_table([])
+    rows = []
+    for site in sites:
+        lacking = ", ".join(site["mostly_missing"]) or "none"
+        _, (row,) = group_table([{"diseased": percent(site["prevalence"]), **site}])
+        rows.append([*row, lacking])
+    return ["hospital", *head[1:], "mostly unknown"], rows
+
+
+def net_benefit_rows(cohort: Mapping[str, Any]) -> list[list[str]]:
+    """Return the net benefit of treating by the model and of treating all, by threshold."""
+    share = cohort["prevalence"]
+    return [
+        [
+            percent(at),
+            between(cohort["metrics"], f"net_benefit_{100 * at:.0f}"),
+            f"{share - (1 - share) * at / (1 - at):.3f}",
+        ]
+        for at in THRESHOLDS
+    ]
+
+
+def shown_patterns(stated: Stated) -> list[Mapping[str, Any]]:
+    """Return what was measured for the patterns of PATTERNS."""
+    found = {tuple(pattern["unknown"]): pattern for pattern in stated["unknown_patterns"] or ()}
+    return [found[names] for names in PATTERNS if names in found]
+
+
+def pattern_table(
+    shown: Sequence[Mapping[str, Any]],
+) -> tuple[str, list[str], list[list[str]]]:
+    """Return about, head and rows of the table of how good it is while findings are unknown."""
+    about = (
+        "Cross-validated, with these findings hidden from patients of whom all others are known. "
+        "Slope, ca and thal are what Hungary and Long Beach mostly lack; chol, fbs and ca what "
+        "Switzerland does."
+    )
+    head = ["unknown", "patients", *(MEASURES[name] for name in PATTERN_MEASURES)]
+    return (
+        about,
+        head,
+        [
+            [
+                ", ".join(pattern["unknown"]) or "none",
+                str(pattern["patients"]),
+                *_figures(pattern["metrics"], PATTERN_MEASURES),
+            ]
+            for pattern in shown
+        ],
+    )
+
+
+def importance_rows(stated: Stated) -> list[list[str]]:
+    """Return by how many percentage points each finding moves the answers, the most first."""
+    titles = {feature.name: feature.title for feature in FEATURES}
+    moved = sorted(stated["importance"].items(), key=lambda item: -item[1])
+    return [[titles[name], f"{100 * value:.1f}"] for name, value in moved]
+
+
+def study_rows() -> list[list[str]]:
+    """Return what the archive tells of each hospital."""
+    return [
+        [s.title, f"{s.first} to {s.last}", f"{s.days:g}",
+         *(f"{drug} %" for drug in (s.beta_blocker, s.nitrate, s.calcium_blocker, s.digitalis))]
+        for s in STUDIES
+    ]  # fmt: skip
+
+
+def case_mix_rows(mixes: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return, for each feature, what the patients of each cohort were like."""
+    rows: list[list[str]] = []
+    for feature in FEATURES:
+        known = [mix[feature.name] for mix in mixes]
+        unit = f", {feature.unit}" if feature.unit else ""
+        if not feature.codes:
+            rows.append([f"{feature.title}{unit}: median (quartiles)", *map(_quartiles, known)])
+        for code, word in _told_codes(feature.codes):
+            shares = (_share(found.get("shares"), code) for found in known)
+            rows.append([f"{feature.title}: {word}", *shares])
+        if any(found["missing"] for found in known):
+            rows.append([f"{feature.title}: unknown", *(_missing(f["missing"]) for f in known)])
+    return rows
+
+
+def _told_codes(codes: Mapping[int, str]) -> Iterable[tuple[int, str]]:
+    """Return the codes to tell: of two, the second says all."""
+    return list(codes.items())[1:] if len(codes) == 2 else codes.items()
+
+
+def _quartiles(found: Mapping[str, float]) -> str:
+    if found.get("median") is None:
+        return "-"
+    return f"{found['median']:.3g} ({found['q1']:.3g} to {found['q3']:.3g})"
+
+
+def _share(shares: Mapping[str, float] | None, code: int) -> str:
+    return percent(shares[str(code)]) if shares else "-"
+
+
+def _missing(share: float) -> str:
+    return "under 1 %" if 0 < share < 0.01 else percent(share)
+
+
+def path(xs: Sequence[float], ys: Sequence[float]) -> str:
+    """Return the path of an SVG through points of the unit square, in a picture of 100 by 100."""
+    points = (f"{100 * x:.2f} {100 - 100 * y:.2f}" for x, y in zip(xs, ys, strict=True))
+    return "M" + " L".join(points)

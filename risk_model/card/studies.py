@@ -1,0 +1,44 @@
+"""What the UCI archive tells of how its patients were seen, hospital by hospital.
+
+Counted in the files of all 76 columns beside those that are used, in the records that can be read;
+a test counts them again. Dates: `cmo`, `cday`, `cyr` (angiogram) and `ekgmo`, `ekgday`, `ekgyr`
+(exercise test). Drugs during the exercise test: `prop`, `nitr`, `pro`, `dig`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Study:
+    """How the patients of a hospital were seen.
+
+    Parameters
+    ----------
+    file, title : str
+    first, last : int
+        Years between which all but single, probably mistyped, angiograms were made.
+    days : float
+        From exercise test to angiogram, in the median.
+    beta_blocker, nitrate, calcium_blocker, digitalis : int
+        Percent of patients who took it during the exercise test, of those for whom it is known.
+    """
+
+    file: str
+    title: str
+    first: int
+    last: int
+    days: float
+    beta_blocker: int
+    nitrate: int
+    calcium_blocker: int
+    digitalis: int
+
+
+STUDIES = (
+    Study("cleveland.data", "Cleveland", 1981, 1984, 1, 34, 25, 10, 3),
+    Study("hungarian.data", "Budapest", 1983, 1987, 4, 6, 10, 8, 0),
+    Study("switzerland.data", "Zurich and Basel", 1984, 1985, 1, 42, 38, 46, 2),
+    Study("long-beach-va.data", "Long Beach", 1982, 1987, 11, 37, 57, 26, 13),
+)

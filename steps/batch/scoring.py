@@ -1,0 +1,161 @@
+"""Scoring one partition: from the rows of a file to a Parquet file with a row for each of them."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clinical.codings.conversion import convert
+from clinical.codings.definitions import Coding
+from clinical.codings.evidence import Evidence, count_coding_evidence, require_coding
+from clinical.frame import Mask, unknown_cells
+from clinical.schema import FEATURES
+from clinical.tables import RAGGED, Column
+from risk_model import batches
+from risk_model.bands import risk_levels
+from risk_model.model import Model, Origin, load
+from steps.batch.inputs import Partition
+from steps.batch.reading import read
+
+_CATEGORY = pa.dictionary(pa.int32(), pa.string())
+SCHEMA = {
+    "source": _CATEGORY,
+    "id": pa.string(),
+    "probability": pa.float64(),
+    "prediction": pa.int8(),
+    "risk_level": _CATEGORY,
+    "model_version": _CATEGORY,
+    "problem": _CATEGORY,
+}
+"""The columns of the output; `id` is there where a file has one."""
+
+Counts = Counter[tuple[str, str]]
+"""Rows by kind: ("rows", "all"), ("rows", "scored"), ("level", its name), ("problem", a column)."""
+
+
+def count_evidence(partition: Partition) -> Evidence:
+    """Count what the first rows of a partition show of their coding."""
+    return count_coding_evidence(next((rows.columns for rows in read(partition)), {}))
+
+
+@lru_cache(maxsize=1)
+def _load(folder: str) -> Model:
+    return load(Origin(directory=str(Path(folder, "model"))))
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What is the same for all partitions of a job.
+
+    Parameters
+    ----------
+    folder : str
+        Where the stored model is, in `model`, and the output goes, in `parts`.
+    version : str
+        What the output calls the model.
+    coding : Coding
+        The coding that all rows should be in.
+    columns : list of str
+        Those of `SCHEMA` that the output has.
+    """
+
+    folder: str
+    version: str
+    coding: Coding
+    columns: list[str]
+
+    def score(self, partition: Partition) -> Counts:
+        """Score a partition, and write a row for each of its rows to a Parquet file.
+
+        Raises
+        ------
+        DataError
+            With one line: the input is damaged, or not all of it is in one coding; or the model
+            does not answer its reference cases.
+        OSError
+            Where the file cannot be written.
+        """
+        counts, evidence, file = Counts(), count_coding_evidence({}), partition.file
+        expected = {feature.name: self.coding.feature(feature).allowed for feature in FEATURES}
+        expected[RAGGED] = f"{file.layout.width}, as many as the file has columns"
+        schema = pa.schema({name: SCHEMA[name] for name in self.columns})
+        # Whole before it has its name: after a kill, two workers may be at one partition.
+        path = Path(self.folder, secrets.token_hex(8))
+        try:
+            with path.open("wb") as stream, _writer(stream, schema) as writer:
+                for rows in read(partition):
+                    evidence += count_coding_evidence(rows.columns)
+                    columns, wrong = _check(rows.columns, rows.wrong, self.coding)
+                    problem, usable = _describe(wrong, expected, rows.size)
+                    output = self._predict(columns, usable, counts)
+                    source = pa.repeat(file.name, rows.size).dictionary_encode()
+                    output |= {"source": source, "id": rows.ids, "problem": problem}
+                    writer.write_table(pa.table(output).select(self.columns).cast(schema))
+                    counts.update({("problem", name): int(m.sum()) for name, m in wrong.items()})
+            require_coding(evidence, self.coding, f"'{file.name}'")
+            path.replace(Path(self.folder, "parts", f"part-{partition.number:06}.parquet"))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror or str(error), self.folder) from None
+        return counts
+
+    def _predict(self, columns: dict[str, Column], usable: Mask, counts: Counts) -> dict[str, Any]:
+        """Return what the model says of the rows that can be used, null for the others."""
+        model = _load(self.folder)
+        scores = batches.score(model.engine, [cells[usable] for cells in columns.values()])
+        levels = risk_levels(model.bands, scores.probabilities)
+        names = [name for name, _ in model.bands]
+        counts.update({("rows", "all"): len(usable), ("rows", "scored"): len(levels)})
+        counts.update({("level", name): int((levels == i).sum()) for i, name in enumerate(names)})
+        places = pa.array(np.cumsum(usable) - 1, mask=~usable)
+        return {
+            "probability": pa.array(scores.probabilities).take(places),
+            "prediction": pa.array(scores.labels).take(places),
+            "risk_level": pa.DictionaryArray.from_arrays(pa.array(levels).take(places), names),
+            "model_version": pa.repeat(self.version, len(usable)).dictionary_encode(),
+        }
+
+
+def _writer(stream: Any, schema: Any) -> Any:
+    return pq.ParquetWriter(
+        stream,
+        schema,
+        use_dictionary=[field.name for field in schema if field.type == _CATEGORY],
+        # Probabilities hardly ever come twice; sorted by bytes they shrink all the same.
+        column_encoding={"probability": "BYTE_STREAM_SPLIT"},
+    )
+
+
+def _check(
+    columns: dict[str, Column], wrong: dict[str, Mask], coding: Coding
+) -> tuple[dict[str, Column], dict[str, Mask]]:
+    """Return columns in the canonical coding, and all that is wrong in each."""
+    converted, together = convert(columns, coding), dict(wrong)
+    for marks in (converted.bad, unknown_cells(converted.columns)):
+        for name, mask in marks.items():
+            together[name] = together.get(name, False) | mask
+    if RAGGED in wrong:  # one fault, not fourteen
+        whole = ~wrong[RAGGED]
+        together = {n: m if n == RAGGED else m & whole for n, m in together.items()}
+    return converted.columns, together
+
+
+def _describe(wrong: dict[str, Mask], expected: dict[str, str], count: int) -> tuple[Any, Mask]:
+    """Return what is wrong with each row in words, null where nothing is, and where that is."""
+    kinds = np.zeros(count, np.int32)  # a bit for each column
+    for i, name in enumerate(expected):
+        if name in wrong:
+            kinds |= wrong[name].astype(np.int32) << i
+    distinct, which = np.unique(kinds, return_inverse=True)
+    texts = [f"{name}: {allowed}" for name, allowed in expected.items()]
+    words = ["; ".join(t for i, t in enumerate(texts) if kind >> i & 1) for kind in distinct]
+    usable = kinds == 0
+    places = pa.array(which, pa.int32(), mask=usable)
+    return pa.DictionaryArray.from_arrays(places, words), usable

@@ -1,0 +1,106 @@
+"""Curves with their 95 % intervals: calibration, and net benefit over the threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import SplineTransformer
+
+from steps.modelling import metrics
+from steps.modelling.clinical_metrics import log_odds, net_benefit
+from steps.modelling.metrics import Floats, Labels
+
+POINTS = 41
+BINS = 20
+THRESHOLDS = np.linspace(0.01, 0.99, 99)
+ENOUGH_TO_BEND = 50
+"""With fewer patients of either outcome, the calibration curve is a straight line in log-odds."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Values over `x`, with the ends of their intervals; arrays of one shape."""
+
+    x: Floats
+    middle: Floats
+    low: Floats
+    high: Floats
+
+
+def calibration(y: Labels, p: Floats) -> Curve | None:
+    """Return the observed share of disease over the predicted probability, as a smooth curve.
+
+    A logistic regression of the outcome on a quadratic spline of the predicted log-odds, with
+    pointwise intervals; None where all probabilities are the same.
+
+    References
+    ----------
+    Austin, Steyerberg: Graphical assessment of internal and external calibration of logistic
+    regression models. Statistics in Medicine 2014. https://doi.org/10.1002/sim.5941
+    """
+    said = log_odds(p)
+    bends = int(np.bincount(y, minlength=2).min()) >= ENOUGH_TO_BEND
+    knots = np.unique(np.quantile(said, [0.1, 0.5, 0.9] if bends else [0, 1]))
+    if len(knots) < 2 or np.ptp(p) == 0:
+        return None
+    degree = 2 if len(knots) > 2 else 1
+    spline = SplineTransformer(degree=degree, knots=knots[:, np.newaxis], extrapolation="linear")
+    rows = spline.fit_transform(said[:, np.newaxis])
+    # The columns of a spline add up to 1, so that they hold the intercept.
+    model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-6, max_iter=1000).fit(rows, y)
+    expected = model.predict_proba(rows)[:, 1]
+    covariance = np.linalg.pinv(rows.T @ (rows * (expected * (1 - expected))[:, np.newaxis]))
+    x = np.linspace(p.min(), p.max(), POINTS)
+    asked = spline.transform(log_odds(x)[:, np.newaxis])
+    middle = asked @ model.coef_[0]
+    reach = 1.96 * np.sqrt(np.einsum("ij,jk,ik->i", asked, covariance, asked))
+    return Curve(x, *(_expit(z) for z in (middle, middle - reach, middle + reach)))
+
+
+def _expit(z: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(z, -500, 500))))
+
+
+def histogram(y: Labels, p: Floats) -> dict[int, list[int]]:
+    """Return how many patients of each outcome got a probability in each of 20 equal bins."""
+    return {label: np.histogram(p[y == label], BINS, (0, 1))[0].tolist() for label in (0, 1)}
+
+
+def as_json(y: Labels, p: Floats) -> dict[str, Any]:
+    """Return calibration curve and histogram as a stored model carries them."""
+    curve = calibration(y, p)
+    names = ("x", "middle", "low", "high")
+    return {
+        "curve": curve and {name: getattr(curve, name).round(4).tolist() for name in names},
+        "histogram": {str(label): counts for label, counts in histogram(y, p).items()},
+    }
+
+
+def decision(y: Labels, p: Floats, seed: int) -> dict[str, Curve]:
+    """Return the net benefit over THRESHOLDS of treating by the `model`, and of treating `all`."""
+    asked = {"model": p, "all": np.ones(len(y))}
+
+    def measure(y: Labels, _: Floats, weights: Floats | None) -> dict[str, Floats]:
+        w = np.ones((1, len(y))) if weights is None else weights
+        return {
+            f"{who}_{i}": net_benefit(y, said, at, w)
+            for who, said in asked.items()
+            for i, at in enumerate(THRESHOLDS)
+        }
+
+    places = range(len(THRESHOLDS))
+    names = [f"{who}_{i}" for who in asked for i in places]
+    found = metrics.with_intervals(y, p, seed, names, measure)
+    return {
+        who: Curve(
+            THRESHOLDS,
+            *(
+                np.array([found[f"{who}_{i}{end}"] for i in places])
+                for end in ("", "_ci_low", "_ci_high")
+            ),
+        )
+        for who in asked
+    }

@@ -1,0 +1,92 @@
+"""How pictures are drawn: as SVG in the colours of a page, or as PNG files of their own."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+# Drawn in these stand-ins, which the page turns into colours that suit light, dark and paper.
+STAND_INS = {
+    "#010101": "currentColor",
+    "#020202": "var(--down)",
+    "#030303": "var(--up)",
+    "#040404": "var(--soft)",
+}
+ALONE = ("#1a2230", "#0b57a4", "#b5500b", "#4c586a")
+NO, YES, SOFT = "C0", "C1", "C2"
+"""The colours of patients without and with the disease, and of what is beside the matter."""
+
+LARGE = (5.8, 4.8)
+
+
+@contextmanager
+def colours(*, on_page: bool) -> Iterator[None]:
+    """Set matplotlib up for pictures of a page, or for those that stand alone.
+
+    Text stays text, in the page's font; the same data give the same bytes.
+    """
+    ink, *cycle = STAND_INS if on_page else ALONE
+    with mpl.rc_context({
+        "svg.fonttype": "none", "svg.hashsalt": "data", "font.size": 10,
+        "text.color": ink, "axes.labelcolor": ink, "axes.edgecolor": ink, "axes.titlesize": 11,
+        "xtick.color": ink, "ytick.color": ink, "xtick.major.size": 2, "ytick.major.size": 2,
+        "axes.prop_cycle": cycler(color=cycle), "legend.frameon": False,
+        "axes.spines.top": False, "axes.spines.right": False,
+    }):  # fmt: skip
+        yield
+
+
+def canvas(width: float = LARGE[0], height: float = LARGE[1]) -> tuple[Figure, Axes]:
+    """Return an empty picture, its size in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(figure)
+    return figure, figure.subplots()
+
+
+def in_percent(axes: Axes, *names: str) -> None:
+    """Write the ticks of axes (x, y) in percent."""
+    for name in names:
+        axis = getattr(axes, f"{name}axis")
+        axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g} %"))
+        axis.set_major_locator(MaxNLocator(5))
+
+
+def legend(axes: Axes) -> None:
+    """Explain what is drawn below the picture, where it lies on nothing."""
+    if drawn := axes.get_legend():
+        drawn.remove()
+    handles, labels = axes.get_legend_handles_labels()
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+
+
+def svg(figure: Figure, key: str, title: str) -> str:
+    """Return a picture as SVG inside HTML; `key` tells it from the others of the page."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # Ids must differ between the pictures of one page.
+    text = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{key}-", text)
+    for stand_in, colour in STAND_INS.items():
+        text = text.replace(stand_in, colour)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
+
+
+def png(figure: Figure, path: Path) -> Path:
+    """Write a picture as PNG, and return the file."""
+    figure.savefig(path, dpi=120)
+    return path

@@ -1,0 +1,44 @@
+"""Stopping a step by Ctrl-C or SIGTERM, so that its runs are closed as KILLED."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def unwind() -> None:
+    """Let either signal raise KeyboardInterrupt, once."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    # Ctrl-C reaches every process of a terminal, and MLflow sends a SIGTERM after it: the second
+    # one must not interrupt what the first one has begun, nor MLflow add to what is said of it.
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    logging.disable()
+    raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let the signals wait for the end of the block: an import cut short leaves half a module."""
+    received: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in handlers.items():
+        if handler is _stop:
+            signal.signal(number, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if received:
+        _stop(received[0], None)

@@ -1,0 +1,73 @@
+"""The experiment in which the steps work."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from steps.runs.store import DATABASES, StepError, scheme
+from steps.runs.tracking.launch_run import Launch
+from steps.runs.tracking.orphans import DEFAULT_EXPERIMENT_ID
+
+EXPERIMENT = "Heart Disease Prediction"
+EXPERIMENT_TAGS = {
+    # MLflow's pages show the runs of a model's training at once, instead of guessing.
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.note.content": "Each run `main` holds a run for each step below it; see the README.",
+}
+
+
+def experiment_name() -> str:
+    """Return the name of the experiment; on Databricks it is a path in the workspace."""
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    relative = scheme(mlflow.get_tracking_uri()) == "databricks" and not name.startswith("/")
+    return f"/Shared/{name}" if relative else name
+
+
+def open_experiment(launch: Launch | None) -> str:
+    """Return the id of the experiment to work in; made where it does not exist yet."""
+    if launch and launch.adoptable:
+        return launch.experiment_id
+    if chosen := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return chosen
+    name = experiment_name()
+    if existing := _existing(name):
+        return existing
+    try:
+        location = _artifact_location(name)
+        return str(MlflowClient().create_experiment(name, location, tags=EXPERIMENT_TAGS))
+    except MlflowException:
+        # Another process made it in the meantime.
+        if existing := _existing(name):
+            return existing
+        raise
+
+
+def _existing(name: str) -> str | None:
+    experiment = MlflowClient().get_experiment_by_name(name)
+    if experiment is None:
+        return None
+    if experiment.lifecycle_stage == "deleted":
+        raise StepError(
+            f"the experiment '{name}' is deleted; restore it "
+            f"(mlflow experiments restore --experiment-id {experiment.experiment_id}) "
+            "or set MLFLOW_EXPERIMENT_NAME to another name"
+        )
+    return str(experiment.experiment_id)
+
+
+def _artifact_location(name: str) -> str | None:
+    """Return where a new experiment's artifacts go; None leaves it to the tracking server.
+
+    With a database as the store, MLflow would put them below the current directory, which for a
+    project from a git URL is a clone that will be deleted. They go beside Default's instead.
+    """
+    if scheme(mlflow.get_tracking_uri()) not in ("sqlite", *DATABASES):
+        return None
+    default = MlflowClient().get_experiment(DEFAULT_EXPERIMENT_ID)
+    folder = re.sub(r"\W+", "-", name.lower()).strip("-")
+    return f"{default.artifact_location.rsplit('/', 1)[0]}/{folder}"

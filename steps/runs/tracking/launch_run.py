@@ -1,0 +1,111 @@
+"""The run that ``mlflow run`` opens before our code starts.
+
+It is in experiment ``Default`` unless the user chose one. A step adopts that run where the user
+chose the experiment (or ``main`` did); otherwise it works in a run of its own in the named
+experiment, and the launch run ends as truthfully as the work did and points to it.
+See docs/decisions/0002-launch-runs.md.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+
+from steps.parameters.uris import redact_credentials
+from steps.runs.files import ROOT
+from steps.runs.store import StepError, reach, refusal, run_or_none, store_errors
+from steps.runs.tracking.orphans import DEFAULT_EXPERIMENT_ID, owner
+from steps.runs.tracking.tags import OWNER_TAG
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The run that ``mlflow run`` opened for this process.
+
+    Parameters
+    ----------
+    run_id, experiment_id : str
+        Where it is.
+    nested : bool
+        Whether another step launched it, and tells the user how it went.
+    """
+
+    run_id: str
+    experiment_id: str
+    nested: bool = False
+
+    @property
+    def adoptable(self) -> bool:
+        """Whether somebody chose its experiment, so that the work belongs into this very run."""
+        return self.experiment_id != DEFAULT_EXPERIMENT_ID
+
+
+def connect() -> Launch | None:
+    """Make sure that the tracking store answers, and return the launch run of this process, if any.
+
+    It is taken out of the environment: left there, MLFLOW_RUN_ID would win over everything that a
+    step says about its runs.
+
+    Raises
+    ------
+    StepError
+        With one line that names the store and what to do.
+    """
+    run_id = os.environ.pop("MLFLOW_RUN_ID", "")
+    experiment_id = os.environ.pop("MLFLOW_EXPERIMENT_ID", "")
+    reach(launched=bool(run_id))
+    if not run_id:
+        if experiment_id not in ("", DEFAULT_EXPERIMENT_ID):
+            os.environ["MLFLOW_EXPERIMENT_ID"] = experiment_id
+        return None
+    try:
+        return _take(run_id, experiment_id or DEFAULT_EXPERIMENT_ID)
+    except store_errors() as error:
+        raise refusal(error) from None
+
+
+def _take(run_id: str, experiment_id: str) -> Launch:
+    """Mark the launch run as this process's own; refuse one that ``mlflow run`` did not open."""
+    run = run_or_none(run_id)
+    if run is None or run.info.status != "RUNNING":
+        state = f"has ended ({run.info.status})" if run else "does not exist"
+        raise StepError(
+            f"MLFLOW_RUN_ID names run {run_id}, which {state} in "
+            f"{redact_credentials(mlflow.get_tracking_uri())}; unset it, and start again"
+        )
+    MlflowClient().set_tag(run_id, OWNER_TAG, owner())
+    return Launch(run_id, experiment_id, nested=MLFLOW_PARENT_RUN_ID in run.data.tags)
+
+
+def is_open(launch: Launch) -> bool:
+    """Return whether the launch run has not ended."""
+    return bool(MlflowClient().get_run(launch.run_id).info.status == "RUNNING")
+
+
+def stay_killed(launch: Launch) -> None:
+    """Let a process that outlives ``mlflow run`` end the launch run as KILLED once more.
+
+    MLflow 3.17 means to leave what has ended alone, but takes no text for a status, and ends as
+    FAILED whatever did not finish.
+    """
+    subprocess.Popen(
+        [sys.executable, "-m", "steps.runs.tracking.afterwards", launch.run_id],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def end_launch(launch: Launch, status: str, note: str) -> None:
+    """End the launch run, with a note that says why."""
+    client = MlflowClient()
+    client.set_tag(launch.run_id, MLFLOW_RUN_NOTE, note)
+    client.set_terminated(launch.run_id, status)

@@ -1,0 +1,11 @@
+"""The tags by which runs of this project are found and described."""
+
+from __future__ import annotations
+
+STEP_TAG = "heart.step"
+KEY_TAG = "heart.key"
+OUTPUTS_TAG = "heart.outputs"
+WORK_TAG = "heart.run_id"
+INPUT_TAG = "heart.input"
+OWNER_TAG = "heart.owner"
+SOURCE_TAG = "data.source"

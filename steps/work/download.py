@@ -1,0 +1,102 @@
+"""Downloading: store the file of a source, and what it is."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from clinical import archive, cohort
+from clinical.patients import read_patients
+from risk_model.locations import file_path
+from steps.parameters.entry_points import Download
+from steps.parameters.uris import redact_credentials
+from steps.runs.downloads import UnreachableError, file_name, read_url
+from steps.runs.files import ROOT, copy_atomically, sha256
+from steps.runs.reuse import DATA_FOLDER, work_key
+from steps.runs.sources import UCI_DIGEST, resolve_auto, uci_url
+from steps.runs.terminal import echo
+from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.tags import KEY_TAG, SOURCE_TAG
+
+SAMPLE_ROWS = 303
+SAMPLE_SEED = 42
+SAMPLE_NAME = "synthetic.data"
+
+OTHER_WAYS = "give the file itself, source=<its path>, or name a mirror in HEART_UCI_URL"
+NO_PATIENTS = """\
+========================================================================
+  NO REAL PATIENTS: UCI is out of reach, so this is the SYNTHETIC SAMPLE.
+  Whatever is trained on it is a demonstration without clinical meaning.
+  With a network, run this again; with the file, pass source=<its path>.
+========================================================================"""
+
+
+def download(run: StepRun, values: Download, _: object) -> None:
+    """Store the file of a source as the run's data, after a look that it is one we can read."""
+    asked = values.source
+    with tempfile.TemporaryDirectory() as folder:
+        source, path = fetch(asked, resolve_auto(asked), Path(folder))
+        member, coding = inspect(path, values.coding)
+        origin = origin_of(path, source)
+        description = {
+            "asked": redact_credentials(asked),
+            "source": redact_credentials(source),
+            "origin": origin,
+            "file": path.name,
+            "member": member,
+            "coding": coding,
+            "sha256": sha256(path),
+            "bytes": path.stat().st_size,
+        }
+        about = Path(folder) / "source.json"
+        about.write_text(json.dumps(description, indent=2) + "\n")
+        run.log_file(path, DATA_FOLDER)
+        run.log_file(about)
+        copy_atomically(path, ROOT / "data" / path.name)
+    run.tag(SOURCE_TAG, origin)
+    # A fallback is recorded as what it is: asked again, `auto` looks for UCI again.
+    run.tag(KEY_TAG, work_key(replace(values, source=source)) or "")
+    echo(f"download: {path.name} from {source} ({coding}), data.source={origin}")
+
+
+def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
+    """Return what the file of a source came from, and its path; it is put into a folder."""
+    if source == "uci":
+        try:
+            content = read_url(f"{uci_url()}#sha256={UCI_DIGEST}")
+            return source, _written(folder / "heart+disease.zip", content)
+        except UnreachableError as error:
+            if asked != "auto":
+                raise UnreachableError(f"{error}; {OTHER_WAYS}") from None
+            echo(f"download: {error}")
+            source = "sample"
+    if source == "sample":
+        if asked == "auto":
+            echo(NO_PATIENTS)
+        path = folder / SAMPLE_NAME
+        cohort.write_uci(cohort.draw(SAMPLE_ROWS, SAMPLE_SEED), path)
+        return source, path
+    if (path_given := file_path(source)) is not None:
+        return str(path_given), path_given
+    return source, _written(folder / file_name(source), read_url(source))
+
+
+def _written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def inspect(path: Path, coding: str) -> tuple[str, str]:
+    """Return the member that holds the patients and its coding; refuse what is not recognised."""
+    members = archive.open_source(path)
+    member = archive.choose_member(members)
+    return member, read_patients(members[member], member, coding).coding
+
+
+def origin_of(path: Path, source: str) -> str:
+    """Return the value of data.source: uci, synthetic, or file for anything else."""
+    if sha256(path) == UCI_DIGEST:
+        return "uci"
+    return "synthetic" if source == "sample" else "file"

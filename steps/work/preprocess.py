@@ -1,0 +1,64 @@
+"""Preprocessing: store the prepared patients, and a report of what was done to them."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from mlflow.entities import Run
+
+from clinical import archive
+from clinical.preparation import prepare
+from steps.parameters.entry_points import Preprocess
+from steps.reports import data_report
+from steps.runs.files import ROOT, copy_atomically, sha256
+from steps.runs.launching import input_run
+from steps.runs.reuse import DATA_FOLDER, data_output, fetch_output, work_key
+from steps.runs.terminal import echo
+from steps.runs.tracking.datasets import log_dataset
+from steps.runs.tracking.finished import artifact_uri, latest_or_named
+from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.tags import INPUT_TAG, KEY_TAG, SOURCE_TAG
+
+
+def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
+    """Store the prepared patients as Parquet, and the data report beside them."""
+    path, data, source = find_input(run, values, given)
+    run.tag(SOURCE_TAG, source)
+    run.tag(KEY_TAG, work_key(replace(values, data=data)) or "")
+    members = archive.open_source(path)
+    member = archive.choose_member(members)
+    prepared = prepare(members[member], member, values.coding)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        patients = folder / "patients.parquet"
+        prepared.frame.to_parquet(patients, index=False)
+        report = folder / "data_report.json"
+        report.write_text(json.dumps(prepared.report, indent=2) + "\n")
+        page = folder / "data_report.html"
+        page.write_text(data_report.draw(prepared.report, prepared.frame))
+        run.log_file(patients, DATA_FOLDER)
+        for file in (report, page):
+            run.log_file(file)
+        for file in (patients, report, page):
+            copy_atomically(file, ROOT / "data" / file.name)
+        uri = artifact_uri(run.run_id, f"{DATA_FOLDER}/{patients.name}")
+        log_dataset(run, prepared.frame, uri=uri, digest=sha256(patients), source=source)
+    echo(f"preprocess: {len(prepared.frame)} patients kept; data/data_report.html tells the rest")
+
+
+def find_input(run: StepRun, values: Preprocess, given: Run | None) -> tuple[Path, str, str]:
+    """Return the raw file, what names it (a path or a run id), and its data source."""
+    if given is None and values.data:
+        return Path(values.data), values.data, "file"
+    before = given or input_run(Preprocess, run)
+    run.tag(INPUT_TAG, before.info.run_id)
+    path = fetch_output(before, data_output(before))
+    return path, before.info.run_id, before.data.tags[SOURCE_TAG]
+
+
+def resolve(values: Preprocess, experiment_id: str) -> Run | None:
+    """Look up the run that `data` names; an empty one means the latest."""
+    return latest_or_named("download", values.data, experiment_id)

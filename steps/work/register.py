@@ -1,0 +1,200 @@
+"""Registration: make a version of a trained model, and let the gate judge it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+
+from clinical import copies
+from clinical.schema import LABEL
+from risk_model.card.wording import MEASURES, between
+from risk_model.errors import ModelError
+from risk_model.flavours import inputs
+from risk_model.layout import open_folder
+from risk_model.metadata import Data, Git, Measures, Metadata
+from risk_model.model import Model, Origin, load
+from steps.parameters.entry_points import Register
+from steps.registry import gate
+from steps.registry import versions as registry
+from steps.registry.versions import number
+from steps.runs.launching import input_run
+from steps.runs.reuse import fetch_output
+from steps.runs.store import StepError, store_errors
+from steps.runs.terminal import echo
+from steps.runs.tracking.finished import latest_or_named
+from steps.runs.tracking.step_run import StepRun
+
+AGAINST_TAG = "gate.against"
+DECISION_TAG = "gate.decision"
+
+
+def register(run: StepRun, values: Register, given: Run | None) -> None:
+    """Make a version of a train run, once; judge it; move the aliases."""
+    name, promote = values.name, values.promote
+    trained = given or input_run(Register, run)
+    with registry.locked(name):
+        version = registry.version_of(name, trained.info.run_id) or _new_version(name, trained)
+        decision = decide(name, version, trained)
+        _record(run, name, version, decision)
+        if decision.verdict == "passed" and promote != "false" and not _is_champion(name, version):
+            registry.make_champion(name, number(version), by="gate")
+        # An earlier registration may have been killed half-way.
+        registry.align_stages(name)
+    aliases = ", ".join(registry.aliases(name, version)) or "none"
+    echo(gate.table(decision))
+    echo(f"register: {name} version {version.version}: {decision.verdict}, {decision.reason}")
+    echo(f"register: aliases of version {version.version}: {aliases}")
+    run.tag("heart.version", version.version)
+    if promote == "require" and not _is_champion(name, version):
+        raise StepError(
+            f"promote=require: version {version.version} is not champion: "
+            f"{decision.verdict}, {decision.reason}"
+        )
+
+
+def _new_version(name: str, trained: Run) -> ModelVersion:
+    metadata = described(trained)
+    version = registry.add_version(name, trained, description(metadata), tags_of(metadata))
+    registry.make_challenger(name, number(version))
+    return version
+
+
+def described(trained: Run) -> Metadata:
+    """Return the metadata of a run's model, as the train step wrote them."""
+    metadata = open_folder(fetch_output(trained, registry.model_uri(trained))).metadata
+    if not metadata.run_id:
+        raise StepError(f"the model of run {trained.info.run_id} was not made by this project")
+    return metadata
+
+
+def description(metadata: Metadata) -> str:
+    """Return what the page of a version says about it: the cross-validated figures lead."""
+    data, held_out = metadata.data or Data(), metadata.metrics or {}
+    validated = metadata.out_of_fold.metrics if metadata.out_of_fold else {}
+    patients = f"{data.rows.train} patients" if data.rows else "patients"
+    return (
+        f"{metadata.name} trained on {patients} (source: {data.source}). "
+        f"Cross-validated: {_told(validated)}. Held out, as a check: {_told(held_out)}. "
+        f"Not for clinical use.\n\n{inputs.described()}"
+    )
+
+
+def _told(measures: Measures) -> str:
+    return ", ".join(f"{MEASURES[name]} {between(measures, name)}" for name in ("roc_auc", "brier"))
+
+
+def tags_of(metadata: Metadata) -> dict[str, str]:
+    """Return the tags of a version that say where it comes from."""
+    data, git = metadata.data or Data(), metadata.git or Git()
+    return {
+        "data.source": data.source,
+        "data.digest": data.digest,
+        "label.definition": metadata.label or "unknown",
+        "git.commit": git.commit or "unknown",
+        "git.dirty": str(git.dirty).lower(),
+        "model": metadata.name or "unknown",
+    }
+
+
+def _is_champion(name: str, version: ModelVersion) -> bool:
+    champion = registry.holder(name, registry.CHAMPION)
+    return champion is not None and number(champion) == number(version)
+
+
+def decide(name: str, version: ModelVersion, trained: Run) -> gate.Decision:
+    """Return the gate's decision; an earlier one stands as long as the champion is the same."""
+    champion = registry.holder(name, registry.CHAMPION)
+    against = number(champion) if champion else ""
+    tags = registry.tags_of(version)
+    if registry.VERDICT_TAG in tags:
+        settled = against in (number(version), tags.get(AGAINST_TAG, ""))
+        if (settled or "rolled_back" in tags) and DECISION_TAG in tags:
+            return _read_decision(tags)
+    return _judge(trained, version, champion)
+
+
+def _read_decision(tags: dict[str, str]) -> gate.Decision:
+    stored = json.loads(tags[DECISION_TAG])
+    rules = [gate.Rule(**rule) for rule in stored["rules"]]
+    return gate.Decision(stored["verdict"], stored["reason"], stored["against"], rules)
+
+
+def _judge(trained: Run, version: ModelVersion, champion: ModelVersion | None) -> gate.Decision:
+    limits = gate.read_rules()
+    try:
+        _load(trained)
+    except ModelError as error:
+        return gate.refuse(str(error), number(champion) if champion else "")
+    if champion is None:
+        return gate.judge(_contender(trained, version), None, np.empty(0, np.int8), limits)
+    ruling = MlflowClient().get_run(str(champion.run_id))
+    rows = shared_rows(trained, ruling)
+    return gate.judge(
+        _contender(trained, version, rows),
+        _contender(ruling, champion, rows),
+        rows[LABEL.name].to_numpy(np.int8),
+        limits,
+    )
+
+
+def _contender(
+    trained: Run, version: ModelVersion, rows: pd.DataFrame | None = None
+) -> gate.Contender:
+    probabilities = None
+    if rows is not None and len(rows):
+        probabilities = _load(trained).probabilities(rows)
+    source = registry.tags_of(version).get("data.source", "unknown")
+    return gate.Contender(number(version), source, trained.data.metrics, probabilities)
+
+
+def _load(trained: Run) -> Model:
+    """Return a run's model, checked as the service checks it."""
+    folder = fetch_output(trained, registry.model_uri(trained))
+    return load(Origin(directory=str(folder), run_id=trained.info.run_id))
+
+
+def shared_rows(candidate: Run, champion: Run) -> pd.DataFrame:
+    """Return the candidate's held-out patients that the champion has not trained on either."""
+    held_out = pd.read_parquet(_split_file(candidate, "held_out.parquet"))
+    try:
+        trained_on = pd.read_parquet(_split_file(champion, "training_rows.parquet"))["row_hash"]
+    except store_errors(OSError):
+        # Nobody knows what this champion has seen, so no patient is known to be new to it.
+        return held_out.iloc[:0]
+    return held_out[~np.isin(copies.row_hashes(held_out), trained_on.to_numpy())]
+
+
+def _split_file(run: Run, name: str) -> Path:
+    return Path(download_artifacts(run_id=run.info.run_id, artifact_path=f"split/{name}"))
+
+
+def _record(run: StepRun, name: str, version: ModelVersion, decision: gate.Decision) -> None:
+    """Keep the decision: an artifact of this run, and tags of the version."""
+    content = json.dumps(dataclasses.asdict(decision), indent=2)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "gate_decision.json"
+        path.write_text(content + "\n")
+        run.log_file(path)
+    tags = {
+        registry.VERDICT_TAG: decision.verdict,
+        "gate.reason": decision.reason,
+        AGAINST_TAG: decision.against,
+        DECISION_TAG: json.dumps(dataclasses.asdict(decision), separators=(",", ":")),
+    }
+    for tag, value in tags.items():
+        registry.tag(name, number(version), tag, value)
+
+
+def resolve(values: Register, experiment_id: str) -> Run | None:
+    """Look up the train run that `run_id` names; an empty one means the latest."""
+    registry.check_name(values.name)
+    return latest_or_named("train", values.run_id, experiment_id)

@@ -1,0 +1,142 @@
+"""The search: try candidates on a cluster, validate the search itself, train the winner."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+from distributed import Client
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from clinical import copies
+from clinical.tables import plain_cell
+from risk_model.card.wording import between
+from steps.batch import cluster
+from steps.modelling import estimators, metrics, searching
+from steps.modelling.facts import Input
+from steps.modelling.searching import DECIDES, FOLDS, MEASURES, Candidate, Patients, Search
+from steps.parameters.declaration import as_texts, check, select
+from steps.parameters.entry_points import Sweep, Train
+from steps.reports import search_plot
+from steps.runs.files import ROOT, copy_atomically
+from steps.runs.launching import run_or_reuse
+from steps.runs.terminal import echo
+from steps.runs.tracking.finished import latest_or_named
+from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.tags import OWNER_TAG, STEP_TAG
+from steps.work.patients import read_patients
+
+CANDIDATE = "candidate"
+REGISTER = "mlflow run . -e register --env-manager local"
+BEST = f"cv_{DECIDES}_mean"
+PROGRESS = 12
+"""After how many candidates a line says how far it is."""
+
+
+def sweep(run: StepRun, values: Sweep, given: Run | None) -> None:
+    """Search, validate the search itself, and train the winner in a run of its own."""
+    # The cluster first: where it cannot be reached, nothing else needs to be made.
+    with cluster.connect(values.scheduler, values.workers) as client:
+        data = read_patients(run, values, given)
+        base = select(Train, vars(values), data=data.data)
+        tried, honest = find(run, values, data, client, base)
+    log_findings(run, tried, honest)
+    best = {name: str(value) for name, value in searching.best(tried).parameters.items()}
+    trained = run_or_reuse(check(Train, as_texts(base) | best), run)
+    run.tag("heart.winner", trained.info.run_id)
+    echo(summary(searching.best(tried), honest, trained))
+
+
+def find(
+    run: StepRun, values: Sweep, data: Input, client: Client, base: Train
+) -> tuple[list[Candidate], dict[str, float]]:
+    """Return what was tried, and what the search is worth on patients that it has not seen."""
+    # As `train` does: the winner will be measured on patients who took no part in its choice.
+    fitting, _ = copies.split(data.patients, base.test_size)
+    patients = Patients(*estimators.columns(fitting))
+    searching.require_enough(patients.labels)
+    drawn = searching.draw(values.models, values.trials, base.random_state)
+    fixed = {k: v for k, v in vars(base).items() if k not in ("data", "test_size")}
+    search = Search(client, patients, drawn, fixed)
+    tried: list[Candidate] = []
+    for candidate in search.candidates():
+        tried.append(candidate)
+        log_candidate(run, candidate, len(tried))
+        if len(tried) % PROGRESS == 0 or len(tried) == len(drawn):
+            best = searching.best(tried).measures[BEST]
+            echo(
+                f"sweep: {len(tried)} of {len(drawn)} candidates tried, best Brier score {best:.4f}"
+            )
+    p = np.empty(len(patients.labels))
+    for number, (rows, said) in enumerate(search.out_of_fold(), start=1):
+        p[rows] = said
+        echo(f"sweep: nested cross-validation, fold {number} of {FOLDS} done")
+    return tried, metrics.with_intervals(patients.labels, p, base.random_state)
+
+
+def log_candidate(run: StepRun, candidate: Candidate, number: int) -> None:
+    """Log a candidate as a finished run below this one."""
+    client = MlflowClient()
+    # Of the same owner: should this process be killed, no run stays open.
+    owner = client.get_run(run.run_id).data.tags[OWNER_TAG]
+    tags = {STEP_TAG: CANDIDATE, MLFLOW_PARENT_RUN_ID: run.run_id, OWNER_TAG: owner}
+    name = f"{candidate.parameters['model']} {number}"
+    created = client.create_run(run.experiment_id, tags=tags, run_name=name)
+    now = time.time_ns() // 1_000_000
+    client.log_batch(
+        created.info.run_id,
+        [Metric(key, value, now, 0) for key, value in candidate.measures.items()],
+        [Param(key, str(value)) for key, value in candidate.parameters.items()],
+    )
+    client.set_terminated(created.info.run_id)
+
+
+def log_findings(run: StepRun, tried: Sequence[Candidate], honest: Mapping[str, float]) -> None:
+    """Log the winner's measures, what the search is worth, all candidates and their picture."""
+    best = searching.best(tried)
+    table = pd.DataFrame([{**one.parameters, **one.measures} for one in tried])
+    mlflow.log_metrics(best.measures)
+    mlflow.log_metrics({f"nested_{name}": value for name, value in honest.items()})
+    with tempfile.TemporaryDirectory() as name:
+        candidates = Path(name, "candidates.csv")
+        table.sort_values(BEST).map(plain_cell).to_csv(candidates, index=False)
+        run.log_file(candidates)
+        winner = tried.index(best)
+        picture = search_plot.draw(Path(name, "search.png"), table, winner, honest)
+        run.log_file(picture, "plots")
+        copy_atomically(picture, ROOT / "plots" / picture.name)
+
+
+def summary(best: Candidate, honest: Mapping[str, float], trained: Run) -> str:
+    """Return what won, how good that is, and what to do with it."""
+    held_out = trained.data.metrics
+    chosen = dict(sorted(best.parameters.items(), key=lambda item: item[0] != "model"))
+    settings = ", ".join(
+        f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in chosen.items()
+    )
+    rows = [
+        f"  {name:<10} {best.measures[f'cv_{name}_mean']:.3f}          "
+        f"{between(honest, name)}   {between(held_out, name)}"
+        for name in MEASURES
+    ]
+    return "\n".join(
+        [
+            f"sweep: the winner is {settings}",
+            f"  {'':<10} the search's   nested, honest         held-out patients",
+            *rows,
+            "  The first column is the best of many draws, and so too good to be true.",
+            f"Register: {REGISTER} -P run_id={trained.info.run_id}",
+        ]
+    )
+
+
+def resolve(values: Sweep, experiment_id: str) -> Run | None:
+    """Look up the run that `data` names; an empty one is looked for when the work begins."""
+    return latest_or_named("preprocess", values.data, experiment_id)

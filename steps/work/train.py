@@ -1,0 +1,137 @@
+"""Training: fit on the training rows, measure on the held-out ones, log everything."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import joblib
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities import Run
+from sklearn.ensemble import StackingClassifier
+from sklearn.inspection import permutation_importance
+
+from clinical import copies
+from clinical.schema import FEATURE_NAMES, LABEL
+from risk_model.card import rendering, wording
+from risk_model.flavours import saving
+from risk_model.flavours.saving import Contents
+from risk_model.layout import METADATA
+from risk_model.metadata import Git, Metadata
+from steps.modelling import assessment, estimators, facts, metrics, onnx_export
+from steps.modelling.facts import Training
+from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
+from steps.parameters.entry_points import Train
+from steps.reports import plots
+from steps.runs import provenance
+from steps.runs.files import ROOT, copy_atomically, replacing, sha256
+from steps.runs.terminal import echo
+from steps.runs.tracking.finished import latest_or_named
+from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.tags import SOURCE_TAG
+from steps.work.patients import read_patients
+
+PERMUTATIONS = 10
+
+
+def train(run: StepRun, values: Train, given: Run | None) -> None:
+    """Fit on the training rows, measure on the held-out ones, log everything."""
+    data = read_patients(run, values, given)
+    seed = values.random_state
+    # Not salted with the seed: whatever models are compared, the same patients are held out.
+    fitting, held_out = copies.split(data.patients, values.test_size)
+    recipe = estimators.from_parameters(values)
+    features, labels = estimators.columns(data.patients)
+    validated = cross_validated(recipe, features, labels)
+    (fitted, diagnosed), (x, y) = estimators.columns(fitting), estimators.columns(held_out)
+    require_both_classes(y, values.test_size)
+    model = recipe.fit(fitted, diagnosed)
+    p = model.predict_proba(x)[:, 1]
+    found = validated.measures | metrics.with_intervals(y, p, seed)
+    content = onnx_export.convert(model, fitted)
+    done = Training(run.run_id, vars(values), data, labels, validated, model, fitted, x, found)
+    git, repository = Git(**provenance.git_state()), provenance.repository()
+    metadata = facts.gather(done, content, git, repository)
+    mlflow.log_metrics(found | assessment.flattened(metadata.as_dict()["out_of_fold"]))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        log_split(run, folder, fitting, held_out)
+        log_out_of_fold(run, folder, data.patients, validated)
+        losses = permutation_losses(model, x, y, seed)
+        for picture in plots.draw_all(folder, y, p, found, losses):
+            run.log_file(picture, "plots")
+            copy_atomically(picture, ROOT / "plots" / picture.name)
+        log_model(run, folder, done, content, metadata)
+    echo(summary(values.model, metadata))
+
+
+def log_split(run: StepRun, folder: Path, fitting: pd.DataFrame, held_out: pd.DataFrame) -> None:
+    """Keep the held-out rows, and hashes of the training rows, for a later comparison of models."""
+    test = folder / "held_out.parquet"
+    held_out.to_parquet(test, index=False)
+    rows = folder / "training_rows.parquet"
+    pd.DataFrame({"row_hash": copies.row_hashes(fitting)}).to_parquet(rows, index=False)
+    for path in (test, rows):
+        run.log_file(path, "split")
+
+
+def log_out_of_fold(
+    run: StepRun, folder: Path, patients: pd.DataFrame, validated: OutOfFold
+) -> None:
+    """Keep what was said of each patient by a model that had not seen them; no patient's values."""
+    path = folder / "out_of_fold.parquet"
+    pd.DataFrame(
+        {
+            "row_hash": copies.row_hashes(patients),
+            LABEL.name: patients[LABEL.name].to_numpy(np.int8),
+            "probability": validated.probabilities,
+            "fold": validated.fold.astype(np.int8),
+        }
+    ).to_parquet(path, index=False)
+    run.log_file(path, "split")
+
+
+def permutation_losses(
+    model: StackingClassifier, x: pd.DataFrame, y: metrics.Labels, seed: int
+) -> dict[str, list[float]]:
+    """Return, by feature, how much ROC AUC each of its permutations costs."""
+    found = permutation_importance(
+        model, x, y, scoring="roc_auc", n_repeats=PERMUTATIONS, random_state=seed
+    )
+    return dict(zip(FEATURE_NAMES, found.importances.tolist(), strict=True))
+
+
+def log_model(
+    run: StepRun, folder: Path, done: Training, content: bytes | None, metadata: Metadata
+) -> None:
+    """Log the model, and keep a working copy as a pickle with its SHA-256 beside it."""
+    cards = rendering.write(folder, metadata)
+    references = onnx_export.reference_cases(done.model, done.fitted)
+    contents = Contents(done.model, content, metadata, references, cards)
+    name, tags = f"{done.parameters['model']}_model", {SOURCE_TAG: done.data.source}
+    uri = saving.log(name, contents, provenance.requirements(), tags)
+    stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+    run.outputs[uri] = sha256(stored)
+    for page in cards:
+        run.log_file(page)
+    target = ROOT / "models" / "model.pkl"
+    with replacing(target) as part:
+        joblib.dump(done.model, part)
+        digest = sha256(part)
+    copy_atomically(stored / METADATA, target.with_name("model.json"))
+    with replacing(target.with_name("model.pkl.sha256")) as part:
+        part.write_text(f"{digest}  {target.name}\n")
+
+
+def summary(model: str, metadata: Metadata) -> str:
+    """Return how good the model is: cross-validated, and on the held-out patients as a check."""
+    validated = metadata.out_of_fold.metrics if metadata.out_of_fold else {}
+    columns = {"cross-validated": validated, "held out": metadata.metrics or {}}
+    return "\n".join([f"train: {model}, with 95 % intervals", *wording.comparison(columns)])
+
+
+def resolve(values: Train, experiment_id: str) -> Run | None:
+    """Look up the run that `data` names; an empty one is looked for when the work begins."""
+    return latest_or_named("preprocess", values.data, experiment_id)

@@ -1,0 +1,292 @@
+"""Every parameter of every entry point: what is taken, and what is said to what is not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from steps.parameters import kinds
+from steps.parameters.declaration import (
+    Parameter,
+    ParameterError,
+    as_texts,
+    check,
+    parameters_of,
+    parse,
+    select,
+)
+from steps.parameters.entry_points import (
+    ENTRY_POINTS,
+    Download,
+    Main,
+    Register,
+    Score,
+    Sweep,
+    Train,
+)
+from steps.parameters.kinds import Number, OneOf, SomeOf
+
+RUN_ID = "0123456789abcdef" * 2
+EACH = [
+    pytest.param(entry, name, parameter, id=f"{step}.{name}")
+    for step, entry in ENTRY_POINTS.items()
+    for name, parameter in parameters_of(entry).items()
+]
+each_parameter = pytest.mark.parametrize(("entry", "name", "parameter"), EACH)
+
+# Of the kinds that are functions: texts that are taken, with the values of those that change, and
+# texts that are not.
+TAKEN: dict[object, dict[str, object]] = {
+    kinds.flag: {"true": True, "false": False, "True": True, "FALSE": False},
+    kinds.source: dict.fromkeys(
+        (
+            "auto", "uci", "sample", "http://example.org/heart.csv",
+            "https://example.org/x.zip#sha256=" + "a" * 64,
+        )
+    ),
+    kinds.data: dict.fromkeys(("", RUN_ID)),
+    kinds.run_id: dict.fromkeys(("", RUN_ID)),
+    kinds.model_name: dict.fromkeys(("heart-disease-model", "main.clinic.heart_2")),
+    kinds.model_uri: dict.fromkeys(
+        (
+            "models:/heart-disease-model@champion", "models:/heart-disease-model/1",
+            "models:/heart-disease-model/Production", f"models:/m-{RUN_ID}",
+            f"runs:/{RUN_ID}/random_forest_model",
+        )
+    ),
+    kinds.version: {"": "", "1": "1", "12": "12", "007": "7"},
+    kinds.target: {
+        "champion": "champion", "challenger": "challenger", "archived": "archived",
+        "Production": "champion", "production": "champion", "Staging": "challenger",
+        "Archived": "archived",
+    },
+    kinds.input_path: dict.fromkeys(("", "/in/patients.csv", "/in/*.csv", "s3://bucket/in")),
+    kinds.output_path: dict.fromkeys(("", "/nowhere/scored.parquet")),
+    kinds.scheduler: dict.fromkeys(
+        ("", "tcp://127.0.0.1:8786", "tls://dask.clinic.example:8786", "tcp://[::1]:8786")
+    ),
+    kinds.host: dict.fromkeys(("127.0.0.1", "0.0.0.0", "::1", "heart.clinic.example")),
+}  # fmt: skip
+REFUSED: dict[object, tuple[str, ...]] = {
+    kinds.flag: ("", "yes", "0", "1"),
+    kinds.source: (
+        "", "nowhere.zip", "/nowhere/heart.csv", "file:///nowhere/heart.csv",
+        "ftp://example.org/heart.csv", "http://", "https:///heart.csv", "http://[::1/heart.csv",
+        "https://example.org/heart.zip#sha256=../../../etc",
+        "https://example.org/heart.zip#sha256=abc", "~nobody_of_this_name/heart.csv",
+        "a" * 5000, "/", "Auto",
+    ),
+    kinds.data: (
+        "nowhere.parquet", RUN_ID[:-1], RUN_ID.upper(), "/", "~nobody_of_this_name/x.parquet",
+        "a" * 5000,
+    ),
+    kinds.run_id: ("latest", RUN_ID[:-1], RUN_ID + "0", RUN_ID.upper()),
+    kinds.model_name: ("", "a b", "a/b", "a:b", "a%b", "a'b", 'a"b', "a\nb"),
+    kinds.model_uri: ("", "models:/", "runs:/abc", "nowhere", "/nowhere", "champion"),
+    kinds.version: ("0", "-1", "1.0", "latest", "v3", "\uff13", "9" * 20),
+    kinds.target: ("", "winner", "CHAMPION", "none"),
+    kinds.input_path: (),  # what is not there is told by the step, whatever kind of source it is
+    kinds.output_path: ("/", "~", "s3://bucket/scored.parquet", "file:///scored.parquet"),
+    kinds.scheduler: (
+        "localhost", "127.0.0.1:8786", "http://host:8786", "tcp://host", "tcp://a b:1",
+    ),
+    kinds.host: ("", "a b", "host;true", "http://host/"),
+}  # fmt: skip
+NOT_NUMBERS = ("", "abc", "nan", "inf", "-inf", "None", "1,5", "0x10", "1_0", "\uff11", "9" * 5000)
+
+
+def taken(parameter: Parameter) -> dict[str, object]:
+    """Return texts that a parameter takes, up to the ends of its range, and their values."""
+    match parameter.read:
+        case Number() as kind:
+            ends = (kind.type(kind.low), kind.type(kind.high))
+            return {str(end): end for end in ends}
+        case OneOf(allowed):
+            return {name: name for name in allowed}
+        case SomeOf(allowed):
+            return {allowed[0]: allowed[:1], ",".join(allowed): allowed}
+        case kind:
+            return {text: text if v is None else v for text, v in TAKEN[kind].items()}
+
+
+def refused(parameter: Parameter) -> Iterator[str]:
+    """Return texts that a parameter does not take."""
+    match parameter.read:
+        case Number() as kind:
+            beyond = 1 if kind.type is int else 0.01
+            ends = (kind.type(kind.low - beyond), kind.type(kind.high + beyond))
+            fraction = ("5.5", "1e2") if kind.type is int else ()
+            yield from (*NOT_NUMBERS, *fraction, *map(str, ends))
+        case OneOf(allowed):
+            yield from ("", "no such name", allowed[0].title(), f"{allowed[0]} ")
+        case SomeOf(allowed):
+            first = allowed[0]
+            yield from ("", "no such name", f"{first},", f"{first}, {first}", f"{first},{first}")
+        case kind:
+            yield from REFUSED[kind]
+
+
+@each_parameter
+def test_the_default_is_valid_and_of_the_declared_type(
+    entry: type, name: str, parameter: Parameter
+) -> None:
+    value = getattr(check(entry, {}), name)
+    assert value == parameter.read(parameter.default)
+    declared = get_type_hints(entry)[name]
+    assert type(value) is getattr(declared, "__origin__", declared)
+
+
+@each_parameter
+def test_valid_texts_are_taken_up_to_the_ends_of_the_range(
+    entry: type, name: str, parameter: Parameter
+) -> None:
+    for text, wanted in taken(parameter).items():
+        value = getattr(check(entry, {name: text}), name)
+        assert (value, type(value)) == (wanted, type(wanted))
+
+
+@each_parameter
+def test_an_invalid_text_gets_one_line_that_says_what_is_allowed(
+    entry: type, name: str, parameter: Parameter
+) -> None:
+    for text in refused(parameter):
+        with pytest.raises(ParameterError) as caught:
+            check(entry, {name: text})
+        (line,) = str(caught.value).split("\n")
+        assert re.match(rf"'{name}' must be (an? |the |one |true |empty |auto,|models:)", line)
+        assert line.endswith(f" Got {text!r} instead.")
+
+
+@each_parameter
+def test_a_value_and_the_text_that_a_launched_step_gets_are_the_same(
+    entry: type, name: str, parameter: Parameter
+) -> None:
+    for text in taken(parameter):
+        values = check(entry, {name: text})
+        assert check(entry, as_texts(values)) == values
+
+
+def test_the_allowed_range_stands_in_the_line() -> None:
+    with pytest.raises(ParameterError, match=r"^'max_depth' must be an integer in \[1, 100\]\."):
+        check(Train, {"max_depth": "0"})
+    with pytest.raises(ParameterError, match=r"an integer in \[0, 4294967295\]\."):
+        check(Train, {"random_state": "-1"})
+
+
+@pytest.mark.parametrize("words", [["--max_depth=7"], ["--max_depth", "7"]])
+def test_a_value_follows_its_name_after_a_blank_or_an_equals_sign(words: list[str]) -> None:
+    assert parse(Train, words).max_depth == 7
+
+
+def test_a_negative_number_is_a_value_out_of_range_and_no_unknown_parameter() -> None:
+    with pytest.raises(ParameterError, match=r"^'max_depth' must be .* Got '-1' instead\.$"):
+        parse(Train, ["--max_depth", "-1"])
+
+
+@pytest.mark.parametrize("step", ENTRY_POINTS)
+def test_an_unknown_parameter_is_named_with_those_that_there_are(step: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        parse(ENTRY_POINTS[step], ["--depth", "5"])
+    names = ", ".join(parameters_of(ENTRY_POINTS[step]))
+    assert str(caught.value) == f"unknown parameter 'depth'. {step} takes: {names}."
+
+
+@pytest.mark.parametrize("words", [["stray"], ["--max_dept=5"], ["--max"], ["-m", "5"]])
+def test_neither_stray_words_nor_short_forms_are_taken(words: list[str]) -> None:
+    with pytest.raises(ParameterError, match=r"^unknown parameter '"):
+        parse(Train, words)
+
+
+def test_a_name_without_a_value_is_refused() -> None:
+    with pytest.raises(ParameterError, match="max_depth"):
+        parse(Train, ["--max_depth"])
+
+
+@pytest.mark.parametrize("who", ["me:secret", "secret", ":secret", "me:sec/ret", "me:a@secret"])
+@pytest.mark.parametrize("place", ["http://{}@host/x.csv", "s3://{}@bucket", "tcp://{}@host:8786"])
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [(Score, name) for name in ("input", "output", "model_uri", "scheduler")]
+    + [(Download, "source"), (Train, "data")],
+)
+def test_a_url_with_a_password_is_refused_and_the_password_is_not_told(
+    entry: type, name: str, place: str, who: str
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        parse(entry, [f"--{name}={place.format(who)}", f"http://{who}@stray"])
+    assert f"'{name}' must be given without name and password" in str(caught.value)
+    assert "ret" not in str(caught.value).replace("~/.netrc", "")
+
+
+def test_all_problems_are_told_at_once() -> None:
+    words = ["--max_depth=0", "--depth=5", "--test_size=2", "--promote=maybe", "stray"]
+    with pytest.raises(ParameterError) as caught:
+        parse(Main, words)
+    named = [re.findall(r"'(\w+)'", line)[0] for line in str(caught.value).splitlines()]
+    assert sorted(named) == ["depth", "max_depth", "promote", "stray", "test_size"]
+
+
+def test_the_last_of_two_values_counts() -> None:
+    assert parse(Train, ["--max_depth=3", "--max_depth=4"]).max_depth == 4
+
+
+def test_a_step_gets_what_it_takes_of_anothers_parameters_and_its_own() -> None:
+    values = check(Main, {"promote": "false", "max_depth": "7"})
+    trained = select(Train, vars(values), data=RUN_ID)
+    assert trained == check(Train, {"max_depth": "7", "data": RUN_ID})
+    assert select(Register, vars(values)).promote == "false"
+
+
+def test_values_are_written_as_mlflow_projects_write_them() -> None:
+    assert as_texts(check(Main, {}))["cache"] == "true"
+    assert as_texts(check(Sweep, {}))["models"] == "random_forest,logistic_regression"
+
+
+@pytest.mark.parametrize(("entry", "name"), [(Download, "source"), (Train, "data")])
+def test_a_path_is_made_absolute_from_here_or_from_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: type, name: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a b.csv").write_text("x")
+    # The test runs in tmp_path; the step that reads the value may not.
+    for text in ("a b.csv", "~/a b.csv"):
+        assert getattr(check(entry, {name: text}), name) == str(tmp_path / "a b.csv")
+
+
+def test_a_file_url_becomes_the_path_that_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "a b%.csv"
+    path.write_text("x")
+    assert check(Download, {"source": path.as_uri()}).source == str(path)
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}", "uri"])
+def test_a_model_and_an_input_may_be_file_uris_in_folders_of_any_name(
+    tmp_path: Path, form: str
+) -> None:
+    folder = tmp_path / "Schöne Modelle"
+    folder.mkdir()
+    (folder / "MLmodel").touch()
+    text = folder.as_uri() if form == "uri" else form.format(folder)
+    given = check(Score, {"model_uri": text, "input": f"{text}/part-?.csv"})
+    assert given.model_uri == str(folder)
+    assert given.input == f"{folder}/part-?.csv"
+
+
+@pytest.mark.parametrize("step", ENTRY_POINTS)
+def test_help_tells_every_parameter_and_its_default(
+    step: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # lines break at the hyphens of a name
+    with pytest.raises(SystemExit) as caught:
+        parse(ENTRY_POINTS[step], ["--help"], "What this step does.")
+    assert caught.value.code == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"python -m steps.{step}" in printed
+    assert "What this step does." in printed
+    for name, parameter in parameters_of(ENTRY_POINTS[step]).items():
+        assert f"--{name}" in printed
+        assert f"{parameter.help} Default: {parameter.default or 'empty'}." in printed

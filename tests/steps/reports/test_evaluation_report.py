@@ -1,0 +1,99 @@
+"""An evaluation is shown on one page."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clinical.hospitals import Cohort
+from clinical.schema import LABEL
+from risk_model.card.wording import between
+from risk_model.metadata import Metadata
+from steps.modelling import evaluation
+from steps.modelling.evaluation import Measured
+from steps.reports import evaluation_report
+from steps.work.evaluate import leading_first, summary
+
+Facts = dict[str, Any]
+Patients = tuple[pd.DataFrame, np.ndarray]
+SEED = 1
+
+
+def measured(sample: Patients, site: str, rows: slice, **hidden: float) -> Measured:
+    """Measure patients whose probabilities are right more often than not."""
+    features, y = sample
+    patients = features.assign(**hidden).assign(**{LABEL.name: y})[rows]
+    noise = np.random.default_rng(SEED).normal(0, 1, len(patients))
+    p = 1 / (1 + np.exp(-(1.5 * (2 * y[rows] - 1) + noise)))
+    return evaluation.measure(Cohort(site, site.title(), patients, len(patients)), p, SEED)
+
+
+@pytest.fixture(scope="module")
+def cohorts(sample: Patients) -> list[Measured]:
+    """Return held-out patients, all out of fold, and a hospital where nearly everybody is ill."""
+    features, y = sample
+    ill = np.argsort(-y, kind="stable")
+    alps = features.iloc[ill].assign(ca=np.nan), y[ill]
+    return [
+        measured(sample, "here", slice(60)),
+        measured(sample, "out_of_fold", slice(None)),
+        measured(alps, "alps", slice(int(y.sum()) + 10), ca=np.nan),
+    ]
+
+
+@pytest.fixture(scope="module")
+def page(cohorts: list[Measured], facts: Facts) -> str:
+    cohorts[0].notes.append("A note <of> the first.")
+    return draw(leading_first(cohorts), {**facts, "git": {"commit": "c" * 40}})
+
+
+def draw(cohorts: list[Measured], facts: Facts, source: str = "uci") -> str:
+    about = {"uri": "models:/x/1", "metadata": Metadata.of(facts), "source": source}
+    return evaluation_report.draw(about, cohorts, SEED)
+
+
+def test_the_page_is_well_formed_and_needs_nothing_from_elsewhere(page: str) -> None:
+    assert not re.search(r"<script|<link|<img|src=|@import|https?://(?!www\.w3\.org)", page)
+    for picture in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        ET.fromstring(picture)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_cross_validated_patients_lead_and_every_figure_has_its_interval(
+    page: str, cohorts: list[Measured]
+) -> None:
+    assert page.index("<h2>Out_Of_Fold</h2>") < page.index("<h2>Here</h2>")
+    (tiles,) = re.findall(r'<dl class="tiles">(.*?)</dl>', page, re.DOTALL)
+    for name in ("roc_auc", "observed_expected"):
+        value, _, interval = between(cohorts[1].found["metrics"], name, 2).partition(" (")
+        assert f"{value}<small>{interval[:-1]}</small>" in tiles
+    assert tiles.count("<small>") == tiles.count("<dd>")
+    lines = summary("models:/x/1", cohorts).splitlines()
+    assert [line.split()[0] for line in lines[2:-1]] == ["Out_Of_Fold", "Here", "Alps"]
+
+
+def test_the_page_says_which_model_it_was_and_what_each_cohort_lacks(
+    page: str, facts: Facts
+) -> None:
+    for words in (
+        facts["run_id"], "c" * 40, facts["trained_at"], "Major vessels coloured 100 %",
+        "A note &lt;of&gt; the first.", "of these patients have the disease",
+        "Risk bands", "Unknown findings", "Not for clinical use", "What the patients were like",
+    ):  # fmt: skip
+        assert words in page, words
+
+
+def test_the_page_of_a_foreign_model_does_without_its_metadata(cohorts: list[Measured]) -> None:
+    html = draw(cohorts[:1], {})
+    assert "Unknown findings" not in html
+    assert "Evaluation of a model" in html
+
+
+def test_the_page_of_a_synthetic_model_says_so(cohorts: list[Measured], facts: Facts) -> None:
+    assert "SYNTHETIC" in draw(cohorts[:1], facts, "synthetic")

@@ -1,0 +1,92 @@
+"""Which experiment a step works in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from steps.runs.store import StepError
+from steps.runs.tracking.experiment import EXPERIMENT, experiment_name, open_experiment
+from steps.runs.tracking.launch_run import Launch, connect
+
+
+def test_the_experiment_has_the_promised_name_and_its_artifacts_beside_those_of_default(
+    client: MlflowClient, tmp_path: Path
+) -> None:
+    experiment = client.get_experiment(open_experiment(None))
+    assert experiment.name == "Heart Disease Prediction"
+    assert experiment.artifact_location == f"{tmp_path}/artifacts/heart-disease-prediction"
+    assert open_experiment(None) == experiment.experiment_id
+
+
+def test_an_experiment_made_by_another_process_in_between_is_used(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = MlflowClient.create_experiment
+
+    def too_late(self: MlflowClient, name: str, *more: Any, **how: Any) -> str:
+        create(self, name)
+        return str(create(self, name, *more, **how))
+
+    monkeypatch.setattr(MlflowClient, "create_experiment", too_late)
+    made = open_experiment(None)
+    assert made == client.get_experiment_by_name(EXPERIMENT).experiment_id
+
+
+def test_the_user_may_name_another_experiment(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "Mine, too")
+    assert client.get_experiment(open_experiment(None)).name == "Mine, too"
+
+
+def test_an_experiment_chosen_without_a_launch_stays_chosen(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = client.create_experiment("chosen")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", chosen)
+    assert connect() is None
+    assert open_experiment(None) == chosen
+
+
+@pytest.mark.parametrize("name", [
+    "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT",
+])  # fmt: skip
+def test_an_empty_variable_is_as_good_as_none(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "")
+    assert connect() is None
+    assert client.get_experiment(open_experiment(None)).name == EXPERIMENT
+
+
+@pytest.mark.parametrize(("chosen", "path"), [
+    ("", "/Shared/Heart Disease Prediction"),
+    ("Mine", "/Shared/Mine"),
+    ("/Users/me@example.org/heart", "/Users/me@example.org/heart"),
+])  # fmt: skip
+def test_on_databricks_the_experiment_is_a_path_in_the_workspace(
+    monkeypatch: pytest.MonkeyPatch, chosen: str, path: str
+) -> None:
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: "databricks")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", chosen)
+    assert experiment_name() == path
+
+
+def test_a_launch_with_a_chosen_experiment_works_there(client: MlflowClient) -> None:
+    assert open_experiment(Launch("0" * 32, "7")) == "7"
+
+
+def test_a_deleted_experiment_is_refused_with_the_way_out(
+    client: MlflowClient, experiment_id: str
+) -> None:
+    client.delete_experiment(experiment_id)
+    with pytest.raises(StepError) as caught:
+        open_experiment(None)
+    assert "'Heart Disease Prediction' is deleted" in str(caught.value)
+    assert f"mlflow experiments restore --experiment-id {experiment_id}" in str(caught.value)

@@ -1,0 +1,165 @@
+"""The run of a step ends with the truth, and so does the launch run."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from steps.parameters.declaration import check
+from steps.parameters.entry_points import Preprocess, Train
+from steps.runs.files import sha256
+from steps.runs.store import StepError
+from steps.runs.tracking.launch_run import Launch, connect
+from steps.runs.tracking.step_run import open_run
+from steps.runs.tracking.tags import STEP_TAG
+from tests.steps.conftest import note, status
+
+VALUES = check(Preprocess, {})
+
+
+def test_the_launch_run_is_taken_out_of_the_environment(launch_run: str) -> None:
+    launch = connect()
+    assert launch == Launch(launch_run, "0")
+    assert not launch.adoptable
+    assert "MLFLOW_RUN_ID" not in os.environ
+    assert "MLFLOW_EXPERIMENT_ID" not in os.environ
+    assert connect() is None
+
+
+def test_a_step_that_ends_well_leaves_a_finished_run_with_its_outputs(
+    client: MlflowClient, experiment_id: str, tmp_path: Path
+) -> None:
+    (tmp_path / "report.json").write_text("{}")
+    with open_run(VALUES, None, experiment_id) as run:
+        assert status(client, run.run_id) == "RUNNING"
+        run.log_file(tmp_path / "report.json", "folder")
+        run.tag("data.source", "uci")
+    done = client.get_run(run.run_id)
+    assert (done.info.status, done.info.run_name) == ("FINISHED", "preprocess")
+    assert done.data.params == {"data": ""}
+    assert (done.data.tags[STEP_TAG], done.data.tags["data.source"]) == ("preprocess", "uci")
+    digest = sha256(tmp_path / "report.json")
+    assert json.loads(done.data.tags["heart.outputs"]) == {"folder/report.json": digest}
+    assert [f.path for f in client.list_artifacts(run.run_id, "folder")] == ["folder/report.json"]
+    assert mlflow.active_run() is None
+
+
+@pytest.mark.parametrize(("error", "ended", "message"), [
+    (StepError("what went wrong"), "FAILED", "what went wrong"),
+    (RuntimeError("4711"), "FAILED",
+     "RuntimeError, whose message may hold a patient's value and is not shown"),
+    (SystemExit("what went wrong"), "KILLED", "what went wrong"),
+    (KeyboardInterrupt("what went wrong"), "KILLED", "what went wrong"),
+])  # fmt: skip
+def test_a_step_that_fails_leaves_a_run_that_says_so(
+    client: MlflowClient, experiment_id: str, error: BaseException, ended: str, message: str
+) -> None:
+    with (
+        pytest.raises(type(error)),
+        open_run(VALUES, None, experiment_id) as run,
+    ):
+        raise error
+    assert status(client, run.run_id) == ended
+    assert note(client, run.run_id) == message
+    assert "heart.outputs" not in client.get_run(run.run_id).data.tags
+    assert mlflow.active_run() is None
+
+
+def test_a_message_of_any_length_closes_the_run(client: MlflowClient, experiment_id: str) -> None:
+    with (
+        pytest.raises(StepError),
+        open_run(VALUES, None, experiment_id) as run,
+    ):
+        raise StepError("too long " * 5000)
+    assert status(client, run.run_id) == "FAILED"
+
+
+def test_the_work_of_a_bare_launch_is_in_the_named_experiment_and_the_launch_points_to_it(
+    client: MlflowClient, experiment_id: str, launch_run: str
+) -> None:
+    launch = connect()
+    with open_run(VALUES, launch, experiment_id) as run:
+        pass
+    assert run.run_id != launch_run
+    assert client.get_run(run.run_id).info.experiment_id == experiment_id
+    ended = client.get_run(launch_run)
+    assert (ended.info.status, ended.info.run_name) == ("FINISHED", "launch of preprocess")
+    assert ended.data.tags["heart.run_id"] == run.run_id
+    assert f"#/experiments/{experiment_id}/runs/{run.run_id}" in note(client, launch_run)
+
+
+def test_a_bare_launch_fails_with_its_work_and_for_the_same_reason(
+    client: MlflowClient, experiment_id: str, launch_run: str
+) -> None:
+    launch = connect()
+    with pytest.raises(StepError), open_run(VALUES, launch, experiment_id) as run:
+        raise StepError("what went wrong")
+    assert status(client, launch_run) == status(client, run.run_id) == "FAILED"
+    assert note(client, launch_run).startswith("what went wrong\n")
+
+
+def test_a_launch_in_a_chosen_experiment_is_the_run_of_the_step(
+    client: MlflowClient, experiment_id: str
+) -> None:
+    made = client.create_run(experiment_id, run_name="wise-owl-123")
+    # `mlflow run` has logged its parameters already, quoted for a shell.
+    client.log_param(made.info.run_id, "data", "''")
+    launch = Launch(made.info.run_id, experiment_id)
+    with open_run(check(Train, {}), launch, experiment_id) as run:
+        assert run.run_id == made.info.run_id
+    done = client.get_run(run.run_id)
+    assert (done.info.status, done.info.run_name) == ("FINISHED", "train")
+    assert done.data.params["data"] == "''"
+    assert done.data.params["max_depth"] == "5"
+
+
+def test_a_name_that_the_user_gave_the_launch_stays(
+    client: MlflowClient, experiment_id: str
+) -> None:
+    made = client.create_run(experiment_id, run_name="Tuesday")
+    launch = Launch(made.info.run_id, experiment_id)
+    with open_run(VALUES, launch, experiment_id):
+        pass
+    assert client.get_run(made.info.run_id).info.run_name == "Tuesday"
+
+
+def test_an_artifact_that_does_not_fit_on_the_disk_fails_the_step_and_leaves_nothing(
+    client: MlflowClient, experiment_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "patients.parquet").write_text("content")
+    honest = MlflowClient.log_artifact
+
+    def fills_up(self: MlflowClient, run_id: str, path: str, folder: str | None) -> None:
+        honest(self, run_id, path, folder)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere")
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", fills_up)
+    with (
+        pytest.raises(StepError, match=r"artifact data/patients\.parquet: No space left"),
+        open_run(VALUES, None, experiment_id) as run,
+    ):
+        run.log_file(tmp_path / "patients.parquet", "data")
+    assert status(client, run.run_id) == "FAILED"
+    assert client.list_artifacts(run.run_id, "data") == []
+
+
+def test_a_store_that_goes_away_does_not_hide_the_first_error(
+    client: MlflowClient,
+    experiment_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise MlflowException("database is locked")
+
+    monkeypatch.setattr(MlflowClient, "set_terminated", gone)
+    with pytest.raises(ZeroDivisionError), open_run(VALUES, None, experiment_id):
+        raise ZeroDivisionError
+    assert "could not be closed: database is locked" in capsys.readouterr().err
