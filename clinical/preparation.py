@@ -33,8 +33,8 @@ class Prepared:
     report : dict
         The account, as JSON can hold it: `file`, `coding`, `rows` (`read`, `kept`), `dropped`
         (rows by reason: `repeated`, `incomplete`, `contradictory`), `incomplete` (columns whose
-        absence dropped rows), `disguised` and `converted` (see `clinical.patients.Patients`), and
-        all of `describe`.
+        absence dropped rows), `disguised`, `converted` and `ignored` (see
+        `clinical.patients.Patients`), and all of `describe`.
     """
 
     frame: pd.DataFrame
@@ -66,6 +66,7 @@ def prepare(source: Source, name: str, coding: str = AUTO) -> Prepared:
         "coding": patients.coding,
         "disguised": patients.disguised,
         "converted": patients.converted,
+        "ignored": patients.ignored,
     }
     rows = patients.frame
     del patients

@@ -10,6 +10,7 @@ from pathlib import Path
 from mlflow.entities import Run
 
 from clinical import archive
+from clinical.codings.columns import list_names
 from clinical.preparation import prepare
 from steps.parameters.entry_points import Preprocess
 from steps.reports import data_report
@@ -46,6 +47,8 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
             copy_atomically(file, ROOT / "data" / file.name)
         uri = artifact_uri(run.run_id, f"{DATA_FOLDER}/{patients.name}")
         log_dataset(run, prepared.frame, uri=uri, digest=sha256(patients), source=source)
+    if unused := prepared.report["ignored"]:
+        echo(f"preprocess: columns that are not used: {list_names(unused)}")
     echo(f"preprocess: {len(prepared.frame)} patients kept; data/data_report.html tells the rest")
 
 

@@ -113,12 +113,13 @@ class Service:
     def _body(self, kind: str, body: bytes) -> Any:
         if kind in ("text/css", "text/javascript") or kind.startswith("image/"):
             return "<file>"
+        if kind == "text/html":
+            page = json.dumps(read_page(body.decode()))
+            return json.loads(self.project.steady(page))
         text = self.project.steady(body.decode())
         text = re.sub(r'("request_id": ")[0-9a-f]{16}"', r'\1<id>"', text)
         if kind.endswith("json"):
             return _without_age(json.loads(text))
-        if kind == "text/html":
-            return read_page(text)
         return text.splitlines()
 
 

@@ -6,7 +6,7 @@ import importlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import mlflow
@@ -148,8 +148,8 @@ def test_each_run_is_found_again_by_the_key_of_its_work(pipeline: Store, sample_
         found = reuse.find(step, key, experiment_id)
         assert found is not None, step
         assert found.info.run_id == pipeline.runs[step]
-        if "coding" in given:
-            assert reuse.work_key(step, {**given, "coding": "uci"}) != key
+        if isinstance(given, Download | Preprocess):
+            assert reuse.work_key(replace(given, coding="uci")) != key
 
 
 def test_every_output_is_recorded_with_its_digest(pipeline: Store) -> None:
@@ -545,6 +545,15 @@ def test_codes_counted_from_0_are_refused_until_they_are_stated(
     assert json.loads((folder / "data_report.json").read_text())["coding"] == "zero_based"
     prepared = pd.read_parquet(folder / "data" / "patients.parquet")
     pd.testing.assert_frame_equal(prepared, drawn)
+
+
+def test_columns_that_are_not_used_are_named(
+    fresh: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = cohort.draw(60, 1).assign(id=range(60), ward="north")
+    drawn.to_csv(tmp_path / "wards.csv", index=False)
+    assert fresh.do("preprocess", f"--data={tmp_path / 'wards.csv'}") == 0
+    assert "columns that are not used: 'id', 'ward'" in capsys.readouterr().err
 
 
 def test_what_a_stated_coding_prepared_is_not_doubted_by_train(

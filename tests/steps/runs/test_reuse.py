@@ -175,35 +175,31 @@ def test_a_lazy_import_within_a_function_counts(
     assert key_of(WORK["train"]) != before
 
 
+def download_key(source: str) -> str | None:
+    return work_key(check(Download, {"source": source}))
+
+
 def test_auto_has_the_key_of_what_it_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(gives(b"")) as server:
         monkeypatch.setenv("HEART_UCI_URL", server.url())
-        assert work_key(check(Download, {"source": "auto"})) == work_key(
-            check(Download, {"source": "uci"})
-        )
+        assert download_key("auto") == download_key("uci")
     monkeypatch.setenv("HEART_UCI_URL", f"http://127.0.0.1:{closed_port()}")
-    assert (
-        work_key(check(Download, {"source": "auto"}))
-        == work_key(check(Download, {"source": "sample"}))
-        is not None
-    )
-    assert work_key(check(Download, {"source": "uci"})) != work_key(
-        check(Download, {"source": "sample"})
-    )
+    assert download_key("auto") == download_key("sample") is not None
+    assert download_key("uci") != download_key("sample")
 
 
 def test_a_url_has_a_key_where_it_states_its_digest() -> None:
     url = "https://example.org/heart.zip"
-    pinned = work_key(check(Download, {"source": f"{url}#sha256={UCI_DIGEST}"}))
-    assert pinned == work_key(Download(f"{url}#sha256={UCI_DIGEST.upper()}")) is not None
+    pinned = download_key(f"{url}#sha256={UCI_DIGEST}")
+    assert pinned == download_key(f"{url}#sha256={UCI_DIGEST.upper()}") is not None
     for unstated in (url, f"{url}#table", url.replace("https", "HTTP")):
-        assert work_key(check(Download, {"source": unstated})) is None
+        assert download_key(unstated) is None
 
 
 def test_a_file_has_the_key_of_its_content(file: Path) -> None:
-    before = work_key(check(Download, {"source": str(file)}))
+    before = download_key(str(file))
     file.write_text("others")
-    assert work_key(check(Download, {"source": str(file)})) != before is not None
+    assert download_key(str(file)) != before is not None
 
 
 @pytest.mark.parametrize("entry", [Main, Register, Promote])
@@ -214,15 +210,14 @@ def test_some_steps_are_never_reused(entry: type) -> None:
 # --- the run ----------------------------------------------------------------------------------
 
 Work = Callable[..., Run]
+PREPROCESS = check(Preprocess, {})
 
 
 @pytest.fixture
 def work(client: MlflowClient, experiment_id: str, tmp_path: Path) -> Work:
     """Return a function that does a piece of work in a run, with one artifact."""
 
-    def do(
-        key: str = "k" * 64, values: object = check(Preprocess, {}), where: str = experiment_id
-    ) -> Run:
+    def do(key: str = "k" * 64, values: object = PREPROCESS, where: str = experiment_id) -> Run:
         path = tmp_path / "patients.parquet"
         path.write_text("patients")
         with open_run(values, None, where) as run:
@@ -255,9 +250,7 @@ def test_of_equal_work_one_that_is_intact_is_found(work: Work, experiment_id: st
     assert find(experiment_id) == older.info.run_id
 
 
-@pytest.mark.parametrize(
-    "other", [{"values": check(Download, {"source": "sample"})}, {"key": "l" * 64}]
-)
+@pytest.mark.parametrize("other", [{"values": check(Train, {})}, {"key": "l" * 64}])
 def test_other_work_is_not_found(work: Work, experiment_id: str, other: dict[str, object]) -> None:
     work(**other)
     assert find(experiment_id) is None
