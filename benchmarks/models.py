@@ -17,14 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.model_selection import RepeatedStratifiedKFold
-from sklearn.pipeline import Pipeline
 
 from benchmarks.pasting import machine
 from clinical import archive
 from clinical.preparation import prepare
 from steps.modelling import clinical_metrics, estimators, metrics
+from steps.modelling.estimators import Recipe
 from steps.parameters.declaration import check, select
 from steps.parameters.entry_points import CALIBRATIONS, MODELS, Train
 
@@ -43,7 +42,7 @@ def read_cleveland(path: Path) -> tuple[pd.DataFrame, metrics.Labels]:
     return estimators.columns(prepare(members[member], member).frame)
 
 
-def validate(pipeline: Pipeline, x: pd.DataFrame, y: metrics.Labels) -> Scores:
+def validate(recipe: Recipe, x: pd.DataFrame, y: metrics.Labels) -> Scores:
     """Return the measures of each fold (shape (100,)), and of each repetition as a whole (10,).
 
     Calibration needs more patients than a fold has, so its line is fitted to the out-of-fold
@@ -52,7 +51,7 @@ def validate(pipeline: Pipeline, x: pd.DataFrame, y: metrics.Labels) -> Scores:
     splits = RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=REPEATS, random_state=SEED)
     folds, whole = [], np.full((REPEATS, len(y)), np.nan)
     for i, (fit, test) in enumerate(splits.split(x, y)):
-        fitted = estimators.fit(clone(pipeline), x.iloc[fit], y[fit])
+        fitted = recipe.fit(x.iloc[fit], y[fit])
         whole[i // FOLDS, test] = p = fitted.predict_proba(x.iloc[test])[:, 1]
         folds.append(metrics.scores(y[test], p))
     found = {
@@ -140,10 +139,10 @@ def main() -> None:
     x, y = read_cleveland(Path(sys.argv[1]))
     results = {}
     for model, calibration in itertools.product(MODELS, CALIBRATIONS):
-        pipeline = estimators.from_parameters(
+        recipe = estimators.from_parameters(
             select(Train, vars(DEFAULTS), model=model, calibration=calibration)
         )
-        results[model, calibration] = validate(pipeline, x, y)
+        results[model, calibration] = validate(recipe, x, y)
         print(row(results[model, calibration], model, calibration), flush=True)
     PAGE.write_text(page(results))
 

@@ -72,15 +72,15 @@ def logging(folder: Path) -> list[str]:
     from risk_model.flavours import saving
     from risk_model.metadata import Metadata
     from risk_model.serialization import REVIEWED_TYPES
-    from steps.modelling import estimators, twin
+    from steps.modelling import estimators, onnx_export
     from steps.runs.files import ROOT
 
     path = folder / "sample.data"
     cohort.write_uci(cohort.draw(303, 42), path)
     x, y = estimators.columns(preparation.prepare(path, path.name).frame)
-    pipeline = estimators.build("random_forest", 100, 5, 1, 42).fit(x, y)
+    model = estimators.build("random_forest", 100, 5, 1, 42).fit(x, y)
     contents = saving.Contents(
-        pipeline, twin.convert(pipeline, x), Metadata(), twin.reference_cases(pipeline, x)
+        model, onnx_export.convert(model, x), Metadata(), onnx_export.reference_cases(model, x)
     )
     pins = (ROOT / "requirements.txt").read_text()
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
@@ -92,7 +92,7 @@ def logging(folder: Path) -> list[str]:
 
     def default() -> None:
         mlflow.sklearn.log_model(
-            pipeline,
+            model,
             name="model",
             input_example=x.head(1),
             skops_trusted_types=list(REVIEWED_TYPES),

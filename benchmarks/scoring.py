@@ -64,22 +64,21 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     from risk_model.flavours import saving
     from risk_model.flavours.saving import Contents
     from risk_model.metadata import FORMAT, Metadata
-    from steps.modelling import estimators, twin
+    from steps.modelling import estimators, onnx_export
     from steps.parameters.declaration import check
     from steps.parameters.entry_points import Train
     from steps.runs.files import ROOT
 
     training = patients.head(300)
     features, y = training[list(FEATURE_NAMES)], training[LABEL.name].to_numpy()
-    pipeline = estimators.from_parameters(check(Train, {}))
-    estimators.fit(pipeline, features, y)
+    fitted = estimators.from_parameters(check(Train, {})).fit(features, y)
     known = {"format": FORMAT, "run_id": "0" * 32, "data": {"source": "synthetic"}}
     bands = [{"level": level, "from": start} for level, start in RISK_BANDS]
     contents = Contents(
-        pipeline,
-        twin.convert(pipeline, features),
+        fitted,
+        onnx_export.convert(fitted, features),
         Metadata.of({**known, "risk_bands": bands}),
-        twin.reference_cases(pipeline, features),
+        onnx_export.reference_cases(fitted, features),
     )
     pins = (ROOT / "requirements.txt").read_text()
     saving.save_model(str(folder / "model"), contents, saving.requirements(pins, onnx_form=True))

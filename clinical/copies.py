@@ -286,7 +286,7 @@ def split(
     """
     if not 0 < test_size < 1:
         raise ValueError("test_size must be a number between 0 and 1, both excluded")
-    patients, which = np.unique(_salted(near_copies(frame), seed), return_inverse=True)
+    patients, which = np.unique(salted(near_copies(frame), seed), return_inverse=True)
     diseased = np.zeros(len(patients), dtype=np.bool_)
     diseased[which[frame[LABEL.name].to_numpy() == 1]] = True
     held_out = np.zeros(len(patients), dtype=np.bool_)
@@ -296,5 +296,6 @@ def split(
     return frame.loc[~in_test], frame.loc[in_test]
 
 
-def _salted(hashes: Hashes, seed: int) -> Hashes:
+def salted(hashes: Hashes, seed: int) -> Hashes:
+    """Return other hashes for each seed, one to one, to order patients by."""
     return _mix(hashes ^ _mix(np.array([seed % (1 << 64)], dtype=np.uint64)))

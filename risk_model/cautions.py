@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clinical.schema import FEATURES, Feature
-from risk_model.metadata import Metadata, TrainingRange
+from risk_model import patterns
+from risk_model.card.wording import between
+from risk_model.metadata import Metadata, TrainingRange, UnknownPattern
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,38 @@ def _caution(feature: Feature, seen: TrainingRange | None) -> Caution | None:
     )
 
 
-def unknown(metadata: Metadata) -> dict[str, str]:
-    """Return, for each feature whose lack was measured, what to say where it is unknown."""
+Warnings = dict[tuple[str, ...], dict[str, str]]
+"""By the features that are unknown together: what to say of each of them."""
+
+
+def unknown(metadata: Metadata) -> Warnings:
+    """Return what to say where features are unknown, as far as it was measured."""
+    if metadata.unknown_patterns is None:
+        return _late(metadata)
+    known = metadata.pattern(())
+    return {
+        pattern.unknown: dict.fromkeys(pattern.unknown, _measured(pattern, known))
+        for pattern in metadata.unknown_patterns
+        if known and pattern.unknown
+    }
+
+
+def _measured(pattern: UnknownPattern, known: UnknownPattern) -> str:
+    auc, with_all = (between(found.metrics, "roc_auc", 2) for found in (pattern, known))
+    ratio = between(pattern.metrics, "observed_expected", 2)
+    return (
+        f"With {_listed(pattern.unknown)} unknown, the ROC AUC of this model is {auc}, and "
+        f"{with_all} with all findings; observed / expected cases are {ratio} (cross-validated)."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    quoted = [f"'{name}'" for name in names]
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if quoted[1:] else quoted)
+
+
+def _late(metadata: Metadata) -> Warnings:
+    """Return what to say of a model of format 1: of some features, whatever else is unknown."""
     measured, whole = metadata.unknown, metadata.out_of_fold
     if measured is None or whole is None:
         return {}
@@ -65,9 +98,9 @@ def unknown(metadata: Metadata) -> dict[str, str]:
     if None in figures:
         return {}
     auc, low, high, with_all = figures
-    listed = " and ".join(f"'{name}'" for name in measured.without)
     message = (
-        f"The ROC AUC of this model is {with_all:.2f} with {listed}, and {auc:.2f} "
-        f"({low:.2f} to {high:.2f}) where they are unknown (cross-validated)."
+        f"The ROC AUC of this model is {with_all:.2f} with {_listed(measured.without)}, and "
+        f"{auc:.2f} ({low:.2f} to {high:.2f}) where they are unknown (cross-validated)."
     )
-    return dict.fromkeys(measured.without, message)
+    every = (patterns.unknown(number) for number in range(patterns.COUNT))
+    return {names: {name: message for name in names if name in measured.without} for names in every}

@@ -8,7 +8,7 @@ read.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -123,7 +123,7 @@ class OutOfFold(_Part):
 
 
 class WithoutLate(_Part):
-    """How well patients are told apart while the features `without` are unknown."""
+    """How well patients are told apart while the features `without` are unknown. Format 1."""
 
     without: tuple[str, ...]
     roc_auc: Figure
@@ -177,11 +177,11 @@ class UnknownPattern(_Part):
     Parameters
     ----------
     unknown : tuple of str
-        The features that are unknown together; empty for "everything known".
+        The features that are unknown together, in the order of FEATURES; empty for "all known".
     patients : int
         On how many patients it was measured, out of fold, with these findings masked.
     metrics : dict of str to float
-        ``observed_expected``, ``calibration_intercept``, ``brier``, ``roc_auc``, ``sensitivity``,
+        ``roc_auc``, ``brier``, ``observed_expected``, ``calibration_intercept``, ``sensitivity``,
         ``specificity``, each with its interval.
     risk_bands : tuple of RiskBand
         What was observed in each band under this pattern; what a patient with it should be told.
@@ -283,15 +283,15 @@ class Metadata(_Part):
     metrics : dict of str to float
         Of the held-out patients, and of cross-validation.
     out_of_fold, unknown, risk_bands, importance, elsewhere
-        What training has measured: cross-validated, without late findings, by risk band, by
-        feature, in other hospitals.
+        What training has measured: cross-validated, without late findings (format 1), by risk
+        band, by feature, in other hospitals.
     seen : dict of str to TrainingRange
         By feature: what the training rows held.
     reference : ReferencePatient
     git, repository
         Which sources trained it.
     unknown_patterns : tuple of UnknownPattern
-        Calibration for patterns of unknown findings, of which `train` measures some.
+        How good it is for each pattern of unknown findings that could be measured. Format 2.
     refits : Refits
         How sure a probability is. Reserved in format 2.
     baseline : Baseline
@@ -329,6 +329,19 @@ class Metadata(_Part):
     def bands(self) -> Bands:
         """The risk bands as pairs of level and start; those of a new model where it has none."""
         return tuple((band.level, band.start) for band in self.risk_bands or ()) or RISK_BANDS
+
+    def pattern(self, unknown: Sequence[str]) -> UnknownPattern | None:
+        """Return what was measured with just these features unknown, None where nothing was."""
+        found = (p for p in self.unknown_patterns or () if p.unknown == tuple(unknown))
+        return next(found, None)
+
+    def observed(self, unknown: Sequence[str], level: str) -> Observed | None:
+        """Return what was observed in a risk band with just these features unknown, if anything."""
+        known: UnknownPattern | Metadata | None = self
+        if self.unknown_patterns is not None and unknown:
+            known = self.pattern(unknown)
+        bands = (known.risk_bands if known else None) or ()
+        return next((band.observed for band in bands if band.level == level), None)
 
     @property
     def reference_values(self) -> dict[str, float] | None:

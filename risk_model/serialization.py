@@ -21,7 +21,9 @@ from risk_model.errors import ModelError
 PICKLE_SETTING = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
 
 REVIEWED_TYPES = (
+    "numpy.clip",
     "numpy.dtype",
+    "numpy.expand_dims",
     "sklearn._loss._loss.CyHalfBinomialLoss",
     "sklearn._loss.link.Interval",
     "sklearn._loss.link.LogitLink",
@@ -34,8 +36,9 @@ REVIEWED_TYPES = (
 )
 """What a pipeline of ours may hold beyond the types that skops trusts by itself.
 
-Reviewed by hand: arrays, number types, tree structures, and plain holders of an estimator with its
-calibrator. None of them runs code when it is built. Nothing else is ever added without a review.
+Reviewed by hand: arrays and two functions of them, number types, tree structures, and plain holders
+of an estimator with its calibrator (release 0.1). None of them runs code when it is built. Nothing
+else is ever added without a review.
 """
 
 

@@ -1,8 +1,9 @@
 """How much each feature of a patient moved a model's probability away from a reference patient.
 
 Exact Shapley values, of any function from patients to probabilities. A feature is taken away from
-a patient by giving them the reference's value, so what is unknown, and what is as in the
-reference, moved nothing. Without a background of real patients, nobody's record is needed.
+a patient by giving them the reference's value, so what is as in the reference moved nothing; that
+a finding is unknown is a value like any other. Without a background of real patients, nobody's
+record is needed.
 
 References
 ----------
@@ -53,10 +54,9 @@ def explain(predict: Predict, patient: Values, reference: Values) -> Explanation
         From rows of shape (n, n_features) to probabilities of shape (n,). It is called once, with
         a row for each combination of the features in which the two differ: 8192 at most for 13.
     patient, reference : array, shape (n_features,)
-        NaN in `patient` is unknown and counts as the reference's value, which must be what the
-        model puts in its place.
+        NaN in `patient` is unknown.
     """
-    differing = np.flatnonzero(~np.isnan(patient) & (patient != reference))
+    differing = np.flatnonzero(patient != reference)  # NaN differs from every value
     chosen = _combinations(len(differing))
     rows = np.repeat(reference[np.newaxis], len(chosen), axis=0)
     rows[:, differing] = np.where(chosen, patient[differing], reference[differing])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clinical.schema import FEATURES
+from risk_model import patterns
 from risk_model.card.studies import STUDIES
 from risk_model.card.wording import HEADLINE, MEASURES, between, percent
 
@@ -27,6 +28,12 @@ NEEDED = {
     "Contact": ("git",),
 }
 """The sections that not every model has the metadata for, such as one of an earlier release."""
+
+PATTERNS = (
+    (), *((name,) for name in patterns.NAMES), ("ca", "thal"), ("slope", "ca", "thal"),
+    ("chol", "fbs", "ca"), patterns.NAMES,
+)  # fmt: skip
+"""The patterns of unknown findings that a card shows, the other hospitals' among them."""
 
 PATTERN_MEASURES = ("roc_auc", "brier", "calibration_intercept", "observed_expected", "sensitivity")
 THRESHOLDS = (0.1, 0.2, 0.3, 0.5)
@@ -174,12 +181,34 @@ def net_benefit_rows(cohort: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
-def pattern_rows(patterns: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return how good the model is while findings are unknown, pattern by pattern."""
-    return [
-        [", ".join(pattern["unknown"]) or "none", *_figures(pattern["metrics"], PATTERN_MEASURES)]
-        for pattern in patterns
-    ]
+def shown_patterns(stated: Stated) -> list[Mapping[str, Any]]:
+    """Return what was measured for the patterns of PATTERNS."""
+    found = {tuple(pattern["unknown"]): pattern for pattern in stated["unknown_patterns"] or ()}
+    return [found[names] for names in PATTERNS if names in found]
+
+
+def pattern_table(
+    shown: Sequence[Mapping[str, Any]],
+) -> tuple[str, list[str], list[list[str]]]:
+    """Return about, head and rows of the table of how good it is while findings are unknown."""
+    about = (
+        "Cross-validated, with these findings hidden from patients of whom all others are known. "
+        "Slope, ca and thal are what Hungary and Long Beach mostly lack; chol, fbs and ca what "
+        "Switzerland does."
+    )
+    head = ["unknown", "patients", *(MEASURES[name] for name in PATTERN_MEASURES)]
+    return (
+        about,
+        head,
+        [
+            [
+                ", ".join(pattern["unknown"]) or "none",
+                str(pattern["patients"]),
+                *_figures(pattern["metrics"], PATTERN_MEASURES),
+            ]
+            for pattern in shown
+        ],
+    )
 
 
 def importance_rows(stated: Stated) -> list[list[str]]:

@@ -38,8 +38,8 @@ def explain(
 ) -> Explanation | None:
     """Explain a prediction by the engine that made it.
 
-    None where the model names no reference, or one that is not what it puts in place of unknown
-    values, so that the parts would not add up to what was served.
+    None where the model names no reference, or a model of format 1 names one that is not what it
+    puts in place of unknown values, so that the parts would not add up to what was served.
     """
     if model.reference is None:
         return None
@@ -52,7 +52,10 @@ def explain(
         return model.engine.score(rows).probabilities
 
     patient = np.array([math.nan if value is None else value for value in values])
-    found = shapley.explain(said, patient, np.array(list(model.reference.values())))
+    reference = np.array(list(model.reference.values()))
+    if model.metadata.format == 1:
+        patient = np.where(np.isnan(patient), reference, patient)
+    found = shapley.explain(said, patient, reference)
     if not abs(found.probability - prediction.probability) <= TOLERANCE:
         return None
     contributions = dict(zip(FEATURE_NAMES, found.contributions.tolist(), strict=True))

@@ -28,7 +28,7 @@ class Prediction:
     risk_level : str
         The band of the probability.
     imputed : list of str
-        Fields that were unknown, so that the model put in a typical value.
+        Fields that were unknown.
     warnings : list of (str, str)
         Fields outside of what the model has seen, or unknown though much depends on them, and the
         words for it.
@@ -58,7 +58,7 @@ def predict(model: Model, values: Sequence[float | None]) -> Prediction:
     imputed: list[str] = []
     if None in values:
         imputed = [name for name, value in zip(_NAMES, values, strict=True) if value is None]
-        warnings += [(name, model.unknown[name]) for name in imputed if name in model.unknown]
+        warnings += model.unknown.get(tuple(imputed), {}).items()
     return Prediction(label, probability, model.risk_level(probability), imputed, warnings)
 
 

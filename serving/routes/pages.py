@@ -119,7 +119,7 @@ def _answer(model: Model, values: Values, background: BackgroundThread) -> dict[
         "percent": result.percent(model, prediction.probability),
         "cautions": result.cautions(prediction.warnings),
         "bands": result.bands(model),
-        "observed": result.observed(model, prediction.risk_level),
+        "observed": result.observed(model, prediction),
         "titles": _TITLES,
         "trained_on": _trained_on(model),
     }

@@ -9,6 +9,7 @@ from typing import Any
 from clinical.schema import FEATURES, Feature
 from risk_model.model import Model
 from serving.predictions.explanation import Explanation
+from serving.predictions.prediction import Prediction
 
 MIDDLE = 50.0
 
@@ -51,15 +52,16 @@ class Move:
 def moves(explanation: Explanation, values: Sequence[float | None]) -> list[Move]:
     """Return what moved the probability, the furthest first.
 
-    What is unknown, or as in the reference, moved nothing and is not among them.
+    What is as in the reference moved nothing and is not among them; nor is what was unknown to a
+    model of format 1, for which that is the same.
     """
     largest = max(map(abs, explanation.contributions.values())) or 1.0
     found = []
     for feature, value in zip(FEATURES, values, strict=True):
         reference = explanation.reference[feature.name]
-        if value is None or value == reference:
-            continue
         share = explanation.contributions[feature.name]
+        if value == reference or (value is None and not share):
+            continue
         width = MIDDLE * abs(share) / largest
         x = MIDDLE if share > 0 else MIDDLE - width
         told, compared = feature.told(value), feature.told(reference)
@@ -72,7 +74,8 @@ def unmoved(explanation: Explanation, values: Sequence[float | None]) -> list[tu
     return [
         (feature.inline, feature.told(value))
         for feature, value in zip(FEATURES, values, strict=True)
-        if value is None or value == explanation.reference[feature.name]
+        if value == explanation.reference[feature.name]
+        or (value is None and not explanation.contributions[feature.name])
     ]
 
 
@@ -96,9 +99,9 @@ def percent(model: Model, probability: float) -> str:
     return next((t for t in told if means(float(t) / 100) == means(probability)), exact)
 
 
-def observed(model: Model, level: str) -> dict[str, Any] | None:
-    """Return how many patients fell into a band and were ill, where the model has noted it."""
-    found = next((b.observed for b in model.metadata.risk_bands or () if b.level == level), None)
+def observed(model: Model, prediction: Prediction) -> dict[str, Any] | None:
+    """Return how many patients of whom as much was unknown fell into the band and were ill."""
+    found = model.metadata.observed(prediction.imputed, prediction.risk_level)
     if found is None or not found.patients:
         return None
     return {**found.model_dump(), "share": found.diseased / found.patients}

@@ -16,11 +16,11 @@ import pandas as pd
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
-from risk_model import shapley
+from risk_model import patterns, shapley
 from risk_model.bands import RISK_BANDS
 from steps.modelling import clinical_metrics, curves
 from steps.modelling.metrics import Floats, Labels
-from steps.modelling.validation import LATE, OutOfFold
+from steps.modelling.validation import OutOfFold
 
 LOPSIDED = 0.9
 PATTERN_MEASURES = (
@@ -77,27 +77,28 @@ def _defined(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def unknown(y: Labels, found: OutOfFold, seed: int) -> dict[str, Any]:
-    """Return how well patients are told apart while the features of LATE are unknown."""
-    measured = clinical_metrics.with_intervals(y, found.without, seed, ("roc_auc",))
-    return {
-        "without": list(LATE),
-        "roc_auc": measured["roc_auc"],
-        "ci_low": measured["roc_auc_ci_low"],
-        "ci_high": measured["roc_auc_ci_high"],
-    }
+def unknown_patterns(
+    features: pd.DataFrame, y: Labels, found: OutOfFold, seed: int
+) -> list[dict[str, Any]]:
+    """Return how good it is for each pattern of unknown findings, on those who know the others.
 
-
-def unknown_patterns(y: Labels, found: OutOfFold, seed: int) -> list[dict[str, Any]]:
-    """Return measures and risk bands for each pattern of unknown findings: those of LATE."""
-    return [
-        {
-            "unknown": list(LATE),
-            "patients": len(y),
-            "metrics": clinical_metrics.with_intervals(y, found.without, seed, PATTERN_MEASURES),
-            "risk_bands": clinical_metrics.bands(y, found.without, dict(RISK_BANDS)),
-        }
-    ]
+    A pattern that too few know enough for is left out.
+    """
+    members = patterns.within(patterns.of_rows(features.to_numpy(float)))
+    measured = []
+    for number, (p, chosen) in enumerate(zip(found.masked, members, strict=True)):
+        labels = y[chosen]
+        if clinical_metrics.enough(labels):
+            names = PATTERN_MEASURES
+            measured.append(
+                {
+                    "unknown": patterns.unknown(number),
+                    "patients": len(labels),
+                    "metrics": clinical_metrics.with_intervals(labels, p[chosen], seed, names),
+                    "risk_bands": clinical_metrics.bands(labels, p[chosen], dict(RISK_BANDS)),
+                }
+            )
+    return measured
 
 
 def cohort(one: Cohort, p: Floats, seed: int) -> dict[str, Any]:
@@ -132,9 +133,9 @@ def elsewhere(cohorts: Sequence[Cohort], predict: Predict, seed: int) -> list[di
 
 
 def reference(predict: Predict, seen: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the patient against whom others are explained: what an unknown is replaced by.
+    """Return the patient against whom others are explained.
 
-    A typical value of each feature, and nobody's record. So what is unknown contributes nothing.
+    A typical value of each feature, all of them known, and nobody's record.
     """
     values = {name: float(seen[name]["fill"]) for name in FEATURE_NAMES}
     said = predict(pd.DataFrame([values]))

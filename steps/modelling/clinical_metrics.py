@@ -5,7 +5,8 @@ The core measures of Van Calster et al. (2025), https://arxiv.org/abs/2412.10288
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from clinical.schema import FEATURES
-from steps.modelling import metrics
+from steps.modelling import logistic, metrics
 from steps.modelling.metrics import THRESHOLD, Floats, Labels
 
 NET_BENEFIT_AT = (0.1, 0.2, 0.3, 0.5)
@@ -40,17 +41,22 @@ SMALLEST_GROUP = 10
 
 AGES = {"under 50": (0, 50), "50 to 59": (50, 60), "60 and over": (60, np.inf)}
 FURTHEST = 1e-6  # probabilities are kept this far from 0 and 1, whose log-odds are infinite
-ROUNDS = 60  # of Newton's method, which mostly needs six
-STRIDE = 1.0  # the most that one round moves a coefficient, so that it cannot run away
 
 
-def scores(y: Labels, p: Floats, weights: Floats | None = None) -> dict[str, Floats]:
-    """Return the measures of NAMES, for many weightings at once, as ``metrics.scores`` does."""
+def scores(
+    y: Labels, p: Floats, weights: Floats | None = None, names: Collection[str] = NAMES
+) -> dict[str, Floats]:
+    """Return the measures of NAMES, for many weightings at once, as ``metrics.scores`` does.
+
+    What takes long is left out where it is not among `names`.
+    """
     w = np.ones((1, len(y))) if weights is None else weights
     known = metrics.scores(y, p, w)
     found = {name: known[name] for name in ("roc_auc", "pr_auc", "brier", "log_loss")}
-    found["calibration_slope"] = _recalibrated(y, p, w)[1]
-    found["calibration_intercept"] = _recalibrated(y, p, w, fixed=True)[0]
+    if "calibration_slope" in names:
+        found["calibration_slope"] = _recalibrated(y, p, w)[1]
+    if "calibration_intercept" in names:
+        found["calibration_intercept"] = _recalibrated(y, p, w, fixed=True)[0]
     true, false = _said(y, p, w, THRESHOLD)
     with np.errstate(divide="ignore", invalid="ignore"):
         found["observed_expected"] = (w @ y) / (w @ p)
@@ -92,43 +98,21 @@ def _recalibrated(y: Labels, p: Floats, w: Floats, *, fixed: bool = False) -> tu
 
     The slope says whether the probabilities are spread as far as they should be: below 1 they are
     too extreme, above 1 too timid. With a `fixed` slope of 1, the intercept says whether they are
-    too low (above 0) or too high on the whole. Newton's method on all weightings at once; NaN
-    where it does not converge, as for classes that the probabilities separate perfectly.
+    too low (above 0) or too high on the whole. NaN where it does not converge.
 
     References
     ----------
     Cox: Two further applications of a model for binary regression. Biometrika 1958.
     https://doi.org/10.1093/biomet/45.3-4.562
     """
-    x = log_odds(p)
-    intercept, slope = np.zeros(len(w)), np.full(len(w), float(fixed))
-    moved = np.full(len(w), np.inf)
-    with np.errstate(all="ignore"):
-        for _ in range(ROUNDS):
-            expected = 1 / (1 + np.exp(-(intercept[:, np.newaxis] + slope[:, np.newaxis] * x)))
-            left, information = w * (y - expected), w * expected * (1 - expected)
-            g0, h00 = left.sum(axis=1), information.sum(axis=1)
-            if fixed:
-                step0, step1 = g0 / h00, np.zeros(len(w))
-            else:
-                g1, h01, h11 = left @ x, information @ x, information @ x**2
-                determinant = h00 * h11 - h01**2
-                step0 = (h11 * g0 - h01 * g1) / determinant
-                step1 = (h00 * g1 - h01 * g0) / determinant
-            step0, step1 = np.clip(step0, -STRIDE, STRIDE), np.clip(step1, -STRIDE, STRIDE)
-            intercept, slope = intercept + step0, slope + step1
-            moved = np.maximum(abs(step0), abs(step1))
-            if not (moved > 1e-10).any():
-                break
-    settled = moved < 1e-6
-    return np.where(settled, intercept, np.nan), np.where(settled, slope, np.nan)
+    return logistic.fit_lines(log_odds(p), y, w, fixed=fixed)
 
 
 def with_intervals(
     y: Labels, p: Floats, seed: int, names: tuple[str, ...] = NAMES
 ) -> dict[str, float]:
     """Return measures and their 95 % bootstrap percentile intervals, by metric name."""
-    return metrics.with_intervals(y, p, seed, names, scores)
+    return metrics.with_intervals(y, p, seed, names, partial(scores, names=names))
 
 
 def enough(y: Labels) -> bool:

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
+    StackingClassifier,
 )
 from sklearn.impute import SimpleImputer
-from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
+from steps.modelling import calibration
 from steps.parameters.entry_points import Train
 
-CALIBRATION_FOLDS = 3
-"""Five say the same to two decimals, and cost half as much again; see docs/decisions/0010."""
-STEPS = 100
-"""Into how many equal steps the range of an isotonic calibration is divided."""
+
+@dataclass(frozen=True)
+class Recipe:
+    """An unfitted model.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        From raw records to a probability.
+    calibration : str
+        A name of ``parameters.CALIBRATIONS``.
+    """
+
+    pipeline: Pipeline
+    calibration: str
+
+    def fit(self, features: pd.DataFrame, y: NDArray[np.int8]) -> StackingClassifier:
+        """Return a model that is fitted to patients; the recipe stays as it is."""
+        return calibration.fit(self.pipeline, self.calibration, features, y)
 
 
 def build(  # noqa: PLR0913
@@ -39,12 +55,12 @@ def build(  # noqa: PLR0913
     *,
     C: float = 1.0,  # noqa: N803 (scikit-learn's name)
     calibration: str = "none",
-) -> Pipeline:
-    """Return an unfitted pipeline.
+) -> Recipe:
+    """Return an unfitted model.
 
     It takes the 13 features in the order of FEATURES, as a frame or an array of shape
-    (n_rows, 13), NaN where a value is unknown. Columns are chosen by position, so that the ONNX
-    twin can take one matrix.
+    (n_rows, 13), NaN where a value is unknown. Columns are chosen by position, so that its ONNX
+    model can take one matrix.
 
     Parameters
     ----------
@@ -58,8 +74,9 @@ def build(  # noqa: PLR0913
         The inverse of logistic regression's penalty; the ensembles have no use for it.
     calibration : str
         A name of ``entry_points.CALIBRATIONS``: what brings the probabilities in line with the
-        observed shares. It is learnt by cross-validation inside the training rows; the estimator
-        itself learns from all of them, so that there is one to convert and to explain.
+        observed shares where all is known. It is learnt by cross-validation inside the training
+        rows; the pipeline itself learns from all of them, so that there is one to convert and to
+        explain.
     """
     trees: dict[str, Any] = {
         "n_estimators": n_estimators,
@@ -80,16 +97,12 @@ def build(  # noqa: PLR0913
             random_state=random_state,
         ),
     }
-    estimator = estimators[model]
-    if calibration != "none":
-        estimator = CalibratedClassifierCV(
-            estimator, method=calibration, cv=CALIBRATION_FOLDS, ensemble=False
-        )
-    return Pipeline([("columns", _columns()), ("estimator", estimator)])
+    pipeline = Pipeline([("columns", _columns()), ("estimator", estimators[model])])
+    return Recipe(pipeline, calibration)
 
 
-def from_parameters(values: Train) -> Pipeline:
-    """Return the unfitted pipeline that the parameters of ``train`` describe."""
+def from_parameters(values: Train) -> Recipe:
+    """Return the unfitted model that the parameters of ``train`` describe."""
     return build(
         values.model,
         values.n_estimators,
@@ -104,22 +117,6 @@ def from_parameters(values: Train) -> Pipeline:
 def columns(patients: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.int8]]:
     """Return features and labels of a prepared frame."""
     return patients[list(FEATURE_NAMES)], patients[LABEL.name].to_numpy(np.int8)
-
-
-def fit(pipeline: Pipeline, features: pd.DataFrame, y: NDArray[np.int8]) -> Pipeline:
-    """Fit a pipeline in place, and return it.
-
-    An isotonic calibration may leap between two neighbouring scores, where float32 and float64
-    end up on different sides. It is redrawn on equal steps of its range, which moves a
-    probability by less than its noise, and lets the ONNX twin follow.
-    """
-    pipeline.fit(features, y)
-    for found in getattr(pipeline[-1], "calibrated_classifiers_", []):
-        for calibrator in found.calibrators:
-            if isinstance(calibrator, IsotonicRegression):
-                steps = np.linspace(calibrator.X_min_, calibrator.X_max_, STEPS + 1)
-                calibrator.fit(steps, calibrator.predict(steps))
-    return pipeline
 
 
 def _columns() -> ColumnTransformer:
@@ -138,9 +135,9 @@ def _columns() -> ColumnTransformer:
     )
 
 
-def fills(pipeline: Pipeline) -> dict[str, float]:
-    """Return what a fitted pipeline puts in place of an unknown value, by feature name."""
-    columns = pipeline.named_steps["columns"]
+def fills(model: StackingClassifier) -> dict[str, float]:
+    """Return what a fitted model's pipeline puts in place of an unknown value, by feature name."""
+    columns = model.estimators_[0].named_steps["columns"]
     imputers = {
         "ordered": columns.named_transformers_["ordered"],
         "nominal": columns.named_transformers_["nominal"][0],

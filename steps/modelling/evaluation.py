@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, LABEL
@@ -60,19 +58,20 @@ def features(cohort: Cohort) -> pd.DataFrame:
 
 
 def refitted(
-    pipeline: Pipeline, training: pd.DataFrame, cohort: Cohort, seed: int
+    parameters: Mapping[str, Value], training: pd.DataFrame, cohort: Cohort, seed: int
 ) -> dict[str, Any] | None:
     """Return how the model would do, had it been trained without what a cohort mostly lacks.
 
-    A feature that is unknown in every training row carries nothing, so that unfitting it from the
-    pipeline is to hide it.
+    A feature that is unknown in every training row carries nothing.
     """
     lacking = cohort.mostly_missing
     if not lacking:
         return None
     hidden = dict.fromkeys(lacking, np.nan)
     x, y = estimators.columns(training)
-    model = estimators.fit(clone(pipeline), x.assign(**hidden), y)
+    # A model that an older version has trained has fewer parameters.
+    recipe = estimators.from_parameters(select(Train, parameters))
+    model = recipe.fit(x.assign(**hidden), y)
     p = model.predict_proba(features(cohort).assign(**hidden))[:, 1]
     measured = assessment.cohort(cohort, p, seed)
     return {"without": lacking, "metrics": measured["metrics"]}
@@ -85,9 +84,8 @@ def calibrations(
     x, y = estimators.columns(patients)
     found = {}
     for name in CALIBRATIONS:
-        # A model that an older version has trained has fewer parameters.
-        pipeline = estimators.from_parameters(select(Train, parameters, calibration=name))
-        p = cross_validated(pipeline, x, y, seed).probabilities
+        recipe = estimators.from_parameters(select(Train, parameters, calibration=name))
+        p = cross_validated(recipe, x, y).probabilities
         found[name] = p, clinical_metrics.with_intervals(y, p, seed)
     return found
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.pipeline import Pipeline
+from sklearn.ensemble import StackingClassifier
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
@@ -62,7 +62,7 @@ class Training:
         Of all patients.
     validated : OutOfFold
         What cross-validation found.
-    pipeline : Pipeline
+    model : StackingClassifier
         The fitted model.
     fitted, held_out : DataFrame
         The features that it was fitted on, and those that it was not.
@@ -75,7 +75,7 @@ class Training:
     data: Input
     labels: Labels
     validated: OutOfFold
-    pipeline: Pipeline
+    model: StackingClassifier
     fitted: pd.DataFrame
     held_out: pd.DataFrame
     measures: dict[str, float]
@@ -84,8 +84,8 @@ class Training:
 def gather(done: Training, content: bytes | None, git: Git, repository: str | None) -> Metadata:
     """Return what those who serve or judge a model must know about it.
 
-    `content` is its ONNX model, as ``twin.convert`` gives it; `git` and `repository` name the
-    sources that trained it.
+    `content` is its ONNX model, as ``onnx_export.convert`` gives it; `git` and `repository` name
+    the sources that trained it.
     """
     seed = int(done.parameters["random_state"])
     patients, labels, validated = done.data.patients, done.labels, done.validated
@@ -101,8 +101,9 @@ def gather(done: Training, content: bytes | None, git: Git, repository: str | No
             # Such as the precision of a model that says nobody is ill.
             "metrics": {k: v for k, v in done.measures.items() if math.isfinite(v)},
             "out_of_fold": assessment.out_of_fold(patients, labels, validated, seed),
-            "unknown": assessment.unknown(labels, validated, seed),
-            "unknown_patterns": assessment.unknown_patterns(labels, validated, seed),
+            "unknown_patterns": assessment.unknown_patterns(
+                patients[list(FEATURE_NAMES)], labels, validated, seed
+            ),
             "risk_bands": clinical_metrics.bands(labels, validated.probabilities, dict(RISK_BANDS)),
             **_of_the_fitted(done, content, seed),
             "git": git,
@@ -122,8 +123,8 @@ def _data(done: Training) -> dict[str, Any]:
 
 def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str, Any]:
     """Return what needs the fitted model: what moves its answers, other hospitals."""
-    predict = _probabilities(done.pipeline, content)
-    known = seen(done.fitted, done.pipeline)
+    predict = _probabilities(done.model, content)
+    known = seen(done.fitted, done.model)
     reference = assessment.reference(predict, known)
     return {
         "seen": known,
@@ -133,9 +134,11 @@ def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str
     }
 
 
-def _probabilities(pipeline: Pipeline, content: bytes | None) -> Callable[[pd.DataFrame], Floats]:
+def _probabilities(
+    model: StackingClassifier, content: bytes | None
+) -> Callable[[pd.DataFrame], Floats]:
     """Return a model's probabilities as a function: those of its ONNX model, which is served."""
-    engine: Engine = SklearnEngine(pipeline) if content is None else OnnxEngine(content)
+    engine: Engine = SklearnEngine(model) if content is None else OnnxEngine(content)
 
     def predict(patients: pd.DataFrame) -> Floats:
         columns = [patients[name].to_numpy(float) for name in FEATURE_NAMES]
@@ -144,9 +147,9 @@ def _probabilities(pipeline: Pipeline, content: bytes | None) -> Callable[[pd.Da
     return predict
 
 
-def seen(training: pd.DataFrame, pipeline: Pipeline) -> dict[str, dict[str, Any]]:
+def seen(training: pd.DataFrame, model: StackingClassifier) -> dict[str, dict[str, Any]]:
     """Return, for each feature, what the training rows held and what replaces an unknown value."""
-    replaced = estimators.fills(pipeline)
+    replaced = estimators.fills(model)
     found: dict[str, dict[str, Any]] = {}
     for feature in FEATURES:
         known = training[feature.name].dropna()

@@ -162,8 +162,8 @@ def fit_and_predict(
     The model is the one that `train` builds from these parameters.
     """
     x, y = patients
-    pipeline = estimators.fit(estimators.build(**parameters), x.iloc[fit], y[fit])
-    return np.asarray(pipeline.predict_proba(x.iloc[test])[:, 1], dtype=float)
+    model = estimators.build(**parameters).fit(x.iloc[fit], y[fit])
+    return np.asarray(model.predict_proba(x.iloc[test])[:, 1], dtype=float)
 
 
 def require_enough(y: Labels) -> None:

@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import Pipeline
+from numpy.typing import NDArray
 
 from clinical.errors import DataError
-from steps.modelling import estimators
+from risk_model import patterns
+from steps.modelling import folds
+from steps.modelling.calibration import masked_probabilities
 from steps.modelling.metrics import NAMES, Floats, Labels, scores
 
 FOLDS = 10
-LATE = ("ca", "thal")
-"""What is often unknown when a model is asked: it comes late, and ca is invasive."""
+
+
+class Recipe(Protocol):
+    """What can be fitted: see `estimators.Recipe`."""
+
+    def fit(self, features: pd.DataFrame, y: Labels) -> Any:
+        """Return a fitted model, which has `predict_proba`."""
+        ...
 
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """What models said of patients that they were not fitted on.
+    """Probabilities of patients by models that were not fitted on them.
 
     Parameters
     ----------
-    probabilities : array of float, shape (n_rows,)
-        One for each patient.
-    without : array of float, shape (n_rows,)
-        The same, had the features of LATE been unknown.
+    masked : array of float, shape (n_patterns, n_rows)
+        With the findings of each pattern unknown; see `risk_model.patterns`.
+    fold : array of int, shape (n_rows,)
+        In which fold each patient was left out.
     measures : dict of str to float
         Mean and standard deviation over the folds of each of ``metrics.NAMES``.
     """
 
-    probabilities: Floats
-    without: Floats
+    masked: Floats
+    fold: NDArray[np.intp]
     measures: dict[str, float]
+
+    @property
+    def probabilities(self) -> Floats:
+        """Those of the patients as they are, shape (n_rows,)."""
+        return np.asarray(self.masked[0])
 
 
 def require_both_classes(held_out: Labels, test_size: float) -> None:
@@ -53,30 +65,25 @@ def require_both_classes(held_out: Labels, test_size: float) -> None:
         )
 
 
-def cross_validated(pipeline: Pipeline, features: pd.DataFrame, y: Labels, seed: int) -> OutOfFold:
-    """Fit and ask a pipeline by stratified 10-fold cross-validation.
+def cross_validated(
+    recipe: Recipe, features: pd.DataFrame, y: Labels, salt: int = folds.SALT
+) -> OutOfFold:
+    """Fit and ask a model by stratified 10-fold cross-validation; see `folds.assign`.
 
     Raises
     ------
     DataError
-        Where a class has fewer rows than there are folds.
+        Where a class has fewer patients than there are folds.
     """
-    rarest = int(np.bincount(y, minlength=2).min())
-    if rarest < FOLDS:
-        raise DataError(
-            f"{FOLDS}-fold cross-validation needs {FOLDS} rows of each class; "
-            f"the rarer class has {rarest}"
-        )
-    both = np.full((2, len(y)), np.nan)
+    fold = folds.assign(features, y, FOLDS, salt)
+    masked = np.full((patterns.COUNT, len(y)), np.nan)
     rows = []
-    for fit, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(features, y):
-        fitted = estimators.fit(clone(pipeline), features.iloc[fit], y[fit])
-        asked = features.iloc[test]
-        # In one call: it costs the same for 60 patients as for 30.
-        twice = pd.concat([asked, asked.assign(**dict.fromkeys(LATE, np.nan))])
-        both[:, test] = fitted.predict_proba(twice)[:, 1].reshape(2, -1)
-        rows.append(scores(y[test], both[0, test]))
-    return OutOfFold(both[0], both[1], _over_folds(rows))
+    for number in range(FOLDS):
+        left_out = fold == number
+        fitted = recipe.fit(features[~left_out], y[~left_out])
+        masked[:, left_out] = masked_probabilities(fitted, features[left_out])
+        rows.append(scores(y[left_out], masked[0, left_out]))
+    return OutOfFold(masked, fold, _over_folds(rows))
 
 
 def _over_folds(rows: list[dict[str, Floats]]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from risk_model.card import content
 from risk_model.card.wording import MODELS
 from risk_model.metadata import Metadata
 from steps.modelling.evaluation import Measured
@@ -53,6 +54,7 @@ def draw(
         cohorts=shown,
         calibrations=compared,
         unknown=metadata.unknown,
+        patterns=content.shown_patterns(metadata.as_dict()),
     )
 
 

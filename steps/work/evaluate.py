@@ -14,7 +14,6 @@ from clinical import archive, hospitals
 from clinical.hospitals import Cohort
 from clinical.schema import LABEL
 from risk_model.card.wording import MEASURES, between
-from risk_model.serialization import read_estimator
 from steps.modelling import evaluation
 from steps.modelling.evaluation import Measured
 from steps.parameters.declaration import check
@@ -105,10 +104,10 @@ def measure_known(model: Lineage) -> list[Measured]:
 def measure_elsewhere(model: Lineage, cohort: Cohort) -> Measured:
     """Measure on another hospital; where it lacks much, also the model fitted without that."""
     found = evaluation.measure(cohort, said(model, cohort), SEED)
-    if model.patients is not None and cohort.mostly_missing:
+    parameters = model.metadata.parameters
+    if model.patients is not None and parameters and cohort.mostly_missing:
         training = model.patients[model.has_seen(model.patients)]
-        pipeline = read_estimator(model.folder)
-        found.found["refitted"] = evaluation.refitted(pipeline, training, cohort, SEED)
+        found.found["refitted"] = evaluation.refitted(parameters, training, cohort, SEED)
     return found
 
 

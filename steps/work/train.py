@@ -10,8 +10,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities import Run
+from sklearn.ensemble import StackingClassifier
 from sklearn.inspection import permutation_importance
-from sklearn.pipeline import Pipeline
 
 from clinical import copies
 from clinical.schema import FEATURE_NAMES, LABEL
@@ -20,7 +20,7 @@ from risk_model.flavours import saving
 from risk_model.flavours.saving import Contents
 from risk_model.layout import METADATA
 from risk_model.metadata import Git, Metadata
-from steps.modelling import assessment, estimators, facts, metrics, twin
+from steps.modelling import assessment, estimators, facts, metrics, onnx_export
 from steps.modelling.facts import Training
 from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
 from steps.parameters.entry_points import Train
@@ -42,16 +42,16 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
     seed = values.random_state
     # Not salted with the seed: whatever models are compared, the same patients are held out.
     fitting, held_out = copies.split(data.patients, values.test_size)
-    pipeline = estimators.from_parameters(values)
+    recipe = estimators.from_parameters(values)
     features, labels = estimators.columns(data.patients)
-    validated = cross_validated(pipeline, features, labels, seed)
+    validated = cross_validated(recipe, features, labels)
     (fitted, diagnosed), (x, y) = estimators.columns(fitting), estimators.columns(held_out)
     require_both_classes(y, values.test_size)
-    estimators.fit(pipeline, fitted, diagnosed)
-    p = pipeline.predict_proba(x)[:, 1]
+    model = recipe.fit(fitted, diagnosed)
+    p = model.predict_proba(x)[:, 1]
     found = validated.measures | metrics.with_intervals(y, p, seed)
-    content = twin.convert(pipeline, fitted)
-    done = Training(run.run_id, vars(values), data, labels, validated, pipeline, fitted, x, found)
+    content = onnx_export.convert(model, fitted)
+    done = Training(run.run_id, vars(values), data, labels, validated, model, fitted, x, found)
     git, repository = Git(**provenance.git_state()), provenance.repository()
     metadata = facts.gather(done, content, git, repository)
     mlflow.log_metrics(found | assessment.flattened(metadata.as_dict()["out_of_fold"]))
@@ -59,7 +59,7 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
         folder = Path(name)
         log_split(run, folder, fitting, held_out)
         log_out_of_fold(run, folder, data.patients, validated)
-        losses = permutation_losses(pipeline, x, y, seed)
+        losses = permutation_losses(model, x, y, seed)
         for picture in plots.draw_all(folder, y, p, found, losses):
             run.log_file(picture, "plots")
             copy_atomically(picture, ROOT / "plots" / picture.name)
@@ -87,18 +87,18 @@ def log_out_of_fold(
             "row_hash": copies.row_hashes(patients),
             LABEL.name: patients[LABEL.name].to_numpy(np.int8),
             "probability": validated.probabilities,
-            "probability_without": validated.without,
+            "fold": validated.fold.astype(np.int8),
         }
     ).to_parquet(path, index=False)
     run.log_file(path, "split")
 
 
 def permutation_losses(
-    pipeline: Pipeline, x: pd.DataFrame, y: metrics.Labels, seed: int
+    model: StackingClassifier, x: pd.DataFrame, y: metrics.Labels, seed: int
 ) -> dict[str, list[float]]:
     """Return, by feature, how much ROC AUC each of its permutations costs."""
     found = permutation_importance(
-        pipeline, x, y, scoring="roc_auc", n_repeats=PERMUTATIONS, random_state=seed
+        model, x, y, scoring="roc_auc", n_repeats=PERMUTATIONS, random_state=seed
     )
     return dict(zip(FEATURE_NAMES, found.importances.tolist(), strict=True))
 
@@ -108,8 +108,8 @@ def log_model(
 ) -> None:
     """Log the model, and keep a working copy as a pickle with its SHA-256 beside it."""
     cards = rendering.write(folder, metadata)
-    references = twin.reference_cases(done.pipeline, done.fitted)
-    contents = Contents(done.pipeline, content, metadata, references, cards)
+    references = onnx_export.reference_cases(done.model, done.fitted)
+    contents = Contents(done.model, content, metadata, references, cards)
     name, tags = f"{done.parameters['model']}_model", {SOURCE_TAG: done.data.source}
     uri = saving.log(name, contents, provenance.requirements(), tags)
     stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
@@ -118,7 +118,7 @@ def log_model(
         run.log_file(page)
     target = ROOT / "models" / "model.pkl"
     with replacing(target) as part:
-        joblib.dump(done.pipeline, part)
+        joblib.dump(done.model, part)
         digest = sha256(part)
     copy_atomically(stored / METADATA, target.with_name("model.json"))
     with replacing(target.with_name("model.pkl.sha256")) as part:

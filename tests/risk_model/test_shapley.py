@@ -51,10 +51,31 @@ def test_base_and_contributions_add_up_to_the_probability(values: list[float]) -
     assert found.base + found.contributions.sum() == pytest.approx(found.probability)
 
 
-def test_what_is_unknown_or_as_in_the_reference_moves_nothing() -> None:
-    found = shapley.explain(bent, np.array([1.0, np.nan, 0.0, 2.0]), REFERENCE)
-    assert found.contributions[1] == found.contributions[2] == 0
-    assert found.probability == pytest.approx(bent(np.array([[1.0, 0.0, 0.0, 2.0]]))[0])
+def test_what_is_as_in_the_reference_moves_nothing() -> None:
+    found = shapley.explain(bent, np.array([1.0, 3.0, 0.0, 2.0]), REFERENCE)
+    assert found.contributions[2] == 0
+    assert found.contributions[[0, 1, 3]].all()
+
+
+def test_that_a_finding_is_unknown_is_a_value_like_any_other() -> None:
+    def cautious(rows: np.ndarray) -> np.ndarray:
+        """Say less of patients of whom the second finding is unknown, and more of the others."""
+        return bent(np.nan_to_num(rows)) * np.where(np.isnan(rows[:, 1]), 0.5, 1)
+
+    found = shapley.explain(cautious, np.array([1.0, np.nan, 0.0, 2.0]), REFERENCE)
+    alone = shapley.explain(cautious, np.array([0.0, np.nan, 0.0, 0.0]), REFERENCE)
+    assert alone.contributions[1] == pytest.approx(-0.1)
+    assert found.probability == pytest.approx(0.5 * bent(np.array([[1.0, 0.0, 0.0, 2.0]]))[0])
+    assert found.base + found.contributions.sum() == pytest.approx(found.probability)
+    assert found.contributions[1] < -0.1
+
+
+def test_unknown_moves_nothing_where_the_model_takes_it_for_the_reference() -> None:
+    def filling(rows: np.ndarray) -> np.ndarray:
+        return bent(np.nan_to_num(rows))
+
+    found = shapley.explain(filling, np.array([1.0, np.nan, np.nan, 2.0]), REFERENCE)
+    np.testing.assert_allclose(found.contributions[[1, 2]], 0, atol=1e-15)
 
 
 def test_the_reference_itself_has_nothing_to_explain() -> None:
@@ -71,7 +92,7 @@ def test_the_model_is_asked_once_and_only_about_what_differs() -> None:
         return bent(rows)
 
     shapley.explain(counting, np.array([1.0, 2.0, np.nan, 0.0]), REFERENCE)
-    assert asked == [4]
+    assert asked == [8]
 
 
 def test_neither_patient_nor_reference_is_changed() -> None:

@@ -211,6 +211,24 @@ def judged(pipeline: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def unknown_patterns(*patterns: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return what model.json says of some patterns of unknown findings: each another AUC."""
+    return [
+        {
+            "unknown": list(names),
+            "patients": 303 - len(names),
+            "metrics": measured(roc_auc=0.91 - 0.02 * len(names), observed_expected=1.01),
+            "risk_bands": [
+                {"level": level, "from": start, "observed": {
+                    "patients": 100 + len(names), "diseased": diseased, "low": 0.0, "high": 1.0}}
+                for level, start, diseased in (("Low", 0.0, 15), ("Moderate", 0.3, 45),
+                                               ("High", 0.7, 88))
+            ],
+        }
+        for names in patterns
+    ]  # fmt: skip
+
+
 def write_extras(
     folder: Path, pipeline: Any, *, twin: bool = True, whole: bool = True, **more: Any
 ) -> list[Path]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-from sklearn.pipeline import Pipeline
+from sklearn.ensemble import StackingClassifier
 
 from clinical.codings.definitions import CANONICAL, Coding
 from risk_model.bands import RISK_BANDS, Bands
@@ -16,12 +16,13 @@ from risk_model.flavours.saving import Contents
 from risk_model.metadata import Metadata
 from steps.batch.inputs import Partition
 from steps.batch.scoring import SCHEMA, Counts, Scorer
-from steps.modelling import estimators, twin
+from steps.modelling import estimators, onnx_export
+from steps.modelling.metrics import Labels
 
 
 def stored(
     folder: Path,
-    pipeline: Pipeline,
+    model: StackingClassifier,
     training: pd.DataFrame,
     *,
     bands: Bands = RISK_BANDS,
@@ -32,16 +33,15 @@ def stored(
     metadata = Metadata.of(
         {"format": 2, "run_id": "a" * 32, "risk_bands": levels, "data": {"source": "synthetic"}}
     )
-    content = twin.convert(pipeline, training) if onnx else None
-    references = twin.reference_cases(pipeline, training)
-    saving.save_model(str(folder), Contents(pipeline, content, metadata, references), ["mlflow"])
+    content = onnx_export.convert(model, training) if onnx else None
+    references = onnx_export.reference_cases(model, training)
+    saving.save_model(str(folder), Contents(model, content, metadata, references), ["mlflow"])
     return folder
 
 
-def forest(features: pd.DataFrame, y: object) -> Pipeline:
+def forest(features: pd.DataFrame, y: Labels) -> StackingClassifier:
     """Fit a small calibrated forest."""
-    pipeline = estimators.build("random_forest", 15, 4, 1, 1, calibration="sigmoid")
-    return estimators.fit(pipeline, features, y)
+    return estimators.build("random_forest", 15, 4, 1, 1, calibration="sigmoid").fit(features, y)
 
 
 def score_partitions(

@@ -113,6 +113,36 @@ def test_the_band_is_told_with_what_it_has_meant(client: FlaskClient, patient: A
     assert f"{counts[1]} ({counts[2]}&nbsp;%)" in page
 
 
+def test_the_band_is_told_with_what_it_has_meant_for_patients_of_whom_as_much_was_unknown(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    measured = forge.unknown_patterns((), ("ca", "thal"))
+    following.model = forge.knowing(following.model, format=2, unknown_patterns=measured)
+    page = client.post("/", data=form(patient, ca="unknown", thal="unknown")).text
+    assert "band has meant: of 102 patients of whom as much was unknown" in page
+    assert "calibrated for patients without: major vessels coloured, thallium scan" in page
+    # All known: as the bands of all patients; not measured: nothing.
+    assert "of 102 patients" not in client.post("/", data=form(patient)).text
+    assert "band has meant" in client.post("/", data=form(patient)).text
+    assert "band has meant" not in client.post("/", data=form(patient, chol="")).text
+
+
+def test_an_unknown_finding_is_told_among_what_moved_the_risk(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    """The reference has three vessels coloured: that they are unknown moves the probability."""
+    assert following.model is not None
+    reference = {**(following.model.reference or {}), "ca": 3.0}
+    following.model = forge.knowing(following.model, format=2, reference={"values": reference})
+    page = client.post("/", data=form(patient, ca="unknown")).text
+    assert "<strong>Major vessels coloured:</strong> unknown" in page
+    body = client.post("/explain", json=patient | {"ca": None}).get_json()
+    assert body["contributions"]["ca"] < -0.01
+    assert body["imputed"] == ["ca"]
+    whole = body["base_probability"] + sum(body["contributions"].values())
+    assert whole == pytest.approx(body["probability"], abs=1e-4)
+
+
 def test_unknown_late_values_are_warned_of_once_and_by_title(
     client: FlaskClient, patient: Any
 ) -> None:

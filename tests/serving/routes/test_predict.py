@@ -227,6 +227,22 @@ def test_a_model_that_knows_nothing_of_late_values_does_not_warn(
     assert post(client, patient | {"ca": None}).json["warnings"] == []
 
 
+def test_a_warning_speaks_of_the_pattern_that_this_patient_has(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    measured = forge.unknown_patterns((), ("ca",), ("ca", "thal"))
+    following.model = forge.knowing(following.model, format=2, unknown_patterns=measured)
+    for names, figure in ((("ca",), "0.89 ("), (("ca", "thal"), "0.87 (")):
+        warnings = post(client, patient | dict.fromkeys(names)).json["warnings"]
+        assert [warning["pointer"] for warning in warnings] == [f"/{name}" for name in names]
+        assert all(figure in warning["detail"] for warning in warnings)
+        assert all(
+            "0.91 (0.86 to 0.95) with all findings" in warning["detail"] for warning in warnings
+        )
+    # Nobody has measured it, so nothing is said.
+    assert post(client, patient | {"thal": None}).json["warnings"] == []
+
+
 def test_no_error_repeats_a_value(client: FlaskClient, patient: Any) -> None:
     for bad in (98765.25, "98765.25", [98765.25]):
         answer = post(client, patient | {"chol": bad, "98765.25": 98765.25})

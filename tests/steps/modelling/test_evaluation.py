@@ -10,7 +10,7 @@ import pytest
 
 from clinical.hospitals import Cohort
 from clinical.schema import LABEL
-from steps.modelling import estimators, evaluation
+from steps.modelling import evaluation
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -60,14 +60,14 @@ def test_where_nearly_everybody_is_ill_ranking_and_calibration_are_all_that_is_t
 
 
 def test_what_a_cohort_lacks_is_left_out_of_the_refitted_model(sample: Patients) -> None:
-    pipeline = estimators.fit(estimators.build("random_forest", 15, 4, 1, 1), *sample)
+    values = {"n_estimators": 15, "max_depth": 4, "calibration": "none"}
     lacking = cohort(sample, "there", ca=np.nan, thal=np.nan)
-    found = evaluation.refitted(pipeline, cohort(sample).patients, lacking, 1)
+    found = evaluation.refitted(values, cohort(sample).patients, lacking, 1)
     assert found is not None
     assert found["without"] == ["ca", "thal"]
     # Asked about what it was fitted on, without two columns: still good.
     assert found["metrics"]["roc_auc"] > 0.85
-    assert evaluation.refitted(pipeline, cohort(sample).patients, cohort(sample), 1) is None
+    assert evaluation.refitted(values, cohort(sample).patients, cohort(sample), 1) is None
 
 
 def test_every_calibration_is_tried_on_the_same_patients(sample: Patients) -> None:

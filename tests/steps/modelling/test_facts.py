@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.pipeline import Pipeline
+from sklearn.ensemble import StackingClassifier
 
 from clinical.schema import FEATURE_NAMES, LABEL
+from risk_model import patterns
 from risk_model.metadata import Git
-from steps.modelling import estimators, facts, metrics, twin
+from steps.modelling import estimators, facts, metrics, onnx_export
 from steps.modelling.facts import Input, Training
 from steps.modelling.validation import OutOfFold
 from steps.parameters.declaration import check
@@ -23,7 +24,7 @@ Patients = tuple[pd.DataFrame, np.ndarray]
 VALUES = vars(check(Train, {}))
 
 
-def fitted(features: pd.DataFrame, y: np.ndarray) -> Pipeline:
+def fitted(features: pd.DataFrame, y: np.ndarray) -> StackingClassifier:
     return estimators.build("random_forest", 5, 3, 1, 1).fit(features, y)
 
 
@@ -33,14 +34,14 @@ def training(sample: Patients, **measures: float) -> Training:
     p = np.clip(y + np.random.default_rng(1).normal(0, 0.4, len(y)), 0.01, 0.99)
     data = Input(features.assign(**{LABEL.name: y}), "", "synthetic", "d" * 64, [])
     found = metrics.with_intervals(y, p, 1) | measures
-    pipeline = fitted(features, y)
-    validated = OutOfFold(p, p, {})
-    return Training("0" * 32, VALUES, data, y, validated, pipeline, features, features[:40], found)
+    model = fitted(features, y)
+    validated = OutOfFold(np.tile(p, (patterns.COUNT, 1)), np.zeros(len(y), np.intp), {})
+    return Training("0" * 32, VALUES, data, y, validated, model, features, features[:40], found)
 
 
 def known(done: Training) -> dict[str, Any]:
     """Return the metadata as strict JSON has them."""
-    content = twin.convert(done.pipeline, done.fitted)
+    content = onnx_export.convert(done.model, done.fitted)
     metadata = facts.gather(done, content, Git(commit="c" * 40), None)
     return dict(json.loads(metadata.as_json(), parse_constant=refuse))
 
@@ -67,7 +68,9 @@ def test_the_facts_are_what_a_server_is_promised(sample: Patients) -> None:
     assert found["seen"]["thal"]["fill"] in (1, 2, 3)
     assert list(found["reference"]["values"]) == list(found["importance"]) == list(FEATURE_NAMES)
     assert [band["level"] for band in found["risk_bands"]] == ["Low", "Moderate", "High"]
-    assert found["unknown"]["without"] == ["ca", "thal"]
+    # Nobody of the sample lacks chol, fbs or slope; enough know ca and thal.
+    assert len(found["unknown_patterns"]) == 32
+    assert found["unknown_patterns"][24]["unknown"] == ["ca", "thal"]
 
 
 def test_the_reference_is_what_replaces_an_unknown_value(sample: Patients) -> None:

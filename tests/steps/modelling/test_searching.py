@@ -12,6 +12,7 @@ from distributed import Client
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from clinical.errors import DataError
+from clinical.schema import FEATURE_NAMES
 from steps.batch import cluster
 from steps.modelling import estimators, searching
 from steps.modelling.searching import MEASURES, SPACES, Candidate, Patients, Search
@@ -134,6 +135,7 @@ def test_the_honest_figure_of_noise_is_no_better_than_chance(client: Client) -> 
     features = pd.DataFrame(random.normal(size=(60, 13)))
     y = np.tile([0, 1], 30).astype(np.int8)
     features[[2, 6, 10, 12]] = random.integers(0, 3, size=(60, 4))
+    features.columns = pd.Index(FEATURE_NAMES)
     made = search(client, Patients(features, y), "logistic_regression", trials=20)
     best = searching.best(list(made.candidates())).measures["cv_brier_mean"]
     nested = brier_score_loss(y, out_of_fold(made, len(y)))

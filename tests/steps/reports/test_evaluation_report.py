@@ -84,14 +84,14 @@ def test_the_page_says_which_model_it_was_and_what_each_cohort_lacks(
     for words in (
         facts["run_id"], "c" * 40, facts["trained_at"], "Major vessels coloured 100 %",
         "A note &lt;of&gt; the first.", "of these patients have the disease",
-        "Risk bands", "Unknown values", "Not for clinical use", "What the patients were like",
+        "Risk bands", "Unknown findings", "Not for clinical use", "What the patients were like",
     ):  # fmt: skip
         assert words in page, words
 
 
 def test_the_page_of_a_foreign_model_does_without_its_metadata(cohorts: list[Measured]) -> None:
     html = draw(cohorts[:1], {})
-    assert "Unknown values" not in html
+    assert "Unknown findings" not in html
     assert "Evaluation of a model" in html
 
 

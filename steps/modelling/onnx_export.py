@@ -1,4 +1,4 @@
-"""The ONNX twin of a pipeline: the same probabilities, without Python objects to load."""
+"""The ONNX model of a fitted one: the same probabilities, without Python objects to load."""
 
 from __future__ import annotations
 
@@ -13,95 +13,106 @@ from numpy.typing import NDArray
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
-from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import StackingClassifier
 from sklearn.isotonic import IsotonicRegression
 from sklearn.pipeline import Pipeline
 
 from clinical.copies import row_hashes
 from clinical.schema import FEATURES
-from risk_model.engines import OnnxEngine
+from risk_model import patterns
+from risk_model.engines import INPUT, OnnxEngine
 from risk_model.metadata import References
+from steps.modelling import calibration
 
 TOLERANCE = 1e-5
-"""Largest difference in probability between a pipeline and its twin: float32 against float64."""
+"""Largest difference in probability from the ONNX model: float32 against float64."""
 
 
-class TwinError(ValueError):
-    """The converted model does not say what the pipeline says."""
+class ConversionError(ValueError):
+    """The ONNX model gives other probabilities than the model it was made from."""
 
 
-def convert(pipeline: Pipeline, training: pd.DataFrame) -> bytes | None:
-    """Return the ONNX model of a fitted pipeline, or None where skl2onnx cannot convert it.
+def convert(model: StackingClassifier, training: pd.DataFrame) -> bytes | None:
+    """Return the ONNX model of a fitted one, or None where skl2onnx cannot convert it.
 
     Input ``patients`` float32 (n, 13) with NaN for unknown; outputs ``label`` int64 (n,) and
     ``probabilities`` float32 (n, 2).
 
     Raises
     ------
-    TwinError
+    ConversionError
         Where a probability differs by more than TOLERANCE on the training rows or edge cases.
     """
     try:
-        model = _converted(pipeline)
+        converted = _converted(model)
     except (MissingConverter, MissingShapeCalculator, RuntimeError, ValueError):
         # Such as HistGradientBoosting, whose attributes skl2onnx 1.20 cannot write.
         return None
-    content: bytes = model.SerializeToString()
+    content: bytes = converted.SerializeToString()
     rows = np.vstack([training.to_numpy(float), edge_cases(training)])
-    expected = pipeline.predict_proba(pd.DataFrame(rows, columns=training.columns))[:, 1]
+    expected = model.predict_proba(pd.DataFrame(rows, columns=training.columns))[:, 1]
     worst = float(np.abs(predict(content, rows) - expected).max())
     if not worst <= TOLERANCE:  # NaN is no agreement either
-        raise TwinError(f"the ONNX twin differs by {worst:.2g} in probability from the pipeline")
+        raise ConversionError(f"the ONNX model differs by {worst:.2g} in probability")
     return content
 
 
-def _converted(pipeline: Pipeline) -> Any:
-    """Convert a pipeline; its calibration, if it has one, by nodes of our own.
+def _converted(model: StackingClassifier) -> Any:
+    """Convert the pipeline by skl2onnx, and its calibration by nodes of our own.
 
-    skl2onnx 1.20 feeds the calibrator of a logistic regression with probabilities where
-    scikit-learn uses the decision function, and does not convert that of extra trees at all.
+    skl2onnx 1.20 knows neither of what is unknown nor of an isotonic calibration.
     """
-    if not isinstance(pipeline[-1], CalibratedClassifierCV):
-        return _convert(pipeline)
-    (calibrated,) = pipeline[-1].calibrated_classifiers_
-    scoring = Pipeline([*pipeline.steps[:-1], ("estimator", calibrated.estimator)])
-    # As scikit-learn: the decision function where there is one, else the probability.
-    options = {"raw_scores": True} if hasattr(_last(scoring), "decision_function") else {}
-    model = _convert(scoring, **options)
-    _append_calibration(model.graph, calibrated.calibrators[0])
-    onnx.checker.check_model(model)
-    return model
-
-
-def _last(pipeline: Pipeline) -> Any:
-    return _last(pipeline[-1]) if isinstance(pipeline, Pipeline) else pipeline
-
-
-def _convert(pipeline: Pipeline, **options: bool) -> Any:
-    return convert_sklearn(
+    (pipeline,) = model.estimators_
+    last = pipeline[-1][-1] if isinstance(pipeline[-1], Pipeline) else pipeline[-1]
+    converted = convert_sklearn(
         pipeline,
-        initial_types=[("patients", FloatTensorType([None, len(FEATURES)]))],
-        options={id(_last(pipeline)): {"zipmap": False, **options}},
+        initial_types=[(INPUT, FloatTensorType([None, len(FEATURES)]))],
+        options={id(last): {"zipmap": False}},
         target_opset={"": 21, "ai.onnx.ml": 3},
     )
+    _append_calibration(converted.graph, model)
+    onnx.checker.check_model(converted)
+    return converted
 
 
-def _append_calibration(graph: Any, calibrator: Any) -> None:
-    """Put the calibrator between the scores that a graph gives and its outputs."""
-    names = {"label": "uncalibrated_label", "probabilities": "scores"}
+def _append_calibration(graph: Any, model: StackingClassifier) -> None:
+    """Put the calibration between the probabilities that a graph gives and its outputs."""
+    names = {"label": "uncalibrated_label", "probabilities": "uncalibrated"}
     for node in graph.node:
         node.output[:] = [names.get(name, name) for name in node.output]
         node.input[:] = [names.get(name, name) for name in node.input]
     add = _Nodes(graph)
-    score = add("Gather", "scores", add.constant(np.array([1])), axis=1)
-    mapped = _isotonic if isinstance(calibrator, IsotonicRegression) else _sigmoid
-    ill = mapped(add, score, calibrator)
+    p = add("Gather", "uncalibrated", add.constant(np.array([1])), axis=1)
+    intercepts, slopes = calibration.lines(model)
+    pattern = _pattern(add)
+    moved = add("Gather", add.constant(intercepts.astype(np.float32)), pattern)
+    scores = [_log_odds(add, p)]
+    if (isotonic := calibration.isotonic(model)) is not None:
+        scores.append(_log_odds(add, _isotonic(add, p, isotonic)))
+    for score, slope in zip(scores, slopes, strict=True):
+        scale = add("Gather", add.constant(slope.astype(np.float32)), pattern)
+        moved = add("Add", moved, add("Mul", scale, score))
+    ill = add("Sigmoid", moved)
     healthy = add("Sub", add.constant(np.float32(1)), ill)
     add("Concat", healthy, ill, output="probabilities", axis=1)
     # The first of two equal probabilities wins, as in scikit-learn.
     flat = add("Squeeze", ill, add.constant(np.array([1])))
     said = add("Greater", flat, add.constant(np.float32(0.5)))
     add("Cast", said, output="label", to=onnx.TensorProto.INT64)
+
+
+def _pattern(add: _Nodes) -> str:
+    """Return the number of the pattern of what is unknown, shape (n, 1)."""
+    may_be = add("Gather", INPUT, add.constant(np.array(patterns.PLACES)), axis=1)
+    bits = add.constant(patterns.BITS.astype(np.float32)[:, np.newaxis])
+    unknown = add("Cast", add("IsNaN", may_be), to=onnx.TensorProto.FLOAT)
+    return add("Cast", add("MatMul", unknown, bits), to=onnx.TensorProto.INT64)
+
+
+def _log_odds(add: _Nodes, p: str) -> str:
+    nearest, one = np.float32(calibration.NEAREST), np.float32(1)
+    kept = add("Clip", p, add.constant(nearest), add.constant(one - nearest))
+    return add("Log", add("Div", kept, add("Sub", add.constant(one), kept)))
 
 
 class _Nodes:
@@ -127,11 +138,6 @@ class _Nodes:
         return f"calibration_{kind.lower()}_{self.count}"
 
 
-def _sigmoid(add: _Nodes, score: str, calibrator: Any) -> str:
-    scaled = add("Mul", score, add.constant(np.float32(-calibrator.a_)))
-    return add("Sigmoid", add("Sub", scaled, add.constant(np.float32(calibrator.b_))))
-
-
 def _isotonic(add: _Nodes, score: str, calibrator: IsotonicRegression) -> str:
     """Interpolate between thresholds: the sum of what each step adds once it is reached."""
     x = np.asarray(calibrator.X_thresholds_, np.float64)
@@ -148,14 +154,14 @@ def _isotonic(add: _Nodes, score: str, calibrator: IsotonicRegression) -> str:
 
 
 def predict(content: bytes, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the twin's probabilities of disease, shape (n,), for rows of shape (n, 13)."""
+    """Return the ONNX model's probabilities of disease, shape (n,), for rows of shape (n, 13)."""
     return np.asarray(OnnxEngine(content).score(rows).probabilities, dtype=float)
 
 
-def reference_cases(pipeline: Pipeline, training: pd.DataFrame) -> References:
-    """Return patients that nobody is, with the pipeline's probabilities for them."""
+def reference_cases(model: StackingClassifier, training: pd.DataFrame) -> References:
+    """Return patients that nobody is, with the model's probabilities for them."""
     rows = reference_rows(training)
-    probabilities = pipeline.predict_proba(pd.DataFrame(rows, columns=training.columns))[:, 1]
+    probabilities = model.predict_proba(pd.DataFrame(rows, columns=training.columns))[:, 1]
     return References(
         # JSON has no NaN: an unknown value is null.
         inputs=tuple(
@@ -167,9 +173,12 @@ def reference_cases(pipeline: Pipeline, training: pd.DataFrame) -> References:
 
 
 def edge_cases(training: pd.DataFrame) -> NDArray[np.float64]:
-    """Return rows at the ends of every feature's range, and with every value unknown in turn."""
+    """Return rows at the ends of every feature's range, and with every value unknown in turn.
+
+    The first are a usual patient in each pattern of unknown findings.
+    """
     usual = training.quantile(0.5, interpolation="nearest").to_numpy(float)
-    rows = [usual, np.full(len(FEATURES), np.nan)]
+    rows = [*patterns.masked(usual[np.newaxis]), np.full(len(FEATURES), np.nan)]
     for i, feature in enumerate(FEATURES):
         values: Sequence[float] = [*feature.codes, feature.low, feature.high, np.nan]
         for value in values:
@@ -185,9 +194,8 @@ def reference_rows(training: pd.DataFrame, count: int = 12) -> NDArray[np.float6
     Made of typical and extreme values, never of a patient's record: they travel with the model.
     """
     quantiles = training.quantile(np.linspace(0, 1, count), interpolation="nearest").to_numpy(float)
-    unknown = np.array([quantiles[count // 2], np.full(len(FEATURES), np.nan)])
-    unknown[:, [feature.nullable for feature in FEATURES]] = np.nan
-    rows = np.vstack([quantiles, unknown, edge_cases(training)[:: len(FEATURES)]])
+    nothing = np.full((1, len(FEATURES)), np.nan)
+    rows = np.vstack([quantiles, nothing, edge_cases(training)[:: len(FEATURES)]])
     # By chance, and easily among few patients, a typical row is somebody's.
     made_up = pd.DataFrame(rows, columns=training.columns)
     return rows[~np.isin(row_hashes(made_up), row_hashes(training))]

@@ -1,0 +1,158 @@
+"""Probabilities are calibrated for each pattern of unknown findings, in plain scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import logit
+from sklearn.ensemble import StackingClassifier
+from sklearn.linear_model import LogisticRegression
+
+from clinical.schema import FEATURE_NAMES
+from risk_model import patterns, shapley
+from steps.modelling import calibration, estimators, onnx_export
+from steps.parameters.entry_points import CALIBRATIONS
+
+Patients = tuple[pd.DataFrame, np.ndarray]
+
+
+def recipe(kind: str, model: str = "random_forest") -> estimators.Recipe:
+    return estimators.build(model, 15, 4, 1, 1, calibration=kind)
+
+
+@pytest.fixture(scope="module")
+def fitted(sample: Patients) -> dict[str, StackingClassifier]:
+    """Return a small forest with each calibration."""
+    return {kind: recipe(kind).fit(*sample) for kind in CALIBRATIONS}
+
+
+def drawn(kind: str) -> tuple[calibration.Calibration, np.ndarray, np.ndarray]:
+    """Return a calibration, learnt from other scores for each pattern, with these and labels."""
+    random = np.random.default_rng(5)
+    y = random.integers(0, 2, 200).astype(np.int8)
+    signal = np.linspace(0.3, 2, patterns.COUNT)[:, np.newaxis] * (y - 0.5)
+    p = 1 / (1 + np.exp(-signal - random.normal(0, 0.7, (patterns.COUNT, 200))))
+    return calibration.learn(kind, p, y, np.zeros(200, np.intp)), p, y
+
+
+def everybody(count: int) -> np.ndarray:
+    return np.repeat(np.arange(patterns.COUNT)[:, np.newaxis], count, axis=1)
+
+
+def test_a_patterns_line_is_scikit_learns_logistic_regression() -> None:
+    learnt, p, y = drawn("sigmoid")
+    for number in (0, 5, 31):
+        scores = logit(p[number])[:, np.newaxis]
+        expected = LogisticRegression(tol=1e-8).fit(scores, y).predict_proba(scores)[:, 1]
+        found = learnt.apply(p[number], np.full(len(y), number))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", CALIBRATIONS)
+def test_in_each_pattern_as_many_are_ill_as_are_expected(kind: str) -> None:
+    learnt, p, y = drawn(kind)
+    expected = learnt.apply(p, everybody(len(y))).mean(axis=1)
+    np.testing.assert_allclose(expected[1:], y.mean(), atol=1e-6)
+
+
+def test_without_a_calibration_the_probabilities_of_who_is_known_stay() -> None:
+    learnt, p, _ = drawn("none")
+    inside = (p[0] > calibration.NEAREST) & (p[0] < 1 - calibration.NEAREST)
+    found = learnt.apply(p[0], np.zeros(200, np.intp))
+    np.testing.assert_allclose(found[inside], p[0, inside], atol=1e-12)
+    assert np.abs(learnt.apply(p[1], np.ones(200, np.intp)) - p[1]).max() > 0.05
+
+
+def test_an_isotonic_calibration_keeps_the_order_of_who_is_known_and_is_no_line() -> None:
+    learnt, p, _ = drawn("isotonic")
+    order = np.argsort(p[0])
+    found = learnt.apply(p[0], np.zeros(200, np.intp))[order]
+    assert (np.diff(found) >= 0).all()
+    assert len(np.unique(found.round(6))) < 150  # it has steps
+
+
+def test_a_patient_counts_in_the_patterns_that_lack_what_they_lack() -> None:
+    _, p, y = drawn("sigmoid")
+    unknown = np.where(np.arange(200) < 100, 0, 8)  # half of them lack ca
+    learnt = calibration.learn("sigmoid", p, y, unknown)
+    half = calibration.learn("sigmoid", p[:, :100], y[:100], unknown[:100])
+    whole = calibration.learn("sigmoid", p, y, np.zeros(200, np.intp))
+    for number in range(patterns.COUNT):
+        expected = whole if number & 8 else half
+        assert learnt.intercepts[number] == pytest.approx(expected.intercepts[number])
+
+
+def test_a_pattern_that_nobody_knows_enough_for_is_learnt_from_all() -> None:
+    _, p, y = drawn("sigmoid")
+    nobody = calibration.learn("sigmoid", p, y, np.full(200, 8, np.intp))
+    whole = calibration.learn("sigmoid", p, y, np.zeros(200, np.intp))
+    np.testing.assert_allclose(nobody.intercepts, whole.intercepts)
+
+
+@pytest.mark.parametrize("kind", CALIBRATIONS)
+def test_the_scikit_learn_model_gives_what_the_calibration_says(kind: str) -> None:
+    learnt, _, _ = drawn(kind)
+
+    class Prevalence(estimators.Pipeline):  # type: ignore[misc]
+        """Says the first feature."""
+
+        def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
+            p = np.asarray(x)[:, 0]
+            return np.column_stack([1 - p, p])
+
+    model = calibration.as_model(Prevalence([("nothing", "passthrough")]), learnt)
+    p = np.array([0.0, 0.2, 0.5, 0.99, 1.0])
+    rows = np.ones((5, 13))
+    rows[:, 0] = p
+    every = patterns.masked(rows)
+    expected = learnt.apply(every[:, 0], patterns.of_rows(every))
+    frame = pd.DataFrame(every, columns=list(FEATURE_NAMES))
+    np.testing.assert_allclose(model.predict_proba(frame)[:, 1], expected, atol=1e-12)
+    intercepts, slopes = calibration.lines(model)
+    np.testing.assert_allclose(intercepts, learnt.intercepts, atol=1e-12)
+    np.testing.assert_allclose(slopes, learnt.slopes, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", CALIBRATIONS)
+def test_onnx_follows_in_every_pattern(
+    fitted: dict[str, StackingClassifier], sample: Patients, kind: str
+) -> None:
+    features = sample[0].head(60)
+    content = onnx_export.convert(fitted[kind], features)
+    assert content is not None
+    rows = patterns.masked(features.to_numpy(float))
+    expected = calibration.masked_probabilities(fitted[kind], features).ravel()
+    assert np.abs(onnx_export.predict(content, rows) - expected).max() <= onnx_export.TOLERANCE
+
+
+def test_contributions_add_up_in_every_pattern_and_unknown_is_a_state_of_its_own(
+    fitted: dict[str, StackingClassifier], sample: Patients
+) -> None:
+    content = onnx_export.convert(fitted["sigmoid"], sample[0])
+    assert content is not None
+    fills = estimators.fills(fitted["sigmoid"])
+    reference = np.array([fills[name] for name in FEATURE_NAMES])
+    patient = sample[0].dropna().to_numpy(float)[:1]
+    moved = []
+    for row in patterns.masked(patient):
+        found = shapley.explain(lambda rows: onnx_export.predict(content, rows), row, reference)
+        served = onnx_export.predict(content, row[np.newaxis])[0]
+        assert found.base + found.contributions.sum() == pytest.approx(served, abs=1e-6)
+        moved.append(np.abs(found.contributions[np.isnan(row)]))
+    assert np.concatenate(moved).max() > 0.01
+
+
+def test_scores_that_tell_nothing_give_the_prevalence() -> None:
+    y = np.repeat([0, 1], [30, 10]).astype(np.int8)
+    p = np.full((patterns.COUNT, 40), 0.6)
+    learnt = calibration.learn("sigmoid", p, y, np.zeros(40, np.intp))
+    np.testing.assert_allclose(learnt.apply(p, everybody(40)), 0.25, atol=1e-6)
+
+
+def test_scores_that_tell_everything_do_not_run_away() -> None:
+    y = np.repeat([0, 1], 20).astype(np.int8)
+    p = np.tile(np.where(y == 1, 0.9, 0.1), (patterns.COUNT, 1))
+    learnt = calibration.learn("sigmoid", p, y, np.zeros(40, np.intp))
+    assert np.isfinite(learnt.slopes).all()
+    assert learnt.apply(p, everybody(40))[:, -1].max() < 0.999

@@ -1,0 +1,185 @@
+"""The ONNX model gives the probabilities of the one it is made from, or there is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+from sklearn.ensemble import StackingClassifier
+
+from clinical.copies import row_hashes
+from clinical.schema import FEATURE_NAMES, FEATURES
+from risk_model import patterns
+from steps.modelling import estimators, onnx_export
+from steps.modelling.estimators import Recipe
+from steps.parameters.entry_points import CALIBRATIONS
+
+CONVERTIBLE = ("random_forest", "extra_trees", "logistic_regression")
+Patients = tuple[pd.DataFrame, np.ndarray]
+
+
+def recipe(model: str = "random_forest", calibration: str = "none") -> Recipe:
+    return estimators.build(
+        model,
+        n_estimators=15,
+        max_depth=5,
+        min_samples_leaf=1,
+        random_state=1,
+        calibration=calibration,
+    )
+
+
+def probability(fitted: StackingClassifier, rows: np.ndarray) -> np.ndarray:
+    return fitted.predict_proba(pd.DataFrame(rows, columns=list(FEATURE_NAMES)))[:, 1]
+
+
+@pytest.fixture(scope="session")
+def forest(sample: Patients) -> StackingClassifier:
+    """Return a small forest, fitted on synthetic patients."""
+    return recipe().fit(*sample)
+
+
+@pytest.mark.parametrize("calibration", CALIBRATIONS)
+@pytest.mark.parametrize("model", CONVERTIBLE)
+def test_the_onnx_model_agrees_on_patients_that_it_was_not_checked_on(
+    sample: Patients, model: str, calibration: str
+) -> None:
+    features, y = sample
+    fitted = recipe(model, calibration).fit(features[:200], y[:200])
+    content = onnx_export.convert(fitted, features[:200])
+    assert content is not None
+    others = features[200:].mask(np.random.default_rng(1).random((len(features) - 200, 13)) < 0.2)
+    rows = others.to_numpy(float)
+    assert (
+        np.abs(onnx_export.predict(content, rows) - probability(fitted, rows)).max()
+        <= onnx_export.TOLERANCE
+    )
+
+
+def test_the_onnx_model_agrees_on_every_cleveland_patient(cleveland: Patients) -> None:
+    features, y = cleveland
+    fitted = recipe().fit(features, y)
+    content = onnx_export.convert(fitted, features)
+    assert content is not None
+    rows = features.to_numpy(float)
+    assert (
+        np.abs(onnx_export.predict(content, rows) - probability(fitted, rows)).max()
+        <= onnx_export.TOLERANCE
+    )
+
+
+@pytest.mark.parametrize("calibration", CALIBRATIONS)
+def test_the_onnx_model_has_the_inputs_and_outputs_that_a_server_expects(
+    sample: Patients, calibration: str
+) -> None:
+    content = onnx_export.convert(recipe(calibration=calibration).fit(*sample), sample[0])
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (patients,) = session.get_inputs()
+    assert (patients.name, patients.type, patients.shape[1:]) == ("patients", "tensor(float)", [13])
+    assert [(out.name, out.type) for out in session.get_outputs()] == [
+        ("label", "tensor(int64)"),
+        ("probabilities", "tensor(float)"),
+    ]
+    label, both = session.run(None, {"patients": sample[0].to_numpy(np.float32)[:5]})
+    assert (label.shape, both.shape) == ((5,), (5, 2))
+    np.testing.assert_allclose(both.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(label, both[:, 1] > 0.5)
+
+
+def test_an_estimator_without_a_converter_has_no_onnx_model(sample: Patients) -> None:
+    fitted = recipe("hist_gradient_boosting").fit(*sample)
+    assert onnx_export.convert(fitted, sample[0]) is None
+
+
+def test_a_converter_that_gives_another_model_is_caught(
+    sample: Patients, forest: StackingClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, y = sample
+    other, honest = recipe().fit(features, y[::-1]), onnx_export.convert_sklearn
+    monkeypatch.setattr(
+        onnx_export,
+        "convert_sklearn",
+        lambda _, **how: honest(other.estimators_[0], **{**how, "options": {"zipmap": False}}),
+    )
+    with pytest.raises(onnx_export.ConversionError, match=r"differs by 0\.\d+ in probability"):
+        onnx_export.convert(forest, features)
+
+
+def test_an_onnx_model_that_fails_at_unknown_values_only_is_caught(
+    sample: Patients, forest: StackingClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = onnx_export.predict
+
+    def blind(content: bytes, rows: np.ndarray) -> np.ndarray:
+        return honest(content, np.nan_to_num(rows))
+
+    monkeypatch.setattr(onnx_export, "predict", blind)
+    with pytest.raises(onnx_export.ConversionError, match="differs by"):
+        onnx_export.convert(forest, sample[0].fillna(1))
+
+
+def test_an_onnx_model_that_answers_nan_is_caught(
+    sample: Patients, forest: StackingClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_export, "predict", lambda _, rows: np.full(len(rows), np.nan))
+    with pytest.raises(onnx_export.ConversionError):
+        onnx_export.convert(forest, sample[0])
+
+
+def test_a_model_that_says_something_else_than_its_parts_is_caught(
+    sample: Patients, forest: StackingClassifier
+) -> None:
+    class Boaster(StackingClassifier):
+        def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
+            p = super().predict_proba(x)
+            return p**2 / (p**2).sum(axis=1, keepdims=True)
+
+    boaster = Boaster(forest.estimators)
+    vars(boaster).update(vars(forest))
+    with pytest.raises(onnx_export.ConversionError, match="differs by"):
+        onnx_export.convert(boaster, sample[0])
+
+
+def test_the_edge_cases_hold_both_ends_and_the_absence_of_every_feature(sample: Patients) -> None:
+    rows = pd.DataFrame(onnx_export.edge_cases(sample[0]), columns=list(FEATURE_NAMES))
+    for feature in FEATURES:
+        held = rows[feature.name]
+        assert {feature.low, feature.high, *feature.codes} <= set(held)
+        # Alone, and together with all the others; what may be unknown in half of the patterns too.
+        assert held.isna().sum() == 2 + 16 * feature.nullable
+    assert rows.isna().all(axis=1).sum() == 1
+    assert len(set(patterns.of_rows(rows.to_numpy()))) == patterns.COUNT
+
+
+@pytest.mark.parametrize("patients", ["sample", "cleveland"])
+def test_the_references_hold_no_patients_row(patients: str, request: pytest.FixtureRequest) -> None:
+    features, _ = request.getfixturevalue(patients)
+    rows = pd.DataFrame(onnx_export.reference_rows(features), columns=list(FEATURE_NAMES))
+    assert not np.isin(row_hashes(rows), row_hashes(features)).any()
+
+
+def test_a_typical_row_that_is_somebodys_is_left_out(sample: Patients) -> None:
+    features, _ = sample
+    alike = pd.concat([features.dropna().head(1)] * 20)
+    rows = pd.DataFrame(onnx_export.reference_rows(alike), columns=list(FEATURE_NAMES))
+    assert len(rows) > 3
+    assert not np.isin(row_hashes(rows), row_hashes(alike)).any()
+
+
+def test_the_references_are_about_twenty_valid_rows_with_unknown_values(sample: Patients) -> None:
+    rows = pd.DataFrame(onnx_export.reference_rows(sample[0]), columns=list(FEATURE_NAMES))
+    assert 15 <= len(rows) <= 30
+    assert rows.isna().any(axis=1).sum() >= 2
+    for feature in FEATURES:
+        assert all(feature.accepts(value) for value in rows[feature.name].dropna())
+
+
+def test_the_references_tell_a_model_from_another(
+    sample: Patients, forest: StackingClassifier
+) -> None:
+    features, y = sample
+    rows = onnx_export.reference_rows(features)
+    other = estimators.build("random_forest", 15, 5, 1, random_state=2).fit(features, y)
+    gap = np.abs(probability(forest, rows) - probability(other, rows)).max()
+    assert gap > 100 * onnx_export.TOLERANCE
