@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-ARCHIVE = Path(__file__).with_name("store-0.1.tar.xz")
+ARCHIVE = Path(__file__).with_name("release_0_1") / "store.tar.xz"
 PLACE = "/store-0.1"
 """Stands in the packed database for the folder that the store was in."""
 
