@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from clinical.schema import FEATURES, Feature
 from risk_model import patterns
 from risk_model.card.wording import between
-from risk_model.metadata import Metadata, TrainingRange, UnknownPattern
+from risk_model.measurements import UnknownPattern
+from risk_model.metadata import Metadata, TrainingRange
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,26 @@ read.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from clinical.schema import FEATURE_NAMES
 from risk_model.bands import RISK_BANDS, Bands
 from risk_model.errors import ModelError
+from risk_model.measurements import (
+    Baseline,
+    Hospital,
+    Measures,
+    Observed,
+    OutOfFold,
+    Part,
+    Refits,
+    RiskBand,
+    UnknownPattern,
+    WithoutLate,
+)
 
 FORMAT = 2
 """The format that `train` writes. Format 1 has no field `format`; see risk_model/layout.py."""
@@ -23,47 +34,14 @@ FORMAT = 2
 _Kind = TypeVar("_Kind", bound=BaseModel)
 
 
-def _defined(value: object) -> object:
-    """Return None for a figure that is undefined: JSON has no NaN."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Figure = Annotated[float | None, BeforeValidator(_defined)]
-Measures = dict[str, Figure]
-"""Figures by name, with ``<name>_ci_low`` and ``<name>_ci_high``; None where undefined."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", strict=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
-
-
-class Observed(_Part):
-    """How many patients fell into a risk band, how many of them were ill, and the 95 % interval."""
-
-    patients: int
-    diseased: int
-    low: float
-    high: float
-
-
-class RiskBand(_Part):
-    """A risk band: its name, the probability it begins at, and what has been observed in it."""
-
-    level: str
-    start: float = Field(alias="from")
-    observed: Observed | None = None
-
-
-class Rows(_Part):
+class Rows(Part):
     """How many patients a model was fitted on, and how many were held out."""
 
     train: int
     test: int
 
 
-class Data(_Part):
+class Data(Part):
     """The patients that a model was trained on."""
 
     source: str = "unknown"
@@ -72,66 +50,7 @@ class Data(_Part):
     prevalence: float | None = None
 
 
-class Group(_Part):
-    """A group of patients with its measures; None where the group is too small for any."""
-
-    group: str
-    patients: int
-    diseased: int
-    metrics: Measures | None = None
-
-
-class Curve(_Part):
-    """The observed share over the predicted probability `x`, with the ends of its interval."""
-
-    x: tuple[float, ...]
-    middle: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-
-
-class Calibration(_Part):
-    """A calibration curve, and patients by outcome in equal bins of their probability."""
-
-    curve: Curve | None = None
-    histogram: dict[str, tuple[int, ...]]
-
-
-class FeatureMix(_Part):
-    """What patients were like: the share unknown, and of the others quartiles or codes' shares."""
-
-    missing: float
-    q1: float | None = None
-    median: float | None = None
-    q3: float | None = None
-    shares: dict[str, float] | None = None
-
-
-CaseMix = dict[str, FeatureMix]
-"""By feature."""
-
-
-class OutOfFold(_Part):
-    """How good cross-validation found it: over all patients, and by group."""
-
-    patients: int
-    diseased: int
-    metrics: Measures
-    groups: tuple[Group, ...] = ()
-    calibration: Calibration | None = None
-    case_mix: CaseMix | None = None
-
-
-class WithoutLate(_Part):
-    """How well patients are told apart while the features `without` are unknown. Format 1."""
-
-    without: tuple[str, ...]
-    roc_auc: Figure
-    ci_low: Figure
-    ci_high: Figure
-
-
-class TrainingRange(_Part):
+class TrainingRange(Part):
     """What the training rows held of a feature, and what replaces an unknown value."""
 
     codes: tuple[int, ...] | None = None
@@ -140,133 +59,21 @@ class TrainingRange(_Part):
     fill: float | None = None
 
 
-class ReferencePatient(_Part):
+class ReferencePatient(Part):
     """The patient with whom others are compared in explanations, and their probability."""
 
     values: dict[str, float]
     probability: float | None = None
 
 
-class Hospital(_Part):
-    """How good it is for the patients of another hospital."""
-
-    site: str = ""
-    title: str
-    read: int | None = None
-    patients: int
-    diseased: int | None = None
-    prevalence: float
-    missing: dict[str, float] = {}
-    mostly_missing: tuple[str, ...] = ()
-    lopsided: bool = False
-    metrics: Measures
-    risk_bands: tuple[RiskBand, ...] = ()
-    case_mix: CaseMix | None = None
-
-
-class Git(_Part):
+class Git(Part):
     """The commit of the sources that trained it, and whether they had been changed."""
 
     commit: str | None = None
     dirty: bool = False
 
 
-class UnknownPattern(_Part):
-    """How well calibrated it is while some findings are unknown. One entry for each pattern.
-
-    Parameters
-    ----------
-    unknown : tuple of str
-        The features that are unknown together, in the order of FEATURES; empty for "all known".
-    patients : int
-        On how many patients it was measured, out of fold, with these findings masked.
-    metrics : dict of str to float
-        ``roc_auc``, ``brier``, ``observed_expected``, ``calibration_intercept``, ``sensitivity``,
-        ``specificity``, each with its interval.
-    risk_bands : tuple of RiskBand
-        What was observed in each band under this pattern; what a patient with it should be told.
-    """
-
-    unknown: tuple[str, ...]
-    patients: int
-    metrics: Measures = {}
-    risk_bands: tuple[RiskBand, ...] = ()
-
-
-class RefitBin(_Part):
-    """Where refits put patients whose probability lies from `start` to `end`.
-
-    Parameters
-    ----------
-    start, end : float
-        The bin of the predicted probability, `end` not included but for 1.
-    patients : int
-        How many patients were in it.
-    low, high : float
-        The range that holds `Refits.level` of the refits' probabilities.
-    changes_band : float
-        The share of patients whom some refit puts into another risk band.
-    """
-
-    start: float
-    end: float
-    patients: int
-    low: float
-    high: float
-    changes_band: float | None = None
-
-
-class Refits(_Part):
-    """How sure a probability is: the same recipe refitted on resamples, out of fold."""
-
-    count: int
-    level: float
-    bins: tuple[RefitBin, ...]
-
-
-class Histogram(_Part):
-    """Counts of one variable in bins, for the prediction log and for monitoring.
-
-    Parameters
-    ----------
-    codes : tuple of int, optional
-        For a coded feature, one bin for each of these codes.
-    edges : tuple of float, optional
-        For a measured one, inner edges: bin i holds ``edges[i-1] <= value < edges[i]``.
-    counts : tuple of int
-        ``len(codes)`` or ``len(edges) + 1`` counts in the baseline.
-    missing : int
-        How many were unknown in the baseline.
-    """
-
-    codes: tuple[int, ...] | None = None
-    edges: tuple[float, ...] | None = None
-    counts: tuple[int, ...]
-    missing: int = 0
-
-
-class Baseline(_Part):
-    """What the patients that it was trained on looked like, in the bins of the prediction log.
-
-    Parameters
-    ----------
-    log_schema : int
-        Version of the prediction log's columns that the bins are for.
-    patients : int
-        How many there were.
-    features : dict of str to Histogram
-        By feature.
-    probability : Histogram
-        Of the out-of-fold probabilities of disease.
-    """
-
-    log_schema: int
-    patients: int
-    features: dict[str, Histogram]
-    probability: Histogram
-
-
-class Metadata(_Part):
+class Metadata(Part):
     """What is known about a model: for whom, how good, how it is served. The content of model.json.
 
     Parameters
@@ -299,7 +106,7 @@ class Metadata(_Part):
     """
 
     format: int = 1
-    files: dict[str, str] = {}
+    files: dict[str, str] = Field(default_factory=dict)
     name: str | None = None
     run_id: str = ""
     trained_at: str | None = None
@@ -310,7 +117,7 @@ class Metadata(_Part):
     out_of_fold: OutOfFold | None = None
     unknown: WithoutLate | None = None
     risk_bands: tuple[RiskBand, ...] | None = None
-    seen: dict[str, TrainingRange] = {}
+    seen: dict[str, TrainingRange] = Field(default_factory=dict)
     reference: ReferencePatient | None = None
     importance: dict[str, float] | None = None
     elsewhere: tuple[Hospital, ...] | None = None
@@ -386,7 +193,7 @@ class Metadata(_Part):
         return self.model_copy(update={"files": dict(digests)})
 
 
-class References(_Part):
+class References(Part):
     """Patients that nobody is, with the probabilities that were right when it was trained.
 
     Parameters

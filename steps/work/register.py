@@ -20,7 +20,8 @@ from risk_model.card.wording import MEASURES, between
 from risk_model.errors import ModelError
 from risk_model.flavours import inputs
 from risk_model.layout import open_folder
-from risk_model.metadata import Data, Git, Measures, Metadata
+from risk_model.measurements import Measures
+from risk_model.metadata import Data, Git, Metadata
 from risk_model.model import Model, Origin, load
 from steps.parameters.entry_points import Register
 from steps.registry import gate

@@ -1,0 +1,214 @@
+"""What training has measured about a model: the parts of model.json that hold figures."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _defined(value: object) -> object:
+    """Return None for a figure that is undefined: JSON has no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Figure = Annotated[float | None, BeforeValidator(_defined)]
+Measures = dict[str, Figure]
+"""Figures by name, with ``<name>_ci_low`` and ``<name>_ci_high``; None where undefined."""
+
+
+class Part(BaseModel):
+    """A part of what is known about a model: frozen, strict, open for later fields."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", strict=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+class Observed(Part):
+    """How many patients fell into a risk band, how many of them were ill, and the 95 % interval."""
+
+    patients: int
+    diseased: int
+    low: float
+    high: float
+
+
+class RiskBand(Part):
+    """A risk band: its name, the probability it begins at, and what has been observed in it."""
+
+    level: str
+    start: float = Field(alias="from")
+    observed: Observed | None = None
+
+
+class Group(Part):
+    """A group of patients with its measures; None where the group is too small for any."""
+
+    group: str
+    patients: int
+    diseased: int
+    metrics: Measures | None = None
+
+
+class Curve(Part):
+    """The observed share over the predicted probability `x`, with the ends of its interval."""
+
+    x: tuple[float, ...]
+    middle: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+class Calibration(Part):
+    """A calibration curve, and patients by outcome in equal bins of their probability."""
+
+    curve: Curve | None = None
+    histogram: dict[str, tuple[int, ...]]
+
+
+class FeatureMix(Part):
+    """What patients were like: the share unknown, and of the others quartiles or codes' shares."""
+
+    missing: float
+    q1: float | None = None
+    median: float | None = None
+    q3: float | None = None
+    shares: dict[str, float] | None = None
+
+
+CaseMix = dict[str, FeatureMix]
+"""By feature."""
+
+
+class OutOfFold(Part):
+    """How good cross-validation found it: over all patients, and by group."""
+
+    patients: int
+    diseased: int
+    metrics: Measures
+    groups: tuple[Group, ...] = ()
+    calibration: Calibration | None = None
+    case_mix: CaseMix | None = None
+
+
+class WithoutLate(Part):
+    """How well patients are told apart while the features `without` are unknown. Format 1."""
+
+    without: tuple[str, ...]
+    roc_auc: Figure
+    ci_low: Figure
+    ci_high: Figure
+
+
+class Hospital(Part):
+    """How good it is for the patients of another hospital."""
+
+    site: str = ""
+    title: str
+    read: int | None = None
+    patients: int
+    diseased: int | None = None
+    prevalence: float
+    missing: dict[str, float] = {}
+    mostly_missing: tuple[str, ...] = ()
+    lopsided: bool = False
+    metrics: Measures
+    risk_bands: tuple[RiskBand, ...] = ()
+    case_mix: CaseMix | None = None
+
+
+class UnknownPattern(Part):
+    """How well calibrated it is while some findings are unknown. One entry for each pattern.
+
+    Parameters
+    ----------
+    unknown : tuple of str
+        The features that are unknown together, in the order of FEATURES; empty for "all known".
+    patients : int
+        On how many patients it was measured, out of fold, with these findings masked.
+    metrics : dict of str to float
+        ``roc_auc``, ``brier``, ``observed_expected``, ``calibration_intercept``, ``sensitivity``,
+        ``specificity``, each with its interval.
+    risk_bands : tuple of RiskBand
+        What was observed in each band under this pattern; what a patient with it should be told.
+    """
+
+    unknown: tuple[str, ...]
+    patients: int
+    metrics: Measures = {}
+    risk_bands: tuple[RiskBand, ...] = ()
+
+
+class RefitBin(Part):
+    """Where refits put patients whose probability lies from `start` to `end`.
+
+    Parameters
+    ----------
+    start, end : float
+        The bin of the predicted probability, `end` not included but for 1.
+    patients : int
+        How many patients were in it.
+    low, high : float
+        The range that holds `Refits.level` of the refits' probabilities.
+    changes_band : float
+        The share of patients whom some refit puts into another risk band.
+    """
+
+    start: float
+    end: float
+    patients: int
+    low: float
+    high: float
+    changes_band: float | None = None
+
+
+class Refits(Part):
+    """How sure a probability is: the same recipe refitted on resamples, out of fold."""
+
+    count: int
+    level: float
+    bins: tuple[RefitBin, ...]
+
+
+class Histogram(Part):
+    """Counts of one variable in bins, for the prediction log and for monitoring.
+
+    Parameters
+    ----------
+    codes : tuple of int, optional
+        For a coded feature, one bin for each of these codes.
+    edges : tuple of float, optional
+        For a measured one, inner edges: bin i holds ``edges[i-1] <= value < edges[i]``.
+    counts : tuple of int
+        ``len(codes)`` or ``len(edges) + 1`` counts in the baseline.
+    missing : int
+        How many were unknown in the baseline.
+    """
+
+    codes: tuple[int, ...] | None = None
+    edges: tuple[float, ...] | None = None
+    counts: tuple[int, ...]
+    missing: int = 0
+
+
+class Baseline(Part):
+    """What the patients that it was trained on looked like, in the bins of the prediction log.
+
+    Parameters
+    ----------
+    log_schema : int
+        Version of the prediction log's columns that the bins are for.
+    patients : int
+        How many there were.
+    features : dict of str to Histogram
+        By feature.
+    probability : Histogram
+        Of the out-of-fold probabilities of disease.
+    """
+
+    log_schema: int
+    patients: int
+    features: dict[str, Histogram]
+    probability: Histogram
