@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -19,7 +20,7 @@ import psutil
 import pytest
 
 from tests.conftest import need
-from tests.e2e.conftest import Clone, kill_tree, wait_for
+from tests.e2e.conftest import Clone, kill_tree, launch_command, wait_for
 
 STEPS = ("download", "preprocess", "train", "register")
 
@@ -103,16 +104,55 @@ def test_two_mains_at_once_both_finish_with_one_champion(bare_store: Clone) -> N
     assert [version.current_stage for version in full].count("Production") == 1
 
 
-def test_sigterm_closes_the_run_as_killed(bare_store: Clone) -> None:
+@pytest.mark.parametrize("by", ["hand", "mlflow run"])
+def test_ctrl_c_ends_every_run_of_main_as_killed(bare_store: Clone, by: str) -> None:
+    words = [sys.executable, "-m", "steps.main", "--source=sample"]
+    if by == "mlflow run":
+        words = launch_command("main", ".", "local", source="sample")
+    log = bare_store.path.parent / "output.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            words, cwd=bare_store.path, env=bare_store.environment(), stdout=file, stderr=file,
+            start_new_session=True,
+        )  # fmt: skip
+    database = bare_store.path / "mlflow.db"
+    wait_for(lambda: is_running("preprocess", database), 180, "preprocess", every=0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all of them at once
+    code = process.wait(timeout=120)
+    output = log.read_text()
+    assert output.count("stopped\n") == 1, output
+    assert "main: stopped\n" in output
+    assert "Traceback" not in output
+    statuses = {run.info.run_name: run.info.status for run in bare_store.runs()}
+    assert statuses == {"main": "KILLED", "preprocess": "KILLED", "download": "FINISHED"}
+    if by == "hand":
+        assert code == 130
+    else:
+        # ``mlflow run`` has its own say first.
+        wait_for(lambda: bare_store.launches()[0].info.status == "KILLED", 60, "the launch run")
+
+
+def test_a_reader_of_the_log_that_goes_away_fails_no_run(bare_store: Clone) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "steps.main", "--source=sample"],
-        cwd=bare_store.path, env=bare_store.environment(), stderr=subprocess.DEVNULL,
+        [sys.executable, "-m", "steps.download", "--source=sample"], cwd=bare_store.path,
+        env=bare_store.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    wait_for(lambda: process_of("download", process.pid), 120, "main to start its first step")
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 130
-    assert bare_store.runs("main")[0].info.status == "KILLED"
-    assert bare_store.runs(status="RUNNING") == []
+    assert process.stdout
+    process.stdout.close()
+    assert process.wait(timeout=120) == 0
+    assert bare_store.runs("download")[0].info.status == "FINISHED"
+
+
+def test_a_user_whom_the_machine_does_not_know_needs_no_home(bare_store: Clone) -> None:
+    """As in a container that is run with any user's number."""
+    stranger = ["unshare", "--user", "--map-user=12345", "--map-group=12345"]
+    possible = shutil.which("unshare") and bare_store.run(*stranger, "true").code == 0
+    need(possible, "another user's number needs user namespaces")
+    names = ("HOME", "XDG_CACHE_HOME", "USER", "LOGNAME")
+    unset = ["env", *(f"--unset={name}" for name in names)]
+    words = [sys.executable, "-m", "steps.download", "--source=sample"]
+    bare_store.run(*stranger, *unset, *words).succeeded()
+    assert bare_store.runs("download")[0].info.status == "FINISHED"
 
 
 WRONG = {

@@ -164,11 +164,13 @@ def test_a_damaged_cache_is_filled_again(tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_written_to_is_told_and_done_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    cache = tmp_path / "own" / "heart-disease-model"
+    cache.mkdir(parents=True)
+    (cache / "downloads").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
     with serving(gives(CONTENT)) as server:
         assert read_url(pinned(server), SOON) == CONTENT
-    assert "download: not kept for the next time: Not a directory" in capsys.readouterr().err
+    assert "download: not kept for the next time: File exists" in capsys.readouterr().err
 
 
 def test_a_url_without_a_digest_is_asked_each_time() -> None:

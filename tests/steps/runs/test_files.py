@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -176,10 +177,24 @@ def test_the_digest_of_a_folder_changes_with_names_and_contents(
     assert files.sha256(before) != files.sha256(after)
 
 
+@pytest.mark.parametrize("chosen", [None, "", "relative"])
 def test_the_cache_is_where_the_user_keeps_caches(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None
 ) -> None:
     assert files.cache_dir() == tmp_path / "cache" / "heart-disease-model"
-    monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    if chosen is None:
+        monkeypatch.delenv("XDG_CACHE_HOME")
+    else:
+        monkeypatch.setenv("XDG_CACHE_HOME", chosen)
     assert files.cache_dir() == tmp_path / "home" / ".cache" / "heart-disease-model"
+
+
+def test_a_cache_that_cannot_be_written_to_is_among_the_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    cache = files.cache_dir()
+    assert cache.parent == Path(tempfile.gettempdir())
+    assert os.access(cache, os.W_OK)

@@ -59,6 +59,12 @@ def test_each_parameter_of_training_changes_the_key(training: Train, name: str) 
     assert work_key(replace(training, **{name: OTHER[name]})) != work_key(training)
 
 
+def test_a_stated_coding_changes_the_key(file: Path) -> None:
+    for entry, name in ((Download, "source"), (Preprocess, "data")):
+        keys = {work_key(check(entry, {name: str(file), "coding": c})) for c in ("auto", "uci")}
+        assert len(keys) == 2
+
+
 def test_the_content_of_the_input_matters_and_its_place_does_not(
     training: Train, tmp_path: Path
 ) -> None:
@@ -126,7 +132,7 @@ WORK = {
     ("train", "steps/work/register.py", False),
     ("train", "clinical/cohort.py", False),
     ("train", "README.md", False),
-    ("preprocess", "clinical/dialects.py", True),
+    ("preprocess", "clinical/codings/recognition.py", True),
     ("preprocess", "steps/reports/templates/new/page.html", True),
     ("preprocess", "steps/modelling/new.py", False),
     ("preprocess", "steps/work/train.py", False),
