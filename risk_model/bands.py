@@ -11,7 +11,7 @@ import numpy.typing as npt
 Bands = tuple[tuple[str, float], ...]
 
 RISK_BANDS: Bands = (("Low", 0.0), ("Moderate", 0.3), ("High", 0.7))
-"""Each level, and the probability from which on it is used; see docs/decisions/0012-risk-bands.md.
+"""Each level, and the probability from which on it is used; see docs/decisions/0009-risk-bands.md.
 
 A stored model carries its own; these are those of a new model, and of one that carries none.
 """

@@ -22,7 +22,7 @@ STRAY = 0.01
 TOGETHER, ALONE = -3.5, -4.0
 """How far below 0 the associations must be to speak against a coding, in standard errors.
 
-docs/decisions/0021 has the shares of right files refused and of wrong ones caught.
+docs/decisions/0018 has the shares of right files refused and of wrong ones caught.
 """
 
 TELLING = ("cp", "slope", "thal")

@@ -1,7 +1,7 @@
 """The MLflow flavour that `train` writes: one model for scikit-learn, ONNX and python_function.
 
 ``Model.log`` takes any module with a function ``save_model`` for a flavour, and makes a logged
-model of it that is linked to the run. See docs/decisions/0020-stored-model.md.
+model of it that is linked to the run. See docs/decisions/0017-stored-model.md.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Aliases decide; stages, where the backend has them, are kept in line for those who read stages.
 Aliases have no history of their own, so the registered model keeps one in a tag. Databricks has
 two registries: that of a workspace has stages alone, Unity Catalog aliases alone.
-See docs/decisions/0016-databricks.md.
+See docs/decisions/0013-databricks.md.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 from tests.e2e.conftest import Clone, wait_for
 from tests.servers import gives, serving
 from tests.serving.conftest import FakeFollowing
-from tests.serving.service import free_port
+from tests.serving.service import Service, free_port
 
 README = (ROOT / "README.md").read_text()
 ELSEWHERE = {
@@ -34,6 +34,8 @@ ELSEWHERE = {
     "mlflow ui": "test_mlflow_ui_starts_on_what_the_pipeline_left",
     'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"': "the same, with the store of `export`",
     "export MLFLOW_TRACKING_URI=sqlite:////absolute/path/mlflow.db": "the same",
+    "export MLFLOW_TRACKING_URI=http://mlflow.example.org:5000": "test_backends_hosts",
+    "HEART_HOST=0.0.0.0 gunicorn -c serving/gunicorn.conf.py": "test_backends_hosts",
 }
 """Commands that do not end by themselves, or mean nothing alone, and what tries them instead."""
 
@@ -123,7 +125,9 @@ def test_the_service_answers_the_requests(cleveland: Clone, entry: str) -> None:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/ready"), 90, "a model to be served")
+        ready = f"http://127.0.0.1:{port}/ready"
+        service = Service(process, port, cleveland.path / "service.log")
+        wait_for(lambda: answers(ready) and service.serving() == 2, 90, "a model in each worker")
         done, explained = (
             cleveland.run("bash", "-c", request.replace("8000", str(port))).succeeded()
             for request in requests_of_the_pages()

@@ -109,7 +109,7 @@ def test_no_hospital_is_refused_in_its_own_coding(
 def test_a_part_of_cleveland_is_hardly_ever_refused_and_counted_from_0_hardly_ever_passes(
     hospitals: dict[str, pd.DataFrame], coding: Coding, size: int
 ) -> None:
-    """Decision 0021 has the figures of more draws."""
+    """Decision 18 has the figures of more draws."""
     rng, frame = np.random.default_rng(7), hospitals["cleveland"]
     right, wrong = written_in(coding, frame), written_in(ZERO_BASED, frame)
     draws = [rng.integers(0, len(frame), size) for _ in range(300)]
