@@ -55,7 +55,7 @@ def test_base_and_contributions_are_the_served_probability_of_every_patient(
         assert whole == pytest.approx(said["probability"], abs=1e-4)
         assert found["probability"] == said["probability"]
         for feature in FEATURES:
-            if patient[feature.name] in (None, found["reference"][feature.name]):
+            if patient[feature.name] == found["reference"][feature.name]:
                 assert found["contributions"][feature.name] == 0
 
 
@@ -89,7 +89,9 @@ def test_the_warning_states_the_measured_figure(
 ) -> None:
     answer = ask(service, "/predict", patients[0] | dict.fromkeys(LATE))
     assert [warning["pointer"] for warning in answer["warnings"]] == ["/ca", "/thal"]
-    assert "where they are unknown (cross-validated)" in answer["warnings"][0]["detail"]
+    words = answer["warnings"][0]["detail"]
+    assert words.startswith("With 'ca' and 'thal' unknown, the ROC AUC of this model is 0.")
+    assert "observed / expected cases are" in words
 
 
 def test_the_model_page_is_the_whole_card_with_the_gates_table(service: Service) -> None:
