@@ -94,7 +94,7 @@ def stay_killed(launch: Launch) -> None:
     MLflow 3.17 means to leave what has ended alone, but takes no text for a status, and ends as
     FAILED whatever did not finish.
     """
-    subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "steps.runs.tracking.afterwards", launch.run_id],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
@@ -102,6 +102,7 @@ def stay_killed(launch: Launch) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    process.returncode = 0  # or Python warns that nobody waits for it
 
 
 def end_launch(launch: Launch, status: str, note: str) -> None:
