@@ -19,4 +19,5 @@ check:  ## lint, format and types
 	. .venv/bin/activate && ruff check . && ruff format --check . && mypy
 
 docs:  ## the documentation as a site, docs/_build/html
-	. .venv/bin/activate && sphinx-build -W -b html docs docs/_build/html
+	rm -rf docs/generated
+	. .venv/bin/activate && sphinx-build -W --keep-going -b html docs docs/_build/html

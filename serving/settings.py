@@ -1,7 +1,7 @@
 """The configuration of the service: one table, read from the environment or from a mapping.
 
 Values are cast when they are read, so that a mistake is answered at the start and by name. The
-table is what the README's list of settings is checked against.
+table is what docs/settings.md is made from.
 """
 
 from __future__ import annotations

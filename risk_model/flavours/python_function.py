@@ -84,7 +84,9 @@ class Predictor:
         if self._output == "prediction":
             return labels
         levels = np.searchsorted(self._starts, p, side="right") - 1
-        columns = (p, labels, self._levels[levels.clip(0)])
+        # As objects: MLServer knows no other texts in a table.
+        names = pd.Series(self._levels[levels.clip(0)], frame.index, dtype=object)
+        columns = (p, labels, names)
         return pd.DataFrame(dict(zip(OUTPUTS, columns, strict=True)), index=frame.index)
 
 

@@ -1,4 +1,4 @@
-"""What the registry says should be served: candidates in the order that the README lists.
+"""What the registry says should be served: candidates in the order that docs/service.md lists.
 
 Only the follower imports this module's MLflow side; nothing here runs in a worker.
 """

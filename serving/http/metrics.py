@@ -16,7 +16,7 @@ from typing import Any
 # From 0.1 ms, which a tuned prediction takes, to 10 s, which nothing should.
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0)
 
-# Every metric: name, kind, labels, help. The README's list is checked against it.
+# Every metric: name, kind, labels, help. Alerts and dashboard in deploy/ are checked against it.
 METRICS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("heart_requests_total", "counter", ("route", "status"), "Requests answered."),
     ("heart_request_seconds", "histogram", ("route",), "Time from request to answer."),

@@ -64,7 +64,7 @@ def make_blueprint(following: Follows, metrics: Metrics) -> Blueprint:
 
     @blueprint.get("/version")
     def mlflow_version() -> Response:
-        return Response(version("mlflow"), content_type="text/plain; charset=utf-8")
+        return Response(version("mlflow-skinny"), content_type="text/plain; charset=utf-8")
 
     @blueprint.get("/ready")
     def ready() -> Response:

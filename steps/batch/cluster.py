@@ -33,8 +33,7 @@ NEEDED = (
     "pyarrow", "python", "scikit-learn", "scipy", "skops",
 )  # fmt: skip
 CONNECT_SECONDS = 5
-SETTINGS = {
-    "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
+SETTINGS: dict[str, object] = {
     # No pages about the patients' tasks, whoever else uses this machine.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
@@ -66,9 +65,11 @@ def connect(scheduler: str = "", workers: int = 0) -> Iterator[Client]:
     for name in ("distributed", "distributed.client"):
         # Dask tells of its own comings and goings; what fails is raised all the same.
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Processes that have just been started may take their time on a machine at work.
+    patience = {"distributed.comm.timeouts.connect": f"{CONNECT_SECONDS if scheduler else 60}s"}
     opened = _join(scheduler) if scheduler else _start(workers)
     try:
-        with dask.config.set(SETTINGS), opened as client:
+        with dask.config.set(SETTINGS | patience), opened as client:
             yield client
     except KilledWorker:
         raise StepError(
@@ -115,7 +116,10 @@ def _join(scheduler: str) -> Iterator[Client]:
         try:
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except TimeoutError:
-            raise StepError(f"the Dask scheduler {scheduler} has no workers: start some") from None
+            raise StepError(
+                f"the Dask scheduler {scheduler} has no workers; start some "
+                f"(dask worker {scheduler})"
+            ) from None
         _require_same_versions(scheduler, client)
         _send_code(scheduler, client)
         yield client

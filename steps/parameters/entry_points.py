@@ -1,4 +1,4 @@
-"""The parameters of each entry point: what MLproject, the README and ``--help`` agree with."""
+"""The parameters of each entry point, with which MLproject, the docs and ``--help`` agree."""
 
 from __future__ import annotations
 

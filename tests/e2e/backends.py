@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 import psutil
 import requests
 
-from tests.conftest import ROOT, need
+from tests.conftest import need
 from tests.e2e.conftest import Clone, Done
 from tests.serving.service import Load, Service, free_port, wait_for
 
@@ -48,20 +47,14 @@ class Remote(Clone):
         return super().environment(**{"MLFLOW_TRACKING_URI": self.store, **more})
 
     def follow(self, block: str, given: Mapping[str, str], **env: str) -> Done:
-        """Run the commands of one of the README's blocks, with other addresses."""
+        """Run the commands of one of the documentation's blocks, with other addresses."""
         return self.run("bash", "-euo", "pipefail", "-c", adapted(block, given), **env)
-
-
-def blocks(backend: str) -> list[str]:
-    """Return the README's blocks of commands for a backend."""
-    text = (ROOT / "README.md").read_text()
-    return re.findall(rf"<!-- {backend} -->\n```\w+\n(.*?)```", text, re.DOTALL)
 
 
 def adapted(block: str, given: Mapping[str, str]) -> str:
     """Replace what stands for an address or a secret in a block; all of it must be there."""
     for name, value in given.items():
-        assert name in block, f"the README's block no longer has {name}:\n{block}"
+        assert name in block, f"the documentation's block no longer has {name}:\n{block}"
         block = block.replace(name, value)
     return block
 
@@ -227,7 +220,7 @@ def a_server(words: list[str], folder: Path, url: str, **env: str) -> Iterator[N
 
 @contextmanager
 def an_mlflow_server(folder: Path, command: str, port: int, **env: str) -> Iterator[str]:
-    """Run one of the README's ``mlflow server`` commands on a port; yield its URL."""
+    """Run one of the documentation's ``mlflow server`` commands on a port; yield its URL."""
     url = f"http://127.0.0.1:{port}"
     folder.mkdir(parents=True, exist_ok=True)
     words = f"exec {command} --port {port} --workers 1"

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.e2e.backends import NAME, OTHER, QUICK, Remote, an_mlflow_server, blocks
+from tests.e2e.backends import NAME, OTHER, QUICK, Remote, an_mlflow_server
 from tests.e2e.conftest import Clone
+from tests.pages import blocks
 from tests.servers import closed_port
 from tests.serving.service import Service, free_port, running, wait_for
 
@@ -31,7 +32,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def machine(workspace: str, make_clone: Callable[[], Clone]) -> Remote:
-    """Return a machine on which the README's section was followed, with the workspace registry."""
+    """Return a machine on which the page was followed, with the workspace registry."""
     env = {
         "DATABRICKS_HOST": workspace,
         "DATABRICKS_TOKEN": TOKEN,

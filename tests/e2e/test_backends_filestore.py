@@ -1,4 +1,4 @@
-"""An old ./mlruns file store: named, and moved by the README's two commands."""
+"""An old ./mlruns file store: named, and moved by the two commands of docs/backends.md."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 import pytest
 from mlflow import MlflowClient
 
-from tests.e2e.backends import blocks
 from tests.e2e.conftest import Clone
+from tests.pages import blocks
 
 OLD = """
 import mlflow
@@ -23,7 +23,7 @@ client.create_model_version("heart-disease-model", run.info.artifact_uri, run.in
 """
 
 
-@pytest.mark.parametrize("teller", ["the line", "the README"])
+@pytest.mark.parametrize("teller", ["the line", "the page"])
 def test_a_file_store_is_named_and_its_two_commands_move_it(clone: Clone, teller: str) -> None:
     clone.run(sys.executable, "-c", OLD, MLFLOW_ALLOW_FILE_STORE="true",
               MLFLOW_TRACKING_URI="./mlruns").succeeded()  # fmt: skip
@@ -33,7 +33,7 @@ def test_a_file_store_is_named_and_its_two_commands_move_it(clone: Clone, teller
     (line,) = done.output.strip().splitlines()
     assert f"download: {clone.path}/mlruns is a file store" in line
     (block,) = blocks("file store")
-    commands = block if teller == "the README" else line.split("to a database: ")[1]
+    commands = block if teller == "the page" else line.split("to a database: ")[1]
     words = f"{commands.strip()}\npython -m steps.download --source=sample"
     clone.run("bash", "-euc", words).succeeded()
     client = MlflowClient(clone.uri, clone.uri)

@@ -15,8 +15,9 @@ import requests
 from mlflow import MlflowClient
 
 from tests.conftest import ROOT
-from tests.e2e.backends import NAME, Postgres, adapted, an_mlflow_server, an_nginx, blocks
+from tests.e2e.backends import NAME, Postgres, adapted, an_mlflow_server, an_nginx
 from tests.e2e.conftest import kill_tree
+from tests.pages import blocks
 from tests.serving import forge
 from tests.serving.service import Load, Service, free_port, running, wait_for
 

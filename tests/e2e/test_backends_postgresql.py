@@ -19,9 +19,9 @@ from tests.e2e.backends import (
     assert_a_restart_fails_no_request,
     assert_main_goes_on_after_a_restart,
     assert_two_mains_leave_one_champion,
-    blocks,
 )
 from tests.e2e.conftest import Clone, wait_for
+from tests.pages import blocks
 from tests.serving.service import Service, running
 
 STEPS = ["download", "preprocess", "register", "train"]
@@ -29,7 +29,7 @@ STEPS = ["download", "preprocess", "register", "train"]
 
 @pytest.fixture(scope="module")
 def machine(postgres: Postgres, make_clone: Callable[[], Clone]) -> Remote:
-    """Return a machine on which the README's section on PostgreSQL was followed."""
+    """Return a machine on which the documentation's section on PostgreSQL was followed."""
     made = Remote(make_clone().path, store=postgres.create("heart"))
     (block,) = blocks("postgresql")
     given = {

@@ -17,9 +17,9 @@ from tests.e2e.backends import (
     adapted,
     an_mlflow_server,
     an_s3,
-    blocks,
 )
 from tests.e2e.conftest import Clone
+from tests.pages import blocks
 from tests.serving.service import Load, free_port, running, wait_for
 
 
@@ -62,7 +62,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
 
 @pytest.fixture(scope="module")
 def server(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run the README's server; it has no key to the bucket."""
+    """Run the documentation's server; it has no key to the bucket."""
     folder, port = tmp_path_factory.mktemp("server"), free_port()
     (block,) = blocks("s3 server")
     command = adapted(block.strip(), {
@@ -77,7 +77,7 @@ def server(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def machine(bucket: Bucket, server: str, make_clone: Callable[[], Clone]) -> Remote:
-    """Return a machine on which the README's section on S3 was followed."""
+    """Return a machine on which the documentation's section on S3 was followed."""
     made = Remote(make_clone().path, store=server, env=bucket.env)
     (block,) = blocks("s3 client")
     given = {

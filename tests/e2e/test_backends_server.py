@@ -19,9 +19,9 @@ from tests.e2e.backends import (
     assert_a_restart_fails_no_request,
     assert_main_goes_on_after_a_restart,
     assert_two_mains_leave_one_champion,
-    blocks,
 )
 from tests.e2e.conftest import Clone
+from tests.pages import blocks
 from tests.serving.service import free_port, running, wait_for
 
 ADMIN = "an-unlikely-password"
@@ -37,7 +37,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(postgres: Postgres, kept: Path) -> Iterator[str]:
-    """Run the README's server with names and passwords; return its URL."""
+    """Run the documentation's server with names and passwords; return its URL."""
     port = free_port()
     (settings,) = blocks("auth.ini")
     (kept.parent / "auth.ini").write_text(settings)
@@ -75,7 +75,7 @@ def credentials() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def machine(server: str, make_clone: Callable[[], Clone], credentials: None) -> Remote:
-    """Return a machine on which the README's section on the tracking server was followed."""
+    """Return a machine on which the documentation's section on the tracking server was followed."""
     made = Remote(make_clone().path, store=server, env=dict(WHO))
     (block,) = blocks("client")
     (who,) = blocks("basic-auth client")

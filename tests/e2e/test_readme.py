@@ -1,4 +1,4 @@
-"""Every command of the README does what it says, in the order in which it stands there.
+"""Every command of the README and of docs/ does what it says, in the order in which they stand.
 
 The two set-up commands are run by ``.ci/run``, in empty environments; those of the backends by
 ``test_backends_*.py``, each with the real servers.
@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from serving import create_app
-from serving.settings import SETTINGS
+from tests import pages
 from tests.conftest import ROOT
 from tests.e2e.conftest import Clone, wait_for
 from tests.servers import gives, serving
@@ -27,10 +27,8 @@ from tests.serving.conftest import FakeFollowing
 from tests.serving.service import free_port
 
 README = (ROOT / "README.md").read_text()
-MARKED = re.compile(r"<!-- ([\w .-]+) -->\n```\w+\n.*?```", re.DOTALL)
-"""Blocks that need more than a clone: tried in empty environments, or with servers of their own."""
 ELSEWHERE = {
-    "gunicorn -c serving/gunicorn.conf.py": "test_the_service_of_the_readme_answers_its_request",
+    "gunicorn -c serving/gunicorn.conf.py": "test_the_service_answers_the_requests",
     "mlflow run . -e serve --env-manager local -P port=8000 -P workers=2": "the same test",
     "mlflow run . -e sweep --env-manager local -P scheduler=tcp://127.0.0.1:8786": "test_sweep",
     "mlflow ui": "test_mlflow_ui_starts_on_what_the_pipeline_left",
@@ -40,14 +38,8 @@ ELSEWHERE = {
 """Commands that do not end by themselves, or mean nothing alone, and what tries them instead."""
 
 
-def commands() -> list[str]:
-    blocks = re.findall(r"```bash\n(.*?)```", MARKED.sub("", README), re.DOTALL)
-    lines = (line.partition("  #")[0].strip() for block in blocks for line in block.splitlines())
-    return [line for line in lines if line and line not in ELSEWHERE]
-
-
 def answers(url: str) -> bool:
-    """Tell whether a server answers with 200."""
+    """Return whether a server answers with 200."""
     try:
         with urllib.request.urlopen(url) as answer:
             return answer.status == 200
@@ -55,8 +47,14 @@ def answers(url: str) -> bool:
         return False
 
 
-def pipeline_commands() -> list[str]:
-    return [line for line in commands() if line.startswith(("mlflow run", "python"))]
+def requests_of_the_pages() -> list[str]:
+    return [line for line in pages.commands() if line.startswith("curl")]
+
+
+def commands() -> list[str]:
+    return [
+        line for line in pages.commands() if line not in ELSEWHERE and not line.startswith("curl")
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -69,20 +67,31 @@ def followed(make_clone: Callable[[], Clone], data_dir: Path) -> Clone:
 
 
 def test_every_marked_block_is_tried_by_somebody() -> None:
-    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_backends_*.py"))
-    for marker in MARKED.findall(README):
-        assert marker in ("run", "test") or f'blocks("{marker}")' in tests, marker
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    for marker in pages.markers():
+        by_hand = marker.startswith(f"{pages.BY_HAND}: ")
+        assert marker in ("run", "test") or by_hand or f'blocks("{marker}")' in tests, marker
 
 
-@pytest.mark.parametrize("command", pipeline_commands())
-def test_a_command_of_the_readme_works(followed: Clone, uci_zip: Path, command: str) -> None:
+@pytest.mark.parametrize("block", pages.unmarked("python"))
+def test_an_example_in_python_works(cleveland: Clone, block: str) -> None:
+    cleveland.run("python", "-c", block).succeeded()
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_works(followed: Clone, uci_zip: Path, command: str) -> None:
     line = command
     if "<run id>" in line:
         line = line.replace("<run id>", followed.runs("train", "FINISHED")[0].info.run_id)
+    if "patients.csv" in line:
+        examples = [
+            block for block in pages.unmarked("python") if '.to_csv("patients.csv"' in block
+        ]
+        followed.run("python", "-c", examples[0]).succeeded()
     with serving(gives(uci_zip.read_bytes())) as server:
         done = followed.run("bash", "-c", line, HEART_UCI_URL=server.url())
     if "promote=require" in line and done.code:
-        # The gate's verdict on the latest model decides the exit code, as the README says.
+        # The gate's verdict on the latest model decides the exit code, as the page says.
         assert "promote=require: version" in done.output
     else:
         done.succeeded()
@@ -105,9 +114,8 @@ def test_mlflow_ui_starts_on_what_the_pipeline_left(cleveland: Clone) -> None:
 
 
 @pytest.mark.parametrize("entry", ["gunicorn", "mlflow run . -e serve"])
-def test_the_service_of_the_readme_answers_its_request(cleveland: Clone, entry: str) -> None:
+def test_the_service_answers_the_requests(cleveland: Clone, entry: str) -> None:
     (command,) = (line for line in ELSEWHERE if line.startswith(f"{entry} "))
-    requests = [line for line in commands() if line.startswith("curl")]
     port = free_port()
     environment = cleveland.environment(HEART_PORT=str(port))
     process = subprocess.Popen(
@@ -118,7 +126,7 @@ def test_the_service_of_the_readme_answers_its_request(cleveland: Clone, entry: 
         wait_for(lambda: answers(f"http://127.0.0.1:{port}/ready"), 90, "a model to be served")
         done, explained = (
             cleveland.run("bash", "-c", request.replace("8000", str(port))).succeeded()
-            for request in requests
+            for request in requests_of_the_pages()
         )
     finally:
         for child in psutil.Process(process.pid).children(recursive=True):
@@ -136,17 +144,9 @@ def test_the_service_of_the_readme_answers_its_request(cleveland: Clone, entry: 
     assert json.loads(explained.output)["probability"] == answer["probability"]
 
 
-def test_every_setting_of_the_service_is_documented_with_its_default_and_no_other() -> None:
-    text = (ROOT / "docs" / "settings.md").read_text()
-    for setting in SETTINGS:
-        default = f"`{setting.default}`" if setting.default else ""
-        assert f"| `{setting.name}` | {default} | {setting.help} |" in text
-    named = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
-    assert named == [setting.name for setting in SETTINGS]
-
-
-def test_the_readme_names_every_route_of_the_service_and_no_other(tmp_path: Path) -> None:
-    table = README.split("| route | |")[1].split("\n\n")[0]
+def test_the_page_of_the_service_names_every_route_and_no_other(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "service.md").read_text()
+    table = page.split("| route | |")[1].split("\n\n")[0]
     named = set(re.findall(r"(/[a-z/.]*)", " ".join(re.findall(r"`([^`]*)`", table))))
     rules = {
         rule.rule

@@ -162,7 +162,7 @@ def _scored(output: Path) -> dict[str, Any]:
     frame = frame.assign(line=list(lines)).sort_values("line")
     if "problem" in frame:
         bad = frame[frame["problem"].notna()]
-        wrong = dict(zip(bad["line"], bad["problem"].map(_columns_in), strict=True))
+        wrong = dict(zip(bad["line"], map(_columns_in, bad["problem"]), strict=True))
         frame = frame[frame["problem"].isna()]
     else:
         wrong = _rejected(output.with_name(f"{output.name}.rejects.csv"))

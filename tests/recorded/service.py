@@ -114,8 +114,7 @@ class Service:
         if kind in ("text/css", "text/javascript") or kind.startswith("image/"):
             return "<file>"
         if kind == "text/html":
-            page = json.dumps(read_page(body.decode()))
-            return json.loads(self.project.steady(page))
+            return read_page(body.decode(), self.project.steady)
         text = self.project.steady(body.decode())
         text = re.sub(r'("request_id": ")[0-9a-f]{16}"', r'\1<id>"', text)
         if kind.endswith("json"):
@@ -170,13 +169,14 @@ class _Page(HTMLParser):
             self.text.append(" ".join(data.split()))
 
 
-def read_page(text: str) -> dict[str, Any]:
+def read_page(text: str, steady: Callable[[str], str]) -> dict[str, Any]:
     """Return the words of a page, and apart from them what a redesign must keep."""
     page = _Page()
     page.feed(text)
-    words = " ".join(page.text)
+    pieces = [steady(piece) for piece in page.text]
+    words = " ".join(pieces)
     return {
-        "text": page.text,
+        "text": pieces,
         "numbers": sorted(
             set(re.findall(r"(?<![\w.])[+\N{MINUS SIGN}-]?\d+(?:\.\d+)?(?![\w.]*\w)", words))
         ),

@@ -102,7 +102,7 @@ def stay_killed(launch: Launch) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    process.returncode = 0  # or Python warns that nobody waits for it
+    process.returncode = 0  # it outlives this process: nobody waits for it
 
 
 def end_launch(launch: Launch, status: str, note: str) -> None:

@@ -132,7 +132,7 @@ WORK = {
     ("train", "steps/work/register.py", False),
     ("train", "clinical/cohort.py", False),
     ("train", "README.md", False),
-    ("preprocess", "clinical/dialects.py", True),
+    ("preprocess", "clinical/codings/recognition.py", True),
     ("preprocess", "steps/reports/templates/new/page.html", True),
     ("preprocess", "steps/modelling/new.py", False),
     ("preprocess", "steps/work/train.py", False),

@@ -43,7 +43,7 @@ def test_a_step_that_ends_well_leaves_a_finished_run_with_its_outputs(
         run.tag("data.source", "uci")
     done = client.get_run(run.run_id)
     assert (done.info.status, done.info.run_name) == ("FINISHED", "preprocess")
-    assert done.data.params == {"data": ""}
+    assert done.data.params == {"data": "", "coding": "auto"}
     assert (done.data.tags[STEP_TAG], done.data.tags["data.source"]) == ("preprocess", "uci")
     digest = sha256(tmp_path / "report.json")
     assert json.loads(done.data.tags["heart.outputs"]) == {"folder/report.json": digest}
