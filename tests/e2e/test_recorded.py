@@ -26,6 +26,7 @@ PAGES = "The cross-validated figures lead; pages and card were written anew."
 MORE = "Measured besides: observed / expected, risk bands and case mix of each cohort."
 GROUPS = "The groups are on the page of `evaluate`, and in no picture of their own."
 ALLOWED: tuple[tuple[str, str], ...] = (
+    ("figures/main/params/cache", "A flag is logged as MLflow logs it for a launched step: true."),
     ("figures/*/observed_expected*", MORE),
     ("figures/*_observed_expected*", MORE),
     ("figures/evaluate/account/cohorts/*/risk_bands", MORE),
