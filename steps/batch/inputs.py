@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -107,7 +108,9 @@ def _options(url: str) -> dict[str, Any]:
 
 def _paths(fs: Any, path: str) -> list[str]:
     if not fs.isdir(path):
-        return [path] if fs.exists(path) else sorted(p for p in fs.glob(path) if fs.isfile(p))
+        if fs.exists(path):
+            return [path]
+        return sorted(found for found in fs.glob(_pattern(fs, path)) if fs.isfile(found))
     below = {found: PurePosixPath(found[len(path) :]) for found in fs.find(path)}
     return sorted(
         found
@@ -115,6 +118,13 @@ def _paths(fs: Any, path: str) -> list[str]:
         if name.suffix.lower() in (*SUFFIXES, *COMPRESSED)
         and not any(part.startswith((".", "_")) for part in name.parts)
     )
+
+
+def _pattern(fs: Any, path: str) -> str:
+    """Return a glob in which folders that exist stand for themselves, whatever their names."""
+    folders = map(str, PurePosixPath(path).parents)
+    there = next((folder for folder in folders if "[" in folder and fs.isdir(folder)), "")
+    return glob.escape(there) + path[len(there) :]
 
 
 def _inspect(fs: Any, path: str, name: str) -> File:

@@ -115,7 +115,7 @@ def _download(url: str, limits: Limits) -> bytes:
 
 
 def _receive(url: str, limits: Limits) -> bytes:
-    content, end = b"", time.monotonic() + limits.attempt
+    content, end = bytearray(), time.monotonic() + limits.attempt
     with requests.get(
         url,
         stream=True,
@@ -131,7 +131,7 @@ def _receive(url: str, limits: Limits) -> bytes:
                 raise StepError(f"{url} gives more than {limits.size / 1e6:,.0f} MB; {CURE}")
             if time.monotonic() > end:
                 raise requests.Timeout
-    return content
+    return bytes(content)
 
 
 def _refuse_redirect_inwards(answer: requests.Response, **_: Any) -> None:

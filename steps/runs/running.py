@@ -147,9 +147,7 @@ def _run(values: P, load: Callable[[], Work[P]]) -> int:
             _resume_garbage_collection()
             work.run(run, values, resolved)
     except store.store_errors(DataError, store.StepError, OSError) as error:
-        message = f"{step}: {store.explain(error)}"
-        echo(message)
-        _end_launch(launch, "FAILED", message)
+        _end_failed(step, launch, error)
         return 1 if opened else 2
     except KeyboardInterrupt:
         return _end_stopped(step, launch)
@@ -157,11 +155,17 @@ def _run(values: P, load: Callable[[], Work[P]]) -> int:
         # Where it was, but not the error's own words: they may be a patient's value.
         print("Traceback (most recent call last):", file=sys.stderr)
         traceback.print_tb(error.__traceback__)
-        message = f"{step}: {store.explain(error)}"
-        echo(message)
-        _end_launch(launch, "FAILED", message)
+        _end_failed(step, launch, error)
         return 1
     return 0
+
+
+def _end_failed(step: str, launch: Launch | None, error: Exception) -> None:
+    from steps.runs import store
+
+    message = f"{step}: {store.explain(error)}"
+    echo(message)
+    _end_launch(launch, "FAILED", message)
 
 
 def _end_stopped(step: str, launch: Launch | None) -> int:

@@ -31,14 +31,13 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 def deferred() -> Iterator[None]:
     """Let the signals wait for the end of the block: an import cut short leaves half a module."""
     received: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, handler in handlers.items():
-        if handler is _stop:
-            signal.signal(number, lambda number, _: received.append(number))
+    ours = [number for number in SIGNALS if signal.getsignal(number) is _stop]
+    for number in ours:
+        signal.signal(number, lambda number, _: received.append(number))
     try:
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        for number in ours:
+            signal.signal(number, _stop)
     if received:
         _stop(received[0], None)
