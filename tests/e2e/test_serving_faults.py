@@ -171,7 +171,8 @@ CHUNKED = JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 @pytest.mark.parametrize(
     "nonsense",
     [
-        b"\0" * 1000,
+        b"\0" * 1000
+        + b"\r\n\r\n",  # without an end of line gunicorn's own parser would wait for it
         b"GET\r\n\r\n",
         b"POST /predict HTTP/1.1\r\nContent-Length: x\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
