@@ -295,7 +295,7 @@ def test_fewer_rows_than_folds_fails_the_training(
     bare_store: Clone, uci_zip: Path, tmp_path: Path
 ) -> None:
     done = bare_store.step("train", data=table(tmp_path, cleveland_lines(uci_zip)[:12])).failed()
-    assert "10-fold cross-validation needs 10 rows of each class" in done.output
+    assert "10-fold cross-validation needs 10 patients of each class" in done.output
     assert bare_store.runs("train")[0].info.status == "FAILED"
 
 
