@@ -75,7 +75,7 @@ def test_the_cross_validated_patients_lead_and_every_figure_has_its_interval(
         assert f"{value}<small>{interval[:-1]}</small>" in tiles
     assert tiles.count("<small>") == tiles.count("<dd>")
     lines = summary("models:/x/1", cohorts).splitlines()
-    assert [line.split()[0] for line in lines[2:-1]] == ["Out_Of_Fold", "Here", "Alps"]
+    assert [line.split()[0] for line in lines[2:-1]] == ["Cv", "Here", "Alps"]
 
 
 def test_the_page_says_which_model_it_was_and_what_each_cohort_lacks(
