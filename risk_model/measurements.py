@@ -165,11 +165,18 @@ class RefitBin(Part):
 
 
 class Refits(Part):
-    """How sure a probability is: the same recipe refitted on resamples, out of fold."""
+    """How sure a probability is: the same recipe refitted on resamples, out of bag."""
 
     count: int
     level: float
     bins: tuple[RefitBin, ...]
+
+    def range_of(self, probability: float) -> tuple[float, float] | None:
+        """Return the range in which refits put patients with such a probability."""
+        found = [one for one in self.bins if one.start <= probability]
+        if not found:
+            return None
+        return min(found[-1].low, probability), max(found[-1].high, probability)
 
 
 class Histogram(Part):

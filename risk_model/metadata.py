@@ -100,7 +100,7 @@ class Metadata(Part):
     unknown_patterns : tuple of UnknownPattern
         How good it is for each pattern of unknown findings that could be measured. Format 2.
     refits : Refits
-        How sure a probability is. Reserved in format 2.
+        How sure a probability is. Format 2.
     baseline : Baseline
         For the prediction log and for monitoring. Reserved in format 2.
     """

@@ -211,6 +211,19 @@ def pattern_table(
     )
 
 
+def refit_rows(stated: Stated) -> list[list[str]]:
+    """Return where refitted models put patients, by their probability."""
+    return [
+        [
+            f"{100 * one['start']:.0f} to {percent(one['end'])}",
+            str(one["patients"]),
+            f"{100 * one['low']:.0f} to {percent(one['high'])}",
+            "-" if one["changes_band"] is None else percent(one["changes_band"]),
+        ]
+        for one in stated["refits"]["bins"]
+    ]
+
+
 def importance_rows(stated: Stated) -> list[list[str]]:
     """Return by how many percentage points each finding moves the answers, the most first."""
     titles = {feature.name: feature.title for feature in FEATURES}

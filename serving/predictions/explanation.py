@@ -76,4 +76,6 @@ def to_json(model: Model, prediction: Prediction, explanation: Explanation) -> b
         "imputed": prediction.imputed,
         "warnings": pointed(prediction.warnings),
     }
+    if prediction.refit_range is not None:
+        content["refit_range"] = [round(end, 6) for end in prediction.refit_range]
     return json.dumps(content).encode() + b"\n"

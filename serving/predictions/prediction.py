@@ -30,8 +30,9 @@ class Prediction:
     imputed : list of str
         Fields that were unknown.
     warnings : list of (str, str)
-        Fields outside of what the model has seen, or unknown though much depends on them, and the
-        words for it.
+        Fields outside of what the model has seen, or unknown, and the words for it.
+    refit_range : (float, float), optional
+        Where models refitted on resamples put patients with such a probability.
     """
 
     label: int
@@ -39,6 +40,7 @@ class Prediction:
     risk_level: str
     imputed: list[str]
     warnings: list[tuple[str, str]]
+    refit_range: tuple[float, float] | None = None
 
     @property
     def confidence(self) -> float:
@@ -59,7 +61,9 @@ def predict(model: Model, values: Sequence[float | None]) -> Prediction:
     if None in values:
         imputed = [name for name, value in zip(_NAMES, values, strict=True) if value is None]
         warnings += model.unknown.get(tuple(imputed), {}).items()
-    return Prediction(label, probability, model.risk_level(probability), imputed, warnings)
+    level, refits = model.risk_level(probability), model.metadata.refits
+    sure = refits.range_of(probability) if refits else None
+    return Prediction(label, probability, level, imputed, warnings, sure)
 
 
 @lru_cache(maxsize=64)
@@ -80,8 +84,15 @@ def to_json(model: Model, prediction: Prediction) -> bytes:
         f'{{"prediction":{prediction.label},"confidence":{round(prediction.confidence, 6)},'
         f'"probability":{round(prediction.probability, 6)},'
         f'"risk_level":{json.dumps(prediction.risk_level)},{constant},'
-        f'"imputed":{imputed},"warnings":{warnings}}}\n'
+        f'"imputed":{imputed},"warnings":{warnings}{_range_part(prediction)}}}\n'
     ).encode()
+
+
+def _range_part(prediction: Prediction) -> str:
+    if prediction.refit_range is None:
+        return ""
+    low, high = prediction.refit_range
+    return f',"refit_range":[{round(low, 6)},{round(high, 6)}]'
 
 
 def pointed(warnings: Sequence[tuple[str, str]]) -> list[dict[str, str]]:

@@ -62,14 +62,16 @@ def case_mix(patients: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def flattened(measured: dict[str, Any]) -> dict[str, float]:
     """Return what `out_of_fold` found as metrics of a run, the gate's figures among them.
 
+    Called ``cv_<measure>``: of all patients at once, where ``cv_<measure>_mean`` is over folds.
+
     A group that is too small has no metric, and so no model of such data passes the gate.
     """
-    flat = {f"oof_{name}": _defined(value) for name, value in measured["metrics"].items()}
+    flat = {f"cv_{name}": _defined(value) for name, value in measured["metrics"].items()}
     for group in measured["groups"]:
         word = group["group"].replace(" ", "_")
         for name in ("roc_auc", "brier", "sensitivity", "specificity"):
             if group["metrics"]:
-                flat[f"oof_{name}_{word}"] = _defined(group["metrics"][name])
+                flat[f"cv_{name}_{word}"] = _defined(group["metrics"][name])
     return flat
 
 

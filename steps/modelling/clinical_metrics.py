@@ -111,7 +111,7 @@ def _recalibrated(y: Labels, p: Floats, w: Floats, *, fixed: bool = False) -> tu
 def with_intervals(
     y: Labels, p: Floats, seed: int, names: tuple[str, ...] = NAMES
 ) -> dict[str, float]:
-    """Return measures and their 95 % bootstrap percentile intervals, by metric name."""
+    """Return measures and their 95 % bootstrap intervals, by metric name."""
     return metrics.with_intervals(y, p, seed, names, partial(scores, names=names))
 
 

@@ -68,6 +68,8 @@ class Training:
         The features that it was fitted on, and those that it was not.
     measures : dict of str to float
         Its figures on the held-out patients, and by cross-validation.
+    refits : dict
+        What `refits.measure` found.
     """
 
     run_id: str
@@ -79,6 +81,7 @@ class Training:
     fitted: pd.DataFrame
     held_out: pd.DataFrame
     measures: dict[str, float]
+    refits: dict[str, Any]
 
 
 def gather(done: Training, content: bytes | None, git: Git, repository: str | None) -> Metadata:
@@ -104,6 +107,7 @@ def gather(done: Training, content: bytes | None, git: Git, repository: str | No
             "unknown_patterns": assessment.unknown_patterns(
                 patients[list(FEATURE_NAMES)], labels, validated, seed
             ),
+            "refits": done.refits,
             "risk_bands": clinical_metrics.bands(labels, validated.probabilities, dict(RISK_BANDS)),
             **_of_the_fitted(done, content, seed),
             "git": git,

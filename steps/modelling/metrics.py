@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int8]
@@ -14,6 +15,8 @@ Measure = Callable[[Labels, Floats, Floats | None], dict[str, Floats]]
 NAMES = ("accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "brier", "log_loss")
 THRESHOLD = 0.5
 BOOTSTRAPS = 1000
+JACKKNIFE = 300
+"""Into how many parts patients are divided for intervals; single ones, where there are fewer."""
 
 
 def scores(y: Labels, p: Floats, weights: Floats | None = None) -> dict[str, Floats]:
@@ -86,26 +89,64 @@ def _of_probabilities(y: Floats, p: Floats, w: Floats) -> dict[str, Floats]:
 def bootstrap_weights(y: Labels, seed: int, times: int = BOOTSTRAPS) -> Floats:
     """Return how often each row is drawn in each bootstrap, shape (times, n_rows).
 
-    Rows are drawn within their class, so that no draw lacks one.
+    Patients are drawn whatever their class, so that the prevalence varies as it would. A draw that
+    lacks a class leaves measures that need both undefined.
     """
     random = np.random.default_rng(seed)
-    weights = np.zeros((times, len(y)))
-    for label in (0, 1):
-        rows = np.flatnonzero(y == label)
-        weights[:, rows] = random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), times)
-    return weights
+    drawn = random.multinomial(len(y), np.full(len(y), 1 / len(y)), times)
+    return np.asarray(drawn, dtype=np.float64)
+
+
+def jackknife_weights(y: Labels) -> Floats:
+    """Return weightings that leave out each row in turn, or each of JACKKNIFE parts of many."""
+    parts = min(len(y), JACKKNIFE)
+    kept = np.arange(len(y)) % parts != np.arange(parts)[:, np.newaxis]
+    return np.asarray(kept, dtype=np.float64)
 
 
 def with_intervals(
     y: Labels, p: Floats, seed: int, names: Iterable[str] = NAMES, measure: Measure = scores
 ) -> dict[str, float]:
-    """Return measures and their 95 % bootstrap percentile intervals, by metric name."""
-    drawn, values = measure(y, p, bootstrap_weights(y, seed)), measure(y, p, None)
+    """Return measures and their 95 % bootstrap intervals (BCa), by metric name.
+
+    See docs/decisions/0021-intervals.md for how often they hold what is true.
+    """
+    value = measure(y, p, None)
+    drawn = measure(y, p, bootstrap_weights(y, seed))
+    without = measure(y, p, jackknife_weights(y))
     found = {}
     for name in names:
-        # A draw may leave a measure undefined, such as precision where nobody is said to be ill.
-        known = drawn[name][np.isfinite(drawn[name])]
-        low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
-        found[name] = float(values[name][0])
-        found[f"{name}_ci_low"], found[f"{name}_ci_high"] = float(low), float(high)
+        found[name] = float(value[name][0])
+        low, high = interval(found[name], drawn[name], without[name])
+        found[f"{name}_ci_low"], found[f"{name}_ci_high"] = low, high
     return found
+
+
+def interval(value: float, drawn: Floats, without: Floats) -> tuple[float, float]:
+    """Return the bias-corrected and accelerated 95 % interval; NaN where nothing is defined.
+
+    Parameters
+    ----------
+    value : float
+        Of all patients.
+    drawn, without : array of float
+        Of bootstraps, and without some of the patients in turn; NaN where undefined, such as
+        precision where nobody is said to be ill.
+
+    References
+    ----------
+    Efron: Better bootstrap confidence intervals. Journal of the American Statistical Association
+    1987. https://doi.org/10.1080/01621459.1987.10478410
+    """
+    drawn, without = drawn[np.isfinite(drawn)], without[np.isfinite(without)]
+    if not len(drawn) or not np.isfinite(value):
+        return np.nan, np.nan
+    below = ((drawn < value).mean() + (drawn <= value).mean()) / 2
+    bias = ndtri(np.clip(below, 1 / len(drawn), 1 - 1 / len(drawn)))
+    moved = without.mean() - without if len(without) else np.zeros(1)
+    spread = (moved**2).sum() ** 1.5
+    # Where leaving out whomever changes nothing but rounding, there is nothing to accelerate.
+    acceleration = (moved**3).sum() / (6 * spread) if spread > 1e-30 else 0.0
+    ends = bias + ndtri([0.025, 0.975])
+    low, high = np.quantile(drawn, ndtr(bias + ends / (1 - acceleration * ends)))
+    return float(low), float(high)

@@ -62,7 +62,7 @@ TestSize = Annotated[
     float, Parameter("0.2", Number(float, 0.05, 0.9), "Share of each class that is held out.")
 ]
 RandomState = Annotated[
-    int, Parameter("42", Number(int, 0, 2**32 - 1), "Seed of estimator, folds and bootstrap.")
+    int, Parameter("42", Number(int, 0, 2**32 - 1), "Seed of estimator and bootstraps.")
 ]
 Name = Annotated[str, Parameter(MODEL_NAME, kinds.model_name, "Name of the registered model.")]
 Promotion = Annotated[

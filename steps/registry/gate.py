@@ -138,11 +138,11 @@ def floors(candidate: Contender, limits: Mapping[str, Any]) -> list[Rule]:
         rules.append(_floor(candidate, "brier", "Brier score", high=limits["brier"]))
     if "calibration_slope" in unseen:
         low, high = unseen["calibration_slope"]
-        name, title = "oof_calibration_slope", "calibration slope, out of fold,"
+        name, title = "cv_calibration_slope", "calibration slope, out of fold,"
         rules.append(_floor(candidate, name, title, low, high))
     if "sensitivity" in unseen:
         for word in SEXES:
-            name, title = f"oof_sensitivity_{word}", f"sensitivity, {word}, out of fold,"
+            name, title = f"cv_sensitivity_{word}", f"sensitivity, {word}, out of fold,"
             rules.append(_floor(candidate, name, title, low=unseen["sensitivity"]))
     return rules
 
@@ -150,7 +150,9 @@ def floors(candidate: Contender, limits: Mapping[str, Any]) -> list[Rule]:
 def _floor(
     candidate: Contender, name: str, title: str, low: float = -math.inf, high: float = math.inf
 ) -> Rule:
-    value = candidate.metrics.get(name, math.nan)
+    # Release 0.1 called them by another name.
+    old = candidate.metrics.get(f"oof_{name.removeprefix('cv_')}", math.nan)
+    value = candidate.metrics.get(name, old)
     if math.isinf(high):
         words = f"at least {low:g}"
     else:

@@ -21,7 +21,7 @@ from risk_model.layout import open_folder
 from risk_model.metadata import Metadata
 from risk_model.model import Model, Origin, load
 from steps.runs.reuse import archive_of, data_output, fetch_output
-from steps.runs.store import StepError
+from steps.runs.store import StepError, explain, run_or_none, store_errors
 from steps.runs.tracking.finished import input_of
 from steps.runs.tracking.tags import SOURCE_TAG
 
@@ -64,7 +64,7 @@ class Lineage:
 
     @cached_property
     def training_rows(self) -> npt.NDArray[np.uint64] | None:
-        """The hashes of the patients that it has seen; None where nobody knows."""
+        """The hashes of the patients that it has seen; None where the store does not say."""
         rows = self._split("training_rows")
         return None if rows is None else rows["row_hash"].to_numpy(np.uint64)
 
@@ -90,19 +90,47 @@ class Lineage:
         return other_hospitals(prepared) if prepared else []
 
     def has_seen(self, patients: pd.DataFrame) -> npt.NDArray[np.bool_]:
-        """Mark the patients that the model was trained on; none where nobody knows."""
+        """Mark the patients that the model was trained on, and near-copies of them.
+
+        Raises
+        ------
+        StepError
+            Where the store does not say who they were: then nobody is known to be new to it.
+        """
         if self.training_rows is None:
-            return np.zeros(len(patients), dtype=np.bool_)
-        return np.isin(copies.row_hashes(patients), self.training_rows)
+            raise StepError(
+                "the tracking store does not say which patients this model was trained on (it has "
+                "no split/training_rows.parquet of its run), so that none is known to be new to it"
+            )
+        seen = np.isin(copies.row_hashes(patients), self.training_rows)
+        if self.training is not None:
+            seen |= copies.has_near_copy(patients, self.training)
+        return seen
+
+    @cached_property
+    def training(self) -> pd.DataFrame | None:
+        """The patients that it was trained on; None where the store has not got them."""
+        if self.patients is None or self.training_rows is None:
+            return None
+        hashes = copies.row_hashes(self.patients)
+        return self.patients[np.isin(hashes, self.training_rows)]
 
     def _split(self, name: str) -> pd.DataFrame | None:
+        """Return a file of the training run, None where the run has none.
+
+        A store that fails is another matter: what it does not give may well be there.
+        """
         if self.trained is None:
             return None
-        place = f"runs:/{self.trained.info.run_id}/split/{name}.parquet"
+        run_id, path = self.trained.info.run_id, f"split/{name}.parquet"
         try:
-            return pd.read_parquet(download_artifacts(artifact_uri=place))
-        except (MlflowException, OSError):
-            return None
+            if path not in {file.path for file in MlflowClient().list_artifacts(run_id, "split")}:
+                return None
+            return pd.read_parquet(download_artifacts(run_id=run_id, artifact_path=path))
+        except store_errors(OSError) as error:
+            raise StepError(
+                f"the tracking store does not give {path} of run {run_id}: {explain(error)}"
+            ) from None
 
 
 def follow(uri: str) -> Lineage:
@@ -120,14 +148,7 @@ def follow(uri: str) -> Lineage:
         raise StepError(f"there is no model {uri}: {str(error).splitlines()[0]}") from None
     metadata = open_folder(folder).metadata
     run_id = metadata.run_id or described.run_id
-    return Lineage(folder, metadata, _run(run_id) if run_id else None)
-
-
-def _run(run_id: str) -> Run | None:
-    try:
-        return MlflowClient().get_run(run_id)
-    except MlflowException:
-        return None
+    return Lineage(folder, metadata, run_or_none(run_id) if run_id else None)
 
 
 def other_hospitals(prepared: Run) -> list[Cohort]:

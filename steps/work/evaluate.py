@@ -32,7 +32,8 @@ from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG
 
 SEED = 42
-OUT_OF_FOLD = "out_of_fold"
+OUT_OF_FOLD = "cv"
+"""What all patients, out of fold, are called in metrics: as `train` calls them."""
 OWN = {"uci": "cleveland", "synthetic": "synthetic"}
 """What the held-out patients of each data source are called in metrics."""
 
@@ -86,7 +87,8 @@ def measure_known(model: Lineage) -> list[Measured]:
     held_out = model.held_out
     if held_out is None:
         raise StepError(
-            "nobody knows which patients this model has not trained on; name some with data=<file>"
+            "the tracking store does not say which patients were held out from this model's "
+            "training, so that there is nobody to measure it on"
         )
     seed = SEED
     site = OWN.get(model.source, "held_out")
@@ -105,9 +107,8 @@ def measure_elsewhere(model: Lineage, cohort: Cohort) -> Measured:
     """Measure on another hospital; where it lacks much, also the model fitted without that."""
     found = evaluation.measure(cohort, said(model, cohort), SEED)
     parameters = model.metadata.parameters
-    if model.patients is not None and parameters and cohort.mostly_missing:
-        training = model.patients[model.has_seen(model.patients)]
-        found.found["refitted"] = evaluation.refitted(parameters, training, cohort, SEED)
+    if model.training is not None and parameters and cohort.mostly_missing:
+        found.found["refitted"] = evaluation.refitted(parameters, model.training, cohort, SEED)
     return found
 
 
@@ -128,8 +129,6 @@ def measure_given(model: Lineage, data: str, coding: str) -> list[Measured]:
 
 def notes(model: Lineage, cohort: Cohort) -> list[str]:
     """Return what must be said of patients that a user named."""
-    if model.training_rows is None:
-        return ["Nobody knows whether the model was trained on some of these patients."]
     seen = int(model.has_seen(cohort.patients).sum())
     return [f"{seen} patients that the model was trained on are left out."] * (seen > 0)
 

@@ -43,7 +43,7 @@ def run_all(run: StepRun, values: Main, _: object) -> None:
 def summary(trained: Run, source: str, name: str, project: str) -> str:
     """Return what came out, and what to do with it."""
     found = trained.data.metrics
-    validated = {k.removeprefix("oof_"): v for k, v in found.items() if k.startswith("oof_")}
+    validated = {k.removeprefix("cv_"): v for k, v in found.items() if k.startswith("cv_")}
     figures = wording.comparison({"cross-validated": validated, "held out": found})
     version = registry.version_of(name, trained.info.run_id)
     aliases = ", ".join(registry.aliases(name, version)) if version else ""

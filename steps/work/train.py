@@ -20,7 +20,7 @@ from risk_model.flavours import saving
 from risk_model.flavours.saving import Contents
 from risk_model.layout import METADATA
 from risk_model.metadata import Git, Metadata
-from steps.modelling import assessment, estimators, facts, metrics, onnx_export
+from steps.modelling import assessment, estimators, facts, metrics, onnx_export, refits
 from steps.modelling.facts import Training
 from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
 from steps.parameters.entry_points import Train
@@ -51,7 +51,10 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
     p = model.predict_proba(x)[:, 1]
     found = validated.measures | metrics.with_intervals(y, p, seed)
     content = onnx_export.convert(model, fitted)
-    done = Training(run.run_id, vars(values), data, labels, validated, model, fitted, x, found)
+    sure = refits.measure(recipe, features, labels, validated.probabilities, seed)
+    done = Training(
+        run.run_id, vars(values), data, labels, validated, model, fitted, x, found, sure
+    )
     git, repository = Git(**provenance.git_state()), provenance.repository()
     metadata = facts.gather(done, content, git, repository)
     mlflow.log_metrics(found | assessment.flattened(metadata.as_dict()["out_of_fold"]))

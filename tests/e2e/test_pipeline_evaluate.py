@@ -48,7 +48,7 @@ def test_every_site_has_its_metrics_and_they_agree_with_what_is_known(run: Run) 
         assert low <= area <= high, site
         assert f"{site}_calibration_slope" in found
     assert found["calibration_slope"] == found["cleveland_calibration_slope"]
-    assert found["out_of_fold_roc_auc"] == pytest.approx(0.904, abs=0.02)
+    assert found["cv_roc_auc"] == pytest.approx(0.904, abs=0.02)
     assert "switzerland_sensitivity" not in found
     assert "switzerland_brier" not in found
     assert "hungarian_sensitivity" in found
@@ -155,6 +155,20 @@ def test_patients_that_the_model_has_trained_on_are_left_out(
     (cohort,) = found["cohorts"]
     assert 50 <= cohort["patients"] <= 61
     assert any("trained on are left out" in note for note in cohort["notes"])
+
+
+def test_near_copies_of_patients_that_the_model_has_trained_on_are_left_out_too(
+    evaluated: Clone, data_dir: Path, tmp_path: Path
+) -> None:
+    import pandas as pd
+
+    patients = pd.read_csv(data_dir / "kaggle_heart_303.csv", encoding="utf-8-sig")
+    changed = tmp_path / "changed.csv"
+    patients.assign(chol=patients["chol"] + 1).to_csv(changed, index=False)
+    evaluated.step("evaluate", data=changed).succeeded()
+    found = json.loads((evaluated.path / "reports" / "evaluation.json").read_text())
+    (cohort,) = found["cohorts"]
+    assert cohort["patients"] <= 61
 
 
 def test_a_model_that_is_not_there_is_refused_before_anything_is_done(evaluated: Clone) -> None:

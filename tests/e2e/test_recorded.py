@@ -1,7 +1,8 @@
 """The code of now does what was recorded, but for what is listed here.
 
-Recorded first of release 0.1, and anew when the probabilities of patients with unknown findings
-were changed on purpose; until then nothing differed but what the changelog says.
+Recorded first of release 0.1, and anew when what it records was changed on purpose: the
+probabilities of patients with unknown findings; intervals, `cv_` in the names of figures, and
+`refit_range`. Until then nothing differed but what the changelog says.
 """
 
 from __future__ import annotations

@@ -127,6 +127,17 @@ def test_the_band_is_told_with_what_it_has_meant_for_patients_of_whom_as_much_wa
     assert "band has meant" not in client.post("/", data=form(patient, chol="")).text
 
 
+def test_the_form_says_how_sure_a_probability_is(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    assert "How sure" not in client.post("/", data=form(patient)).text
+    bins = [{"start": 0, "end": 1, "patients": 303, "low": 0.0, "high": 1.0}]
+    refits = {"count": 25, "level": 0.95, "bins": bins}
+    following.model = forge.knowing(following.model, refits=refits)
+    page = client.post("/", data=form(patient)).text
+    assert "with such a probability between 0 and 100&nbsp;%" in page
+
+
 def test_an_unknown_finding_is_told_among_what_moved_the_risk(
     client: FlaskClient, following: FakeFollowing, patient: Any
 ) -> None:

@@ -243,6 +243,28 @@ def test_a_warning_speaks_of_the_pattern_that_this_patient_has(
     assert post(client, patient | {"thal": None}).json["warnings"] == []
 
 
+def test_how_sure_a_probability_is_stands_beside_it_where_it_was_measured(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    before = post(client, patient).json
+    assert "refit_range" not in before
+    p = before["probability"]
+    ends = (0.0, p - 0.01, p + 0.01, 1.0)
+    bins = [
+        {"start": start, "end": end, "patients": 30, "low": low, "high": high}
+        for start, end, low, high in zip(
+            ends, ends[1:], (0, 0.2, 0.9), (0.1, 0.25, 1), strict=False
+        )
+    ]
+    refits = {"count": 25, "level": 0.95, "bins": bins}
+    following.model = forge.knowing(following.model, refits=refits)
+    low, high = post(client, patient).json["refit_range"]
+    # A range holds the probability that it is about.
+    assert (low, high) == (pytest.approx(min(0.2, p)), pytest.approx(max(0.25, p)))
+    explained = client.post("/explain", json=patient).json
+    assert explained["refit_range"] == [low, high]
+
+
 def test_no_error_repeats_a_value(client: FlaskClient, patient: Any) -> None:
     for bad in (98765.25, "98765.25", [98765.25]):
         answer = post(client, patient | {"chol": bad, "98765.25": 98765.25})

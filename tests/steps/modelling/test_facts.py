@@ -36,7 +36,10 @@ def training(sample: Patients, **measures: float) -> Training:
     found = metrics.with_intervals(y, p, 1) | measures
     model = fitted(features, y)
     validated = OutOfFold(np.tile(p, (patterns.COUNT, 1)), np.zeros(len(y), np.intp), {})
-    return Training("0" * 32, VALUES, data, y, validated, model, features, features[:40], found)
+    sure = {"count": 0, "level": 0.95, "bins": []}
+    return Training(
+        "0" * 32, VALUES, data, y, validated, model, features, features[:40], found, sure
+    )
 
 
 def known(done: Training) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import bootstrap
 from sklearn import metrics as reference
 
 from steps.modelling import metrics
@@ -109,13 +110,44 @@ def test_a_certain_mistake_costs_much_but_not_infinitely_much() -> None:
     assert 10 < found["log_loss"][0] < 100
 
 
-def test_bootstraps_draw_as_many_rows_of_each_class_as_there_are() -> None:
+def test_bootstraps_draw_as_many_patients_as_there_are_whatever_their_class() -> None:
     y = np.array([0] * 30 + [1] * 3, np.int8)
     weights = metrics.bootstrap_weights(y, seed=1, times=500)
     assert weights.shape == (500, 33)
-    assert (weights[:, y == 0].sum(axis=1) == 30).all()
-    assert (weights[:, y == 1].sum(axis=1) == 3).all()
+    assert (weights.sum(axis=1) == 33).all()
+    diseased = weights[:, y == 1].sum(axis=1)
+    assert diseased.mean() == pytest.approx(3, abs=0.3)
+    assert diseased.std() == pytest.approx(1.65, abs=0.3)  # binomial, not fixed
     assert len(np.unique(weights, axis=0)) > 490
+
+
+def test_a_draw_that_lacks_a_class_leaves_only_what_needs_both_undefined() -> None:
+    y, p = np.array([0] * 30 + [1], np.int8), np.linspace(0, 1, 31)
+    found = metrics.scores(y, p, metrics.bootstrap_weights(y, seed=1))
+    lacking = np.isnan(found["roc_auc"])
+    assert 0.2 < lacking.mean() < 0.5
+    assert np.isfinite(found["brier"]).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_intervals_are_those_of_scipy(seed: int) -> None:
+    y, p = simulated(seed)
+    found = metrics.with_intervals(y, p, seed, ["brier", "accuracy"])
+    expected = bootstrap(
+        (y, p), reference.brier_score_loss, paired=True, vectorized=False, method="BCa",
+        n_resamples=2000, rng=np.random.default_rng(seed),
+    ).confidence_interval  # fmt: skip
+    assert found["brier_ci_low"] == pytest.approx(expected.low, abs=0.01)
+    assert found["brier_ci_high"] == pytest.approx(expected.high, abs=0.01)
+
+
+def test_parts_of_many_patients_are_left_out_together() -> None:
+    y, p = simulated(1, 2000)
+    found = metrics.with_intervals(y, p, 1, ["brier"])
+    losses = (p - y) ** 2
+    reach = 1.96 * losses.std() / 2000**0.5
+    assert found["brier_ci_low"] == pytest.approx(losses.mean() - reach, abs=0.002)
+    assert found["brier_ci_high"] == pytest.approx(losses.mean() + reach, abs=0.002)
 
 
 def test_bootstraps_repeat_with_their_seed_only() -> None:

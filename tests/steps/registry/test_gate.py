@@ -26,7 +26,7 @@ def patients(n: int = 150, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 Y, GOOD = patients()
 UNSEEN = {
-    "oof_calibration_slope": 1.05, "oof_sensitivity_female": 0.72, "oof_sensitivity_male": 0.78,
+    "cv_calibration_slope": 1.05, "cv_sensitivity_female": 0.72, "cv_sensitivity_male": 0.78,
 }  # fmt: skip
 NOISE = np.random.default_rng(2).normal(0, 1, len(Y))
 
@@ -129,19 +129,19 @@ def test_a_missing_figure_passes_no_floor(name: str) -> None:
     ({"roc_auc": 0.75, "brier": 0.20}, "passed"),
     ({"roc_auc": 0.7499, "brier": 0.20}, "rejected"),
     ({"roc_auc": 0.75, "brier": 0.2001}, "rejected"),
-    ({"oof_calibration_slope": 0.5}, "passed"),
-    ({"oof_calibration_slope": 0.499}, "rejected"),
-    ({"oof_calibration_slope": 2.0}, "passed"),
-    ({"oof_calibration_slope": 2.001}, "rejected"),
-    ({"oof_sensitivity_female": 0.5, "oof_sensitivity_male": 0.5}, "passed"),
-    ({"oof_sensitivity_male": 0.499}, "rejected"),
+    ({"cv_calibration_slope": 0.5}, "passed"),
+    ({"cv_calibration_slope": 0.499}, "rejected"),
+    ({"cv_calibration_slope": 2.0}, "passed"),
+    ({"cv_calibration_slope": 2.001}, "rejected"),
+    ({"cv_sensitivity_female": 0.5, "cv_sensitivity_male": 0.5}, "passed"),
+    ({"cv_sensitivity_male": 0.499}, "rejected"),
 ])  # fmt: skip
 def test_the_floors_themselves_are_good_enough(figures: dict[str, float], verdict: str) -> None:
     assert judged(contender(None, **figures), None).verdict == verdict
 
 
 def test_a_model_that_is_good_overall_and_bad_for_women_is_rejected() -> None:
-    blind = contender(towards_truth(GOOD, 0.2), oof_sensitivity_female=0.3)
+    blind = contender(towards_truth(GOOD, 0.2), cv_sensitivity_female=0.3)
     decision = judged(blind)
     assert decision.verdict == "rejected"
     assert broken(decision) == ["sensitivity, female, out of fold, at least 0.5"]

@@ -41,7 +41,7 @@ def cohorts(sample: Patients) -> list[Measured]:
     alps = features.iloc[ill].assign(ca=np.nan), y[ill]
     return [
         measured(sample, "here", slice(60)),
-        measured(sample, "out_of_fold", slice(None)),
+        measured(sample, "cv", slice(None)),
         measured(alps, "alps", slice(int(y.sum()) + 10), ca=np.nan),
     ]
 
@@ -68,14 +68,14 @@ def test_the_page_is_well_formed_and_needs_nothing_from_elsewhere(page: str) -> 
 def test_the_cross_validated_patients_lead_and_every_figure_has_its_interval(
     page: str, cohorts: list[Measured]
 ) -> None:
-    assert page.index("<h2>Out_Of_Fold</h2>") < page.index("<h2>Here</h2>")
+    assert page.index("<h2>Cv</h2>") < page.index("<h2>Here</h2>")
     (tiles,) = re.findall(r'<dl class="tiles">(.*?)</dl>', page, re.DOTALL)
     for name in ("roc_auc", "observed_expected"):
         value, _, interval = between(cohorts[1].found["metrics"], name, 2).partition(" (")
         assert f"{value}<small>{interval[:-1]}</small>" in tiles
     assert tiles.count("<small>") == tiles.count("<dd>")
     lines = summary("models:/x/1", cohorts).splitlines()
-    assert [line.split()[0] for line in lines[2:-1]] == ["Out_Of_Fold", "Here", "Alps"]
+    assert [line.split()[0] for line in lines[2:-1]] == ["Cv", "Here", "Alps"]
 
 
 def test_the_page_says_which_model_it_was_and_what_each_cohort_lacks(
