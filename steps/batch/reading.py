@@ -67,7 +67,7 @@ def _read_lines(partition: Partition) -> Iterator[Rows]:
         raise DataError("a quoted cell holds a line break, which is not supported")
     if b"\r" in lines and re.search(rb"\r(?!\n|\Z)", lines):
         raise DataError("lines must end in LF or CR LF")
-    if lines.strip():
+    if lines:
         ids = [file.id_column] if file.id_column else []
         yield _rows(*read_text(lines, replace(file.layout, skip=0), FEATURE_NAMES, ids))
 

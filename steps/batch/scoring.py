@@ -85,7 +85,7 @@ class Scorer:
         """
         counts, evidence, file = Counts(), count_coding_evidence({}), partition.file
         expected = {feature.name: self.coding.feature(feature).allowed for feature in FEATURES}
-        expected[RAGGED] = f"{file.layout.width}, as many as the file has columns"
+        expected[RAGGED] = f"{file.layout.width}, as in the first line"
         schema = pa.schema({name: SCHEMA[name] for name in self.columns})
         # Whole before it has its name: after a kill, two workers may be at one partition.
         path = Path(self.folder, secrets.token_hex(8))

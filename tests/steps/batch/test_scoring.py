@@ -151,7 +151,7 @@ def test_every_fault_of_a_row_is_told_and_the_row_counts_once(tmp_path: Path, mo
     assert texts(found["problem"])[1:] == [
         "age: a number in [18, 110] years; chol: a number in [80, 700] mg/dl, or null where it is "
         "unknown",
-        "number of columns: 15, as many as the file has columns",
+        "number of columns: 15, as in the first line",
     ]
     kinds = {"age": 1, "chol": 1, "number of columns": 1}
     assert {name: counts["problem", name] for name in kinds} == kinds
