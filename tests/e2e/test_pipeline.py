@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import onnxruntime
 import pandas as pd
@@ -121,20 +120,6 @@ def test_the_version_is_champion_in_production_and_carries_its_origin(cleveland:
     assert version.tags["git.dirty"] == "false"
     assert "num > 0" in version.tags["label.definition"]
     assert "ROC AUC" in version.description
-
-
-def test_the_model_loads_with_mlflow_and_answers_like_its_onnx_model(
-    cleveland: Clone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = cleveland.runs("train")[-1]
-    mlflow.set_tracking_uri(cleveland.uri)
-    try:
-        pipeline = mlflow.sklearn.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")
-    finally:
-        mlflow.set_tracking_uri(None)
-    patients = pd.read_parquet(cleveland.path / "data" / "patients.parquet")[list(FEATURE_NAMES)]
-    _, onnx = onnx_model_of(cleveland, run).run(None, {"patients": patients.to_numpy(np.float32)})
-    assert np.abs(pipeline.predict_proba(patients)[:, 1] - onnx[:, 1]).max() < 1e-5
 
 
 def test_the_working_copy_of_the_model_matches_its_recorded_digest(cleveland: Clone) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -91,42 +90,6 @@ def test_every_cleveland_patient_gets_what_the_pipeline_says(
     np.testing.assert_array_equal(found["risk_level"], levels)
     assert "303 of 303 rows scored" in done.output
     assert "Warning" not in done.output
-
-
-def test_the_run_keeps_the_account_and_no_patient(
-    cleveland: Clone, data_dir: Path, tmp_path: Path
-) -> None:
-    source = pd.read_csv(data_dir / "kaggle_heart_303.csv")
-    source.columns = [*FEATURE_NAMES, "target"]
-    source = source.astype({"age": float, "chol": float, "thalach": float})
-    source.loc[4, "age"] = 98765.25
-    source.loc[9, ["chol", "thalach"]] = [98765.5, 98765.75]
-    source.assign(patient_id=[f"secret-{i}" for i in source.index]).to_csv(
-        tmp_path / "in.csv", index=False
-    )
-    output = tmp_path / "scored.parquet"
-    done = cleveland.launch("score", input=tmp_path / "in.csv", output=output).succeeded()
-    run = cleveland.runs("score", "FINISHED")[0]
-    figures = {name: run.data.metrics[name] for name in ("rows", "scored", "rejected")}
-    assert figures == {"rows": 303, "scored": 301, "rejected": 2}
-    assert run.data.metrics["rows_per_second"] > 0
-    assert run.data.tags["heart.model_version"] == "registry-v1"
-    (read,) = run.inputs.dataset_inputs
-    assert (read.dataset.name, len(read.dataset.digest)) == ("patients-to-score", 32)
-    assert str(tmp_path / "in.csv") in read.dataset.source
-    (account,) = cleveland.client.list_artifacts(run.info.run_id)
-    told = json.loads(Path(cleveland.client.download_artifacts(
-        run.info.run_id, account.path, str(tmp_path))).read_text())  # fmt: skip
-    assert told["counts"] == figures
-    assert told["problems"] == {"age": 1, "chol": 1, "thalach": 1}
-    assert sum(told["risk_levels"].values()) == 301
-    found = pd.read_parquet(output)
-    assert found["id"].tolist() == [f"secret-{i}" for i in source.index]
-    assert found["problem"].notna().to_numpy().nonzero()[0].tolist() == [4, 9]
-    assert re.match(r"thalach: .*; chol: |chol: .*; thalach: ", found["problem"][9])
-    kept = [done.output, json.dumps(told), str(run.data.params), str(run.data.tags)]
-    assert not any(word in "".join(kept) for word in ("98765.", "secret"))
-    assert "2 rows REJECTED" in done.output
 
 
 def test_a_killed_job_leaves_nothing_in_its_place_and_may_be_started_again(
