@@ -32,7 +32,7 @@ def process_of(step: str, below: int) -> psutil.Process | None:
 
 
 def is_running(step: str, database: Path) -> bool:
-    """Tell whether a step's run is open; MLflow would wait where the step has locked the file."""
+    """Return whether a step's run is open; MLflow would wait where the step has locked the file."""
     query = """
         SELECT 1 FROM runs JOIN tags step USING (run_uuid) JOIN tags owner USING (run_uuid)
         WHERE status = 'RUNNING' AND step.key = 'heart.step' AND step.value = ?

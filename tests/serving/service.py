@@ -117,7 +117,7 @@ class Service:
         return sum(float(line.split()[-1]) for line in told if version in line)
 
     def serves(self, version: str) -> bool:
-        """Tell whether twenty answers in a row are of a version, and no worker has another."""
+        """Return whether twenty answers in a row are of a version, and no worker has another."""
         label = f'model_version="{version}"'
         answers = all(self.version() == version for _ in range(20))
         return answers and self.serving(label) == self.serving()
