@@ -68,7 +68,7 @@ class Feature:
         return text + ", or null where it is unknown" if self.nullable else text
 
     def accepts(self, value: float) -> bool:
-        """Tell whether a number is a valid, known value. NaN and infinities are not."""
+        """Return whether the value is in range (NaN and infinities are not)."""
         if self.codes:
             return value in self.codes
         return math.isfinite(value) and self.low <= value <= self.high

@@ -14,9 +14,8 @@ from sklearn.ensemble import StackingClassifier
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
-from risk_model import batches
 from risk_model.bands import RISK_BANDS
-from risk_model.engines import Engine, OnnxEngine, SklearnEngine
+from risk_model.engines import Engine, OnnxEngine, SklearnEngine, score_many
 from risk_model.metadata import FORMAT, Git, Metadata
 from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
@@ -146,7 +145,7 @@ def _probabilities(
 
     def predict(patients: pd.DataFrame) -> Floats:
         columns = [patients[name].to_numpy(float) for name in FEATURE_NAMES]
-        return np.asarray(batches.score(engine, columns).probabilities, dtype=float)
+        return np.asarray(score_many(engine, columns).probabilities, dtype=float)
 
     return predict
 
