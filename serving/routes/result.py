@@ -64,7 +64,7 @@ def moves(explanation: Explanation, values: Sequence[float | None]) -> list[Move
             continue
         width = MIDDLE * abs(share) / largest
         x = MIDDLE if share > 0 else MIDDLE - width
-        told, compared = feature.told(value), feature.told(reference)
+        told, compared = feature.format_value(value), feature.format_value(reference)
         found.append(Move(feature, told, compared, 100 * share, x, width))
     return sorted(found, key=lambda move: -abs(move.points))
 
@@ -72,7 +72,7 @@ def moves(explanation: Explanation, values: Sequence[float | None]) -> list[Move
 def unmoved(explanation: Explanation, values: Sequence[float | None]) -> list[tuple[str, str]]:
     """Return title and value of the findings that moved nothing."""
     return [
-        (feature.inline, feature.told(value))
+        (feature.inline, feature.format_value(value))
         for feature, value in zip(FEATURES, values, strict=True)
         if value == explanation.reference[feature.name]
         or (value is None and not explanation.contributions[feature.name])
