@@ -208,7 +208,7 @@ FEATURES: tuple[Feature, ...] = (
         "oldpeak",
         "ST depression",
         "ST depression brought on by exercise, relative to rest; negative for an elevation.",
-        hint="Relative to rest; negative for an elevation",
+        hint="Negative if elevated",
         group="Exercise test",
         unit="mm",
         low=-4,

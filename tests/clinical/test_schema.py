@@ -75,7 +75,9 @@ def test_a_value_is_told_in_words_and_units() -> None:
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
 def test_every_code_is_told_by_its_meaning(feature: Feature) -> None:
-    assert [feature.format_value(float(code)) for code in feature.codes] == list(feature.codes.values())
+    assert [feature.format_value(float(code)) for code in feature.codes] == list(
+        feature.codes.values()
+    )
 
 
 def test_titles_keep_their_abbreviations_within_a_sentence() -> None:
