@@ -14,9 +14,10 @@ from sklearn.ensemble import StackingClassifier
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
+from risk_model import cautions
 from risk_model.bands import RISK_BANDS
 from risk_model.engines import Engine, OnnxEngine, SklearnEngine, score_many
-from risk_model.metadata import FORMAT, Git, Metadata
+from risk_model.metadata import FORMAT, Git, Metadata, TrainingRange
 from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import OutOfFold
@@ -131,6 +132,9 @@ def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str
     reference = assessment.reference(predict, known)
     return {
         "seen": known,
+        "unseen_pairs": cautions.unseen_pairs(
+            done.fitted, {name: TrainingRange.model_validate(one) for name, one in known.items()}
+        ),
         "reference": reference,
         "importance": assessment.importance(predict, done.held_out, reference),
         "elsewhere": assessment.elsewhere(done.data.elsewhere, predict, seed),
