@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from clinical import copies
+from clinical import cohort, copies
 from clinical.schema import FEATURE_NAMES, LABEL
 from steps.modelling import metrics
 from steps.registry.gate import Candidate, Champion
@@ -31,7 +31,7 @@ def candidate_of(model: Lineage) -> Candidate:
         y = rows[LABEL.name].to_numpy(np.int8)
         found = metrics.scores(y, loaded.probabilities(rows))
         measured = {name: float(value[0]) for name, value in found.items()}
-    return Candidate(model.source, model.metadata.out_of_fold, measured)
+    return Candidate(_source(model), model.metadata.out_of_fold, measured)
 
 
 def champion_of(version: str, champion: Lineage, candidate: Lineage) -> Champion:
@@ -40,14 +40,11 @@ def champion_of(version: str, champion: Lineage, candidate: Lineage) -> Champion
     Near-copies of a patient are that patient, who counts once. Of one with both labels, or two
     data sets that contradict each other, the champion's label counts.
     """
-    held_out, before, now = (
-        _unseen(champion, candidate),
-        champion.out_of_fold,
-        candidate.out_of_fold,
-    )
+    held_out = _unseen(champion, candidate)
+    before, now = champion.out_of_fold, candidate.out_of_fold
     if before is None or now is None:
         pairs = _pairs(held_out)
-        return Champion(version, champion.source, pairs, pairs, NOT_STORED)
+        return Champion(version, _source(champion), pairs, pairs, NOT_STORED)
     every = pd.concat([before, now, held_out])
     places = np.cumsum([len(before), len(now)])
     patients = np.split(copies.near_copies(every[list(FEATURE_NAMES)]), places)
@@ -60,7 +57,13 @@ def champion_of(version: str, champion: Lineage, candidate: Lineage) -> Champion
     )
     rest = held_out[~np.isin(patients[2], both.index)]
     compared = _pairs(pd.concat([both, rest]))
-    return Champion(version, champion.source, compared, _pairs(held_out))
+    return Champion(version, _source(champion), compared, _pairs(held_out))
+
+
+def _source(model: Lineage) -> str:
+    """Return the value of ``data.source``; releases that knew the sample by its name had others."""
+    rows = model.held_out
+    return model.source if rows is None else cohort.source_of(rows, model.source)
 
 
 def _pairs(rows: pd.DataFrame) -> Pairs:

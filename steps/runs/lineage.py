@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model as MlflowModel
 
-from clinical import cohort, copies, hospitals
+from clinical import copies, hospitals
 from clinical.hospitals import Cohort
 from clinical.schema import LABEL
 from risk_model.layout import open_folder
@@ -48,8 +48,6 @@ class Lineage:
     @property
     def source(self) -> str:
         """The value of ``data.source`` that the model was trained on."""
-        if self.held_out is not None and cohort.is_sample(self.held_out):
-            return cohort.SYNTHETIC
         if self.metadata.data:
             return self.metadata.source
         tags = self.trained.data.tags if self.trained else {}
