@@ -101,7 +101,7 @@ def judge(candidate: Candidate, champion: Champion | None, limits: Mapping[str, 
     """
     found = alone(candidate, limits)
     if champion is None:
-        return conclude(found, "", "there was no champion, and the floors are kept")
+        return conclude(found, "", "there was no champion, and no rule is broken")
     synthetic = candidate.source == cohort.SYNTHETIC, champion.source == cohort.SYNTHETIC
     words = "no synthetic patients against real ones"
     passed = synthetic != (True, False)
