@@ -14,15 +14,19 @@ from sklearn.ensemble import StackingClassifier
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
-from risk_model import batches
+from risk_model import batches, prediction_log
 from risk_model.bands import RISK_BANDS
 from risk_model.engines import Engine, OnnxEngine, SklearnEngine
+from risk_model.measurements import Baseline, Histogram
 from risk_model.metadata import FORMAT, Git, Metadata
 from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import OutOfFold
 
 Parameters = Mapping[str, str | int | float]
+
+BINS = 10
+"""Of a measured feature in the baseline; fewer where many patients have the same value."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +114,46 @@ def gather(done: Training, content: bytes | None, git: Git, repository: str | No
             "refits": done.refits,
             "risk_bands": clinical_metrics.bands(labels, validated.probabilities, dict(RISK_BANDS)),
             **_of_the_fitted(done, content, seed),
+            "baseline": baseline(done.fitted, validated.probabilities),
             "git": git,
             "repository": repository,
         }
     )
+
+
+def baseline(fitted: pd.DataFrame, probabilities: Floats) -> Baseline:
+    """Return what a model's patients were like, in bins that hold about as many of them each.
+
+    Parameters
+    ----------
+    fitted : DataFrame
+        Those that it was fitted on.
+    probabilities : array of float
+        Out of fold, as new patients' would be.
+    """
+    features = {
+        feature.name: _histogram(fitted[feature.name].to_numpy(float), tuple(feature.codes))
+        for feature in FEATURES
+    }
+    return Baseline(
+        log_schema=prediction_log.SCHEMA,
+        patients=len(fitted),
+        features=features,
+        probability=_histogram(probabilities),
+    )
+
+
+def _histogram(values: Floats, codes: tuple[int, ...] = ()) -> Histogram:
+    known = values[~np.isnan(values)]
+    ends = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else known
+    edges = tuple(ends[ends > known.min(initial=np.inf)].tolist())
+    bins = (
+        Histogram(codes=codes, counts=(0,) * len(codes))
+        if codes
+        else Histogram(edges=edges, counts=(0,) * (len(edges) + 1))
+    )
+    counts, missing = prediction_log.count(bins, values)
+    return bins.model_copy(update={"counts": tuple(counts.tolist()), "missing": missing})
 
 
 def _data(done: Training) -> dict[str, Any]:
