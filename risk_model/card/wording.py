@@ -31,6 +31,7 @@ MODELS = {
     "extra_trees": "extremely randomised trees",
     "logistic_regression": "logistic regression",
     "hist_gradient_boosting": "histogram gradient boosting",
+    "recalibrated": "recalibrated model",
 }
 SOURCES = {
     "uci": "patients of the Cleveland Clinic (uci)",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from risk_model import batches, prediction_log
 from risk_model.bands import RISK_BANDS
 from risk_model.engines import Engine, OnnxEngine, SklearnEngine
 from risk_model.measurements import Baseline, Histogram
-from risk_model.metadata import FORMAT, Git, Metadata
+from risk_model.metadata import FORMAT, Base, Git, Metadata, Origin
 from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import OutOfFold
@@ -43,6 +43,8 @@ class Input:
         The value of ``data.source``, and the SHA-256 of the patients' file.
     elsewhere : list of Cohort
         Patients of other hospitals, where the data came with some.
+    origins : sequence of Origin
+        Where they come from, if from several files.
     """
 
     patients: pd.DataFrame
@@ -50,6 +52,7 @@ class Input:
     source: str
     digest: str
     elsewhere: list[Cohort]
+    origins: Sequence[Origin] = ()
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,10 @@ class Training:
         The features that it was fitted on, and those that it was not.
     measures : dict of str to float
         Its figures on the held-out patients, and by cross-validation.
-    refits : dict
-        What `refits.measure` found.
+    refits : dict or None
+        What `refits.measure` found; None for an update.
+    base : Base or None
+        The model that it is an update of.
     """
 
     run_id: str
@@ -85,7 +90,8 @@ class Training:
     fitted: pd.DataFrame
     held_out: pd.DataFrame
     measures: dict[str, float]
-    refits: dict[str, Any]
+    refits: dict[str, Any] | None
+    base: Base | None = None
 
 
 def gather(done: Training, content: bytes | None, git: Git, repository: str | None) -> Metadata:
@@ -115,6 +121,7 @@ def gather(done: Training, content: bytes | None, git: Git, repository: str | No
             "risk_bands": clinical_metrics.bands(labels, validated.probabilities, dict(RISK_BANDS)),
             **_of_the_fitted(done, content, seed),
             "baseline": baseline(done.fitted, validated.probabilities),
+            "base": done.base,
             "git": git,
             "repository": repository,
         }
@@ -162,7 +169,7 @@ def _data(done: Training) -> dict[str, Any]:
         "digest": done.data.digest,
         "rows": {"train": len(done.fitted), "test": len(done.held_out)},
         "prevalence": float(done.labels.mean()),
-    }
+    } | ({"origins": tuple(done.data.origins)} if done.data.origins else {})
 
 
 def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str, Any]:

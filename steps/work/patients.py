@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from mlflow.entities import Run
 from clinical.codings.definitions import AUTO, CANONICAL
 from clinical.hospitals import Cohort
 from clinical.preparation import prepare
+from risk_model.metadata import Origin
 from steps.modelling.facts import Input
 from steps.parameters.entry_points import Sweep, Train
 from steps.runs.files import sha256
@@ -19,12 +21,13 @@ from steps.runs.reuse import data_output, fetch_output, work_key
 from steps.runs.tracking.datasets import log_dataset
 from steps.runs.tracking.finished import artifact_uri
 from steps.runs.tracking.step_run import StepRun
-from steps.runs.tracking.tags import INPUT_TAG, KEY_TAG, SOURCE_TAG
+from steps.runs.tracking.tags import INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
 
 
 def read_patients(run: StepRun, values: Train | Sweep, given: Run | None) -> Input:
     """Return the prepared patients and what is known of them; note it on the run of a step."""
     elsewhere: list[Cohort] = []
+    origins: list[Origin] = []
     coding = AUTO
     if given is None and values.data:
         data = uri = values.data
@@ -38,8 +41,10 @@ def read_patients(run: StepRun, values: Train | Sweep, given: Run | None) -> Inp
             artifact_uri(data, data_output(before)),
         )
         elsewhere, coding = other_hospitals(before), CANONICAL.name
+        parts = json.loads(before.data.tags.get(ORIGINS_TAG, "[]"))
+        origins = [Origin(**part) for part in parts]
     run.tag(SOURCE_TAG, source)
     run.tag(KEY_TAG, work_key(replace(values, data=data)) or "")
     patients, digest = prepare(file, file.name, coding).frame, sha256(file)
     log_dataset(run, patients, uri=uri, digest=digest, source=source)
-    return Input(patients, data, source, digest, elsewhere)
+    return Input(patients, data, source, digest, elsewhere, origins)
