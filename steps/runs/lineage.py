@@ -21,7 +21,7 @@ from clinical.schema import LABEL
 from risk_model.layout import open_folder
 from risk_model.metadata import Metadata
 from risk_model.model import Model, Origin, load
-from steps.runs.reuse import DATA_FOLDER, archive_of, fetch_output, outputs
+from steps.runs.reuse import DATA_FOLDER, archive_of, data_output, fetch_output, outputs
 from steps.runs.store import StepError, explain, run_or_none, store_errors
 from steps.runs.tracking.finished import input_of
 from steps.runs.tracking.tags import ORIGINS_TAG, SOURCE_TAG
