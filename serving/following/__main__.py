@@ -13,7 +13,7 @@ from risk_model.locations import sqlite_path
 from serving.following.cache import Cache
 from serving.following.candidates import Registry, ReplacedError
 from serving.following.follower import Follower
-from serving.following.probe import check_model
+from serving.following.probe import make_check
 from serving.following.registry import MlflowRegistry
 from serving.following.state import State, wait_for
 from serving.http.log import log_event
@@ -84,7 +84,7 @@ class _LateRegistry:
     @classmethod
     def follower(cls, cache: Cache, state: State, settings: Mapping[str, Any]) -> Follower:
         registry: Any = cls(settings)
-        made = Follower(registry, cache, state, settings, check_model)
+        made = Follower(registry, cache, state, settings, make_check(settings))
         made.start_deadline()
         return made
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from serving.following.worker import Follows
+from serving.http.keys import Keys
 from serving.http.metrics import Metrics
 
 WHAT_TO_RUN = (
@@ -39,6 +40,8 @@ def readiness(following: Follows) -> tuple[int, dict[str, Any]]:
     }
     if model is None:
         body["detail"] = _why_none(status)
+        if body["degraded"] and not body["problems"]:
+            body["problems"] = [body["detail"]]
     return (200 if model else 503), body
 
 
@@ -50,9 +53,11 @@ def _why_none(status: Mapping[str, Any]) -> str:
     return WHAT_TO_RUN if status.get("looks") else "Starting: the registry has not answered yet."
 
 
-def make_blueprint(following: Follows, metrics: Metrics) -> Blueprint:
+def make_blueprint(following: Follows, metrics: Metrics, settings: Mapping[str, Any]) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint("health", __name__)
+    keys = Keys(settings["HEART_API_KEYS"])
+    terse = bool(keys) and settings["HEART_KEYS_FOR"] == "everything"
 
     @blueprint.get("/ping")
     @blueprint.get("/health")
@@ -69,6 +74,8 @@ def make_blueprint(following: Follows, metrics: Metrics) -> Blueprint:
     @blueprint.get("/ready")
     def ready() -> Response:
         status, body = readiness(following)
+        if terse and not keys.lets_in(request.environ):
+            body = {"status": body["status"]}
         headers = {} if status == 200 else {"Retry-After": "2"}
         return Response(json.dumps(body) + "\n", status, headers, content_type="application/json")
 
