@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -138,7 +139,9 @@ def _answer(model: Model, values: Values, background: BackgroundThread) -> dict[
         "population": wording.population(model.metadata),
         "why_low": wording.why_low(model.metadata),
     }
-    explanation = background(lambda: explain(model, values, prediction))
+    explanation = None
+    with contextlib.suppress(Problem):  # too many at once: the answer comes without it
+        explanation = background(lambda: explain(model, values, prediction), request.environ)
     if explanation is not None:
         moved, unmoved = result.moves(explanation, values)
         parts |= {"explanation": explanation, "moves": moved, "unmoved": unmoved}
