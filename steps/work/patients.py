@@ -19,7 +19,7 @@ from steps.runs.reuse import data_output, fetch_output, work_key
 from steps.runs.tracking.datasets import log_dataset
 from steps.runs.tracking.finished import artifact_uri
 from steps.runs.tracking.step_run import StepRun
-from steps.runs.tracking.tags import INPUT_TAG, KEY_TAG, SOURCE_TAG
+from steps.runs.tracking.tags import DIGEST_TAG, INPUT_TAG, KEY_TAG, SOURCE_TAG
 
 
 def read_patients(run: StepRun, values: Train | Sweep, given: Run | None) -> Input:
@@ -41,5 +41,6 @@ def read_patients(run: StepRun, values: Train | Sweep, given: Run | None) -> Inp
     run.tag(SOURCE_TAG, source)
     run.tag(KEY_TAG, work_key(replace(values, data=data)) or "")
     patients, digest = prepare(file, file.name, coding).frame, sha256(file)
-    log_dataset(run, patients, uri=uri, digest=digest, source=source)
+    run.tag(DIGEST_TAG, digest)
+    log_dataset(run, patients, uri=uri, digest=digest)
     return Input(patients, data, source, digest, elsewhere)

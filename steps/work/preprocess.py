@@ -21,12 +21,13 @@ from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import log_dataset
 from steps.runs.tracking.finished import artifact_uri, latest_or_named
 from steps.runs.tracking.step_run import StepRun
-from steps.runs.tracking.tags import INPUT_TAG, KEY_TAG, SOURCE_TAG
+from steps.runs.tracking.tags import DIGEST_TAG, INPUT_TAG, KEY_TAG, SOURCE_TAG
 
 
 def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
     """Store the prepared patients as Parquet, and the data report beside them."""
     path, data, source = find_input(run, values, given)
+    run.rename(source)
     run.tag(SOURCE_TAG, source)
     run.tag(KEY_TAG, work_key(replace(values, data=data)) or "")
     members = archive.open_source(path)
@@ -45,8 +46,9 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
             run.log_file(file)
         for file in (patients, report, page):
             copy_atomically(file, ROOT / "data" / file.name)
-        uri = artifact_uri(run.run_id, f"{DATA_FOLDER}/{patients.name}")
-        log_dataset(run, prepared.frame, uri=uri, digest=sha256(patients), source=source)
+        uri, digest = artifact_uri(run.run_id, f"{DATA_FOLDER}/{patients.name}"), sha256(patients)
+        run.tag(DIGEST_TAG, digest)
+        log_dataset(run, prepared.frame, uri=uri, digest=digest)
     if unused := prepared.report["ignored"]:
         echo(f"preprocess: columns that are not used: {list_names(unused)}")
     echo(f"preprocess: {len(prepared.frame)} patients kept; data/data_report.html tells the rest")
