@@ -222,7 +222,7 @@ def test_the_version_says_what_it_is(pipeline: Store) -> None:
     version = registry.version_of(NAME, pipeline.runs["train"])
     assert version is not None
     assert {
-        "data.source", "data.digest", "label.definition", "git.commit", "git.dirty",
+        "model", "data.source", "git.commit", "git.dirty",
         "gate.verdict", "gate.reason", "gate.decision",
     } <= set(version.tags)  # fmt: skip
     assert version.tags["gate.verdict"] == "passed"
