@@ -27,7 +27,8 @@ from steps.parameters.entry_points import Train
 from steps.reports import search_plot
 from steps.runs.tracking import experiment, finished
 from steps.work import sweep as work
-from tests.steps.conftest import copy_database, note, use_store
+from tests.conftest import copy_database
+from tests.steps.conftest import note, use_store
 
 TRIALS = 4
 MODELS = "random_forest,logistic_regression"
