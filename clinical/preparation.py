@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from clinical.codings.definitions import AUTO
-from clinical.copies import contradictory, repeated, row_hashes
+from clinical.copies import contradictory, has_near_copy, near_copies, repeated, row_hashes
 from clinical.errors import DataError
 from clinical.frame import Mask, any_of, unknown_cells
 from clinical.layout import Source
@@ -79,6 +79,25 @@ def prepare(source: Source, name: str, coding: str = AUTO) -> Prepared:
     del columns
     _require_both_classes(frame, name)
     return Prepared(frame, {**account, **counts, **describe(frame)})
+
+
+def extend(prepared: Prepared, extra: Prepared) -> Prepared:
+    """Return the patients of two files as one; who is a near-copy of another counts once.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        Of two near-copies, that of these patients stays.
+    extra : Prepared
+        What becomes of them is in the report under ``extra``: `file`, `coding`, `rows`, `dropped`
+        and, of the rows kept, how many are ``near_copies`` and how many are ``kept`` after all.
+    """
+    drop = has_near_copy(extra.frame, prepared.frame)
+    drop |= pd.Series(near_copies(extra.frame)).duplicated().to_numpy()
+    frame = pd.concat([prepared.frame, extra.frame[~drop]], ignore_index=True)
+    account = {name: extra.report[name] for name in ("file", "coding", "rows", "dropped")}
+    account |= {"near_copies": int(drop.sum()), "kept": int((~drop).sum())}
+    return Prepared(frame, {**prepared.report, "extra": account, **describe(frame)})
 
 
 def _usable(rows: pd.DataFrame) -> tuple[Mask, dict[str, Any]]:

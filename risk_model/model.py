@@ -63,6 +63,7 @@ class Model:
         self.metadata = metadata
         self.bands = metadata.bands
         self.out_of_range = cautions.out_of_range(metadata)
+        self.combinations = cautions.Combinations(metadata)
         self.unknown = cautions.unknown(metadata)
         self.reference = metadata.reference_values
         self.data_source = metadata.source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 from contextlib import chdir, closing
 from pathlib import Path
@@ -19,6 +20,12 @@ TIME = (
     "time on two cores: some 20 minutes with -n 2, 35 without; "
     "3 minutes for those that start no server: -n 2 -m 'not server and not slow'"
 )
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C again where tests run in the background of a shell, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def need(available: object, reason: str) -> None:
