@@ -38,6 +38,8 @@ from tests.conftest import copy_database
 from tests.servers import gives, serving
 from tests.steps.conftest import use_store
 
+pytestmark = pytest.mark.slow
+
 NAME = "heart-disease-model"
 SMALL = ("--n_estimators=25",)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +32,9 @@ from steps.work import sweep as work
 from tests.conftest import copy_database
 from tests.steps.conftest import note, use_store
 
-TRIALS = 4
+pytestmark = pytest.mark.slow
+
+TRIALS, SEED = 3, 8
 MODELS = "random_forest,logistic_regression"
 HELD_OUT = {f"{name}{end}": 0.5 for name in MEASURES for end in ("", "_ci_low", "_ci_high")}
 
@@ -69,20 +73,14 @@ def prepared(sample_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return path
 
 
-@pytest.fixture
-def training(monkeypatch: pytest.MonkeyPatch) -> FakeTraining:
-    made = FakeTraining()
-    monkeypatch.setattr(mlflow, "run", made)
-    return made
-
-
 class Swept:
-    """A store in which a sweep was run once."""
+    """A store in which a sweep was run once, and what it printed."""
 
-    def __init__(self, uri: str, folder: Path, training: FakeTraining) -> None:
+    def __init__(self, uri: str, folder: Path, training: FakeTraining, printed: str) -> None:
         self.client = MlflowClient(uri, uri)
         self.folder = folder
         self.training = training
+        self.printed = printed
         (self.run,) = runs(self.client, "sweep")
         self.candidates = runs(self.client, "candidate")
 
@@ -100,8 +98,9 @@ def swept(
         uri = copy_database(empty_database, folder)
         use_store(uri)
         words = (f"--data={prepared}", f"--models={MODELS}", f"--trials={TRIALS}")
-        assert do(*words, "--calibration=none", "--random_state=3") == 0
-        yield Swept(uri, folder, training)
+        with redirect_stderr(StringIO()) as printed:
+            assert do(*words, "--calibration=none", f"--random_state={SEED}") == 0
+        yield Swept(uri, folder, training, printed.getvalue())
     use_store(before)
 
 
@@ -110,12 +109,12 @@ def again(prepared: Path) -> list[Candidate]:
     """Return the same candidates, measured in this process on the rows that `train` fits on."""
     fitting, _ = copies.split(pd.read_parquet(prepared), 0.2)
     patients = Patients(*columns(fitting))
-    values = vars(check(Train, {"calibration": "none", "random_state": "3"}))
+    values = vars(check(Train, {"calibration": "none", "random_state": str(SEED)}))
     fixed = {k: v for k, v in values.items() if k not in ("data", "test_size")}
     rows = np.arange(len(patients.labels))
     return [
         Candidate(drawn, searching.cross_validate(patients, rows, {**fixed, **drawn}))
-        for drawn in searching.draw(MODELS.split(","), TRIALS, 3)
+        for drawn in searching.draw(MODELS.split(","), TRIALS, SEED)
     ]
 
 
@@ -155,7 +154,12 @@ def test_the_winner_is_trained_as_train_would_be_asked_to(swept: Swept, prepared
     best = min(swept.candidates, key=lambda run: run.data.metrics["cv_brier_mean"])
     expected = check(
         Train,
-        {**best.data.params, "data": str(prepared), "calibration": "none", "random_state": "3"},
+        {
+            **best.data.params,
+            "data": str(prepared),
+            "calibration": "none",
+            "random_state": str(SEED),
+        },
     )
     assert (step, check(Train, asked)) == ("train", expected)
     (trained,) = runs(swept.client, "train")
@@ -197,18 +201,11 @@ def test_a_picture_of_one_parameter_can_be_drawn_too(tmp_path: Path) -> None:
     assert height > width
 
 
-def test_what_is_said_tells_how_far_it_is_and_how_to_register(
-    client: MlflowClient, prepared: Path, training: FakeTraining,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    trials = work.PROGRESS + 1
-    words = (f"--data={prepared}", "--models=logistic_regression", f"--trials={trials}")
-    assert do(*words) == 0
-    said = capsys.readouterr().err
-    assert f"sweep: {work.PROGRESS} of {trials} candidates tried, best Brier score 0." in said
-    assert "sweep: nested cross-validation, fold 5 of 5 done" in said
-    (trained,) = runs(client, "train")
-    assert said.rstrip().endswith(
+def test_what_is_said_tells_how_far_it_is_and_how_to_register(swept: Swept) -> None:
+    assert f"sweep: {TRIALS} of {TRIALS} candidates tried, best Brier score 0." in swept.printed
+    assert "sweep: nested cross-validation, fold 5 of 5 done" in swept.printed
+    (trained,) = runs(swept.client, "train")
+    assert swept.printed.rstrip().endswith(
         f"-e register --env-manager local -P run_id={trained.info.run_id}"
     )
 
