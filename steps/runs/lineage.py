@@ -21,10 +21,10 @@ from clinical.schema import LABEL
 from risk_model.layout import open_folder
 from risk_model.metadata import Metadata
 from risk_model.model import Model, Origin, load
-from steps.runs.reuse import DATA_FOLDER, archive_of, fetch_output, outputs
+from steps.runs.reuse import DATA_FOLDER, archive_of, data_output, fetch_output, outputs
 from steps.runs.store import StepError, explain, run_or_none, store_errors
 from steps.runs.tracking.finished import input_of
-from steps.runs.tracking.tags import SOURCE_TAG
+from steps.runs.tracking.tags import ORIGINS_TAG, SOURCE_TAG
 
 
 @dataclass(frozen=True)
@@ -178,4 +178,10 @@ def other_hospitals(prepared: Run) -> list[Cohort]:
     if found is None:
         return []
     cohorts = hospitals.read_cohorts(fetch_output(*found))
-    return [cohort for cohort in cohorts if cohort.site != hospitals.TRAINING]
+    others = [cohort for cohort in cohorts if cohort.site != hospitals.TRAINING]
+    if ORIGINS_TAG not in prepared.data.tags:
+        return others
+    # Some of them may be among the patients by now: in none of those is it another hospital's.
+    known = pd.read_parquet(fetch_output(prepared, data_output(prepared)))
+    new = [one.without(copies.has_near_copy(one.patients, known)) for one in others]
+    return [one for one in new if one.patients[LABEL.name].nunique() == len(LABEL.codes)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from clinical import cohort
 from clinical.codings.definitions import AUTO, CANONICAL
 from clinical.hospitals import Cohort
 from clinical.preparation import prepare
+from risk_model.metadata import Origin
 from steps.modelling.facts import Input
 from steps.parameters.entry_points import Sweep, Train
 from steps.runs.files import sha256
@@ -22,12 +24,13 @@ from steps.runs.reuse import DATA_FOLDER, data_output, fetch_output, work_key
 from steps.runs.tracking.datasets import log_dataset
 from steps.runs.tracking.finished import artifact_uri
 from steps.runs.tracking.step_run import StepRun
-from steps.runs.tracking.tags import INPUT_TAG, KEY_TAG, SOURCE_TAG
+from steps.runs.tracking.tags import INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
 
 
 def read_patients(run: StepRun, values: Train | Sweep, given: Run | None) -> Input:
     """Return the prepared patients and what is known of them; note it on the run of a step."""
     elsewhere: list[Cohort] = []
+    origins: list[Origin] = []
     coding = AUTO
     from_file = given is None and bool(values.data)
     if from_file:
@@ -42,6 +45,8 @@ def read_patients(run: StepRun, values: Train | Sweep, given: Run | None) -> Inp
             artifact_uri(data, data_output(before)),
         )
         elsewhere, coding = other_hospitals(before), CANONICAL.name
+        parts = json.loads(before.data.tags.get(ORIGINS_TAG, "[]"))
+        origins = [Origin(**part) for part in parts]
     run.tag(KEY_TAG, work_key(replace(values, data=data)) or "")
     patients, digest = prepare(file, file.name, coding).frame, sha256(file)
     source = cohort.source_of(patients, source)
@@ -49,7 +54,7 @@ def read_patients(run: StepRun, values: Train | Sweep, given: Run | None) -> Inp
     if from_file and isinstance(values, Train):
         _store(run, patients)
     log_dataset(run, patients, uri=uri, digest=digest, source=source)
-    return Input(patients, data, source, digest, elsewhere)
+    return Input(patients, data, source, digest, elsewhere, origins)
 
 
 def _store(run: StepRun, patients: pd.DataFrame) -> None:
