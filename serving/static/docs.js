@@ -1,4 +1,10 @@
 "use strict";
 
 const place = document.getElementById("swagger");
-SwaggerUIBundle({ url: place.dataset.url, domNode: place, validatorUrl: null, deepLinking: true });
+SwaggerUIBundle({
+  url: place.dataset.url,
+  domNode: place,
+  validatorUrl: null,
+  deepLinking: true,
+  defaultModelsExpandDepth: 0,
+});

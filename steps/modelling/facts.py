@@ -17,7 +17,7 @@ from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from risk_model import batches, cautions
 from risk_model.bands import RISK_BANDS
 from risk_model.engines import Engine, OnnxEngine, SklearnEngine
-from risk_model.metadata import FORMAT, Git, Metadata, TrainingRange
+from risk_model.metadata import FORMAT, Git, Metadata
 from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import OutOfFold
@@ -132,9 +132,7 @@ def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str
     reference = assessment.reference(predict, known)
     return {
         "seen": known,
-        "unseen_pairs": cautions.unseen_pairs(
-            done.fitted, {name: TrainingRange.model_validate(one) for name, one in known.items()}
-        ),
+        "unseen_pairs": cautions.unseen_pairs(done.fitted, Metadata.of({"seen": known}).seen),
         "reference": reference,
         "importance": assessment.importance(predict, done.held_out, reference),
         "elsewhere": assessment.elsewhere(done.data.elsewhere, predict, seed),
