@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.browser import VIEWS, chromium, fits, serious
+from tests.e2e.browser import VIEWS, chromium, fits, violations
 from tests.serving import forge
 from tests.serving.service import Service, running
 
@@ -67,7 +67,7 @@ def is_foreign(url: str, service: Service) -> bool:
 def test_from_the_form_to_an_answer(page: Any) -> None:
     page.goto("/")
     assert page.get_by_text("Synthetic data.").is_visible()
-    assert serious(page) == []
+    assert violations(page) == []
     page.get_by_role("button", name="Fill in an example").click()
     page.get_by_label("Major vessels coloured").select_option("Unknown")
     assert fits(page)
@@ -78,7 +78,7 @@ def test_from_the_form_to_an_answer(page: Any) -> None:
     assert page.get_by_text("Unknown, so that the model put in").is_visible()
     assert page.get_by_text("0.90 with major vessels coloured").is_visible()
     assert page.evaluate("() => document.activeElement.id") == "answer"
-    assert serious(page) == []
+    assert violations(page) == []
     assert fits(page)
 
 
@@ -110,7 +110,7 @@ def test_an_answer_shows_what_moved_the_probability(page: Any) -> None:
         assert picture["x"] - 1 <= bar["x"]
         assert bar["x"] + bar["width"] <= picture["x"] + picture["width"] + 1
     assert bars[0]["width"] == pytest.approx(pictures[0]["width"] / 2, abs=2)
-    assert serious(page) == []
+    assert violations(page) == []
     assert fits(page)
 
 
@@ -128,7 +128,7 @@ def test_errors_stand_at_their_field_and_move_none(page: Any) -> None:
     reasons = page.get_by_role("alert").get_by_role("listitem").all_inner_texts()
     assert reasons == ["Age: must be a number, 18 to 110", "Sex: choose one"]
     assert page.locator("form").bounding_box()["height"] == height
-    assert serious(page) == []
+    assert violations(page) == []
     assert fits(page)
 
 
@@ -163,7 +163,7 @@ def test_an_answer_is_no_answer_to_findings_that_were_changed_since(page: Any) -
     assert not outdated.is_visible()
     page.get_by_label("Age").fill("77")
     assert outdated.is_visible()
-    assert serious(page) == []
+    assert violations(page) == []
     page.get_by_role("button", name="Estimate").click()
     outdated.wait_for(state="hidden")
     page.get_by_label("Sex").select_option("Female")
@@ -250,7 +250,7 @@ def test_the_model_page_is_the_card(page: Any) -> None:
     with page.expect_download() as started:
         page.get_by_role("link", name="Model card as Markdown").click()
     assert started.value.suggested_filename == "registry-v1-card.md"
-    assert serious(page) == []
+    assert violations(page) == []
     assert fits(page)
 
 
@@ -259,4 +259,5 @@ def test_swagger_ui_shows_the_description(page: Any) -> None:
     page.get_by_text("Score one patient").wait_for()
     for tag in ("One patient", "Many patients", "Operations", "Registry"):
         assert page.get_by_role("heading", name=tag).is_visible()
+    assert violations(page) == []
     assert fits(page)
