@@ -45,13 +45,31 @@ class Rows(Part):
     test: int
 
 
+class Origin(Part):
+    """Where some of the patients come from: a value of ``data.source``, and SHA-256 of the file."""
+
+    source: str
+    digest: str
+    patients: int
+
+
 class Data(Part):
-    """The patients that a model was trained on."""
+    """The patients that a model was trained on; `origins`, where they are of several files."""
 
     source: str = "unknown"
     digest: str = ""
     rows: Rows | None = None
     prevalence: float | None = None
+    origins: tuple[Origin, ...] = ()
+
+
+class Base(Part):
+    """The model that this one is an update of: it differs in intercept and slope alone."""
+
+    uri: str
+    run_id: str = ""
+    source: str = "unknown"
+    patients: int | None = None
 
 
 class TrainingRange(Part):
@@ -118,7 +136,9 @@ class Metadata(Part):
     refits : Refits
         How sure a probability is. Format 2.
     baseline : Baseline
-        For the prediction log and for monitoring. Reserved in format 2.
+        For the prediction log and for monitoring. Format 2.
+    base : Base
+        None where it was trained anew. Format 2.
     """
 
     format: int = 1
@@ -143,6 +163,12 @@ class Metadata(Part):
     unknown_patterns: tuple[UnknownPattern, ...] | None = None
     refits: Refits | None = None
     baseline: Baseline | None = None
+    base: Base | None = None
+
+    @property
+    def is_update(self) -> bool:
+        """Whether it was made for other patients than those of the source alone."""
+        return self.base is not None or len(self.data.origins if self.data else ()) > 1
 
     @property
     def source(self) -> str:

@@ -33,6 +33,7 @@ MODELS = {
     "extra_trees": "extremely randomised trees",
     "logistic_regression": "logistic regression",
     "hist_gradient_boosting": "histogram gradient boosting",
+    "recalibrated": "recalibrated model",
 }
 POPULATIONS = {
     "uci": (

@@ -26,6 +26,7 @@ from serving.http.keys import Keys
 from serving.http.metrics import Metrics
 from serving.predictions.explanation import explain
 from serving.predictions.prediction import predict
+from serving.predictions.recorder import Recorder
 from serving.predictions.schemas import Values
 from serving.routes import result
 from serving.routes.form import Typed, in_columns, read_form
@@ -42,7 +43,11 @@ _PLOT_TITLES = {
 
 
 def make_blueprint(
-    following: Follows, metrics: Metrics, settings: Mapping[str, Any], background: BackgroundThread
+    following: Follows,
+    metrics: Metrics,
+    settings: Mapping[str, Any],
+    background: BackgroundThread,
+    recorder: Recorder,
 ) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint(
@@ -52,13 +57,14 @@ def make_blueprint(
     keys = Keys(settings["HEART_API_KEYS"])
 
     def show(typed: list[Typed], status: int = 200, **parts: Any) -> Response:
+        model = parts.get("answered") or following.model
         page = render_template(
             "form.html",
             columns=in_columns(typed),
             wrong=[field for field in typed if field.error],
-            model=parts.get("answered") or following.model,
+            model=model,
             needs_key=bool(keys),
-            ready=None if following.model else readiness(following)[1]["detail"],
+            ready=None if model else readiness(following, recorder)[1].get("detail"),
             **parts,
         )
         return make_response(page, status)
@@ -80,12 +86,15 @@ def make_blueprint(
             return show(typed, 503, failure=NotLoaded().detail)
         answer = _answer(model, values, background)
         metrics.predicted(answer["prediction"].label, model.origin.version)
+        answer["prediction_id"] = recorder.take(
+            request.environ, model, values, answer["prediction"]
+        )
         return show(typed, answered=model, **answer)
 
     @blueprint.get("/model")
     def show_model() -> Response:
         model = following.model
-        status, ready = readiness(following)
+        status, ready = readiness(following, recorder)
         parts: dict[str, Any] = {"model": model, "ready": ready, "label": LABEL}
         if model is not None:
             parts |= _card(model) | {"gate": _gate(model), "plots": _plots(model)}

@@ -117,7 +117,7 @@ def with_intervals(
 
 
 def enough(y: Labels) -> bool:
-    """Tell whether a group has enough patients of both classes to say anything about it."""
+    """Return whether a group has enough patients of both classes to say anything about it."""
     return int(np.bincount(y, minlength=2).min()) >= SMALLEST_GROUP
 
 
