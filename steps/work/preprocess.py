@@ -70,7 +70,7 @@ def add(run: StepRun, prepared: Prepared, path: Path, extra: Path, source: str) 
     for name, file, origin, patients, count in parts:
         digest = sha256(file)
         origins.append({"source": origin, "digest": digest, "patients": count})
-        log_dataset(run, patients, uri=str(file), name=name, digest=digest, source=origin)
+        log_dataset(run, patients, uri=str(file), name=name, digest=digest)
     run.tag(ORIGINS_TAG, json.dumps(origins))
     echo(f"preprocess: {kept} patients of {extra.name} are added, {copies} near-copies are not")
     return both

@@ -38,12 +38,10 @@ def log_dataset(
     uri: str,
     name: str = PATIENTS,
     digest: str | None = None,
-    source: str | None = None,
 ) -> None:
     """Log a frame as an input of a run that is tagged with its data source.
 
     `uri` says where it is kept, `digest` is the file's SHA-256; by default MLflow computes one.
-    `source` is its data source where that is not the run's.
     """
     with warnings.catch_warnings():
         # MLflow warns that a whole-numbered column, here the label, could not hold unknown values,
@@ -57,6 +55,5 @@ def log_dataset(
             digest=digest and digest[:32],
         )
         tags = MlflowClient().get_run(run.run_id).data.tags
-        origin = {SOURCE_TAG: source or tags[SOURCE_TAG]}
-        mlflow.log_input(dataset, context=tags[STEP_TAG], tags=origin)
+        mlflow.log_input(dataset, context=tags[STEP_TAG], tags={SOURCE_TAG: tags[SOURCE_TAG]})
     run.datasets[name] = dataset
