@@ -134,7 +134,7 @@ class Recorder:
         self._process = os.getpid()
         self._turns = threading.Lock()
         threading.Thread(target=self._run, name="recorder", daemon=True).start()
-        atexit.register(self._turn, now=True)
+        atexit.register(self.finish)
 
     def _run(self) -> None:
         while True:
@@ -144,8 +144,11 @@ class Recorder:
             except Exception as error:  # the thread must outlive whatever one turn brings
                 log_failure(error, event="prediction.log.failed")
 
+    def finish(self) -> None:
+        """Do now whatever there is to do, and write it: at the end of the process."""
+        self._turn(now=True)
+
     def _turn(self, *, now: bool = False) -> None:
-        """Do what there is to do; at the end of the process, write all of it now."""
         with self._turns:
             done = self._background(lambda: self._work(now))
         for each in done.asked:
