@@ -51,8 +51,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     following = settings.get("following") or Following(settings)
     metrics = Metrics(following.status)
     following.attach(metrics)
-    app.extensions["heart"] = {"following": following, "metrics": metrics}
     recorder = Recorder(settings, metrics, lambda: following.challenger)
+    app.extensions["heart"] = {"following": following, "metrics": metrics, "recorder": recorder}
     predictor = predict.Predictor(following, metrics, settings, recorder)
     batches = invocations.Batches(following, metrics, settings, recorder)
     background, keys = BackgroundThread(), Keys(settings["HEART_API_KEYS"])

@@ -127,6 +127,7 @@ def _import_early() -> None:
 
     import_runtime()
     if _settings["HEART_PREDICTION_LOG"] != "off":
+        import pyarrow.compute
         import pyarrow.parquet  # noqa: F401
     gc.collect()
     gc.freeze()
