@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 
 from risk_model.prediction_log import ROWS, SCHEMA, SCHEMA_KEY, profile_schema, rows_schema
 
+MERGED_ROWS = 200_000
+"""The most rows of a merged file: some megabytes on the disk, some ten in memory."""
+
 _REPLACES = "replaces"
 _MERGED = "merged-"
 _DAY = "date="
@@ -77,7 +80,7 @@ def read(
     """
     import pyarrow as pa
 
-    schema = rows_schema() if kind == ROWS else profile_schema()
+    schema = _schema(kind)
     if columns is not None:
         schema = pa.schema([schema.field(name) for name in columns])
     tables, problems = [_dated(schema.empty_table(), date.min)], []
@@ -87,6 +90,10 @@ def read(
             tables += [_dated(table, day) for table in found]
             problems += wrong
     return Log(pa.concat_tables(tables), problems)
+
+
+def _schema(kind: str) -> Any:
+    return rows_schema() if kind == ROWS else profile_schema()
 
 
 def _dated(table: Any, day: date) -> Any:
@@ -213,3 +220,95 @@ def write(table: Any, folder: Path, replaces: Sequence[str] = ()) -> Path:
         beside.unlink(missing_ok=True)
         raise
     return folder / name
+
+
+# -- merging and erasing, by one process at a time -------------------------------------------------
+
+
+def merge(folder: Path, kind: str, at_least: int) -> None:
+    """Merge small files of a day into one, where there are at least so many.
+
+    Raises
+    ------
+    OSError
+    """
+    import pyarrow as pa
+
+    files = current_files(folder)
+    for name in _names(folder) - {path.name for path in files}:
+        (folder / name).unlink(missing_ok=True)  # a merge ended before it had deleted them
+    if len(files) < at_least:
+        return
+    tables: dict[str, Any] = {}
+    rows = 0
+    for path, count in _small(files):
+        if rows + count > MERGED_ROWS:
+            break
+        tables[path.name] = _read_file(path, _schema(kind))
+        rows += count
+    if len(tables) >= at_least:
+        table = pa.concat_tables(tables.values())
+        _replace(folder, list(tables), table if kind == ROWS else _added_up(table))
+
+
+def _small(files: Sequence[Path]) -> list[tuple[Path, int]]:
+    """Return the files of this log that are worth merging, with their rows, small ones first."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = []
+    for path in files:
+        try:
+            if _metadata(path).get(SCHEMA_KEY) == SCHEMA:
+                found.append((path, pq.read_metadata(path).num_rows))
+        except pa.ArrowException:
+            continue
+    found.sort(key=lambda each: each[1])
+    return [(path, count) for path, count in found if count <= MERGED_ROWS // 2]
+
+
+def _added_up(table: Any) -> Any:
+    keys = ["model_version", "variable", "bin"]
+    total = table.group_by(keys).aggregate([("count", "sum")])
+    return total.rename_columns([*keys, "count"]).select(profile_schema().names)
+
+
+def _replace(folder: Path, names: Sequence[str], table: Any) -> None:
+    if table.num_rows:
+        write(table, folder, names)
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+
+
+def erase(root: Path, ids: Sequence[str]) -> tuple[int, list[str]]:
+    """Erase the rows whose `id` or `request_id` is one of these.
+
+    Returns
+    -------
+    erased : int
+        How many rows there were.
+    problems : list of str
+        A line for each file that could not be read, in which there may be more.
+
+    Raises
+    ------
+    OSError
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted, erased, problems = pa.array(ids, pa.string()), 0, []
+    for day in days(root, ROWS):
+        folder = day_folder(root, ROWS, day)
+        for path in current_files(folder):
+            try:
+                table = _read_file(path, rows_schema())
+            except ValueError as error:
+                problems.append(f"{path}: {error}")
+                continue
+            meant = pc.or_(pc.is_in(table["id"], wanted), pc.is_in(table["request_id"], wanted))
+            kept = table.filter(pc.invert(meant))
+            if kept.num_rows < table.num_rows:
+                _replace(folder, [path.name], kept)
+                erased += table.num_rows - kept.num_rows
+    return erased, problems

@@ -74,17 +74,18 @@ def _constant_part(version: str, engine: str, data_source: str) -> str:
     )
 
 
-def to_json(model: Model, prediction: Prediction) -> bytes:
+def to_json(model: Model, prediction: Prediction, id_: str = "") -> bytes:
     """Write the answer. By hand: the fields are few and known, and it is done for each request."""
     constant = _constant_part(model.origin.version, model.engine.name, model.data_source)
     imputed = json.dumps(prediction.imputed) if prediction.imputed else "[]"
     warnings = json.dumps(pointed(prediction.warnings)) if prediction.warnings else "[]"
+    part = f',"prediction_id":"{id_}"' if id_ else ""
     # Six decimals: below the 1e-5 that engines may differ by, above what anybody reads.
     return (
         f'{{"prediction":{prediction.label},"confidence":{round(prediction.confidence, 6)},'
         f'"probability":{round(prediction.probability, 6)},'
         f'"risk_level":{json.dumps(prediction.risk_level)},{constant},'
-        f'"imputed":{imputed},"warnings":{warnings}{_range_part(prediction)}}}\n'
+        f'"imputed":{imputed},"warnings":{warnings}{_range_part(prediction)}{part}}}\n'
     ).encode()
 
 

@@ -25,6 +25,7 @@ from serving.http.keys import Keys
 from serving.http.metrics import Metrics
 from serving.predictions.explanation import explain
 from serving.predictions.prediction import predict
+from serving.predictions.recorder import Recorder
 from serving.predictions.schemas import Values
 from serving.routes import result
 from serving.routes.form import UNKNOWN, Typed, grouped, read_form
@@ -41,7 +42,11 @@ _PLOT_TITLES = {
 
 
 def make_blueprint(
-    following: Follows, metrics: Metrics, settings: Mapping[str, Any], background: BackgroundThread
+    following: Follows,
+    metrics: Metrics,
+    settings: Mapping[str, Any],
+    background: BackgroundThread,
+    recorder: Recorder,
 ) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint(
@@ -78,12 +83,13 @@ def make_blueprint(
             return show(typed, 503, failure=NotLoaded().detail)
         told = _answer(model, values, background)
         metrics.predicted(told["prediction"].label, model.origin.version)
+        told["prediction_id"] = recorder.take(request.environ, model, values, told["prediction"])
         return show(typed, answered=model, **told)
 
     @blueprint.get("/model")
     def show_model() -> Response:
         model = following.model
-        status, ready = readiness(following)
+        status, ready = readiness(following, recorder)
         parts: dict[str, Any] = {"model": model, "ready": ready, "label": LABEL}
         if model is not None:
             parts |= _card(model) | {"gate": _gate(model), "plots": _plots(model)}

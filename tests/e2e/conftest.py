@@ -52,6 +52,7 @@ class Clone:
             **kept,
             "PATH": path,
             "XDG_CACHE_HOME": str(home / ".cache"),
+            "XDG_STATE_HOME": str(home / ".state"),
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "HEART_UCI_URL": NOBODY,
             **self.env,

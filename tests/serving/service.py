@@ -55,6 +55,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
         "PYTHONPATH": str(ROOT),
         "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_STATE_HOME": str(home / "state"),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **more,
     }
