@@ -40,7 +40,7 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int8]
 
 FOLDS = 3
-"""Five say the same to two decimals, and cost half as much again; see docs/decisions/0007."""
+"""Five do no better, and cost half as much again; see docs/decisions/0007."""
 FEWEST = 10
 """With fewer patients of either class who know enough for a pattern, all are used for it."""
 NEAREST = 1e-3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
-from clinical import archive
+from clinical import archive, cohort
 from clinical.codings.columns import list_names
 from clinical.preparation import Prepared, extend, prepare
 from steps.parameters.entry_points import Preprocess
@@ -27,11 +27,12 @@ from steps.runs.tracking.tags import INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
 def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
     """Store the prepared patients as Parquet, and the data report beside them."""
     path, data, source = find_input(run, values, given)
-    run.tag(SOURCE_TAG, source)
     run.tag(KEY_TAG, work_key(replace(values, data=data)) or "")
     members = archive.open_source(path)
     member = archive.choose_member(members)
     prepared = prepare(members[member], member, values.coding)
+    source = cohort.source_of(prepared.frame, source)
+    run.tag(SOURCE_TAG, source)
     if values.extra:
         prepared = add(run, prepared, path, Path(values.extra), source)
     with tempfile.TemporaryDirectory() as name:

@@ -7,29 +7,27 @@ import json
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from clinical import copies
-from clinical.schema import LABEL
+from clinical import hospitals
 from risk_model.card.wording import MEASURES, between
 from risk_model.errors import ModelError
 from risk_model.flavours import inputs
 from risk_model.layout import open_folder
 from risk_model.measurements import Measures
 from risk_model.metadata import Data, Git, Metadata
-from risk_model.model import Model, Origin, load
 from steps.parameters.entry_points import Register
-from steps.registry import gate
+from steps.registry import gate, updates
 from steps.registry import versions as registry
+from steps.registry.contenders import candidate_of, champion_of
+from steps.registry.rules import Rule
 from steps.registry.versions import number
+from steps.runs import lineage
 from steps.runs.launching import input_run
 from steps.runs.reuse import fetch_output
-from steps.runs.store import StepError, store_errors
+from steps.runs.store import StepError
 from steps.runs.terminal import echo
 from steps.runs.tracking.finished import latest_or_named
 from steps.runs.tracking.step_run import StepRun
@@ -44,7 +42,7 @@ def register(run: StepRun, values: Register, given: Run | None) -> None:
     trained = given or input_run(Register, run)
     with registry.locked(name):
         version = registry.version_of(name, trained.info.run_id) or _new_version(name, trained)
-        decision = decide(name, version, trained)
+        decision = decide(name, version, trained, read_later(values.outcomes))
         _record(run, name, version, decision)
         if decision.verdict == "passed" and promote != "false" and not _is_champion(name, version):
             registry.make_champion(name, number(version), by="gate")
@@ -111,71 +109,52 @@ def _is_champion(name: str, version: ModelVersion) -> bool:
     return champion is not None and number(champion) == number(version)
 
 
-def decide(name: str, version: ModelVersion, trained: Run) -> gate.Decision:
-    """Return the gate's decision; an earlier one stands as long as the champion is the same."""
+def read_later(outcomes: str) -> pd.DataFrame | None:
+    """Return the patients of a file whose outcome is known; None where no file is given."""
+    path = Path(outcomes)
+    return hospitals.read_cohort(path, path.name).patients if outcomes else None
+
+
+def decide(
+    name: str, version: ModelVersion, trained: Run, later: pd.DataFrame | None
+) -> gate.Decision:
+    """Return the gate's decision; an earlier one stands as long as the champion is the same.
+
+    Later outcomes ask it anew.
+    """
     champion = registry.holder(name, registry.CHAMPION)
     against = number(champion) if champion else ""
     tags = registry.tags_of(version)
-    if registry.VERDICT_TAG in tags:
+    if registry.VERDICT_TAG in tags and later is None:
         settled = against in (number(version), tags.get(AGAINST_TAG, ""))
         if (settled or "rolled_back" in tags) and DECISION_TAG in tags:
             return _read_decision(tags)
-    return _judge(trained, version, champion)
+    return _judge(name, trained, champion, later)
 
 
 def _read_decision(tags: dict[str, str]) -> gate.Decision:
     stored = json.loads(tags[DECISION_TAG])
-    rules = [gate.Rule(**rule) for rule in stored["rules"]]
+    rules = [Rule(**rule) for rule in stored["rules"]]
     return gate.Decision(stored["verdict"], stored["reason"], stored["against"], rules)
 
 
-def _judge(trained: Run, version: ModelVersion, champion: ModelVersion | None) -> gate.Decision:
-    limits = gate.read_rules()
+def _judge(
+    name: str, trained: Run, champion: ModelVersion | None, later: pd.DataFrame | None
+) -> gate.Decision:
+    limits, against = gate.read_rules(), number(champion) if champion else ""
     try:
-        _load(trained)
+        model = lineage.of_run(trained, registry.model_uri(trained))
+        candidate = candidate_of(model)
     except ModelError as error:
-        return gate.refuse(str(error), number(champion) if champion else "")
-    if champion is None:
-        return gate.judge(_contender(trained, version), None, np.empty(0, np.int8), limits)
-    ruling = MlflowClient().get_run(str(champion.run_id))
-    rows = shared_rows(trained, ruling)
-    return gate.judge(
-        _contender(trained, version, rows),
-        _contender(ruling, champion, rows),
-        rows[LABEL.name].to_numpy(np.int8),
-        limits,
-    )
-
-
-def _contender(
-    trained: Run, version: ModelVersion, rows: pd.DataFrame | None = None
-) -> gate.Contender:
-    probabilities = None
-    if rows is not None and len(rows):
-        probabilities = _load(trained).probabilities(rows)
-    source = registry.tags_of(version).get("data.source", "unknown")
-    return gate.Contender(number(version), source, trained.data.metrics, probabilities)
-
-
-def _load(trained: Run) -> Model:
-    """Return a run's model, checked as the service checks it."""
-    folder = fetch_output(trained, registry.model_uri(trained))
-    return load(Origin(directory=str(folder), run_id=trained.info.run_id))
-
-
-def shared_rows(candidate: Run, champion: Run) -> pd.DataFrame:
-    """Return the candidate's held-out patients that the champion has not trained on either."""
-    held_out = pd.read_parquet(_split_file(candidate, "held_out.parquet"))
-    try:
-        trained_on = pd.read_parquet(_split_file(champion, "training_rows.parquet"))["row_hash"]
-    except store_errors(OSError):
-        # Nobody knows what this champion has seen, so no patient is known to be new to it.
-        return held_out.iloc[:0]
-    return held_out[~np.isin(copies.row_hashes(held_out), trained_on.to_numpy())]
-
-
-def _split_file(run: Run, name: str) -> Path:
-    return Path(download_artifacts(run_id=run.info.run_id, artifact_path=f"split/{name}"))
+        return gate.refuse(str(error), against)
+    base = model.metadata.base
+    if champion is None and base is None:
+        return gate.judge(candidate, None, limits)
+    # Under a name of its own, an update is compared with the model that it is one of.
+    before = lineage.follow(f"models:/{name}/{against}" if champion or not base else base.uri)
+    if model.metadata.is_update:
+        return updates.judge(model, before, against, later, limits)
+    return gate.judge(candidate, champion_of(against, before, model), limits)
 
 
 def _record(run: StepRun, name: str, version: ModelVersion, decision: gate.Decision) -> None:
