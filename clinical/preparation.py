@@ -107,9 +107,9 @@ def _usable(rows: pd.DataFrame) -> tuple[Mask, dict[str, Any]]:
     dropped = {"repeated": int(drop.sum())}
     unknown = {name: mask & ~drop for name, mask in unknown_cells(rows).items()}
     incomplete = any_of(unknown, len(rows))
-    drop |= incomplete
+    drop = drop | incomplete
     disputed = contradictory(hashes, drop)
-    drop |= disputed
+    drop = drop | disputed
     dropped |= {"incomplete": int(incomplete.sum()), "contradictory": int(disputed.sum())}
     lacking = {name: int(mask.sum()) for name, mask in unknown.items() if mask.any()}
     counted = {"read": len(rows), "kept": len(rows) - int(drop.sum())}

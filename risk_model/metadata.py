@@ -77,6 +77,16 @@ class TrainingRange(Part):
     fill: float | None = None
 
 
+class UnseenPairs(Part):
+    """Pairs of findings that no training patient had, each a feature and a place for both.
+
+    The place is the code, or which of `parts` equal parts of the `TrainingRange` it is, from 0 on.
+    """
+
+    parts: int
+    pairs: tuple[tuple[str, int, str, int], ...]
+
+
 class ReferencePatient(Part):
     """The patient with whom others are compared in explanations, and their probability."""
 
@@ -112,6 +122,8 @@ class Metadata(Part):
         band, by feature, in other hospitals.
     seen : dict of str to TrainingRange
         By feature: what the training rows held.
+    unseen_pairs : UnseenPairs
+        Which values no training row held together. Format 2.
     reference : ReferencePatient
     git, repository
         Which sources trained it.
@@ -138,6 +150,7 @@ class Metadata(Part):
     unknown: WithoutLate | None = None
     risk_bands: tuple[RiskBand, ...] | None = None
     seen: dict[str, TrainingRange] = Field(default_factory=dict)
+    unseen_pairs: UnseenPairs | None = None
     reference: ReferencePatient | None = None
     importance: dict[str, float] | None = None
     elsewhere: tuple[Hospital, ...] | None = None

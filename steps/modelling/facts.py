@@ -14,11 +14,11 @@ from sklearn.ensemble import StackingClassifier
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
-from risk_model import batches, prediction_log
+from risk_model import cautions, prediction_log
 from risk_model.bands import RISK_BANDS
-from risk_model.engines import Engine, OnnxEngine, SklearnEngine
+from risk_model.engines import Engine, OnnxEngine, SklearnEngine, score_many
 from risk_model.measurements import Baseline, Histogram
-from risk_model.metadata import FORMAT, Base, Git, Metadata, Origin
+from risk_model.metadata import FORMAT, Base, Git, Metadata, Origin, TrainingRange
 from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import OutOfFold
@@ -180,6 +180,9 @@ def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str
     reference = assessment.reference(predict, known)
     return {
         "seen": known,
+        "unseen_pairs": cautions.unseen_pairs(
+            done.fitted, {name: TrainingRange.model_validate(one) for name, one in known.items()}
+        ),
         "reference": reference,
         "importance": assessment.importance(predict, done.held_out, reference),
         "elsewhere": assessment.elsewhere(done.data.elsewhere, predict, seed),
@@ -194,7 +197,7 @@ def _probabilities(
 
     def predict(patients: pd.DataFrame) -> Floats:
         columns = [patients[name].to_numpy(float) for name in FEATURE_NAMES]
-        return np.asarray(batches.score(engine, columns).probabilities, dtype=float)
+        return np.asarray(score_many(engine, columns).probabilities, dtype=float)
 
     return predict
 

@@ -63,7 +63,7 @@ def said(forest: StackingClassifier, cleveland: Patients) -> Callable[[np.ndarra
 
 
 def holds(found: dict[str, Any], name: str, known: float) -> bool:
-    """Tell whether the interval of a measure holds what is known of it."""
+    """Return whether the interval of a measure holds what is known of it."""
     return bool(found[f"{name}_ci_low"] <= known <= found[f"{name}_ci_high"])
 
 
