@@ -37,7 +37,7 @@ RAISED = {"sex": 1, "cp": 0, "fbs": 1, "restecg": 0, "exang": 1, "slope": 1, "ca
 """The code of each coded feature that becomes more frequent."""
 WINDOWS = 200
 """How many windows there are for each shift that is tried."""
-OUTCOMES = (200, 1_000)
+OUTCOMES = (200,)
 CARD = 303
 
 
@@ -102,7 +102,7 @@ def smallest(every: pd.DataFrame, feature: Feature, size: int) -> float | None:
     low, high = 0.0, most
     if power(high) < FOUND:
         return None
-    for _ in range(7):
+    for _ in range(6):
         middle = (low + high) / 2
         low, high = (low, middle) if power(middle) >= FOUND else (middle, high)
     return high

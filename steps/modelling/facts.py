@@ -18,7 +18,7 @@ from risk_model import cautions, prediction_log
 from risk_model.bands import RISK_BANDS
 from risk_model.engines import Engine, OnnxEngine, SklearnEngine, score_many
 from risk_model.measurements import Baseline, Histogram
-from risk_model.metadata import FORMAT, Base, Git, Metadata, Origin, TrainingRange
+from risk_model.metadata import FORMAT, Base, Git, Metadata, Origin
 from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import OutOfFold
@@ -180,9 +180,7 @@ def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str
     reference = assessment.reference(predict, known)
     return {
         "seen": known,
-        "unseen_pairs": cautions.unseen_pairs(
-            done.fitted, {name: TrainingRange.model_validate(one) for name, one in known.items()}
-        ),
+        "unseen_pairs": cautions.unseen_pairs(done.fitted, Metadata.of({"seen": known}).seen),
         "reference": reference,
         "importance": assessment.importance(predict, done.held_out, reference),
         "elsewhere": assessment.elsewhere(done.data.elsewhere, predict, seed),
