@@ -31,7 +31,7 @@ from steps.modelling.validation import cross_validated
 from steps.parameters.declaration import select
 from steps.parameters.entry_points import Train
 from steps.runs.tracking import experiment
-from steps.work import download, evaluate, preprocess, sweep, train
+from steps.work import download, evaluate, monitor, preprocess, sweep, train
 from tests.conftest import copy_database
 
 Patients = tuple[pd.DataFrame, np.ndarray]
@@ -55,7 +55,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for module in (download, preprocess, train, evaluate, sweep):
+    for module in (download, preprocess, train, evaluate, sweep, monitor):
         monkeypatch.setattr(module, "ROOT", tmp_path / "copies")
     yield
     for number, handler in handlers.items():
