@@ -136,8 +136,10 @@ class BackgroundThread:
 def has_left(environ: Mapping[str, Any]) -> bool:
     """Return whether the client of a request has closed its connection, as far as can be told."""
     connection = environ.get("gunicorn.socket")
-    if connection is None or connection.fileno() < 0 or not hasattr(select, "POLLRDHUP"):
+    if connection is None or not is_patched() or not hasattr(select, "POLLRDHUP"):
         return False
+    if connection.fileno() < 0:
+        return True
     from gevent.monkey import get_original
 
     poll = get_original("select", "poll")()
@@ -155,6 +157,9 @@ def _settled(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
 
 def _outcome(settled: tuple[T | None, Exception | None]) -> T:
     result, error = settled
-    if error is not None:
+    if error is None:
+        return result  # type: ignore[return-value]
+    try:
         raise error
-    return result  # type: ignore[return-value]
+    finally:
+        del error, settled  # else error and frame hold each other, and all that was being read
