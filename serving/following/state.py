@@ -1,9 +1,9 @@
 """The few files through which the follower and the workers of one service speak.
 
-The follower writes ``current.json`` (what to serve) and ``status.json`` (how it fares), both
-replaced atomically; workers only look at them. A worker wakes the follower through a FIFO (the
-wake-up pipe), and leaves a file under ``load_failures/`` where it could not load what was
-published. A lock held by the follower says whether there is one.
+The follower writes ``current.json`` (what to serve), ``challenger.json`` (what is in shadow) and
+``status.json`` (how it fares), all replaced atomically; workers only look at them. A worker wakes
+the follower through a FIFO (the wake-up pipe), and leaves a file under ``load_failures/`` where it
+could not load what was published. A lock held by the follower says whether there is one.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class State:
         self.folder = folder
         self.current = folder / "current.json"
         self.status = folder / "status.json"
+        self.challenger = folder / "challenger.json"
         self.load_failures = folder / "load_failures"
         self.metrics = folder / "metrics"
         self._lock = folder / "follower.lock"
@@ -83,9 +84,12 @@ class State:
         return self.current.exists() or self.status.exists()
 
     def served_nearby(self) -> set[str]:
-        """Return the keys of what the services that share this folder's place serve."""
-        published = (read_json(path) for path in self.folder.parent.glob("*/current.json"))
-        return {str(content.get("key")) for content in published}
+        """Return the keys of what services serve or have in shadow whose folders lie beside it."""
+        keys: set[Any] = set()
+        for service in map(State, self.folder.parent.iterdir()):
+            shadow = read_json(service.challenger).get("origin") or {}
+            keys |= {read_json(service.current).get("key"), shadow.get("key")}
+        return {key for key in keys if isinstance(key, str)}
 
     def has_follower(self) -> bool:
         """Tell whether a follower holds the lock."""

@@ -101,8 +101,14 @@ class BackgroundThread:
         self._places = waiting + 1
         self._pool: Any = None
 
-    def __call__(self, function: Callable[[], T], environ: Mapping[str, Any]) -> T:
+    def __call__(self, function: Callable[[], T], environ: Mapping[str, Any] | None = None) -> T:
         """Call a function there, and wait for it as a greenlet does.
+
+        Parameters
+        ----------
+        function : callable
+        environ : mapping, optional
+            Of the request that it is for, if it is for one.
 
         Raises
         ------
@@ -117,11 +123,11 @@ class BackgroundThread:
             self._pool = ThreadPool(1)
         if not self._places:
             raise Problem(
-                503, "Too many explanations at once; try again.", headers={"Retry-After": "2"}
+                503, "Too many such requests wait already; try again.", headers={"Retry-After": "2"}
             )
 
         def unless_left() -> T:
-            if has_left(environ):
+            if environ is not None and has_left(environ):
                 raise Problem(503, "The client has left.")
             return function()
 

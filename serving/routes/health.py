@@ -12,6 +12,7 @@ from flask import Blueprint, Response, request
 from serving.following.worker import Follows
 from serving.http.keys import Keys
 from serving.http.metrics import Metrics
+from serving.predictions.recorder import Recorder
 
 WHAT_TO_RUN = (
     "Nothing has been trained yet: run `mlflow run .` in the project's folder, which trains and "
@@ -19,7 +20,7 @@ WHAT_TO_RUN = (
 )
 
 
-def readiness(following: Follows) -> tuple[int, dict[str, Any]]:
+def readiness(following: Follows, recorder: Recorder) -> tuple[int, dict[str, Any]]:
     """Return the status and the body of /ready."""
     status = following.status()
     model = following.model
@@ -35,9 +36,10 @@ def readiness(following: Follows) -> tuple[int, dict[str, Any]]:
     body |= {
         "degraded": bool(status.get("degraded")),
         "problems": list(status.get("problems", ())),
-        "notes": list(status.get("notes", ())),
+        "notes": [*status.get("notes", ()), *recorder.notes],
         "seconds_since_registry_answered": status.get("age"),
     }
+    body |= recorder.shadow
     if model is None:
         body["detail"] = _why_none(status)
         if body["degraded"] and not body["problems"]:
@@ -53,7 +55,9 @@ def _why_none(status: Mapping[str, Any]) -> str:
     return WHAT_TO_RUN if status.get("looks") else "Starting: the registry has not answered yet."
 
 
-def make_blueprint(following: Follows, metrics: Metrics, settings: Mapping[str, Any]) -> Blueprint:
+def make_blueprint(
+    following: Follows, metrics: Metrics, settings: Mapping[str, Any], recorder: Recorder
+) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint("health", __name__)
     keys = Keys(settings["HEART_API_KEYS"])
@@ -73,7 +77,7 @@ def make_blueprint(following: Follows, metrics: Metrics, settings: Mapping[str, 
 
     @blueprint.get("/ready")
     def ready() -> Response:
-        status, body = readiness(following)
+        status, body = readiness(following, recorder)
         if terse and not keys.lets_in(request.environ):
             body = {"status": body["status"]}
         headers = {} if status == 200 else {"Retry-After": "2"}
