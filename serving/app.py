@@ -13,7 +13,17 @@ from serving.http.gevent_support import BackgroundThread
 from serving.http.log import protect_server_log
 from serving.http.metrics import Metrics
 from serving.http.middleware import Middleware
-from serving.routes import documentation, explain, health, invocations, pages, predict, webhooks
+from serving.predictions.recorder import Recorder
+from serving.routes import (
+    documentation,
+    explain,
+    health,
+    invocations,
+    monitor,
+    pages,
+    predict,
+    webhooks,
+)
 from serving.settings import read_settings
 
 
@@ -39,17 +49,19 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     metrics = Metrics(following.status)
     following.attach(metrics)
     app.extensions["heart"] = {"following": following, "metrics": metrics}
-    predictor = predict.Predictor(following, metrics, settings)
-    batches = invocations.Batches(following, metrics, settings)
+    recorder = Recorder(settings, metrics, lambda: following.challenger)
+    predictor = predict.Predictor(following, metrics, settings, recorder)
+    batches = invocations.Batches(following, metrics, settings, recorder)
     background = BackgroundThread()
     problems.register(app)
-    app.register_blueprint(health.make_blueprint(following, metrics))
+    app.register_blueprint(health.make_blueprint(following, metrics, recorder))
     app.register_blueprint(predict.make_blueprint(predictor))
     app.register_blueprint(explain.make_blueprint(following, settings, background))
     app.register_blueprint(invocations.make_blueprint(batches))
     app.register_blueprint(webhooks.make_blueprint(following, metrics, settings))
     app.register_blueprint(documentation.make_blueprint(settings))
-    app.register_blueprint(pages.make_blueprint(following, metrics, settings, background))
+    app.register_blueprint(pages.make_blueprint(following, metrics, settings, background, recorder))
+    app.register_blueprint(monitor.make_blueprint(following, settings))
     app.before_request(_remember_route)
     app.wsgi_app = Middleware(  # type: ignore[method-assign]
         app.wsgi_app,

@@ -79,6 +79,8 @@ def _import_early() -> None:
     from risk_model.engines import import_runtime
 
     import_runtime()
+    if setting("HEART_PREDICTION_LOG") != "off":
+        import pyarrow.parquet  # noqa: F401
     gc.collect()
     gc.freeze()
 

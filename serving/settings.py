@@ -62,6 +62,15 @@ def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[
     return read
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError("one of " + ", ".join(words))
+        return text
+
+    return read
+
+
 def _yes_or_no(text: str) -> bool | None:
     said = {"": None, "true": True, "1": True, "false": False, "0": False}
     if text.lower() not in said:
@@ -176,6 +185,32 @@ SETTINGS: tuple[Setting, ...] = (
         "-",
         str,
         "Where the line for each request goes: - (standard output), a file, or empty for nowhere.",
+    ),
+    Setting(
+        "HEART_PREDICTION_LOG",
+        "off",
+        _one_of("off", "profile", "rows"),
+        "What is kept of predictions for `monitor`: nothing, counts by bin (profile), or each "
+        "patient's findings with the answer (rows): see docs/monitoring.md for who may read them.",
+    ),
+    Setting(
+        "HEART_PREDICTION_LOG_DIR",
+        "",
+        str,
+        "The folder of that log; empty: heart-disease-model/predictions in $XDG_STATE_HOME or "
+        "~/.local/state.",
+    ),
+    Setting(
+        "HEART_PREDICTION_LOG_DAYS",
+        "90",
+        _number(int, 1, 36_500),
+        "After how many days it is deleted.",
+    ),
+    Setting(
+        "HEART_SHADOW",
+        "0",
+        _number(float, 0, 1),
+        "The share of patients about whom the alias challenger is asked too, after the answer.",
     ),
 )
 

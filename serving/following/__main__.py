@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from risk_model.locations import sqlite_path
+from serving.following import upkeep
 from serving.following.cache import Cache
 from serving.following.candidates import Registry, ReplacedError
+from serving.following.challenger import ChallengerFollower
 from serving.following.follower import Follower
+from serving.following.monitor_run import MonitorRuns
 from serving.following.probe import check_model
 from serving.following.registry import MlflowRegistry
 from serving.following.state import State, wait_for
@@ -51,10 +54,18 @@ def main(folder: str, parent: int) -> None:
         return  # Another follower is there.
     settings = read_settings()
     cache = Cache(namespace(settings), settings["HEART_CACHED_MODELS"])
-    follower = _LateRegistry.follower(cache, state, settings)
+    registry: Any = _LateRegistry(settings)
+    follower = Follower(registry, cache, state, settings, check_model)
+    follower.start_deadline()
+    upkeep.start(settings)
+    monitor_runs = MonitorRuns(registry)
+    challenger = ChallengerFollower(registry, cache, state, check_model)
     while os.getppid() == parent and state.folder.is_dir():
         try:
             follower.look()
+            monitor_runs.look(follower.current)
+            if settings["HEART_SHADOW"]:
+                challenger.look()
         except ReplacedError:
             # Open connections would go on reading the file that was there: begin again.
             words = [sys.executable, "-m", "serving.following", *sys.argv[1:]]
@@ -80,13 +91,6 @@ class _LateRegistry:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
-
-    @classmethod
-    def follower(cls, cache: Cache, state: State, settings: Mapping[str, Any]) -> Follower:
-        registry: Any = cls(settings)
-        made = Follower(registry, cache, state, settings, check_model)
-        made.start_deadline()
-        return made
 
 
 def _wait(wake_up: int, seconds: float, parent: int) -> None:

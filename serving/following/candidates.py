@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+REGISTERED = "registry-v"
+"""How answers name a registered version, before its number."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -52,6 +55,15 @@ class Registry(Protocol):
         """
         ...
 
+    def challenger(self) -> Candidate | None:
+        """Return what the alias challenger names, None where there is no such alias.
+
+        Raises
+        ------
+        RegistryError
+        """
+        ...
+
     def fetch(self, candidate: Candidate, folder: Path) -> None:
         """Put the files of a candidate into a folder.
 
@@ -59,6 +71,17 @@ class Registry(Protocol):
         ------
         RegistryError
         """
+        ...
+
+    def monitor_run(self, version: str) -> dict[str, str] | None:
+        """Return the latest run of `monitor` on a version, None where there is none.
+
+        By the names of `serving.following.monitor_run.MonitorRun`.
+        """
+        ...
+
+    def fetch_report(self, run_id: str, folder: Path) -> None:
+        """Put the report of a run of `monitor` into a folder."""
         ...
 
     def fetch_plots(self, run_id: str, folder: Path) -> None:
@@ -78,7 +101,7 @@ def of_version(version: Any, source: str) -> Candidate:
     """Return the candidate that a registered version is."""
     identity = f"{version.source}|{version.creation_timestamp}"
     uri = f"models:/{version.name}/{version.version}"
-    label = f"registry-v{version.version}"
+    label = f"{REGISTERED}{version.version}"
     return Candidate(label, source, uri, identity, tags_of(version), version.run_id or "")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from risk_model.locations import file_path, sqlite_path
 from risk_model.serialization import refuse_links
 from serving.errors import RegistryError
 from serving.following.candidates import (
+    REGISTERED,
     Candidate,
     NothingThereError,
     ReplacedError,
@@ -24,6 +26,8 @@ from serving.following.candidates import (
 )
 
 CHAMPION = "champion"
+CHALLENGER = "challenger"
+REPORT = "monitoring.html"
 PRODUCTION = "Production"
 REJECTED = "rejected"
 _MOST_VERSIONS = 20
@@ -90,6 +94,23 @@ class MlflowRegistry:
             raise
         except Exception as error:
             raise RegistryError(f"The registry does not answer: {_words(error)}") from error
+
+    def challenger(self) -> Candidate | None:
+        """Return what the alias challenger names, None where there is no such alias."""
+        try:
+            client = self._client()
+            model = self._find(lambda: client.get_registered_model(self._name))
+            number = (model.aliases or {}).get(CHALLENGER) if model else None
+            if number is None:
+                return None
+            version = self._find(lambda: client.get_model_version(self._name, str(number)))
+        except NothingThereError:
+            return None
+        except (RegistryError, ReplacedError):
+            raise
+        except Exception as error:
+            raise RegistryError(f"The registry does not answer: {_words(error)}") from error
+        return of_version(version, f"alias {CHALLENGER}") if version else None
 
     def _registered(self, client: Any) -> Iterator[Candidate]:
         model = self._find(lambda: client.get_registered_model(self._name))
@@ -183,6 +204,35 @@ class MlflowRegistry:
                 f"The files of {candidate.version} cannot be fetched: {_words(error)}"
             ) from error
         _lift(Path(got), folder)
+
+    def monitor_run(self, version: str) -> dict[str, str] | None:
+        """Return the latest run of `monitor` on a version, None where there is none."""
+        client = self._client()
+        experiment = client.get_experiment_by_name(self._experiment_path())
+        if experiment is None or not version.startswith(REGISTERED):
+            return None
+        runs = client.search_runs(
+            [experiment.experiment_id],
+            "attributes.status != 'RUNNING' and tags.`heart.step` = 'monitor' and "
+            f"params.name = '{self._name}' and "
+            f"tags.`monitor.version` = '{version.removeprefix(REGISTERED)}'",
+            order_by=["attributes.end_time DESC"],
+            max_results=1,
+        )
+        if not runs:
+            return None
+        info, tags = runs[0].info, runs[0].data.tags
+        return {
+            "run_id": info.run_id,
+            "verdict": tags.get("monitor.verdict", ""),
+            "reason": tags.get("monitor.reason", ""),
+            "ended_at": datetime.fromtimestamp(info.end_time / 1000, UTC).isoformat(" ", "seconds"),
+        }
+
+    def fetch_report(self, run_id: str, folder: Path) -> None:
+        """Put the report of a run of `monitor` into a folder."""
+        self._refuse_links(f"runs:/{run_id}/{REPORT}")
+        self._client().download_artifacts(run_id, REPORT, str(folder))
 
     def fetch_plots(self, run_id: str, folder: Path) -> None:
         """Put the plots of a run into a folder, as far as there are any."""

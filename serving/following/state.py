@@ -1,9 +1,9 @@
 """The few files through which the follower and the workers of one service speak.
 
-The follower writes ``current.json`` (what to serve) and ``status.json`` (how it fares), both
-replaced atomically; workers only look at them. A worker wakes the follower through a FIFO (the
-wake-up pipe), and leaves a file under ``load_failures/`` where it could not load what was
-published. A lock held by the follower says whether there is one.
+The follower writes ``current.json`` (what to serve), ``challenger.json`` (what is in shadow) and
+``status.json`` (how it fares), all replaced atomically; workers only look at them. A worker wakes
+the follower through a FIFO (the wake-up pipe), and leaves a file under ``load_failures/`` where it
+could not load what was published. A lock held by the follower says whether there is one.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class State:
         self.folder = folder
         self.current = folder / "current.json"
         self.status = folder / "status.json"
+        self.challenger = folder / "challenger.json"
         self.load_failures = folder / "load_failures"
         self.metrics = folder / "metrics"
         self._lock = folder / "follower.lock"

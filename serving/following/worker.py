@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from risk_model.errors import ModelError
 from risk_model.model import Model, Origin, load
 from risk_model.serialization import PICKLE_SETTING
+from serving.following.challenger import ShadowModel
 from serving.following.state import State, instance_state, read_json
 from serving.http.gevent_support import in_thread
 from serving.http.log import log_event, log_failure
@@ -39,6 +40,11 @@ class Follows(Protocol):
     @property
     def model(self) -> Model | None:
         """What is served; None where nothing is yet."""
+        ...
+
+    @property
+    def challenger(self) -> Model | None:
+        """What is in shadow; None where nothing is."""
         ...
 
     @property
@@ -104,6 +110,7 @@ class Following:
             self.state.metrics.mkdir(exist_ok=True)
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self.state.metrics)
         self.folder = self.state.folder
+        self._shadow = ShadowModel(self.state.challenger)
         self._metrics: Metrics | None = None
         self._stamp: tuple[int, int] | None = None
         self._failed: tuple[str, str] | None = None
@@ -113,6 +120,11 @@ class Following:
         self._child: int | None = None
         self._spawner: int | None = None
         self._stopped = threading.Event()
+
+    @property
+    def challenger(self) -> Model | None:
+        """What is in shadow; None where nothing is."""
+        return self._shadow.model
 
     def attach(self, metrics: Metrics) -> None:
         """Give it the metrics to report to."""
@@ -166,6 +178,7 @@ class Following:
             try:
                 self._keep_follower()
                 self._check_published()
+                self._shadow.check()
             except Exception as error:  # the thread must outlive whatever one look brings
                 log_failure(error, event="following.failed")
             stopped.wait(CHECK_SECONDS)
@@ -249,6 +262,7 @@ class Following:
         answered = status.get("answered_at")
         status["age"] = round(time.time() - answered, 1) if answered else None
         status["problems"] = problems
+        status["notes"] = [*status.get("notes", ()), *self._shadow.notes]
         return status
 
     def notify(self) -> bool:

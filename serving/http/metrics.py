@@ -9,12 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-# From 0.1 ms, which a tuned prediction takes, to 10 s, which nothing should.
-BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0)
 
 # Every metric: name, kind, labels, help. Alerts and dashboard in deploy/ are checked against it.
 METRICS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
@@ -39,6 +36,30 @@ METRICS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         ("outcome",),
         "Models that workers took up (loaded) or could not (failed).",
     ),
+    (
+        "heart_prediction_log_dropped_total",
+        "counter",
+        (),
+        "Predictions that are missing from the prediction log.",
+    ),
+    (
+        "heart_shadow_predictions_total",
+        "counter",
+        ("challenger_version", "outcome"),
+        "Patients about whom the challenger was to be asked: scored, shed or failed.",
+    ),
+    (
+        "heart_shadow_disagreements_total",
+        "counter",
+        ("challenger_version",),
+        "Patients whom the challenger puts into the other class.",
+    ),
+    (
+        "heart_shadow_difference",
+        "histogram",
+        ("challenger_version",),
+        "The challenger's probability less the answer's, without its sign.",
+    ),
     ("heart_webhooks_total", "counter", ("outcome",), "Webhooks by what became of them."),
     (
         "heart_model_info",
@@ -58,6 +79,13 @@ METRICS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ),
     ("heart_degraded", "gauge", (), "1 while something other than the first choice is served."),
 )
+_BUCKETS = {
+    # From 0.1 ms, which a tuned prediction takes, to 10 s, which nothing should.
+    "heart_request_seconds": (
+        *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0),
+    ),
+    "heart_shadow_difference": (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0),
+}
 _FOLLOWER = {
     "heart_swaps_total": "swaps",
     "heart_failed_swaps_total": "failed_swaps",
@@ -97,7 +125,7 @@ class Metrics:
             return self._client.Counter(name, words, labels, registry=self._registry)
         if kind == "histogram":
             return self._client.Histogram(
-                name, words, labels, buckets=BUCKETS, registry=self._registry
+                name, words, labels, buckets=_BUCKETS[name], registry=self._registry
             )
         return self._client.Gauge(
             name, words, labels, registry=self._registry, multiprocess_mode="livesum"
@@ -134,6 +162,33 @@ class Metrics:
     def webhook(self, outcome: str) -> None:
         """Count one webhook."""
         self._made["heart_webhooks_total"].labels(outcome).inc()
+
+    def prediction_dropped(self, count: int) -> None:
+        """Count predictions that are missing from the prediction log."""
+        self._made["heart_prediction_log_dropped_total"].inc(count)
+
+    def asked(
+        self, version: str, differences: Sequence[float], disagreements: int, shed: int, failed: int
+    ) -> None:
+        """Count what came of asking a challenger about some patients.
+
+        Parameters
+        ----------
+        version : str
+        differences : sequence of float
+            Its probabilities less the answers'.
+        disagreements : int
+            How many of these it puts into the other class.
+        shed, failed : int
+            About how many others it was not asked, or in vain.
+        """
+        outcomes = {"scored": len(differences), "shed": shed, "failed": failed}
+        for outcome, count in outcomes.items():
+            self._made["heart_shadow_predictions_total"].labels(version, outcome).inc(count)
+        self._made["heart_shadow_disagreements_total"].labels(version).inc(disagreements)
+        observe = self._made["heart_shadow_difference"].labels(version).observe
+        for difference in differences:
+            observe(abs(difference))
 
     def swap_failed(self) -> None:
         """Count a model that this worker could not take up."""

@@ -30,7 +30,7 @@ class Prediction:
     imputed : list of str
         Fields that were unknown.
     warnings : list of (str, str)
-        Fields outside of what the model has seen, or unknown, and the words for it.
+        Fields outside of what the model has seen, alone or together, or unknown; and the message.
     refit_range : (float, float), optional
         Where models refitted on resamples put patients with such a probability.
     """
@@ -57,6 +57,7 @@ def predict(model: Model, values: Sequence[float | None]) -> Prediction:
         for caution, value in zip(model.out_of_range, values, strict=True)
         if caution is not None and value is not None and caution.warns(value)
     ]
+    warnings += model.combinations.warnings(values)
     imputed: list[str] = []
     if None in values:
         imputed = [name for name, value in zip(_NAMES, values, strict=True) if value is None]
@@ -74,17 +75,18 @@ def _constant_part(version: str, engine: str, data_source: str) -> str:
     )
 
 
-def to_json(model: Model, prediction: Prediction) -> bytes:
+def to_json(model: Model, prediction: Prediction, id_: str = "") -> bytes:
     """Write the answer. By hand: the fields are few and known, and it is done for each request."""
     constant = _constant_part(model.origin.version, model.engine.name, model.data_source)
     imputed = json.dumps(prediction.imputed) if prediction.imputed else "[]"
     warnings = json.dumps(pointed(prediction.warnings)) if prediction.warnings else "[]"
+    part = f',"prediction_id":"{id_}"' if id_ else ""
     # Six decimals: below the 1e-5 that engines may differ by, above what anybody reads.
     return (
         f'{{"prediction":{prediction.label},"confidence":{round(prediction.confidence, 6)},'
         f'"probability":{round(prediction.probability, 6)},'
         f'"risk_level":{json.dumps(prediction.risk_level)},{constant},'
-        f'"imputed":{imputed},"warnings":{warnings}{_range_part(prediction)}}}\n'
+        f'"imputed":{imputed},"warnings":{warnings}{_range_part(prediction)}{part}}}\n'
     ).encode()
 
 

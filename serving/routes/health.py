@@ -11,6 +11,7 @@ from flask import Blueprint, Response
 
 from serving.following.worker import Follows
 from serving.http.metrics import Metrics
+from serving.predictions.recorder import Recorder
 
 WHAT_TO_RUN = (
     "Nothing has been trained yet: run `mlflow run .` in the project's folder, which trains and "
@@ -18,7 +19,7 @@ WHAT_TO_RUN = (
 )
 
 
-def readiness(following: Follows) -> tuple[int, dict[str, Any]]:
+def readiness(following: Follows, recorder: Recorder) -> tuple[int, dict[str, Any]]:
     """Return the status and the body of /ready."""
     status = following.status()
     model = following.model
@@ -34,9 +35,10 @@ def readiness(following: Follows) -> tuple[int, dict[str, Any]]:
     body |= {
         "degraded": bool(status.get("degraded")),
         "problems": list(status.get("problems", ())),
-        "notes": list(status.get("notes", ())),
+        "notes": [*status.get("notes", ()), *recorder.notes],
         "seconds_since_registry_answered": status.get("age"),
     }
+    body |= recorder.shadow
     if model is None:
         body["detail"] = _why_none(status)
     return (200 if model else 503), body
@@ -50,7 +52,7 @@ def _why_none(status: Mapping[str, Any]) -> str:
     return WHAT_TO_RUN if status.get("looks") else "Starting: the registry has not answered yet."
 
 
-def make_blueprint(following: Follows, metrics: Metrics) -> Blueprint:
+def make_blueprint(following: Follows, metrics: Metrics, recorder: Recorder) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint("health", __name__)
 
@@ -68,7 +70,7 @@ def make_blueprint(following: Follows, metrics: Metrics) -> Blueprint:
 
     @blueprint.get("/ready")
     def ready() -> Response:
-        status, body = readiness(following)
+        status, body = readiness(following, recorder)
         headers = {} if status == 200 else {"Retry-After": "2"}
         return Response(json.dumps(body) + "\n", status, headers, content_type="application/json")
 

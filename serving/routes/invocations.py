@@ -15,7 +15,7 @@ import pydantic_core
 from flask import Blueprint, Response, request
 
 from risk_model.bands import risk_levels
-from risk_model.engines import Scores
+from risk_model.engines import Rows, Scores
 from risk_model.model import Model
 from serving.errors import NotLoaded, Problem
 from serving.following.worker import Follows
@@ -25,6 +25,7 @@ from serving.http.keys import Keys
 from serving.http.metrics import Metrics
 from serving.http.middleware import Answer, Environ
 from serving.predictions import batching, protocol
+from serving.predictions.recorder import Recorder
 
 # Bodies beyond this are scored in a thread, so that single patients do not wait behind them.
 _SMALL = 16 * 1024
@@ -34,9 +35,12 @@ _BATCHES_AT_ONCE = 8
 class Batches:
     """Answers POST /invocations, straight from the WSGI environment."""
 
-    def __init__(self, following: Follows, metrics: Metrics, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, following: Follows, metrics: Metrics, settings: Mapping[str, Any], recorder: Recorder
+    ) -> None:
         self._following = following
         self._metrics = metrics
+        self._recorder = recorder
         self._keys = Keys(settings["HEART_API_KEYS"])
         self._limit = settings["HEART_MAX_BATCH_LENGTH"]
         self._seconds = settings["HEART_BODY_SECONDS"]
@@ -60,20 +64,23 @@ class Batches:
         if model is None:
             raise NotLoaded
         if len(body) <= _SMALL:
-            scores = model.engine.score(protocol.read(model, kind, body))
+            rows = protocol.read(model, kind, body)
+            scores = model.engine.score(rows)
             answer = _to_json(model, scores)
         else:
-            scores, answer = self._score_in_threads(model, kind, body)
+            rows, scores, answer = self._score_in_threads(model, kind, body)
         for label, count in zip(*np.unique(scores.labels, return_counts=True), strict=True):
             self._metrics.predicted(int(label), model.origin.version, int(count))
-        return Answer(200, answer)
+        batch_id = self._recorder.take_batch(environ, model, rows, scores)
+        return Answer(200, answer, headers={"X-Prediction-ID": batch_id} if batch_id else {})
 
-    def _score_in_threads(self, model: Model, kind: str, body: bytes) -> tuple[Scores, bytes]:
+    def _score_in_threads(self, model: Model, kind: str, body: bytes) -> tuple[Rows, Scores, bytes]:
         if not self._places.acquire(blocking=False):
             raise Problem(503, "Too many batches at once; try again.", headers={"Retry-After": "1"})
         try:
-            scores = batching.score(model, in_thread(lambda: protocol.read(model, kind, body)))
-            return scores, in_thread(lambda: _to_json(model, scores))
+            rows = in_thread(lambda: protocol.read(model, kind, body))
+            scores = batching.score(model, rows)
+            return rows, scores, in_thread(lambda: _to_json(model, scores))
         finally:
             self._places.release()
 
@@ -98,6 +105,8 @@ def make_blueprint(batches: Batches) -> Blueprint:
     @blueprint.post("/invocations")
     def _invocations() -> Response:
         answer = batches(request.environ)
-        return Response(answer.body, answer.status, content_type=answer.content_type)
+        return Response(
+            answer.body, answer.status, dict(answer.headers), content_type=answer.content_type
+        )
 
     return blueprint

@@ -14,15 +14,19 @@ from serving.http.keys import Keys
 from serving.http.metrics import Metrics
 from serving.http.middleware import Answer, Environ
 from serving.predictions.prediction import predict, to_json
+from serving.predictions.recorder import Recorder
 from serving.predictions.schemas import read_patient
 
 
 class Predictor:
     """Answers POST /predict, straight from the WSGI environment."""
 
-    def __init__(self, following: Follows, metrics: Metrics, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, following: Follows, metrics: Metrics, settings: Mapping[str, Any], recorder: Recorder
+    ) -> None:
         self._following = following
         self._metrics = metrics
+        self._recorder = recorder
         self._keys = Keys(settings["HEART_API_KEYS"])
         self._limit = settings["HEART_MAX_CONTENT_LENGTH"]
         self._seconds = settings["HEART_BODY_SECONDS"]
@@ -41,9 +45,11 @@ class Predictor:
         model = self._following.model
         if model is None:
             raise NotLoaded
-        prediction = predict(model, read_patient(body))
+        values = read_patient(body)
+        prediction = predict(model, values)
         self._metrics.predicted(prediction.label, model.origin.version)
-        return Answer(200, to_json(model, prediction))
+        prediction_id = self._recorder.take(environ, model, values, prediction)
+        return Answer(200, to_json(model, prediction, prediction_id))
 
 
 def make_blueprint(predictor: Predictor) -> Blueprint:

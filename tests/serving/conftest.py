@@ -23,6 +23,7 @@ class FakeFollowing:
 
     folder: Path
     model: Model | None = None
+    challenger: Model | None = None
     notifications: int = 0
     facts: dict[str, Any] = field(default_factory=lambda: {"looks": 1})
 

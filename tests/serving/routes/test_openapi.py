@@ -29,7 +29,8 @@ def test_every_feature_is_described_with_codes_unit_and_example(client: FlaskCli
 def test_every_documented_route_exists_and_the_other_way_round(make_app: MakeApp) -> None:
     app = make_app()
     paths = app.test_client().get("/openapi.json").get_json()["paths"]
-    pages = {"/", "/docs", "/openapi.json", "/model", "/model/card.md", "/model/plots/<name>.png"}
+    cards = {"/model", "/model/card.md", "/model/plots/<name>.png"}
+    pages = {"/", "/docs", "/openapi.json", "/monitor", *cards}
     routes = {
         rule.rule
         for rule in app.url_map.iter_rules()

@@ -1,0 +1,314 @@
+"""The files of the prediction log: written whole, and read while others write, merge and delete.
+
+A merged file names in its metadata the files that it replaces; they are deleted once it is in its
+place. So neither a reader nor whoever goes on after a crash in between counts anything twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from risk_model.prediction_log import ROWS, SCHEMA, SCHEMA_KEY, profile_schema, rows_schema
+
+MERGED_ROWS = 200_000
+"""The most rows of a merged file: some megabytes on the disk, some ten in memory."""
+
+_REPLACES = "replaces"
+_MERGED = "merged-"
+_DAY = "date="
+
+
+class Log(NamedTuple):
+    """What was read of a log.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        ``date`` (date32, of the folder), and the columns of `rows_schema` or `profile_schema`.
+    problems : list of str
+        A line for each file that could not be read; what it holds is not in the table.
+    """
+
+    table: Any
+    problems: list[str]
+
+
+def day_folder(root: Path, kind: str, day: date) -> Path:
+    """Return the folder of a day; kind is ROWS or PROFILE."""
+    return root / kind / f"{_DAY}{day.isoformat()}"
+
+
+def days(root: Path, kind: str) -> list[date]:
+    """Return the days of which there are folders, in order."""
+    found = []
+    for path in root.glob(f"{kind}/{_DAY}*"):
+        try:
+            found.append(date.fromisoformat(path.name.removeprefix(_DAY)))
+        except ValueError:
+            continue  # no folder of the log
+    return sorted(found)
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def read(
+    root: Path,
+    kind: str,
+    first: date | None = None,
+    last: date | None = None,
+    columns: Sequence[str] | None = None,
+) -> Log:
+    """Read a log, as far as it can be read.
+
+    Parameters
+    ----------
+    root : Path
+        The log's folder.
+    kind : str
+        ROWS or PROFILE.
+    first, last : date, optional
+        The days to read, both included.
+    columns : sequence of str, optional
+        The columns to read.
+    """
+    import pyarrow as pa
+
+    schema = _schema(kind)
+    if columns is not None:
+        schema = pa.schema([schema.field(name) for name in columns])
+    tables, problems = [_dated(schema.empty_table(), date.min)], []
+    for day in days(root, kind):
+        if (first or day) <= day <= (last or day):
+            found, wrong = _read_day(day_folder(root, kind, day), schema)
+            tables += [_dated(table, day) for table in found]
+            problems += wrong
+    return Log(pa.concat_tables(tables), problems)
+
+
+def _schema(kind: str) -> Any:
+    return rows_schema() if kind == ROWS else profile_schema()
+
+
+def _dated(table: Any, day: date) -> Any:
+    import pyarrow as pa
+
+    dates = pa.repeat(pa.scalar(day, pa.date32()), table.num_rows)
+    return table.replace_schema_metadata(None).add_column(0, "date", dates)
+
+
+def _read_day(folder: Path, schema: Any) -> tuple[list[Any], list[str]]:
+    """Return the tables of a day, and its problems; again where files were merged meanwhile."""
+    while True:
+        tables, problems = [], []
+        try:
+            for path in current_files(folder):
+                try:
+                    tables.append(_read_file(path, schema))
+                except ValueError as error:
+                    problems.append(f"{path}: {error}")
+        except FileNotFoundError:
+            continue
+        return tables, problems
+
+
+def current_files(folder: Path) -> list[Path]:
+    """Return the files of a day without those that another one replaces."""
+    names = _names(folder)
+    while (again := _names(folder)) != names:  # what changes while it is listed is listed in part
+        names = again
+    replaced = {
+        name
+        for merged in names
+        if merged.startswith(_MERGED)
+        for name in _metadata(folder / merged).get(_REPLACES, ())
+    }
+    return [folder / name for name in sorted(names - replaced)]
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        return {n for n in os.listdir(folder) if n.endswith(".parquet") and not n.startswith(".")}
+    except FileNotFoundError:
+        return set()
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    """Return what a file says of itself; nothing where it cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        found = pq.read_metadata(path).metadata or {}
+        return {
+            key.decode(): json.loads(value)
+            for key, value in found.items()
+            if key.decode() in (_REPLACES, SCHEMA_KEY)
+        }
+    except (pa.ArrowException, UnicodeDecodeError, json.JSONDecodeError):
+        return {}
+
+
+def _read_file(path: Path, schema: Any) -> Any:
+    """Return the table of a file.
+
+    Raises
+    ------
+    ValueError
+        In one line, where it is no whole file of this log.
+    FileNotFoundError
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    version = _metadata(path).get(SCHEMA_KEY)
+    if version != SCHEMA:
+        raise ValueError(
+            f"it must be a whole Parquet file with {SCHEMA_KEY} {SCHEMA} in its metadata; found "
+            + ("none." if version is None else f"{version}.")
+        )
+    try:
+        table = pq.ParquetFile(path).read(columns=schema.names)
+        return table.select(schema.names).cast(schema)
+    except (pa.ArrowException, KeyError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(
+            f"its columns cannot be read as those of the log ({type(error).__name__})."
+        ) from None
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def write(table: Any, folder: Path, replaces: Sequence[str] = ()) -> Path:
+    """Write a file of the log beside its place and rename it, so that it is there whole or not.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    folder : Path
+        Of the day.
+    replaces : sequence of str
+        Names of files in the folder whose content the table has.
+
+    Raises
+    ------
+    OSError
+        Such as on a full disk; nothing is left behind.
+    """
+    import pyarrow.parquet as pq
+
+    metadata = {SCHEMA_KEY: str(SCHEMA)} | (
+        {_REPLACES: json.dumps(list(replaces))} if replaces else {}
+    )
+    name = f"{_MERGED if replaces else ''}{secrets.token_hex(8)}.parquet"
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f".{name}"
+    try:
+        pq.write_table(table.replace_schema_metadata(metadata), beside, compression="zstd")
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, folder / name)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return folder / name
+
+
+# -- merging and erasing, by one process at a time -------------------------------------------------
+
+
+def merge(folder: Path, kind: str, at_least: int) -> None:
+    """Merge small files of a day into one, where there are at least so many.
+
+    Raises
+    ------
+    OSError
+    """
+    import pyarrow as pa
+
+    files = current_files(folder)
+    for name in _names(folder) - {path.name for path in files}:
+        (folder / name).unlink(missing_ok=True)  # a merge ended before it had deleted them
+    if len(files) < at_least:
+        return
+    tables: dict[str, Any] = {}
+    rows = 0
+    for path, count in _small(files):
+        if rows + count > MERGED_ROWS:
+            break
+        tables[path.name] = _read_file(path, _schema(kind))
+        rows += count
+    if len(tables) >= at_least:
+        table = pa.concat_tables(tables.values())
+        _replace(folder, list(tables), table if kind == ROWS else _added_up(table))
+
+
+def _small(files: Sequence[Path]) -> list[tuple[Path, int]]:
+    """Return the files of this log that are worth merging, with their rows, small ones first."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = []
+    for path in files:
+        try:
+            if _metadata(path).get(SCHEMA_KEY) == SCHEMA:
+                found.append((path, pq.read_metadata(path).num_rows))
+        except pa.ArrowException:
+            continue
+    found.sort(key=lambda each: each[1])
+    return [(path, count) for path, count in found if count <= MERGED_ROWS // 2]
+
+
+def _added_up(table: Any) -> Any:
+    keys = ["model_version", "variable", "bin"]
+    total = table.group_by(keys).aggregate([("count", "sum")])
+    return total.rename_columns([*keys, "count"]).select(profile_schema().names)
+
+
+def _replace(folder: Path, names: Sequence[str], table: Any) -> None:
+    if table.num_rows:
+        write(table, folder, names)
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+
+
+def erase(root: Path, ids: Sequence[str]) -> tuple[int, list[str]]:
+    """Erase the rows whose `id` or `request_id` is one of these.
+
+    Returns
+    -------
+    erased : int
+        How many rows there were.
+    problems : list of str
+        A line for each file that could not be read, in which there may be more.
+
+    Raises
+    ------
+    OSError
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted, erased, problems = pa.array(ids, pa.string()), 0, []
+    for day in days(root, ROWS):
+        folder = day_folder(root, ROWS, day)
+        for path in current_files(folder):
+            try:
+                table = _read_file(path, rows_schema())
+            except ValueError as error:
+                problems.append(f"{path}: {error}")
+                continue
+            meant = pc.or_(pc.is_in(table["id"], wanted), pc.is_in(table["request_id"], wanted))
+            kept = table.filter(pc.invert(meant))
+            if kept.num_rows < table.num_rows:
+                _replace(folder, [path.name], kept)
+                erased += table.num_rows - kept.num_rows
+    return erased, problems

@@ -1,0 +1,139 @@
+"""The challenger in shadow: the follower publishes it, and each worker loads it.
+
+Whatever goes wrong here is told in a note, and leaves what is served as it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from risk_model.errors import ModelError
+from risk_model.layout import open_folder
+from risk_model.model import Model, Origin, load
+from serving.errors import RegistryError
+from serving.following.cache import Cache
+from serving.following.candidates import Candidate, Registry
+from serving.following.state import State, read_json, write_json
+from serving.http.gevent_support import in_thread
+from serving.http.log import log_event
+
+RETRY_SECONDS = 60.0
+NONE = "HEART_SHADOW is set, and no version of the registry has the alias challenger."
+
+
+class ChallengerFollower:
+    """The follower's side: publishes the version that the alias challenger names.
+
+    Parameters
+    ----------
+    registry : Registry
+    cache : Cache
+    state : State
+    check : callable
+        Loads a model in order to know that it loads; raises ModelError.
+    """
+
+    def __init__(
+        self, registry: Registry, cache: Cache, state: State, check: Callable[[Origin], None]
+    ) -> None:
+        self._registry = registry
+        self._cache = cache
+        self._state = state
+        self._check = check
+        self._published: dict[str, Any] = {}
+        self._origin: Origin | None = None
+        self._bad = ""
+        self._retry_at = 0.0
+
+    def look(self) -> None:
+        """Look at the registry once, and publish the challenger, or why there is none.
+
+        Raises
+        ------
+        OSError
+            Such as on a full disk.
+        """
+        try:
+            candidate = self._registry.challenger()
+        except RegistryError:
+            return  # The follower's own look says so; what is in shadow stays.
+        if candidate is None:
+            self._publish(None, NONE)
+            return
+        key = self._cache.key(candidate.version, candidate.identity)
+        if self._is_there(key) or (key == self._bad and time.monotonic() < self._retry_at):
+            return
+        try:
+            self._publish(self._fetch(key, candidate), "")
+        except (ModelError, RegistryError) as error:
+            self._bad, self._retry_at = key, time.monotonic() + RETRY_SECONDS
+            self._publish(None, f"{candidate.version} is not in shadow: {error}")
+
+    def _is_there(self, key: str) -> bool:
+        return (
+            self._origin is not None
+            and self._origin.key == key
+            and Path(self._origin.directory).is_dir()
+        )
+
+    def _fetch(self, key: str, candidate: Candidate) -> Origin:
+        origin = Origin(key, candidate.version, candidate.source, run_id=candidate.run_id)
+        folder = self._cache.find(key) or self._cache.add(
+            origin, lambda into: self._registry.fetch(candidate, into)
+        )
+        origin = replace(origin, directory=str(folder))
+        self._check(origin)
+        if open_folder(folder).onnx is None:
+            # Such a model would hold the interpreter for milliseconds, and requests with it.
+            raise ModelError("it has no ONNX model, and would be in the way of requests.")
+        return origin
+
+    def _publish(self, origin: Origin | None, note: str) -> None:
+        content = {"origin": asdict(origin) if origin else None, "note": note}
+        if content != self._published:
+            write_json(self._state.challenger, content)
+            self._published, self._origin = content, origin
+            version = origin.version if origin else None
+            log_event("challenger.published", challenger_version=version, note=note or None)
+
+
+class ShadowModel:
+    """A worker's side: the model that is published for the shadow.
+
+    Parameters
+    ----------
+    published : Path
+    """
+
+    def __init__(self, published: Path) -> None:
+        self.model: Model | None = None
+        self._path = published
+        self._stamp = (0, 0)
+        self._note = ""
+
+    @property
+    def notes(self) -> list[str]:
+        """Why there is none, where one is wanted."""
+        return [self._note] if self._note else []
+
+    def check(self) -> None:
+        """Take up what is published, where that has changed."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return
+        if (stamp := (found.st_mtime_ns, found.st_ino)) == self._stamp:
+            return
+        self._stamp = stamp
+        published = read_json(self._path)
+        origin, self._note = published.get("origin"), published.get("note", "")
+        try:
+            self.model = in_thread(lambda: load(Origin(**origin))) if origin else None
+        except ModelError as error:
+            self.model = None
+            self._note = f"The challenger does not load in this worker: {error}"
+            log_event("challenger.refused", "error", why=str(error))

@@ -1,0 +1,227 @@
+"""What is done with predictions once they are answered: asking the challenger, writing the log.
+
+A request leaves its predictions in a queue and goes on. A few times a second a thread takes them
+out, asks the challenger, and writes. Whatever goes wrong there touches no answer: where the queue
+is full, predictions are dropped and counted. Why: docs/decisions/0026-prediction-log.md.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from risk_model.engines import Rows, Scores
+from risk_model.model import Model
+from risk_model.prediction_log import ROWS, default_folder
+from serving.http.gevent_support import BackgroundThread
+from serving.http.log import log_event, log_failure
+from serving.http.metrics import Metrics
+from serving.predictions.prediction import Prediction
+from serving.predictions.profile_log import ProfileLog
+from serving.predictions.row_log import RowLog
+from serving.predictions.scored import PART, Answered, by_column
+from serving.predictions.shadow import Asked, Shadow
+
+OFF = "off"
+MOST_ROWS = 20_000
+"""How many predictions may wait in the queue, and how many for a disk that takes none."""
+
+_TURN_SECONDS = 0.2
+_RETRY_SECONDS = 5.0
+_SAY_SECONDS = 60.0
+
+
+@dataclass
+class _Done:
+    """What came of a turn."""
+
+    dropped: int = 0
+    asked: list[Asked] = field(default_factory=list)
+
+
+class Recorder:
+    """Takes predictions, and does the rest in spare time.
+
+    Parameters
+    ----------
+    settings : mapping
+        HEART_PREDICTION_LOG, HEART_PREDICTION_LOG_DIR and HEART_SHADOW.
+    metrics : Metrics
+    challenger : callable
+        Returns the model in shadow, None where there is none.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        metrics: Metrics,
+        challenger: Callable[[], Model | None],
+    ) -> None:
+        kind, share = settings["HEART_PREDICTION_LOG"], settings["HEART_SHADOW"]
+        folder = Path(settings["HEART_PREDICTION_LOG_DIR"] or default_folder())
+        self._log: RowLog | ProfileLog | None = None
+        if kind != OFF:
+            self._log = RowLog(folder, MOST_ROWS) if kind == ROWS else ProfileLog(folder)
+        self._shadow = Shadow(share, challenger) if share else None
+        self._is_on = self._log is not None or self._shadow is not None
+        self._challenger = challenger
+        self._shows_ids = kind == ROWS
+        self._metrics = metrics
+        self._queue: deque[Answered] = deque()
+        self._waiting = 0
+        self._background = BackgroundThread()
+        self._turns = threading.Lock()
+        self._process: int | None = None
+        self._retry_at = 0.0
+        self._problem = ""
+        self._missing = 0
+        self._said_at = -_SAY_SECONDS
+
+    # -- taking ----------------------------------------------------------------------------------
+
+    def take(
+        self,
+        environ: Mapping[str, Any],
+        model: Model,
+        values: Sequence[float | None],
+        prediction: Prediction,
+    ) -> str:
+        """Take one prediction; return its id, which is empty where rows are not kept."""
+        if not self._is_on:
+            return ""
+        id_, request_id = _ids(environ)
+        if self._room(1):
+            answer = (prediction.probability,), (prediction.label,)
+            self._queue.append(Answered(id_, 0, request_id, time.time(), model, (values,), *answer))
+        return f"{id_}-0" if self._shows_ids else ""
+
+    def take_batch(
+        self, environ: Mapping[str, Any], model: Model, rows: Rows, scores: Scores
+    ) -> str:
+        """Take a batch; return the id of its request, which is empty where rows are not kept."""
+        if not self._is_on:
+            return ""
+        id_, request_id = _ids(environ)
+        now = time.time()
+        labels, probabilities = scores
+        for start in range(0, self._room(len(rows)), PART):
+            part = slice(start, start + PART)
+            answer = probabilities[part], labels[part]
+            self._queue.append(Answered(id_, start, request_id, now, model, rows[part], *answer))
+        return id_ if self._shows_ids else ""
+
+    def _room(self, wanted: int) -> int:
+        """Reserve room for some predictions; return for how many there is."""
+        if self._process != os.getpid():
+            self._start()
+        taken = min(wanted, max(MOST_ROWS - self._waiting, 0))
+        self._waiting += taken
+        if taken < wanted:
+            self._drop(wanted - taken)
+        return taken
+
+    # -- in spare time ---------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        """Begin in this process: not before its first prediction, for a server may fork."""
+        self._process = os.getpid()
+        self._turns = threading.Lock()
+        threading.Thread(target=self._run, name="recorder", daemon=True).start()
+        atexit.register(self._turn, now=True)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(_TURN_SECONDS)
+            try:
+                self._turn()
+            except Exception as error:  # the thread must outlive whatever one turn brings
+                log_failure(error, event="prediction.log.failed")
+
+    def _turn(self, *, now: bool = False) -> None:
+        """Do what there is to do; at the end of the process, write all of it now."""
+        with self._turns:
+            done = self._background(lambda: self._work(now))
+        for each in done.asked:
+            self._metrics.asked(**asdict(each))
+        if done.dropped:
+            self._drop(done.dropped)
+
+    def _work(self, now: bool) -> _Done:
+        done = _Done()
+        for scored in by_column(self._taken_out()):
+            try:
+                if self._shadow is not None and (asked := self._shadow.ask(scored)):
+                    done.asked.append(asked)
+                if self._log is not None:
+                    done.dropped += self._log.add(scored)
+            except Exception as error:
+                done.dropped += len(scored)
+                log_failure(error, event="prediction.log.failed")
+        if self._log is not None and (now or time.monotonic() >= self._retry_at):
+            self._write(self._log, now)
+        return done
+
+    def _taken_out(self) -> Iterator[Answered]:
+        # First: what comes meanwhile is then counted, though it is taken out at once.
+        self._waiting = 0
+        while self._queue:
+            yield self._queue.popleft()
+
+    def _write(self, log: RowLog | ProfileLog, now: bool) -> None:
+        try:
+            log.write(now=now)
+        except OSError as error:
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            why = os.strerror(error.errno) if error.errno else type(error).__name__
+            if why != self._problem:
+                log_event("prediction.log.failed", "error", why=why, waiting=log.waiting)
+            self._problem = why
+        else:
+            if self._problem:
+                log_event("prediction.log.writes.again", rows_missing=self._missing)
+            self._problem = ""
+
+    # -- telling ---------------------------------------------------------------------------------
+
+    def _drop(self, count: int) -> None:
+        self._missing += count
+        self._metrics.prediction_dropped(count)
+        if time.monotonic() >= self._said_at + _SAY_SECONDS:
+            self._said_at = time.monotonic()
+            log_event("prediction.log.dropped", "error", rows_missing=self._missing)
+
+    @property
+    def shadow(self) -> dict[str, Any]:
+        """What /ready says of the shadow; nothing where there is to be none."""
+        if self._shadow is None:
+            return {}
+        model = self._challenger()
+        return {"challenger_version": model.origin.version if model else None}
+
+    @property
+    def notes(self) -> list[str]:
+        """What somebody should know of this worker's log."""
+        notes = []
+        if self._problem:
+            notes.append(
+                f"The prediction log cannot be written ({self._problem}); this worker keeps up to "
+                f"{MOST_ROWS:,} predictions meanwhile."
+            )
+        if self._missing:
+            notes.append(f"{self._missing:,} predictions of this worker are missing from the log.")
+        return notes
+
+
+def _ids(environ: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return the service's own id of a request, and the client's where it has sent a good one."""
+    used: str = environ["heart.request_id"]
+    if environ.get("HTTP_X_REQUEST_ID") != used:
+        return used, None
+    return os.urandom(8).hex(), used

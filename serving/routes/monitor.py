@@ -1,0 +1,53 @@
+"""/monitor: the latest run of `monitor` on what is served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response, make_response, render_template, request
+
+from serving.errors import Problem
+from serving.following.monitor_run import latest
+from serving.following.worker import Follows
+from serving.http import bodies
+from serving.http.keys import Keys
+
+# The report has its style in itself; it stands in a frame that may do nothing.
+_POLICY = (
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def make_blueprint(following: Follows, settings: Mapping[str, Any]) -> Blueprint:
+    """Return the route. It needs a key where predictions do: as a Bearer token, or typed in."""
+    blueprint = Blueprint("monitor", __name__)
+    keys = Keys(settings["HEART_API_KEYS"])
+
+    def show(status: int = 200, **parts: Any) -> Response:
+        model = following.model
+        run = latest(model.origin.directory) if model and status == 200 else None
+        page = render_template(
+            "monitor.html", model=model, run=run, report=run and run.page(), **parts
+        )
+        return make_response(page, status, {"Content-Security-Policy": _POLICY})
+
+    @blueprint.get("/monitor")
+    def look() -> Response:
+        try:
+            keys.require(request.environ)
+        except Problem as problem:
+            if request.headers.get("Authorization"):
+                raise
+            return show(problem.status, locked=True)
+        return show()
+
+    @blueprint.post("/monitor")
+    def unlock() -> Response:
+        fields = bodies.read_form(request, settings["HEART_BODY_SECONDS"])
+        if keys and not keys.accepts(fields.get("key", "")):
+            return show(403, locked=True, failure="This API key is not valid.")
+        return show()
+
+    return blueprint
