@@ -10,6 +10,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities import Run
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from sklearn.ensemble import StackingClassifier
 from sklearn.inspection import permutation_importance
 
@@ -149,7 +150,8 @@ def log_model(
     cards = rendering.write(folder, metadata)
     references = onnx_export.reference_cases(done.model, done.fitted)
     contents = Contents(done.model, content, metadata, references, cards)
-    name, tags = f"{done.parameters['model']}_model", {SOURCE_TAG: done.data.source}
+    name, about = f"{done.parameters['model']}_model", wording.described(metadata.measured)
+    tags = {SOURCE_TAG: done.data.source, MLFLOW_RUN_NOTE: about}
     uri = saving.log(name, contents, provenance.requirements(), tags)
     stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     run.outputs[uri] = sha256(stored)
