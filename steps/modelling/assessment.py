@@ -77,6 +77,7 @@ def unknown_patterns(
                     "patients": len(labels),
                     "metrics": clinical_metrics.with_intervals(labels, p[chosen], seed, names),
                     "risk_bands": clinical_metrics.bands(labels, p[chosen], dict(RISK_BANDS)),
+                    "histogram": curves.histogram(labels, p[chosen]),
                 }
             )
     return measured

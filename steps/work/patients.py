@@ -51,9 +51,9 @@ def read_patients(run: StepRun, values: Train | Sweep, given: Run | None) -> Inp
     patients, digest = prepare(file, file.name, coding).frame, sha256(file)
     source = cohort.source_of(patients, source)
     run.tag(SOURCE_TAG, source)
+    run.tag(DIGEST_TAG, digest)
     if from_file and isinstance(values, Train):
         _store(run, patients)
-    run.tag(DIGEST_TAG, digest)
     log_dataset(run, as_dataset(patients, uri=uri, digest=digest), source)
     return Input(patients, data, source, digest, elsewhere, origins)
 

@@ -63,14 +63,14 @@ def add(run: StepRun, prepared: Prepared, path: Path, extra: Path, source: str) 
     both = extend(prepared, further)
     kept, copies = (both.report["extra"][name] for name in ("kept", "near_copies"))
     parts = (
-        (path, source, prepared.frame, len(prepared.frame)),
-        (extra, "file", further.frame, kept),
+        ("source", path, source, prepared.frame, len(prepared.frame)),
+        ("extra", extra, "file", further.frame, kept),
     )
     origins = []
-    for file, origin, patients, count in parts:
+    for name, file, origin, patients, count in parts:
         digest = sha256(file)
         origins.append({"source": origin, "digest": digest, "patients": count})
-        log_dataset(run, as_dataset(patients, uri=str(file), digest=digest), origin)
+        log_dataset(run, as_dataset(patients, uri=str(file), name=name, digest=digest), origin)
     run.tag(ORIGINS_TAG, json.dumps(origins))
     echo(f"preprocess: {kept} patients of {extra.name} are added, {copies} near-copies are not")
     return both

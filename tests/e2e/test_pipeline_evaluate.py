@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from mlflow.entities import Run
 
-from tests.e2e.browser import VIEWS, chromium, fits, serious
+from tests.e2e.browser import VIEWS, chromium, fits, violations
 from tests.e2e.conftest import Clone, model_facts
 
 FIRST = "models:/heart-disease-model/1"
@@ -141,7 +141,7 @@ def test_a_page_can_be_read_by_everybody_and_on_a_phone(
 ) -> None:
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page.goto(pages(evaluated)[name].as_uri())
-    assert serious(page) == []
+    assert violations(page) == []
     assert fits(page)
     page.close()
 
