@@ -31,7 +31,7 @@ from steps.runs.files import ROOT, as_json, copy_atomically, replacing
 from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.datasets import dataset_source
+from steps.runs.tracking.datasets import PATIENTS, dataset_source
 from steps.runs.tracking.step_run import StepRun
 
 LABEL = re.compile(r"registry-v([1-9]\d*)")
@@ -118,8 +118,11 @@ def log_inputs(run: StepRun, leading: Monitored, origin: Lineage, window: Logged
         baseline = [
             DatasetInput(one.dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "baseline")])
             for one in origin.trained.inputs.dataset_inputs
+            if one.dataset.name == PATIENTS
         ]
         client.log_inputs(run.run_id, datasets=baseline)
+    if origin.model_id:
+        run.link_model(origin.model_id)
     label = leading.model.label
     rows, profile = (part[part["model_version"] == label] for part in (window.rows, window.profile))
     current = rows[list(FEATURE_NAMES)] if len(rows) else profile[["variable", "bin", "count"]]
@@ -148,7 +151,8 @@ def log_figures(run: StepRun, leading: Monitored) -> None:
         figures |= {
             name: measured["metrics"][name] for name in LOGGED if name in measured["metrics"]
         }
-    mlflow.log_metrics({k: v for k, v in figures.items() if v is not None and math.isfinite(v)})
+    run.log_metrics(figures)
+    run.rename(f"version {leading.model.version}", leading.verdict.word)
     run.tag("monitor.verdict", leading.verdict.word)
     run.tag("monitor.reason", leading.verdict.reason)
     run.tag("monitor.version", leading.model.version)

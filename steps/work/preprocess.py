@@ -18,7 +18,7 @@ from steps.runs.files import ROOT, copy_atomically, sha256
 from steps.runs.launching import input_run
 from steps.runs.reuse import DATA_FOLDER, data_output, fetch_output, work_key
 from steps.runs.terminal import echo
-from steps.runs.tracking.datasets import log_dataset
+from steps.runs.tracking.datasets import as_dataset, log_dataset
 from steps.runs.tracking.finished import artifact_uri, latest_or_named
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import DIGEST_TAG, INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
@@ -51,7 +51,7 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
             copy_atomically(file, ROOT / "data" / file.name)
         uri, digest = artifact_uri(run.run_id, f"{DATA_FOLDER}/{patients.name}"), sha256(patients)
         run.tag(DIGEST_TAG, digest)
-        log_dataset(run, prepared.frame, uri=uri, digest=digest)
+        log_dataset(run, as_dataset(prepared.frame, uri=uri, digest=digest), source)
     if unused := prepared.report["ignored"]:
         echo(f"preprocess: columns that are not used: {list_names(unused)}")
     echo(f"preprocess: {len(prepared.frame)} patients kept; data/data_report.html tells the rest")
@@ -70,7 +70,7 @@ def add(run: StepRun, prepared: Prepared, path: Path, extra: Path, source: str) 
     for name, file, origin, patients, count in parts:
         digest = sha256(file)
         origins.append({"source": origin, "digest": digest, "patients": count})
-        log_dataset(run, patients, uri=str(file), name=name, digest=digest)
+        log_dataset(run, as_dataset(patients, uri=str(file), name=name, digest=digest), origin)
     run.tag(ORIGINS_TAG, json.dumps(origins))
     echo(f"preprocess: {kept} patients of {extra.name} are added, {copies} near-copies are not")
     return both
