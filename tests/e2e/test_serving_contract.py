@@ -47,7 +47,7 @@ def test_no_request_gets_a_500_or_an_undocumented_status(service: Service, tmp_p
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
