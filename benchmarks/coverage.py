@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.pasting import paste
 from clinical import cohort
@@ -44,7 +45,7 @@ def draw(count: int, seed: int) -> tuple[Labels, Floats]:
     return labels, np.asarray(model.predict_proba(others)[:, 1])
 
 
-def patients(count: int, seed: int) -> tuple[object, Labels]:
+def patients(count: int, seed: int) -> tuple[pd.DataFrame, Labels]:
     """Return features and labels of so many synthetic patients."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sample.data"

@@ -138,7 +138,7 @@ def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, lis
     """Return microseconds a row for calls of onnxruntime, and for all that a worker does."""
     import onnxruntime
 
-    from risk_model.batches import ROWS
+    from risk_model.engines import BATCH_ROWS
     from risk_model.layout import open_folder
 
     options = onnxruntime.SessionOptions()
@@ -156,7 +156,10 @@ def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, lis
         return len(matrix)
 
     # Whatever is the better way to call it, many rows at once or all, is the limit.
-    work |= {"bare, in blocks": lambda: bare(ROWS), "bare, at once": lambda: bare(len(matrix))}
+    work |= {
+        "bare, in blocks": lambda: bare(BATCH_ROWS),
+        "bare, at once": lambda: bare(len(matrix)),
+    }
     taken: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(rounds + 1):
         for name, do in work.items():

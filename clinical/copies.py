@@ -87,15 +87,9 @@ def repeated(frame: pd.DataFrame, hashes: Hashes) -> Mask:
     hashes : ndarray
         Its `row_hashes`.
     """
-    marked = np.zeros(len(hashes), dtype=np.bool_)
-    rows = _shared(hashes)
-    hashes = hashes[rows]
     if LABEL.name in frame:
-        labels = frame[LABEL.name].to_numpy(dtype=np.float64)[rows]
-        hashes = _mix(hashes ^ _bits(labels))
-    _, first = np.unique(hashes, return_index=True)
-    marked[np.delete(rows, first)] = True
-    return marked
+        hashes = _mix(hashes ^ _bits(frame[LABEL.name].to_numpy(dtype=np.float64)))
+    return pd.Series(hashes).duplicated().to_numpy()
 
 
 def contradictory(hashes: Hashes, dropped: Mask) -> Mask:
@@ -108,21 +102,9 @@ def contradictory(hashes: Hashes, dropped: Mask) -> Mask:
     dropped : ndarray
         The rows that do not remain; all that are `repeated` are among them.
     """
-    rows = _shared(hashes)
-    rows = rows[~dropped[rows]]
     marked = np.zeros(len(hashes), dtype=np.bool_)
-    marked[rows[_shared(hashes[rows])]] = True
+    marked[~dropped] = pd.Series(hashes[~dropped]).duplicated(keep=False)
     return marked
-
-
-def _shared(hashes: Hashes) -> Rows:
-    """Return the places of all hashes that come more than once."""
-    # Sorting is far quicker than a hash table, and the hashes that come twice are few.
-    ordered = np.sort(hashes)
-    twice = ordered[1:][ordered[1:] == ordered[:-1]]
-    if not len(twice):
-        return np.empty(0, dtype=np.intp)
-    return np.flatnonzero(pd.Series(hashes).isin(twice).to_numpy())
 
 
 @dataclass(frozen=True)
@@ -229,7 +211,7 @@ def _neighbours(patients: pd.DataFrame) -> tuple[dict[int, list[Rows]], Rows]:
     for one, other in combinations_with_replacement(_patterns(patients), 2):
         for keys, keys_there in _keys(one, other):
             if one is other:
-                few = _shared(keys)
+                few = np.flatnonzero(pd.Series(keys).duplicated(keep=False))
                 alike = one.rows[few], keys[few]
                 add(alike, alike, 1)
             else:

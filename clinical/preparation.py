@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from clinical.codings.definitions import AUTO
-from clinical.copies import contradictory, repeated, row_hashes
+from clinical.copies import contradictory, has_near_copy, near_copies, repeated, row_hashes
 from clinical.errors import DataError
 from clinical.frame import Mask, any_of, unknown_cells
 from clinical.layout import Source
@@ -81,6 +81,25 @@ def prepare(source: Source, name: str, coding: str = AUTO) -> Prepared:
     return Prepared(frame, {**account, **counts, **describe(frame)})
 
 
+def extend(prepared: Prepared, extra: Prepared) -> Prepared:
+    """Return the patients of two files as one; who is a near-copy of another counts once.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        Of two near-copies, that of these patients stays.
+    extra : Prepared
+        What becomes of them is in the report under ``extra``: `file`, `coding`, `rows`, `dropped`
+        and, of the rows kept, how many are ``near_copies`` and how many are ``kept`` after all.
+    """
+    drop = has_near_copy(extra.frame, prepared.frame)
+    drop |= pd.Series(near_copies(extra.frame)).duplicated().to_numpy()
+    frame = pd.concat([prepared.frame, extra.frame[~drop]], ignore_index=True)
+    account = {name: extra.report[name] for name in ("file", "coding", "rows", "dropped")}
+    account |= {"near_copies": int(drop.sum()), "kept": int((~drop).sum())}
+    return Prepared(frame, {**prepared.report, "extra": account, **describe(frame)})
+
+
 def _usable(rows: pd.DataFrame) -> tuple[Mask, dict[str, Any]]:
     """Mark the rows to keep, and count the others by the first reason to drop them."""
     hashes = row_hashes(rows)
@@ -88,9 +107,9 @@ def _usable(rows: pd.DataFrame) -> tuple[Mask, dict[str, Any]]:
     dropped = {"repeated": int(drop.sum())}
     unknown = {name: mask & ~drop for name, mask in unknown_cells(rows).items()}
     incomplete = any_of(unknown, len(rows))
-    drop |= incomplete
+    drop = drop | incomplete
     disputed = contradictory(hashes, drop)
-    drop |= disputed
+    drop = drop | disputed
     dropped |= {"incomplete": int(incomplete.sum()), "contradictory": int(disputed.sum())}
     lacking = {name: int(mask.sum()) for name, mask in unknown.items() if mask.any()}
     counted = {"read": len(rows), "kept": len(rows) - int(drop.sum())}

@@ -29,6 +29,8 @@ class Feature:
         The name on the wire and in files, such as ``chol``.
     title, help : str
         What a person reads: a label, and one sentence that explains it.
+    hint : str
+        What the form adds to the title, where that does not say all.
     group : str
         The heading under which the form shows it.
     low, high : float
@@ -39,6 +41,8 @@ class Feature:
         Unit of measurement; empty for codes.
     codes : mapping of int to str
         For coded features, every code and what it means; empty for measurements.
+    order : tuple of int
+        The codes as a clinician lists them, where that is not by number.
     nominal : bool
         Whether the codes have no order, so that a model must one-hot encode them.
     nullable : bool
@@ -55,12 +59,14 @@ class Feature:
     example: float
     unit: str = ""
     codes: Mapping[int, str] = field(default_factory=dict)
+    order: tuple[int, ...] = ()
+    hint: str = ""
     nominal: bool = False
     nullable: bool = False
 
     @property
     def allowed(self) -> str:
-        """Say in words which values are valid, as error messages end."""
+        """The valid values in words, as error messages end."""
         if self.codes:
             text = "one of " + ", ".join(f"{code} ({word})" for code, word in self.codes.items())
         else:
@@ -68,7 +74,7 @@ class Feature:
         return text + ", or null where it is unknown" if self.nullable else text
 
     def accepts(self, value: float) -> bool:
-        """Tell whether a number is a valid, known value. NaN and infinities are not."""
+        """Return whether the value is in range (NaN and infinities are not)."""
         if self.codes:
             return value in self.codes
         return math.isfinite(value) and self.low <= value <= self.high
@@ -78,8 +84,13 @@ class Feature:
         """The title as it stands within a sentence."""
         return self.title if self.title[:2].isupper() else self.title[0].lower() + self.title[1:]
 
-    def told(self, value: float | None) -> str:
-        """Say a value as a person reads it: what a code means, a number with its unit."""
+    @property
+    def choices(self) -> dict[int, str]:
+        """The codes and what they mean, in the order in which a clinician lists them."""
+        return {code: self.codes[code] for code in self.order or self.codes}
+
+    def format_value(self, value: float | None) -> str:
+        """Return a value as a person reads it: what a code means, a number with its unit."""
         if value is None:
             return "unknown"
         return self.codes[int(value)] if value in self.codes else f"{value:g} {self.unit}".rstrip()
@@ -102,6 +113,7 @@ FEATURES: tuple[Feature, ...] = (
         "sex",
         "Sex",
         "Sex as recorded by the hospital.",
+        hint="As recorded by the hospital",
         group="Patient",
         codes={0: "female", 1: "male"},
         low=0,
@@ -112,6 +124,7 @@ FEATURES: tuple[Feature, ...] = (
         "cp",
         "Chest pain",
         "Type of chest pain that led to the referral.",
+        hint="What led to the referral",
         group="Symptoms",
         codes={
             0: "asymptomatic",
@@ -119,6 +132,7 @@ FEATURES: tuple[Feature, ...] = (
             2: "non-anginal pain",
             3: "typical angina",
         },
+        order=(3, 1, 2, 0),
         nominal=True,
         low=0,
         high=3,
@@ -128,6 +142,7 @@ FEATURES: tuple[Feature, ...] = (
         "trestbps",
         "Resting blood pressure",
         "Systolic pressure at rest, on admission.",
+        hint="Systolic, on admission",
         group="At rest",
         unit="mm Hg",
         low=60,
@@ -138,6 +153,7 @@ FEATURES: tuple[Feature, ...] = (
         "chol",
         "Serum cholesterol",
         "Total cholesterol in the blood serum.",
+        hint="Total",
         group="Blood tests",
         unit="mg/dl",
         low=80,
@@ -162,6 +178,7 @@ FEATURES: tuple[Feature, ...] = (
         "Finding in the electrocardiogram at rest.",
         group="At rest",
         codes={0: "left ventricular hypertrophy", 1: "normal", 2: "ST-T wave abnormality"},
+        order=(1, 2, 0),
         nominal=True,
         low=0,
         high=2,
@@ -191,6 +208,7 @@ FEATURES: tuple[Feature, ...] = (
         "oldpeak",
         "ST depression",
         "ST depression brought on by exercise, relative to rest; negative for an elevation.",
+        hint="Negative if elevated",
         group="Exercise test",
         unit="mm",
         low=-4,
@@ -201,8 +219,10 @@ FEATURES: tuple[Feature, ...] = (
         "slope",
         "Slope of the ST segment",
         "Slope of the ST segment at peak exercise.",
+        hint="At peak exercise",
         group="Exercise test",
         codes={0: "downsloping", 1: "flat", 2: "upsloping"},
+        order=(2, 1, 0),
         nominal=True,
         low=0,
         high=2,
@@ -213,6 +233,7 @@ FEATURES: tuple[Feature, ...] = (
         "ca",
         "Major vessels coloured",
         "Number of major vessels coloured by fluoroscopy.",
+        hint="By fluoroscopy",
         group="Imaging",
         codes={0: "none", 1: "one", 2: "two", 3: "three"},
         low=0,
@@ -224,8 +245,10 @@ FEATURES: tuple[Feature, ...] = (
         "thal",
         "Thallium scan",
         "Perfusion defect seen in the thallium stress test.",
+        hint="Perfusion under stress",
         group="Imaging",
         codes={1: "fixed defect", 2: "normal", 3: "reversible defect"},
+        order=(2, 1, 3),
         nominal=True,
         low=1,
         high=3,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -176,7 +177,6 @@ def _read_csv(
 ) -> Any:
     # Arrow wants every name once, and a file may have any: numbers stand for them.
     places = [str(layout.names.index(name)) for name in wanted]
-    kinds += [pa.string()] * (len(wanted) - len(kinds))
     with open_arrow(source) as file:
         table = pa_csv.read_csv(
             file,
@@ -187,7 +187,7 @@ def _read_csv(
             ),
             pa_csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=ragged),
             pa_csv.ConvertOptions(
-                column_types=dict(zip(places, kinds, strict=True)),
+                column_types=dict(zip_longest(places, kinds, fillvalue=pa.string())),
                 include_columns=places,
                 null_values=ARROW_UNKNOWN,
                 decimal_point=layout.decimal,

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical.schema import FEATURES
-from risk_model import batches
-from risk_model.engines import Engine
+from risk_model.engines import Engine, score_many
 from risk_model.errors import ModelError
 from risk_model.metadata import Metadata, References
 
@@ -73,7 +72,7 @@ def check_answers(engine: Engine) -> None:
     except Exception as error:  # whatever a library says of NaN
         raise ModelError("The model takes no unknown values: it must replace them.") from error
     # In small parts: the runtime keeps what it has once needed, in each worker.
-    labels, probabilities = batches.score(engine, known.T, 1000)
+    labels, probabilities = score_many(engine, known.T, 1000)
     if not ((probabilities >= -ROUNDING) & (probabilities <= 1 + ROUNDING)).all():
         raise ModelError("The model gives a probability that is not in [0, 1].")
     undecided = np.abs(probabilities - 0.5) <= ROUNDING

@@ -50,10 +50,11 @@ class Group(Part):
     patients: int
     diseased: int
     metrics: Measures | None = None
+    risk_bands: tuple[RiskBand, ...] = ()
 
 
 class Curve(Part):
-    """The observed share over the predicted probability `x`, with the ends of its interval."""
+    """A figure over the probability `x`, with the ends of its interval."""
 
     x: tuple[float, ...]
     middle: tuple[float, ...]
@@ -83,13 +84,18 @@ CaseMix = dict[str, FeatureMix]
 
 
 class OutOfFold(Part):
-    """How good cross-validation found it: over all patients, and by group."""
+    """How good cross-validation found it: over all patients, and by group.
+
+    `decision` is the net benefit over the threshold, of treating by the `model` and of treating
+    `all`.
+    """
 
     patients: int
     diseased: int
     metrics: Measures
     groups: tuple[Group, ...] = ()
     calibration: Calibration | None = None
+    decision: dict[str, Curve] | None = None
     case_mix: CaseMix | None = None
 
 

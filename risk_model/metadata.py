@@ -41,13 +41,31 @@ class Rows(Part):
     test: int
 
 
+class Origin(Part):
+    """Where some of the patients come from: a value of ``data.source``, and SHA-256 of the file."""
+
+    source: str
+    digest: str
+    patients: int
+
+
 class Data(Part):
-    """The patients that a model was trained on."""
+    """The patients that a model was trained on; `origins`, where they are of several files."""
 
     source: str = "unknown"
     digest: str = ""
     rows: Rows | None = None
     prevalence: float | None = None
+    origins: tuple[Origin, ...] = ()
+
+
+class Base(Part):
+    """The model that this one is an update of: it differs in intercept and slope alone."""
+
+    uri: str
+    run_id: str = ""
+    source: str = "unknown"
+    patients: int | None = None
 
 
 class TrainingRange(Part):
@@ -57,6 +75,16 @@ class TrainingRange(Part):
     low: float | None = None
     high: float | None = None
     fill: float | None = None
+
+
+class UnseenPairs(Part):
+    """Pairs of findings that no training patient had, each a feature and a place for both.
+
+    The place is the code, or which of `parts` equal parts of the `TrainingRange` it is, from 0 on.
+    """
+
+    parts: int
+    pairs: tuple[tuple[str, int, str, int], ...]
 
 
 class ReferencePatient(Part):
@@ -94,6 +122,8 @@ class Metadata(Part):
         band, by feature, in other hospitals.
     seen : dict of str to TrainingRange
         By feature: what the training rows held.
+    unseen_pairs : UnseenPairs
+        Which values no training row held together. Format 2.
     reference : ReferencePatient
     git, repository
         Which sources trained it.
@@ -102,7 +132,9 @@ class Metadata(Part):
     refits : Refits
         How sure a probability is. Format 2.
     baseline : Baseline
-        For the prediction log and for monitoring. Reserved in format 2.
+        For the prediction log and for monitoring. Format 2.
+    base : Base
+        None where it was trained anew. Format 2.
     """
 
     format: int = 1
@@ -118,6 +150,7 @@ class Metadata(Part):
     unknown: WithoutLate | None = None
     risk_bands: tuple[RiskBand, ...] | None = None
     seen: dict[str, TrainingRange] = Field(default_factory=dict)
+    unseen_pairs: UnseenPairs | None = None
     reference: ReferencePatient | None = None
     importance: dict[str, float] | None = None
     elsewhere: tuple[Hospital, ...] | None = None
@@ -126,6 +159,12 @@ class Metadata(Part):
     unknown_patterns: tuple[UnknownPattern, ...] | None = None
     refits: Refits | None = None
     baseline: Baseline | None = None
+    base: Base | None = None
+
+    @property
+    def is_update(self) -> bool:
+        """Whether it was made for other patients than those of the source alone."""
+        return self.base is not None or len(self.data.origins if self.data else ()) > 1
 
     @property
     def source(self) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical.schema import FEATURE_NAMES
-from risk_model import bands, batches, cautions, checks
-from risk_model.engines import Engine, OnnxEngine, SklearnEngine
+from risk_model import bands, cautions, checks
+from risk_model.engines import Engine, OnnxEngine, SklearnEngine, score_many
 from risk_model.errors import ModelError
 from risk_model.layout import StoredFiles, open_folder
 from risk_model.metadata import Metadata
@@ -63,6 +63,7 @@ class Model:
         self.metadata = metadata
         self.bands = metadata.bands
         self.out_of_range = cautions.out_of_range(metadata)
+        self.combinations = cautions.Combinations(metadata)
         self.unknown = cautions.unknown(metadata)
         self.reference = metadata.reference_values
         self.data_source = metadata.source
@@ -79,7 +80,7 @@ class Model:
     def probabilities(self, patients: pd.DataFrame) -> npt.NDArray[np.float64]:
         """Return the probability of disease of each patient, shape (n_patients,)."""
         columns = [patients[name].to_numpy(np.float64) for name in FEATURE_NAMES]
-        return np.asarray(batches.score(self.engine, columns).probabilities, dtype=np.float64)
+        return np.asarray(score_many(self.engine, columns).probabilities, dtype=np.float64)
 
 
 def load(origin: Origin, pickles: bool | None = None) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,16 @@ from tests.serving import forge
 
 ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI") == "true"
+TIME = (
+    "time on two cores: some 20 minutes with -n 2, 35 without; "
+    "3 minutes for those that start no server: -n 2 -m 'not server and not slow'"
+)
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C again where tests run in the background of a shell, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def need(available: object, reason: str) -> None:
@@ -51,6 +62,27 @@ def model_folder(pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def new_folder(pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a model's directory in the format that is written now."""
     return forge.save_format_2(tmp_path_factory.mktemp("new") / "model", pipeline)
+
+
+def pytest_report_header() -> str:
+    return TIME
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Say why a test is skipped as it happens, and not half an hour later."""
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return None
+    _, _, reason = report.longrepr
+    return "skipped", f"\n{report.nodeid}: {reason}\n", "SKIPPED"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give a worker whole files, whose fixtures run servers and pipelines, in their order."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False  # else the files of e2e, with few tests, come last
+    return LoadFileScheduling(config, log)
 
 
 @pytest.hookimpl(trylast=True)

@@ -25,7 +25,6 @@ NEEDED = {
     "Patients": ("data",),
     "Limits": ("data",),
     "How it was made": ("name", "parameters", "label", "trained_at", "git"),
-    "Contact": ("git",),
 }
 """The sections that not every model has the metadata for, such as one of an earlier release."""
 
@@ -104,6 +103,18 @@ def group_rows(cohort: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return all patients of a cohort and each group of them, as rows of a forest plot."""
     everybody = {"title": "all", **{k: cohort[k] for k in ("patients", "diseased", "metrics")}}
     return [everybody, *({"title": g["group"], **g} for g in cohort["groups"])]
+
+
+def banded(stated: Stated) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the cohorts, groups and patterns whose bands were observed, each with a title."""
+    own = stated["out_of_fold"] or {"groups": []}
+    unknown = (p for p in shown_patterns(stated) if p["unknown"])
+    found = [
+        *((f"Cross-validated, {group['group']}", group) for group in own["groups"]),
+        *((site["title"], site) for site in stated["elsewhere"] or []),
+        *((f"Cross-validated, unknown: {', '.join(p['unknown'])}", p) for p in unknown),
+    ]
+    return [(title, band_rows(one["risk_bands"])) for title, one in found if one["risk_bands"]]
 
 
 def band_rows(bands: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -211,17 +222,33 @@ def pattern_table(
     )
 
 
-def refit_rows(stated: Stated) -> list[list[str]]:
-    """Return where refitted models put patients, by their probability."""
+def refit_rows(stated: Stated) -> list[dict[str, Any]]:
+    """Return where refitted models put patients, by their probability, as rows of a forest plot."""
     return [
-        [
-            f"{100 * one['start']:.0f} to {percent(one['end'])}",
-            str(one["patients"]),
-            f"{100 * one['low']:.0f} to {percent(one['high'])}",
-            "-" if one["changes_band"] is None else percent(one["changes_band"]),
-        ]
+        {
+            "title": _reach(one),
+            "patients": one["patients"],
+            "metrics": {
+                "share": (one["start"] + one["end"]) / 2,
+                "share_ci_low": one["low"],
+                "share_ci_high": one["high"],
+            },
+        }
         for one in stated["refits"]["bins"]
     ]
+
+
+def band_changes(stated: Stated) -> list[list[str]]:
+    """Return the share of patients whom a refit puts into another band, by their probability."""
+    return [
+        [_reach(one), str(one["patients"]), percent(one["changes_band"])]
+        for one in stated["refits"]["bins"]
+        if one["changes_band"] is not None
+    ]
+
+
+def _reach(one: Mapping[str, float]) -> str:
+    return f"{100 * one['start']:.0f} to {percent(one['end'])}"
 
 
 def importance_rows(stated: Stated) -> list[list[str]]:
@@ -248,7 +275,7 @@ def case_mix_rows(mixes: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         unit = f", {feature.unit}" if feature.unit else ""
         if not feature.codes:
             rows.append([f"{feature.title}{unit}: median (quartiles)", *map(_quartiles, known)])
-        for code, word in _told_codes(feature.codes):
+        for code, word in _listed_codes(feature.choices):
             shares = (_share(found.get("shares"), code) for found in known)
             rows.append([f"{feature.title}: {word}", *shares])
         if any(found["missing"] for found in known):
@@ -256,8 +283,8 @@ def case_mix_rows(mixes: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     return rows
 
 
-def _told_codes(codes: Mapping[int, str]) -> Iterable[tuple[int, str]]:
-    """Return the codes to tell: of two, the second says all."""
+def _listed_codes(codes: Mapping[int, str]) -> Iterable[tuple[int, str]]:
+    """Return the codes to list: of two, the second says all."""
     return list(codes.items())[1:] if len(codes) == 2 else codes.items()
 
 
@@ -275,7 +302,26 @@ def _missing(share: float) -> str:
     return "under 1 %" if 0 < share < 0.01 else percent(share)
 
 
-def path(xs: Sequence[float], ys: Sequence[float]) -> str:
-    """Return the path of an SVG through points of the unit square, in a picture of 100 by 100."""
-    points = (f"{100 * x:.2f} {100 - 100 * y:.2f}" for x, y in zip(xs, ys, strict=True))
-    return "M" + " L".join(points)
+@dataclass(frozen=True)
+class Line:
+    """A curve as paths of an SVG, in a picture of 100 by 100: the line, and its interval."""
+
+    curve: str
+    interval: str
+
+
+def line(found: Mapping[str, Sequence[float]], scale: Scale) -> Line:
+    """Return a curve up to where it falls below the scale."""
+    end = next((i for i, y in enumerate(found["middle"]) if y < scale.low), len(found["x"]))
+
+    def points(name: str) -> list[str]:
+        placed = zip(found["x"][:end], found[name], strict=False)
+        return [f"{100 * x:.2f} {100 - scale.place(y):.2f}" for x, y in placed]
+
+    around = points("high") + points("low")[::-1]
+    return Line("M" + " L".join(points("middle")), "M" + " L".join(around) + "Z")
+
+
+def decision_scale(found: Mapping[str, Mapping[str, Sequence[float]]]) -> Scale:
+    """Return the axis of net benefit, up to the end of the highest interval."""
+    return Scale(-0.05, max(max(curve["high"]) for curve in found.values()))

@@ -105,6 +105,8 @@ def _sections(metadata: Metadata, form: str, level: int = 2) -> str:
             level=level,
             shown=content.carried(m),
             source=metadata.source,
+            population=wording.population(metadata),
+            why_low=wording.why_low(metadata),
             kind=wording.MODELS.get(metadata.name or "", metadata.name),
         )
     )

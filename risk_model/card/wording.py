@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 
 from clinical.schema import FEATURES
+from risk_model.card.studies import STUDIES
+from risk_model.metadata import Metadata
 
 Measures = Mapping[str, float | None]
 """Figures by name, with the ends of their intervals; None where undefined."""
@@ -31,12 +33,18 @@ MODELS = {
     "extra_trees": "extremely randomised trees",
     "logistic_regression": "logistic regression",
     "hist_gradient_boosting": "histogram gradient boosting",
+    "recalibrated": "recalibrated model",
 }
-SOURCES = {
-    "uci": "patients of the Cleveland Clinic (uci)",
-    "synthetic": "generated patients (synthetic)",
-    "file": "patients of a file that its user supplied",
+POPULATIONS = {
+    "uci": (
+        "adults whom a physician had referred for coronary angiography, at the Cleveland Clinic "
+        f"from {STUDIES[0].first} to {STUDIES[0].last}"
+    ),
+    "synthetic": "generated patients",
+    "file": "the patients of a file that its user supplied",
 }
+"""Whom a model was trained on, by the source of its data."""
+
 HEADLINE = (
     "roc_auc", "brier", "observed_expected", "calibration_slope", "sensitivity", "specificity",
 )  # fmt: skip
@@ -54,6 +62,27 @@ SYNTHETIC = (
     "SYNTHETIC patients, drawn from figures that resemble the Cleveland cohort. No real patient "
     "was seen: this model is a demonstration, and its figures say nothing about patients."
 )
+
+
+def population(metadata: Metadata) -> str:
+    """Return, as a sentence, whom a model was trained on and how many of them had the disease."""
+    people = POPULATIONS.get(metadata.source, "patients of whom nothing is known")
+    share = metadata.data.prevalence if metadata.data else None
+    diseased = "" if share is None else f"; {percent(share)} of them had the disease"
+    return f"The model knows {people}{diseased}."
+
+
+def why_low(metadata: Metadata) -> str:
+    """Return, as a sentence, how high the lowest band reaches and why, where there are bands."""
+    if len(metadata.bands) == 1:
+        return ""
+    (level, _), (_, end), *_ = metadata.bands
+    share = metadata.data.prevalence if metadata.data else None
+    many = "so many" if share is None else percent(share)
+    return (
+        f"{level} reaches up to {percent(end)} because {many} of these patients had the disease: "
+        "it is low among them, does not rule out disease, and no band is a threshold for treatment."
+    )
 
 
 def between(found: Measures, name: str, digits: int = 3) -> str:

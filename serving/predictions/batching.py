@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from risk_model import batches
-from risk_model.engines import Rows, Scores
+from risk_model.engines import Rows, Scores, score_many
 from risk_model.model import Model
 from serving.http.gevent_support import in_threads
 
@@ -17,4 +16,4 @@ _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else o
 def score(model: Model, rows: Rows) -> Scores:
     """Return the predictions for each row."""
     parts = min(_CORES, -(-len(rows) // _PART))
-    return batches.score(model.engine, rows.T, -(-len(rows) // parts), in_threads)
+    return score_many(model.engine, rows.T, -(-len(rows) // parts), in_threads)

@@ -30,7 +30,7 @@ class Prediction:
     imputed : list of str
         Fields that were unknown.
     warnings : list of (str, str)
-        Fields outside of what the model has seen, or unknown, and the words for it.
+        Fields outside of what the model has seen, alone or together, or unknown; and the message.
     refit_range : (float, float), optional
         Where models refitted on resamples put patients with such a probability.
     """
@@ -57,6 +57,7 @@ def predict(model: Model, values: Sequence[float | None]) -> Prediction:
         for caution, value in zip(model.out_of_range, values, strict=True)
         if caution is not None and value is not None and caution.warns(value)
     ]
+    warnings += model.combinations.warnings(values)
     imputed: list[str] = []
     if None in values:
         imputed = [name for name, value in zip(_NAMES, values, strict=True) if value is None]

@@ -22,24 +22,13 @@ _BY_NAME = {feature.name: feature for feature in FEATURES}
 
 
 def _field(feature: Feature) -> core_schema.CoreSchema:
-    number: core_schema.CoreSchema = core_schema.float_schema(
-        strict=True, allow_inf_nan=False, ge=feature.low, le=feature.high
+    number = core_schema.float_schema(
+        strict=True,
+        allow_inf_nan=False,
+        ge=feature.low,
+        le=feature.high,
+        multiple_of=1 if feature.codes else None,  # codes fill their range
     )
-    if feature.codes:
-
-        def one_of_the_codes(value: float) -> float:
-            if value not in feature.codes:
-                raise ValueError
-            return value
-
-        contiguous = len(feature.codes) == feature.high - feature.low + 1
-        number = (
-            core_schema.float_schema(
-                strict=True, allow_inf_nan=False, ge=feature.low, le=feature.high, multiple_of=1
-            )
-            if contiguous  # stays inside the compiled validator: a tenth of the time
-            else core_schema.no_info_after_validator_function(one_of_the_codes, number)
-        )
     return core_schema.nullable_schema(number) if feature.nullable else number
 
 

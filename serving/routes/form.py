@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate
 
 from clinical.schema import FEATURES, Feature
 from serving.predictions.schemas import Values
@@ -31,12 +31,14 @@ class Typed:
 
     @property
     def hint(self) -> str:
-        """The range in words, as the form shows it."""
-        return _range(self.feature)
+        """What the form adds to the title: the feature's hint, and the range of a measurement."""
+        if self.feature.codes:
+            return self.feature.hint
+        return f"{self.feature.hint}, {_range(self.feature)}".removeprefix(", ")
 
 
 def _range(feature: Feature) -> str:
-    return f"{feature.low:g} to {feature.high:g} {feature.unit}".rstrip()
+    return f"{feature.low:g} to {feature.high:g}".replace("-", "\N{MINUS SIGN}")
 
 
 def read_form(form: Mapping[str, str]) -> tuple[list[Typed], Values]:
@@ -59,18 +61,12 @@ def read_form(form: Mapping[str, str]) -> tuple[list[Typed], Values]:
 
 
 def _read_field(feature: Feature, text: str) -> tuple[float | None, str]:
-    if text == UNKNOWN or not text:
-        if feature.nullable and (text or not feature.codes):
-            return None, ""
-        return (
-            None,
-            "Please choose one." if feature.codes else f"Please fill this in: {_range(feature)}.",
-        )
+    if feature.nullable and text in ("", UNKNOWN):
+        return None, ""
     value = _number(text)
-    if not feature.accepts(value):
-        wanted = "one of the list" if feature.codes else f"a number from {_range(feature)}"
-        return None, f"This must be {wanted}."
-    return value, ""
+    if feature.accepts(value):
+        return value, ""
+    return None, "Choose one" if feature.codes else f"Must be a number, {_range(feature)}"
 
 
 def _number(text: str) -> float:
@@ -84,8 +80,13 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def grouped(typed: list[Typed]) -> list[tuple[str, list[Typed]]]:
-    """Return the fields under their headings."""
-    order = list(dict.fromkeys(feature.group for feature in FEATURES))
-    ordered = sorted(typed, key=lambda field: order.index(field.feature.group))
-    return [(name, list(fields)) for name, fields in groupby(ordered, lambda f: f.feature.group)]
+def in_columns(typed: list[Typed]) -> list[list[tuple[str, list[Typed]]]]:
+    """Return the fields under their headings, in two columns of which the first is the longer."""
+    groups: dict[str, list[Typed]] = {}
+    for field in typed:
+        groups.setdefault(field.feature.group, []).append(field)
+    above = accumulate((len(fields) for fields in groups.values()), initial=0)
+    columns: list[list[tuple[str, list[Typed]]]] = [[], []]
+    for group, before in zip(groups.items(), above, strict=False):
+        columns[2 * before > len(typed)].append(group)
+    return columns

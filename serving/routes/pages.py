@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
 from jinja2 import TemplateError
+from markupsafe import Markup, escape
 
 from clinical.schema import FEATURES, LABEL
-from risk_model.card import rendering
-from risk_model.card.wording import SOURCES
+from risk_model.card import rendering, wording
 from risk_model.layout import CARD
 from risk_model.metadata import Metadata
 from risk_model.model import Model
@@ -28,7 +29,7 @@ from serving.predictions.prediction import predict
 from serving.predictions.recorder import Recorder
 from serving.predictions.schemas import Values
 from serving.routes import result
-from serving.routes.form import UNKNOWN, Typed, grouped, read_form
+from serving.routes.form import Typed, in_columns, read_form
 from serving.routes.health import readiness
 
 _TITLES = {feature.name: feature.inline for feature in FEATURES}
@@ -52,16 +53,17 @@ def make_blueprint(
     blueprint = Blueprint(
         "pages", __name__, static_folder=rendering.STATIC, static_url_path="/static/card"
     )
+    blueprint.add_app_template_filter(_commands, "commands")
     keys = Keys(settings["HEART_API_KEYS"])
 
     def show(typed: list[Typed], status: int = 200, **parts: Any) -> Response:
         page = render_template(
             "form.html",
-            groups=grouped(typed),
+            columns=in_columns(typed),
             wrong=[field for field in typed if field.error],
             model=parts.get("answered") or following.model,
             needs_key=bool(keys),
-            unknown=UNKNOWN,
+            ready=None if following.model else readiness(following, recorder)[1]["detail"],
             **parts,
         )
         return make_response(page, status)
@@ -71,7 +73,7 @@ def make_blueprint(
         return show([Typed(feature) for feature in FEATURES])
 
     @blueprint.post("/")
-    def answer() -> Response:
+    def estimate() -> Response:
         fields = bodies.read_form(request, settings["HEART_BODY_SECONDS"])
         typed, values = read_form(fields)
         if keys and not keys.accepts(fields.get("key", "")):
@@ -81,10 +83,12 @@ def make_blueprint(
         model = following.model
         if model is None:
             return show(typed, 503, failure=NotLoaded().detail)
-        told = _answer(model, values, background)
-        metrics.predicted(told["prediction"].label, model.origin.version)
-        told["prediction_id"] = recorder.take(request.environ, model, values, told["prediction"])
-        return show(typed, answered=model, **told)
+        answer = _answer(model, values, background)
+        metrics.predicted(answer["prediction"].label, model.origin.version)
+        answer["prediction_id"] = recorder.take(
+            request.environ, model, values, answer["prediction"]
+        )
+        return show(typed, answered=model, **answer)
 
     @blueprint.get("/model")
     def show_model() -> Response:
@@ -93,7 +97,6 @@ def make_blueprint(
         parts: dict[str, Any] = {"model": model, "ready": ready, "label": LABEL}
         if model is not None:
             parts |= _card(model) | {"gate": _gate(model), "plots": _plots(model)}
-            parts["trained_on"] = _trained_on(model)
         return make_response(render_template("model.html", **parts), status)
 
     @blueprint.get("/model/card.md")
@@ -117,6 +120,11 @@ def make_blueprint(
     return blueprint
 
 
+def _commands(text: str) -> Markup:
+    """Return a message as HTML, with the commands that stand in backticks marked as such."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
+
+
 def _answer(model: Model, values: Values, background: BackgroundThread) -> dict[str, Any]:
     """Return what the page shows of an answer."""
     prediction = predict(model, values)
@@ -127,20 +135,14 @@ def _answer(model: Model, values: Values, background: BackgroundThread) -> dict[
         "bands": result.bands(model),
         "observed": result.observed(model, prediction),
         "titles": _TITLES,
-        "trained_on": _trained_on(model),
+        "population": wording.population(model.metadata),
+        "why_low": wording.why_low(model.metadata),
     }
     explanation = background(lambda: explain(model, values, prediction))
     if explanation is not None:
-        parts |= {
-            "explanation": explanation,
-            "moves": result.moves(explanation, values),
-            "unmoved": result.unmoved(explanation, values),
-        }
+        moved, unmoved = result.moves(explanation, values)
+        parts |= {"explanation": explanation, "moves": moved, "unmoved": unmoved}
     return parts
-
-
-def _trained_on(model: Model) -> str:
-    return SOURCES.get(model.data_source, model.data_source)
 
 
 def _card(model: Model) -> dict[str, Any]:

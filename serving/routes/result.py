@@ -12,6 +12,8 @@ from serving.predictions.explanation import Explanation
 from serving.predictions.prediction import Prediction
 
 MIDDLE = 50.0
+SMALLEST = 0.005
+"""Contributions below half a percentage point are listed without a bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,46 +39,41 @@ class Move:
     width: float
 
     @property
+    def unknown(self) -> bool:
+        """Whether the finding is unknown, so that it is not knowing it that moved something."""
+        return self.value == "unknown"
+
+    @property
     def amount(self) -> str:
-        """The points with their sign, as they are printed."""
-        return f"{abs(self.points):.1f}" if self.direction == "same" else f"{self.points:+.1f}"
+        """The points with their sign; a fraction of one is less than such a model bears."""
+        return f"{self.points:+.0f}"
 
     @property
     def direction(self) -> str:
-        """Which way: up, down, or the same as far as one decimal tells."""
-        if abs(self.points) < 0.05:
-            return "same"
+        """Which way: up or down."""
         return "up" if self.points > 0 else "down"
 
 
-def moves(explanation: Explanation, values: Sequence[float | None]) -> list[Move]:
-    """Return what moved the probability, the furthest first.
+def moves(
+    explanation: Explanation, values: Sequence[float | None]
+) -> tuple[list[Move], list[tuple[str, str]]]:
+    """Return what moved the probability by half a point or more, the furthest first, and the rest.
 
-    What is as in the reference moved nothing and is not among them; nor is what was unknown to a
-    model of format 1, for which that is the same.
+    The rest are title and value.
     """
     largest = max(map(abs, explanation.contributions.values())) or 1.0
-    found = []
+    moved, others = [], []
     for feature, value in zip(FEATURES, values, strict=True):
-        reference = explanation.reference[feature.name]
         share = explanation.contributions[feature.name]
-        if value == reference or (value is None and not share):
+        shown = feature.format_value(value)
+        if abs(share) < SMALLEST:
+            others.append((feature.inline, shown))
             continue
         width = MIDDLE * abs(share) / largest
         x = MIDDLE if share > 0 else MIDDLE - width
-        told, compared = feature.told(value), feature.told(reference)
-        found.append(Move(feature, told, compared, 100 * share, x, width))
-    return sorted(found, key=lambda move: -abs(move.points))
-
-
-def unmoved(explanation: Explanation, values: Sequence[float | None]) -> list[tuple[str, str]]:
-    """Return title and value of the findings that moved nothing."""
-    return [
-        (feature.inline, feature.told(value))
-        for feature, value in zip(FEATURES, values, strict=True)
-        if value == explanation.reference[feature.name]
-        or (value is None and not explanation.contributions[feature.name])
-    ]
+        reference = feature.format_value(explanation.reference[feature.name])
+        moved.append(Move(feature, shown, reference, 100 * share, x, width))
+    return sorted(moved, key=lambda move: -abs(move.points)), others
 
 
 def bands(model: Model) -> list[dict[str, Any]]:
@@ -89,14 +86,13 @@ def bands(model: Model) -> list[dict[str, Any]]:
 
 
 def percent(model: Model, probability: float) -> str:
-    """Return a probability in percent: whole, or as exact as its band and its class need."""
-
-    def means(p: float) -> tuple[str, bool]:
-        return model.risk_level(p), p > 0.5
-
-    told = (f"{100 * probability:.{digits}f}" for digits in range(4))
+    """Return a probability in percent: whole, or as exact as its band needs; never 0 or 100."""
+    if not 0.005 <= probability < 0.995:
+        return "under 1" if probability < 0.5 else "over 99"
+    level = model.risk_level(probability)
+    rounded = (f"{100 * probability:.{digits}f}" for digits in range(4))
     exact = f"{100 * probability:.6f}"
-    return next((t for t in told if means(float(t) / 100) == means(probability)), exact)
+    return next((text for text in rounded if model.risk_level(float(text) / 100) == level), exact)
 
 
 def observed(model: Model, prediction: Prediction) -> dict[str, Any] | None:
@@ -109,7 +105,7 @@ def observed(model: Model, prediction: Prediction) -> dict[str, Any] | None:
 
 def cautions(warnings: Sequence[tuple[str, str]]) -> list[str]:
     """Return warnings with titles in place of names, each once."""
-    text = "\n".join(dict.fromkeys(words for _, words in warnings))
+    text = "\n".join(dict.fromkeys(message for _, message in warnings))
     for feature in FEATURES:
         text = text.replace(f"'{feature.name}' is", f"{feature.title} is")
         text = text.replace(f"'{feature.name}'", feature.inline)

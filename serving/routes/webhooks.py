@@ -34,7 +34,7 @@ class Replays:
         self._folder = folder
 
     def is_new(self, delivery: str, now: float) -> bool:
-        """Tell whether an id is seen for the first time, and remember it."""
+        """Return whether an id is seen for the first time, and remember it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._forget(now)
         name = hashlib.sha256(delivery.encode()).hexdigest()

@@ -6,8 +6,8 @@
 
 const main = document.getElementById("main");
 
-// Fields left by pressing something else: what is said of them moves the page, and a button that
-// moves under a pressed mouse is not clicked.
+// Fields left by pressing something else: a message may move the page, and a button that moves
+// under a pressed mouse is not clicked.
 const left = new Set();
 let pressed = false;
 
@@ -18,41 +18,15 @@ function release() {
 }
 
 function check(input) {
-  const field = input.closest(".field");
+  const { low, high } = input.dataset;
   const text = input.value.trim().replace(",", ".");
-  let words = "";
-  if (text === "") {
-    words = "";
-  } else if (input.dataset.low !== undefined) {
-    const number = Number(text);
-    const low = Number(input.dataset.low);
-    const high = Number(input.dataset.high);
-    if (!(number >= low && number <= high)) {
-      words = `This must be a number from ${low} to ${high}.`;
-    }
-  }
-  show(field, input, words);
-}
-
-function show(field, input, words) {
-  const id = `${input.id}-error`;
-  let error = document.getElementById(id);
-  field.classList.toggle("bad", words !== "");
-  if (words === "") {
-    error?.remove();
-    input.removeAttribute("aria-invalid");
-    input.setAttribute("aria-describedby", `${input.id}-help`);
-    return;
-  }
-  if (error === null) {
-    error = document.createElement("p");
-    error.className = "error";
-    error.id = id;
-    field.append(error);
-  }
-  error.textContent = words;
-  input.setAttribute("aria-invalid", "true");
-  input.setAttribute("aria-describedby", `${input.id}-help ${id}`);
+  const number = Number(text);
+  const right = text === "" || low === undefined || (number >= Number(low) && number <= Number(high));
+  const hint = document.getElementById(`${input.id}-hint`);
+  hint.textContent = right ? hint.dataset.hint : `Must be a number, ${low} to ${high}`.replace("-", "−");
+  input.closest(".field").classList.toggle("bad", !right);
+  if (right) input.removeAttribute("aria-invalid");
+  else input.setAttribute("aria-invalid", "true");
 }
 
 async function send(event) {

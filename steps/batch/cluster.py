@@ -101,8 +101,8 @@ def _join(scheduler: str) -> Iterator[Client]:
     address = urlsplit(scheduler)
     try:
         # Dask would wait without end for the greeting of whoever has accepted its connection.
-        with socket.create_connection((address.hostname, address.port), CONNECT_SECONDS) as knock:
-            if address.scheme == "tcp" and not knock.recv(1):
+        with socket.create_connection((address.hostname, address.port), CONNECT_SECONDS) as probe:
+            if address.scheme == "tcp" and not probe.recv(1):
                 raise ConnectionError
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", VersionMismatchWarning)  # which is refused below

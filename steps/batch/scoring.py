@@ -19,8 +19,8 @@ from clinical.codings.evidence import Evidence, count_coding_evidence, require_c
 from clinical.frame import Mask, unknown_cells
 from clinical.schema import FEATURES
 from clinical.tables import RAGGED, Column
-from risk_model import batches
 from risk_model.bands import risk_levels
+from risk_model.engines import score_many
 from risk_model.model import Model, Origin, load
 from steps.batch.inputs import Partition
 from steps.batch.reading import read
@@ -109,7 +109,7 @@ class Scorer:
     def _predict(self, columns: dict[str, Column], usable: Mask, counts: Counts) -> dict[str, Any]:
         """Return what the model says of the rows that can be used, null for the others."""
         model = _load(self.folder)
-        scores = batches.score(model.engine, [cells[usable] for cells in columns.values()])
+        scores = score_many(model.engine, [cells[usable] for cells in columns.values()])
         levels = risk_levels(model.bands, scores.probabilities)
         names = [name for name, _ in model.bands]
         counts.update({("rows", "all"): len(usable), ("rows", "scored"): len(levels)})

@@ -32,14 +32,14 @@ Predict = Callable[[pd.DataFrame], Floats]
 
 
 def out_of_fold(patients: pd.DataFrame, y: Labels, found: OutOfFold, seed: int) -> dict[str, Any]:
-    """Return counts and measures of all patients and of each group, and the calibration curve."""
+    """Return counts and measures of all patients and of each group, and curves."""
     p = found.probabilities
     return {
         "patients": len(y),
         "diseased": int(y.sum()),
         "metrics": clinical_metrics.with_intervals(y, p, seed),
         "groups": clinical_metrics.by_group(patients, y, p, seed),
-        "calibration": curves.as_json(y, p),
+        **curves.as_json(y, p, seed),
         "case_mix": case_mix(patients),
     }
 

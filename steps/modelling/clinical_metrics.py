@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from clinical.schema import FEATURES
+from risk_model.bands import RISK_BANDS
 from steps.modelling import logistic, metrics
 from steps.modelling.metrics import THRESHOLD, Floats, Labels
 
@@ -116,7 +117,7 @@ def with_intervals(
 
 
 def enough(y: Labels) -> bool:
-    """Tell whether a group has enough patients of both classes to say anything about it."""
+    """Return whether a group has enough patients of both classes to say anything about it."""
     return int(np.bincount(y, minlength=2).min()) >= SMALLEST_GROUP
 
 
@@ -136,8 +137,15 @@ def by_group(patients: pd.DataFrame, y: Labels, p: Floats, seed: int) -> list[di
     for name, members in groups(patients).items():
         labels = y[members]
         measured = with_intervals(labels, p[members], seed) if enough(labels) else None
-        counts = {"patients": len(labels), "diseased": int(labels.sum())}
-        found.append({"group": name, **counts, "metrics": measured})
+        found.append(
+            {
+                "group": name,
+                "patients": len(labels),
+                "diseased": int(labels.sum()),
+                "metrics": measured,
+                "risk_bands": bands(labels, p[members], dict(RISK_BANDS)),
+            }
+        )
     return found
 
 

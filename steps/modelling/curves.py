@@ -15,7 +15,7 @@ from steps.modelling.metrics import Floats, Labels
 
 POINTS = 41
 BINS = 20
-THRESHOLDS = np.linspace(0.01, 0.99, 99)
+THRESHOLDS = np.linspace(0.02, 0.98, 49)
 ENOUGH_TO_BEND = 50
 """With fewer patients of either outcome, the calibration curve is a straight line in log-odds."""
 
@@ -69,14 +69,20 @@ def histogram(y: Labels, p: Floats) -> dict[int, list[int]]:
     return {label: np.histogram(p[y == label], BINS, (0, 1))[0].tolist() for label in (0, 1)}
 
 
-def as_json(y: Labels, p: Floats) -> dict[str, Any]:
-    """Return calibration curve and histogram as a stored model carries them."""
+def as_json(y: Labels, p: Floats, seed: int) -> dict[str, Any]:
+    """Return calibration and decision curves as a stored model carries them."""
     curve = calibration(y, p)
-    names = ("x", "middle", "low", "high")
     return {
-        "curve": curve and {name: getattr(curve, name).round(4).tolist() for name in names},
-        "histogram": {str(label): counts for label, counts in histogram(y, p).items()},
+        "calibration": {
+            "curve": curve and _rounded(curve),
+            "histogram": {str(label): counts for label, counts in histogram(y, p).items()},
+        },
+        "decision": {who: _rounded(found) for who, found in decision(y, p, seed).items()},
     }
+
+
+def _rounded(curve: Curve) -> dict[str, list[float]]:
+    return {name: values.round(4).tolist() for name, values in vars(curve).items()}
 
 
 def decision(y: Labels, p: Floats, seed: int) -> dict[str, Curve]:

@@ -15,7 +15,7 @@ from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import cross_validated
 from steps.parameters.declaration import Value, select
-from steps.parameters.entry_points import CALIBRATIONS, Train
+from steps.parameters.entry_points import CALIBRATIONS, RECALIBRATED, Train
 
 Predict = Callable[[pd.DataFrame], Floats]
 
@@ -65,7 +65,7 @@ def refitted(
     A feature that is unknown in every training row carries nothing.
     """
     lacking = cohort.mostly_missing
-    if not lacking:
+    if not lacking or parameters.get("model") == RECALIBRATED:
         return None
     hidden = dict.fromkeys(lacking, np.nan)
     x, y = estimators.columns(training)
@@ -80,7 +80,12 @@ def refitted(
 def calibrations(
     parameters: Mapping[str, Value], patients: pd.DataFrame, seed: int
 ) -> dict[str, tuple[Floats, dict[str, float]]]:
-    """Return, for each calibration on offer, out-of-fold probabilities and how well they fit."""
+    """Return, for each calibration on offer, out-of-fold probabilities and how well they fit.
+
+    None for an update of another model, which has no calibration of its own to choose.
+    """
+    if parameters.get("model") == RECALIBRATED:
+        return {}
     x, y = estimators.columns(patients)
     found = {}
     for name in CALIBRATIONS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,15 +14,19 @@ from sklearn.ensemble import StackingClassifier
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
-from risk_model import batches
+from risk_model import cautions, prediction_log
 from risk_model.bands import RISK_BANDS
-from risk_model.engines import Engine, OnnxEngine, SklearnEngine
-from risk_model.metadata import FORMAT, Git, Metadata
+from risk_model.engines import Engine, OnnxEngine, SklearnEngine, score_many
+from risk_model.measurements import Baseline, Histogram
+from risk_model.metadata import FORMAT, Base, Git, Metadata, Origin, TrainingRange
 from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import OutOfFold
 
 Parameters = Mapping[str, str | int | float]
+
+BINS = 10
+"""Of a measured feature in the baseline; fewer where many patients have the same value."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Input:
         The value of ``data.source``, and the SHA-256 of the patients' file.
     elsewhere : list of Cohort
         Patients of other hospitals, where the data came with some.
+    origins : sequence of Origin
+        Where they come from, if from several files.
     """
 
     patients: pd.DataFrame
@@ -46,6 +52,7 @@ class Input:
     source: str
     digest: str
     elsewhere: list[Cohort]
+    origins: Sequence[Origin] = ()
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,10 @@ class Training:
         The features that it was fitted on, and those that it was not.
     measures : dict of str to float
         Its figures on the held-out patients, and by cross-validation.
-    refits : dict
-        What `refits.measure` found.
+    refits : dict or None
+        What `refits.measure` found; None for an update.
+    base : Base or None
+        The model that it is an update of.
     """
 
     run_id: str
@@ -81,7 +90,8 @@ class Training:
     fitted: pd.DataFrame
     held_out: pd.DataFrame
     measures: dict[str, float]
-    refits: dict[str, Any]
+    refits: dict[str, Any] | None
+    base: Base | None = None
 
 
 def gather(done: Training, content: bytes | None, git: Git, repository: str | None) -> Metadata:
@@ -110,10 +120,47 @@ def gather(done: Training, content: bytes | None, git: Git, repository: str | No
             "refits": done.refits,
             "risk_bands": clinical_metrics.bands(labels, validated.probabilities, dict(RISK_BANDS)),
             **_of_the_fitted(done, content, seed),
+            "baseline": baseline(done.fitted, validated.probabilities),
+            "base": done.base,
             "git": git,
             "repository": repository,
         }
     )
+
+
+def baseline(fitted: pd.DataFrame, probabilities: Floats) -> Baseline:
+    """Return what a model's patients were like, in bins that hold about as many of them each.
+
+    Parameters
+    ----------
+    fitted : DataFrame
+        Those that it was fitted on.
+    probabilities : array of float
+        Out of fold, as new patients' would be.
+    """
+    features = {
+        feature.name: _histogram(fitted[feature.name].to_numpy(float), tuple(feature.codes))
+        for feature in FEATURES
+    }
+    return Baseline(
+        log_schema=prediction_log.SCHEMA,
+        patients=len(fitted),
+        features=features,
+        probability=_histogram(probabilities),
+    )
+
+
+def _histogram(values: Floats, codes: tuple[int, ...] = ()) -> Histogram:
+    known = values[~np.isnan(values)]
+    ends = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else known
+    edges = tuple(ends[ends > known.min(initial=np.inf)].tolist())
+    bins = (
+        Histogram(codes=codes, counts=(0,) * len(codes))
+        if codes
+        else Histogram(edges=edges, counts=(0,) * (len(edges) + 1))
+    )
+    counts, missing = prediction_log.count(bins, values)
+    return bins.model_copy(update={"counts": tuple(counts.tolist()), "missing": missing})
 
 
 def _data(done: Training) -> dict[str, Any]:
@@ -122,7 +169,7 @@ def _data(done: Training) -> dict[str, Any]:
         "digest": done.data.digest,
         "rows": {"train": len(done.fitted), "test": len(done.held_out)},
         "prevalence": float(done.labels.mean()),
-    }
+    } | ({"origins": tuple(done.data.origins)} if done.data.origins else {})
 
 
 def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str, Any]:
@@ -132,6 +179,9 @@ def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str
     reference = assessment.reference(predict, known)
     return {
         "seen": known,
+        "unseen_pairs": cautions.unseen_pairs(
+            done.fitted, {name: TrainingRange.model_validate(one) for name, one in known.items()}
+        ),
         "reference": reference,
         "importance": assessment.importance(predict, done.held_out, reference),
         "elsewhere": assessment.elsewhere(done.data.elsewhere, predict, seed),
@@ -146,7 +196,7 @@ def _probabilities(
 
     def predict(patients: pd.DataFrame) -> Floats:
         columns = [patients[name].to_numpy(float) for name in FEATURE_NAMES]
-        return np.asarray(batches.score(engine, columns).probabilities, dtype=float)
+        return np.asarray(score_many(engine, columns).probabilities, dtype=float)
 
     return predict
 

@@ -12,6 +12,7 @@ from steps.parameters.declaration import Parameter, step_name
 from steps.parameters.kinds import Number, OneOf, SomeOf
 
 MODELS = ("random_forest", "extra_trees", "logistic_regression", "hist_gradient_boosting")
+RECALIBRATED = "recalibrated"
 CALIBRATIONS = ("none", "sigmoid", "isotonic")
 MODEL_NAME = "heart-disease-model"
 CHAMPION_URI = f"models:/{MODEL_NAME}@champion"
@@ -32,7 +33,24 @@ Coding = Annotated[
     ),
 ]
 Model = Annotated[
-    str, Parameter("random_forest", OneOf(MODELS), f"The estimator: {', '.join(MODELS)}.")
+    str,
+    Parameter(
+        "random_forest",
+        OneOf((*MODELS, RECALIBRATED)),
+        f"The estimator: {', '.join(MODELS)}; or {RECALIBRATED}: that of `base`, with intercept "
+        "and slope of its probabilities fitted to other patients.",
+    ),
+]
+Base = Annotated[
+    str, Parameter(CHAMPION_URI, kinds.model_uri, f"The model that model={RECALIBRATED} updates.")
+]
+Extra = Annotated[
+    str,
+    Parameter(
+        "",
+        kinds.file,
+        "A file of further patients whose outcome is known, such as `labelled` of monitor.",
+    ),
 ]
 NEstimators = Annotated[
     int, Parameter("100", Number(int, 1, 10_000), "Number of trees or boosting rounds.")
@@ -99,6 +117,8 @@ class Main:
     calibration: Calibration
     test_size: TestSize
     random_state: RandomState
+    extra: Extra
+    base: Base
     name: Name
     promote: Promotion
     cache: Annotated[
@@ -124,6 +144,7 @@ class Preprocess:
         Parameter("", kinds.data, "A download run's id or a file; empty: the latest download."),
     ]
     coding: Coding
+    extra: Extra
 
 
 @dataclass(frozen=True)
@@ -144,6 +165,7 @@ class Train:
     calibration: Calibration
     test_size: TestSize
     random_state: RandomState
+    base: Base
 
 
 @dataclass(frozen=True)
@@ -227,6 +249,49 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Monitor:
+    """The parameters of ``monitor``."""
+
+    log: Annotated[
+        str,
+        Parameter("", kinds.log_folder, "The prediction log's folder; empty: the service's own."),
+    ]
+    outcomes: Annotated[
+        str,
+        Parameter(
+            "", kinds.file, "A CSV or Parquet file of id, disease, observed_at; empty: none."
+        ),
+    ]
+    days: Annotated[
+        int, Parameter("0", Number(int, 0, 36_500), "How many days count, today too; 0: all.")
+    ]
+    fail_on: Annotated[
+        str,
+        Parameter(
+            "never",
+            OneOf(("never", "warning", "alarm")),
+            "From which verdict on the step fails: never, warning, alarm.",
+        ),
+    ]
+    textfile: Annotated[
+        str,
+        Parameter(
+            "", kinds.replaced_path, "A file for Prometheus' textfile collector; empty: none."
+        ),
+    ]
+    labelled: Annotated[
+        str,
+        Parameter(
+            "",
+            kinds.replaced_path,
+            "A Parquet file to make of the patients whose outcome is known, for `extra` of main; "
+            "empty: none.",
+        ),
+    ]
+    name: Name
+
+
+@dataclass(frozen=True)
 class Serve:
     """The parameters of ``serve``."""
 
@@ -238,7 +303,8 @@ class Serve:
 ENTRY_POINTS: Mapping[str, type] = {
     step_name(entry): entry
     for entry in (
-        Main, Download, Preprocess, Train, Sweep, Register, Promote, Evaluate, Score, Serve,
+        Main, Download, Preprocess, Train, Sweep, Register, Promote, Evaluate, Score, Monitor,
+        Serve,
     )
 }  # fmt: skip
 """The class of parameters of each entry point, in the order of MLproject."""

@@ -160,6 +160,30 @@ def input_path(text: str) -> str:
     return os.path.abspath(path) if text and path else text
 
 
+def file(text: str) -> str:
+    """Return the absolute path of a file; empty for none."""
+    path = os.path.abspath(os.path.expanduser(text)) if text else ""
+    if path and not os.path.isfile(path):
+        raise ValueError("empty (none), or an existing file")
+    return path
+
+
+def log_folder(text: str) -> str:
+    """Return the absolute path of a folder; empty for the default one."""
+    path = os.path.abspath(os.path.expanduser(text)) if text else ""
+    if path and not os.path.isdir(path):
+        raise ValueError("empty (the service's own), or an existing folder")
+    return path
+
+
+def replaced_path(text: str) -> str:
+    """Return the absolute path of a file that is made or replaced; empty for none."""
+    path = os.path.abspath(os.path.expanduser(text)) if text else ""
+    if path and not os.path.isdir(os.path.dirname(path)):
+        raise ValueError("empty (none), or a file in an existing folder")
+    return path
+
+
 def output_path(text: str) -> str:
     """Return the absolute path of what is to be made."""
     path = os.path.abspath(os.path.expanduser(text)) if text else ""

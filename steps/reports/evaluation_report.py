@@ -60,9 +60,9 @@ def draw(
 
 def _known(metadata: Metadata) -> str:
     """Return which model it is: what an alias names today it may not name tomorrow."""
-    told = (("Trained at", metadata.trained_at), ("in run", metadata.run_id),
-            ("from commit", metadata.git and metadata.git.commit))  # fmt: skip
-    return ", ".join(f"{word} {value}" for word, value in told if value)
+    parts = (("Trained at", metadata.trained_at), ("in run", metadata.run_id),
+             ("from commit", metadata.git and metadata.git.commit))  # fmt: skip
+    return ", ".join(f"{word} {value}" for word, value in parts if value)
 
 
 def _cohort(cohort: Measured, seed: int) -> dict[str, Any]:

@@ -17,13 +17,14 @@ from mlflow.models import Model as MlflowModel
 
 from clinical import copies, hospitals
 from clinical.hospitals import Cohort
+from clinical.schema import LABEL
 from risk_model.layout import open_folder
 from risk_model.metadata import Metadata
 from risk_model.model import Model, Origin, load
-from steps.runs.reuse import archive_of, data_output, fetch_output
+from steps.runs.reuse import DATA_FOLDER, archive_of, data_output, fetch_output, outputs
 from steps.runs.store import StepError, explain, run_or_none, store_errors
 from steps.runs.tracking.finished import input_of
-from steps.runs.tracking.tags import SOURCE_TAG
+from steps.runs.tracking.tags import ORIGINS_TAG, SOURCE_TAG
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Lineage:
     @cached_property
     def model(self) -> Model:
         """The model itself, loaded and checked."""
-        return load(Origin(directory=str(self.folder)))
+        run_id = self.trained.info.run_id if self.trained else ""
+        return load(Origin(directory=str(self.folder), run_id=run_id))
 
     @cached_property
     def held_out(self) -> pd.DataFrame | None:
@@ -75,13 +77,18 @@ class Lineage:
         if said is None or patients is None:
             return None
         hashed = patients.assign(row_hash=copies.row_hashes(patients))
-        return hashed.merge(said.drop(columns="disease"), on="row_hash", validate="one_to_one")
+        # A patient with both labels has one hash.
+        return hashed.merge(said, on=["row_hash", LABEL.name], validate="one_to_one")
 
     @cached_property
     def patients(self) -> pd.DataFrame | None:
-        """All prepared patients, those held out among them."""
-        prepared = input_of(self.trained) if self.trained else None
-        return pd.read_parquet(fetch_output(prepared, data_output(prepared))) if prepared else None
+        """All prepared patients, those held out among them; None where they are not stored."""
+        if self.trained is None:
+            return None
+        # Those of a file are stored by the training itself.
+        run = input_of(self.trained) or self.trained
+        stored = [name for name in outputs(run) if name.startswith(f"{DATA_FOLDER}/")]
+        return _table(run, stored[0]) if stored else None
 
     @cached_property
     def elsewhere(self) -> list[Cohort]:
@@ -116,21 +123,35 @@ class Lineage:
         return self.patients[np.isin(hashes, self.training_rows)]
 
     def _split(self, name: str) -> pd.DataFrame | None:
-        """Return a file of the training run, None where the run has none.
+        return _table(self.trained, f"split/{name}.parquet") if self.trained else None
 
-        A store that fails is another matter: what it does not give may well be there.
-        """
-        if self.trained is None:
+
+def _table(run: Run, path: str) -> pd.DataFrame | None:
+    """Return a Parquet file of a run, None where the run has none.
+
+    A store that fails is another matter: what it does not give may well be there.
+    """
+    run_id, folder = run.info.run_id, path.rpartition("/")[0]
+    try:
+        if path not in {file.path for file in MlflowClient().list_artifacts(run_id, folder)}:
             return None
-        run_id, path = self.trained.info.run_id, f"split/{name}.parquet"
-        try:
-            if path not in {file.path for file in MlflowClient().list_artifacts(run_id, "split")}:
-                return None
-            return pd.read_parquet(download_artifacts(run_id=run_id, artifact_path=path))
-        except store_errors(OSError) as error:
-            raise StepError(
-                f"the tracking store does not give {path} of run {run_id}: {explain(error)}"
-            ) from None
+        return pd.read_parquet(download_artifacts(run_id=run_id, artifact_path=path))
+    except store_errors(OSError) as error:
+        raise StepError(
+            f"the tracking store does not give {path} of run {run_id}: {explain(error)}"
+        ) from None
+
+
+def of_run(trained: Run, uri: str) -> Lineage:
+    """Return the lineage of the model that a train run has logged.
+
+    Raises
+    ------
+    ModelError
+        Where its files are not what this project writes.
+    """
+    folder = fetch_output(trained, uri)
+    return Lineage(folder, open_folder(folder).metadata, trained)
 
 
 def follow(uri: str) -> Lineage:
@@ -157,4 +178,10 @@ def other_hospitals(prepared: Run) -> list[Cohort]:
     if found is None:
         return []
     cohorts = hospitals.read_cohorts(fetch_output(*found))
-    return [cohort for cohort in cohorts if cohort.site != hospitals.TRAINING]
+    others = [cohort for cohort in cohorts if cohort.site != hospitals.TRAINING]
+    if ORIGINS_TAG not in prepared.data.tags:
+        return others
+    # Some of them may be among the patients by now: in none of those is it another hospital's.
+    known = pd.read_parquet(fetch_output(prepared, data_output(prepared)))
+    new = [one.without(copies.has_near_copy(one.patients, known)) for one in others]
+    return [one for one in new if one.patients[LABEL.name].nunique() == len(LABEL.codes)]

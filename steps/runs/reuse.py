@@ -17,7 +17,7 @@ from mlflow.entities import Run
 
 from risk_model.locations import file_path
 from steps.parameters.declaration import as_texts, step_name
-from steps.parameters.entry_points import Download, Preprocess, Train
+from steps.parameters.entry_points import RECALIBRATED, Download, Preprocess, Train
 from steps.runs.downloads import stated_digest
 from steps.runs.files import ROOT, sha256
 from steps.runs.sources import UCI_DIGEST, resolve_auto
@@ -26,6 +26,8 @@ from steps.runs.tracking.finished import finished_runs, input_of
 from steps.runs.tracking.tags import KEY_TAG, OUTPUTS_TAG
 
 PACKAGES = ("clinical", "risk_model", "steps")
+_BY_CONTENT = ("source", "data", "extra")
+"""The parameters that name a file or a run: its content counts, not its name."""
 DATA_FOLDER = "data"
 """The artifact folder in which a run keeps the one file that the next step reads."""
 
@@ -43,6 +45,9 @@ def work_key(values: object) -> str | None:
             digest = _source_digest(resolve_auto(values.source))
         case Preprocess():
             digest = _data_digest(values.data)
+            digest += sha256(Path(values.extra)) if values.extra else ""
+        case Train() if values.model == RECALIBRATED:
+            return None  # what the alias of its base names may have changed
         case Train():
             digest = _data_digest(values.data) + _archive_digest(values.data)
         case _:
@@ -82,7 +87,7 @@ def archive_of(prepared: Run) -> tuple[Run, str] | None:
 
 def _key(values: object, digest: str) -> str:
     step = step_name(type(values))
-    parameters = {k: v for k, v in as_texts(values).items() if k not in ("source", "data")}
+    parameters = {k: v for k, v in as_texts(values).items() if k not in _BY_CONTENT}
     content = {"step": step, "parameters": parameters, "input": digest, **digests_of_code(step)}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AGAIN_SECONDS = 0.05
 
 
 def unwind() -> None:
@@ -24,7 +26,17 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     for other in SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     logging.disable()
+    sys.unraisablehook = _stop_again
     raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
+
+
+def _stop_again(lost: sys.UnraisableHookArgs) -> None:
+    """Interrupt anew where the exception fell into a callback or destructor, which swallow it."""
+    if isinstance(lost.exc_value, KeyboardInterrupt):
+        signal.signal(signal.SIGALRM, _stop)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+    else:
+        sys.__unraisablehook__(lost)
 
 
 @contextmanager

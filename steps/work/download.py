@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clinical import archive, cohort
-from clinical.patients import read_patients
+from clinical.patients import Patients, read_patients
 from risk_model.locations import file_path
 from steps.parameters.entry_points import Download
 from steps.parameters.uris import redact_credentials
@@ -20,8 +20,6 @@ from steps.runs.terminal import echo
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import KEY_TAG, SOURCE_TAG
 
-SAMPLE_ROWS = 303
-SAMPLE_SEED = 42
 SAMPLE_NAME = "synthetic.data"
 
 OTHER_WAYS = "give the file itself, source=<its path>, or name a mirror in HEART_UCI_URL"
@@ -38,8 +36,8 @@ def download(run: StepRun, values: Download, _: object) -> None:
     asked = values.source
     with tempfile.TemporaryDirectory() as folder:
         source, path = fetch(asked, resolve_auto(asked), Path(folder))
-        member, coding = inspect(path, values.coding)
-        origin = origin_of(path, source)
+        member, patients = inspect(path, values.coding)
+        coding, origin = patients.coding, origin_of(path, patients)
         description = {
             "asked": redact_credentials(asked),
             "source": redact_credentials(source),
@@ -75,9 +73,7 @@ def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
     if source == "sample":
         if asked == "auto":
             echo(NO_PATIENTS)
-        path = folder / SAMPLE_NAME
-        cohort.write_uci(cohort.draw(SAMPLE_ROWS, SAMPLE_SEED), path)
-        return source, path
+        return source, _written(folder / SAMPLE_NAME, cohort.sample())
     if (path_given := file_path(source)) is not None:
         return str(path_given), path_given
     return source, _written(folder / file_name(source), read_url(source))
@@ -88,15 +84,13 @@ def _written(path: Path, content: bytes) -> Path:
     return path
 
 
-def inspect(path: Path, coding: str) -> tuple[str, str]:
-    """Return the member that holds the patients and its coding; refuse what is not recognised."""
+def inspect(path: Path, coding: str) -> tuple[str, Patients]:
+    """Return the member that holds the patients, and them; refuse what is not recognised."""
     members = archive.open_source(path)
     member = archive.choose_member(members)
-    return member, read_patients(members[member], member, coding).coding
+    return member, read_patients(members[member], member, coding)
 
 
-def origin_of(path: Path, source: str) -> str:
+def origin_of(path: Path, patients: Patients) -> str:
     """Return the value of data.source: uci, synthetic, or file for anything else."""
-    if sha256(path) == UCI_DIGEST:
-        return "uci"
-    return "synthetic" if source == "sample" else "file"
+    return "uci" if sha256(path) == UCI_DIGEST else cohort.source_of(patients.frame, "file")

@@ -130,7 +130,7 @@ def measure_given(model: Lineage, data: str, coding: str) -> list[Measured]:
 def notes(model: Lineage, cohort: Cohort) -> list[str]:
     """Return what must be said of patients that a user named."""
     seen = int(model.has_seen(cohort.patients).sum())
-    return [f"{seen} patients that the model was trained on are left out."] * (seen > 0)
+    return [f"{seen} patients that the model was trained on are left out."] if seen else []
 
 
 def read_given(data: str, coding: str) -> list[Cohort]:

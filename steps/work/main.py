@@ -13,11 +13,19 @@ from risk_model.card import wording
 from risk_model.locations import file_path, sqlite_path
 from steps.modelling.metrics import NAMES
 from steps.parameters.declaration import select
-from steps.parameters.entry_points import Download, Main, Preprocess, Register, Train
+from steps.parameters.entry_points import (
+    RECALIBRATED,
+    Download,
+    Main,
+    Preprocess,
+    Register,
+    Train,
+)
 from steps.parameters.uris import redact_credentials
 from steps.registry import versions as registry
 from steps.runs.files import ROOT
 from steps.runs.launching import run_or_reuse
+from steps.runs.store import StepError
 from steps.runs.terminal import echo
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG
@@ -29,8 +37,11 @@ def run_all(run: StepRun, values: Main, _: object) -> None:
     def do(entry: type, **own: str) -> Run:
         return run_or_reuse(select(entry, vars(values), **own), run, values.cache)
 
-    downloaded = do(Download)
-    prepared = do(Preprocess, data=downloaded.info.run_id)
+    if values.model == RECALIBRATED:
+        # It learns from the further patients alone.
+        prepared = do(Preprocess, data=values.extra, extra="")
+    else:
+        prepared = do(Preprocess, data=do(Download).info.run_id)
     trained = do(Train, data=prepared.info.run_id)
     do(Register, run_id=trained.info.run_id)
     source = trained.data.tags[SOURCE_TAG]
@@ -84,3 +95,8 @@ def how_to_serve(project: str) -> str:
 def resolve(values: Main, _experiment_id: str) -> None:
     """Check, before any work, that its result can be registered."""
     registry.check_name(values.name)
+    if values.model == RECALIBRATED and not values.extra:
+        raise StepError(
+            f"model={RECALIBRATED} needs extra=<file>: patients whose outcome is known, such as "
+            "`labelled` of monitor"
+        )

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
-from clinical import archive
+from clinical import archive, cohort
 from clinical.codings.columns import list_names
-from clinical.preparation import prepare
+from clinical.preparation import Prepared, extend, prepare
 from steps.parameters.entry_points import Preprocess
 from steps.reports import data_report
 from steps.runs.files import ROOT, copy_atomically, sha256
@@ -21,17 +21,20 @@ from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import log_dataset
 from steps.runs.tracking.finished import artifact_uri, latest_or_named
 from steps.runs.tracking.step_run import StepRun
-from steps.runs.tracking.tags import INPUT_TAG, KEY_TAG, SOURCE_TAG
+from steps.runs.tracking.tags import INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
 
 
 def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
     """Store the prepared patients as Parquet, and the data report beside them."""
     path, data, source = find_input(run, values, given)
-    run.tag(SOURCE_TAG, source)
     run.tag(KEY_TAG, work_key(replace(values, data=data)) or "")
     members = archive.open_source(path)
     member = archive.choose_member(members)
     prepared = prepare(members[member], member, values.coding)
+    source = cohort.source_of(prepared.frame, source)
+    run.tag(SOURCE_TAG, source)
+    if values.extra:
+        prepared = add(run, prepared, path, Path(values.extra), source)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         patients = folder / "patients.parquet"
@@ -50,6 +53,25 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
     if unused := prepared.report["ignored"]:
         echo(f"preprocess: columns that are not used: {list_names(unused)}")
     echo(f"preprocess: {len(prepared.frame)} patients kept; data/data_report.html tells the rest")
+
+
+def add(run: StepRun, prepared: Prepared, path: Path, extra: Path, source: str) -> Prepared:
+    """Return the patients of a file with those of a further one, and note both on the run."""
+    further = prepare(extra, extra.name)
+    both = extend(prepared, further)
+    kept, copies = (both.report["extra"][name] for name in ("kept", "near_copies"))
+    parts = (
+        (path, source, prepared.frame, len(prepared.frame)),
+        (extra, "file", further.frame, kept),
+    )
+    origins = []
+    for file, origin, patients, count in parts:
+        digest = sha256(file)
+        origins.append({"source": origin, "digest": digest, "patients": count})
+        log_dataset(run, patients, uri=str(file), digest=digest, source=origin)
+    run.tag(ORIGINS_TAG, json.dumps(origins))
+    echo(f"preprocess: {kept} patients of {extra.name} are added, {copies} near-copies are not")
+    return both
 
 
 def find_input(run: StepRun, values: Preprocess, given: Run | None) -> tuple[Path, str, str]:

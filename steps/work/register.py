@@ -7,29 +7,25 @@ import json
 import tempfile
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from clinical import copies
-from clinical.schema import LABEL
 from risk_model.card.wording import MEASURES, between
 from risk_model.errors import ModelError
 from risk_model.flavours import inputs
 from risk_model.layout import open_folder
 from risk_model.measurements import Measures
 from risk_model.metadata import Data, Git, Metadata
-from risk_model.model import Model, Origin, load
 from steps.parameters.entry_points import Register
 from steps.registry import gate
 from steps.registry import versions as registry
+from steps.registry.contenders import candidate_of, champion_of
+from steps.registry.rules import Rule
 from steps.registry.versions import number
+from steps.runs import lineage
 from steps.runs.launching import input_run
 from steps.runs.reuse import fetch_output
-from steps.runs.store import StepError, store_errors
+from steps.runs.store import StepError
 from steps.runs.terminal import echo
 from steps.runs.tracking.finished import latest_or_named
 from steps.runs.tracking.step_run import StepRun
@@ -120,62 +116,26 @@ def decide(name: str, version: ModelVersion, trained: Run) -> gate.Decision:
         settled = against in (number(version), tags.get(AGAINST_TAG, ""))
         if (settled or "rolled_back" in tags) and DECISION_TAG in tags:
             return _read_decision(tags)
-    return _judge(trained, version, champion)
+    return _judge(name, trained, champion)
 
 
 def _read_decision(tags: dict[str, str]) -> gate.Decision:
     stored = json.loads(tags[DECISION_TAG])
-    rules = [gate.Rule(**rule) for rule in stored["rules"]]
+    rules = [Rule(**rule) for rule in stored["rules"]]
     return gate.Decision(stored["verdict"], stored["reason"], stored["against"], rules)
 
 
-def _judge(trained: Run, version: ModelVersion, champion: ModelVersion | None) -> gate.Decision:
-    limits = gate.read_rules()
+def _judge(name: str, trained: Run, champion: ModelVersion | None) -> gate.Decision:
+    limits, against = gate.read_rules(), number(champion) if champion else ""
     try:
-        _load(trained)
+        model = lineage.of_run(trained, registry.model_uri(trained))
+        candidate = candidate_of(model)
     except ModelError as error:
-        return gate.refuse(str(error), number(champion) if champion else "")
+        return gate.refuse(str(error), against)
     if champion is None:
-        return gate.judge(_contender(trained, version), None, np.empty(0, np.int8), limits)
-    ruling = MlflowClient().get_run(str(champion.run_id))
-    rows = shared_rows(trained, ruling)
-    return gate.judge(
-        _contender(trained, version, rows),
-        _contender(ruling, champion, rows),
-        rows[LABEL.name].to_numpy(np.int8),
-        limits,
-    )
-
-
-def _contender(
-    trained: Run, version: ModelVersion, rows: pd.DataFrame | None = None
-) -> gate.Contender:
-    probabilities = None
-    if rows is not None and len(rows):
-        probabilities = _load(trained).probabilities(rows)
-    source = registry.tags_of(version).get("data.source", "unknown")
-    return gate.Contender(number(version), source, trained.data.metrics, probabilities)
-
-
-def _load(trained: Run) -> Model:
-    """Return a run's model, checked as the service checks it."""
-    folder = fetch_output(trained, registry.model_uri(trained))
-    return load(Origin(directory=str(folder), run_id=trained.info.run_id))
-
-
-def shared_rows(candidate: Run, champion: Run) -> pd.DataFrame:
-    """Return the candidate's held-out patients that the champion has not trained on either."""
-    held_out = pd.read_parquet(_split_file(candidate, "held_out.parquet"))
-    try:
-        trained_on = pd.read_parquet(_split_file(champion, "training_rows.parquet"))["row_hash"]
-    except store_errors(OSError):
-        # Nobody knows what this champion has seen, so no patient is known to be new to it.
-        return held_out.iloc[:0]
-    return held_out[~np.isin(copies.row_hashes(held_out), trained_on.to_numpy())]
-
-
-def _split_file(run: Run, name: str) -> Path:
-    return Path(download_artifacts(run_id=run.info.run_id, artifact_path=f"split/{name}"))
+        return gate.judge(candidate, None, limits)
+    before = lineage.follow(f"models:/{name}/{against}")
+    return gate.judge(candidate, champion_of(against, before, model), limits)
 
 
 def _record(run: StepRun, name: str, version: ModelVersion, decision: gate.Decision) -> None:

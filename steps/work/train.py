@@ -21,16 +21,19 @@ from risk_model.flavours.saving import Contents
 from risk_model.layout import METADATA
 from risk_model.metadata import Git, Metadata
 from steps.modelling import assessment, estimators, facts, metrics, onnx_export, refits
+from steps.modelling.estimators import Recipe
 from steps.modelling.facts import Training
 from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
-from steps.parameters.entry_points import Train
+from steps.parameters.entry_points import RECALIBRATED, Train
 from steps.reports import plots
 from steps.runs import provenance
 from steps.runs.files import ROOT, copy_atomically, replacing, sha256
+from steps.runs.lineage import Lineage
 from steps.runs.terminal import echo
 from steps.runs.tracking.finished import latest_or_named
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG
+from steps.work import updating
 from steps.work.patients import read_patients
 
 PERMUTATIONS = 10
@@ -40,9 +43,13 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
     """Fit on the training rows, measure on the held-out ones, log everything."""
     data = read_patients(run, values, given)
     seed = values.random_state
+    origin, base = updating.follow(values.base) if values.model == RECALIBRATED else (None, None)
+    if origin:
+        data = updating.without_seen(data, origin)
+        run.tag(SOURCE_TAG, data.source)
+    recipe = updating.recipe(origin) if origin else estimators.from_parameters(values)
     # Not salted with the seed: whatever models are compared, the same patients are held out.
     fitting, held_out = copies.split(data.patients, values.test_size)
-    recipe = estimators.from_parameters(values)
     features, labels = estimators.columns(data.patients)
     validated = cross_validated(recipe, features, labels)
     (fitted, diagnosed), (x, y) = estimators.columns(fitting), estimators.columns(held_out)
@@ -51,16 +58,18 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
     p = model.predict_proba(x)[:, 1]
     found = validated.measures | metrics.with_intervals(y, p, seed)
     content = onnx_export.convert(model, fitted)
-    sure = refits.measure(recipe, features, labels, validated.probabilities, seed)
+    sure = None
+    if isinstance(recipe, Recipe):
+        sure = refits.measure(recipe, features, labels, validated.probabilities, seed)
     done = Training(
-        run.run_id, vars(values), data, labels, validated, model, fitted, x, found, sure
+        run.run_id, vars(values), data, labels, validated, model, fitted, x, found, sure, base
     )
     git, repository = Git(**provenance.git_state()), provenance.repository()
     metadata = facts.gather(done, content, git, repository)
     mlflow.log_metrics(found | assessment.flattened(metadata.as_dict()["out_of_fold"]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        log_split(run, folder, fitting, held_out)
+        log_split(run, folder, fitting, held_out, origin)
         log_out_of_fold(run, folder, data.patients, validated)
         losses = permutation_losses(model, x, y, seed)
         for picture in plots.draw_all(folder, y, p, found, losses):
@@ -70,12 +79,24 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
     echo(summary(values.model, metadata))
 
 
-def log_split(run: StepRun, folder: Path, fitting: pd.DataFrame, held_out: pd.DataFrame) -> None:
-    """Keep the held-out rows, and hashes of the training rows, for a later comparison of models."""
+def log_split(
+    run: StepRun,
+    folder: Path,
+    fitting: pd.DataFrame,
+    held_out: pd.DataFrame,
+    origin: Lineage | None = None,
+) -> None:
+    """Keep the held-out rows, and hashes of the training rows, for a later comparison of models.
+
+    What the `origin` of an update has seen, the update has.
+    """
     test = folder / "held_out.parquet"
     held_out.to_parquet(test, index=False)
     rows = folder / "training_rows.parquet"
-    pd.DataFrame({"row_hash": copies.row_hashes(fitting)}).to_parquet(rows, index=False)
+    hashes = copies.row_hashes(fitting)
+    if origin and origin.training_rows is not None:
+        hashes = np.concatenate([hashes, origin.training_rows])
+    pd.DataFrame({"row_hash": hashes}).to_parquet(rows, index=False)
     for path in (test, rows):
         run.log_file(path, "split")
 

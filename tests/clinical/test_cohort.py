@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,12 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from clinical.cohort import FIGURES, draw, write_uci
+from clinical.archive import CLEVELAND, open_source
+from clinical.cohort import FIGURES, draw, is_sample, sample, write_uci
 from clinical.copies import row_hashes
 from clinical.frame import REQUIRED
 from clinical.patients import read_patients
+from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES
 from tests.clinical.patient_files import require_canonical
 
@@ -51,10 +55,33 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_ones(tmp_path
     assert a == b != c
 
 
-def test_the_sample_has_the_same_bytes_on_every_machine(tmp_path: Path) -> None:
-    path = tmp_path / "sample.data"
-    write_uci(draw(303, 42), path)
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == SAMPLE_SHA256
+def test_the_sample_has_the_same_bytes_on_every_machine() -> None:
+    assert hashlib.sha256(sample()).hexdigest() == SAMPLE_SHA256
+
+
+@pytest.mark.parametrize("change", [
+    lambda p: p, lambda p: p[::-1], lambda p: p.head(20), lambda p: p.drop(columns="disease"),
+    lambda p: p.assign(chol=p["chol"] + 1), lambda p: pd.concat([p, p.assign(age=p["age"] + 1)]),
+])  # fmt: skip
+def test_the_sample_is_known_in_whatever_order_and_part(
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+) -> None:
+    assert is_sample(change(prepare(sample(), "a name").frame))
+
+
+def test_other_patients_are_not_of_the_sample(uci_zip: Path) -> None:
+    members = open_source(uci_zip)
+    cleveland = prepare(members[CLEVELAND], CLEVELAND).frame
+    assert not is_sample(cleveland)
+    assert not is_sample(pd.concat([cleveland, prepare(sample(), "a name").frame.head(100)]))
+    assert not is_sample(read_patients(as_file(draw(303, 43)), "a name").frame)
+    assert not is_sample(cleveland.head(0))
+
+
+def as_file(frame: pd.DataFrame) -> bytes:
+    file = io.BytesIO()
+    write_uci(frame, file)
+    return file.getvalue()
 
 
 def test_the_file_is_read_as_uci(tmp_path: Path) -> None:

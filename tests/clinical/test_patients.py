@@ -210,14 +210,6 @@ def test_the_way_a_text_is_written_does_not_matter(content: bytes, write: object
     pd.testing.assert_frame_equal(read.frame, read_patients(content, "x").frame)
 
 
-def test_a_path_and_its_content_give_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "heart.csv"
-    path.write_bytes(CSV_FILE)
-    pd.testing.assert_frame_equal(
-        read_patients(path, "x").frame, read_patients(CSV_FILE, "x").frame
-    )
-
-
 def test_parquet_is_read_as_well_as_text() -> None:
     frame = read_patients(CANONICAL_FILE, "x").frame
     frame.loc[0, "ca"] = np.nan

@@ -12,7 +12,7 @@ from clinical.copies import row_hashes
 from clinical.errors import DataError
 from clinical.frame import REQUIRED
 from clinical.preparation import prepare
-from clinical.schema import FEATURE_NAMES, FEATURES
+from clinical.schema import FEATURES
 from tests.clinical.patient_files import (
     SICK_UCI,
     WELL_UCI,
@@ -135,8 +135,3 @@ def test_a_measurement_that_nobody_has_has_no_figures() -> None:
     rows = [changed(SICK_UCI, chol=0), changed(WELL_UCI, chol="?")]
     figures = prepare(csv_bytes(rows, header=False), "x").report["features"]["chol"]
     assert figures == {"missing": 2, "missing_share": 1.0, "by_class": {"0": None, "1": None}}
-
-
-def test_the_columns_are_the_features_and_the_label(data_dir: Path) -> None:
-    frame = prepare(data_dir / "kaggle_heart_303.csv", "x").frame
-    assert list(frame.columns) == [*FEATURE_NAMES, "disease"]

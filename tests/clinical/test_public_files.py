@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import zipfile
 from pathlib import Path
 
@@ -13,10 +12,9 @@ import pandas as pd
 import pytest
 
 from clinical.archive import choose_member, open_source
-from clinical.codings.definitions import CODINGS, UCI, ZERO_BASED
+from clinical.codings.definitions import ZERO_BASED
 from clinical.errors import DataError
 from clinical.patients import Patients, read_patients
-from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES
 from tests.clinical.patient_files import (
     SICK_CSV,
@@ -27,7 +25,6 @@ from tests.clinical.patient_files import (
     csv_bytes,
     labelled,
 )
-from tests.conftest import ROOT, need
 
 UCI_FILE = csv_bytes([SICK_UCI, WELL_UCI], "num")
 CSV_FILE = csv_bytes([SICK_CSV, WELL_CSV], "target")
@@ -317,56 +314,3 @@ def test_a_format_that_is_no_table_is_named_with_what_to_do(tmp_path: Path, name
 
 
 # --- The files themselves -----------------------------------------------------------------------
-
-
-@pytest.fixture
-def cases() -> Path:
-    folder = (
-        Path(os.environ.get("HEART_DATA_DIR", ROOT.parent / "shared" / "data")).parent / "cases"
-    )
-    need(folder.is_dir(), f"the small files of shapes are not there: no folder {folder}")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("zero_based_target.csv", "its codes in cp, slope speak against the heart.csv coding"),
-        ("zero_based_disease.csv", "its codes in cp, slope speak against the canonical coding"),
-        ("zero_based_score.csv", "its codes in cp, slope speak against the canonical coding"),
-        ("statlog.dat", "Statlog"),
-        ("uci_one.csv", "too small to tell its coding"),
-        ("heart.arff", "ARFF"),
-    ],
-)
-def test_what_must_be_refused_is(cases: Path, name: str, words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        read_patients(cases / name, name)
-
-
-@pytest.mark.parametrize("name", ["zero_based_target.csv", "zero_based_disease.csv"])
-def test_once_stated_the_cases_are_converted(cases: Path, name: str) -> None:
-    prepared = prepare(cases / name, name, "zero_based")
-    first, last = prepared.frame.iloc[0], prepared.frame.iloc[-1]
-    assert (first["cp"], first["restecg"], first["slope"], first["thal"]) == (0, 0, 0, 3)
-    assert (last["cp"], last["restecg"], last["slope"], last["thal"]) == (2, 1, 2, 2)
-    assert prepared.frame["disease"].tolist() == [1] * 6 + [0] * 6
-
-
-@pytest.mark.parametrize(
-    ("name", "diseases"), [("id.csv", [1, 0]), ("r.csv", [1, 0]), ("many_extra.csv", [0])]
-)
-def test_what_can_be_read_is(cases: Path, name: str, diseases: list[int]) -> None:
-    found = read_patients(cases / name, name)
-    assert found.frame["disease"].tolist() == diseases
-    assert found.coding == UCI.name
-    assert found.frame["age"].tolist() == [66, 52][-len(diseases) :]
-
-
-def test_a_patient_alone_is_read_once_the_coding_is_stated(cases: Path) -> None:
-    found = [
-        read_patients(cases / "uci_one.csv", "x", coding).frame["cp"].item()
-        for coding in ("uci", "canonical", "zero_based")
-    ]
-    assert found == [2, 3, 0]
-    assert set(CODINGS) == {"uci", "heart.csv", "canonical", "zero_based"}

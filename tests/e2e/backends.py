@@ -190,7 +190,7 @@ def a_postgres() -> Iterator[Postgres]:
 
 
 def answers(url: str) -> bool:
-    """Tell whether a web server is there, whatever it says."""
+    """Return whether a web server is there, whatever it says."""
     try:
         requests.get(url, timeout=5)
     except requests.RequestException:

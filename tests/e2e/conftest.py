@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,16 @@ from tests.conftest import ROOT, need
 
 if TYPE_CHECKING:
     from tests.e2e.backends import Postgres
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder: each starts servers, or whole pipelines."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("server")
+
 
 NOBODY = "http://127.0.0.1:9/heart+disease.zip"
 """An address on this machine where no server listens."""
@@ -98,10 +107,8 @@ class Clone:
         experiment = self.client.get_experiment_by_name("Heart Disease Prediction")
         if experiment is None:
             return []
-        query = " and ".join(
-            [f"tags.`heart.step` = '{step}'"] * bool(step)
-            + [f"attributes.status = '{status}'"] * bool(status)
-        )
+        wanted = {"tags.`heart.step`": step, "attributes.status": status}
+        query = " and ".join(f"{name} = '{text}'" for name, text in wanted.items() if text)
         order = ["attributes.start_time DESC"]
         return list(self.client.search_runs([experiment.experiment_id], query, order_by=order))
 
@@ -143,17 +150,7 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
     for victim in victims:
         os.kill(victim.pid, signal.SIGKILL)
     process.wait()
-    psutil.wait_procs(victims, timeout=10)
-
-
-def wait_for(
-    condition: Callable[[], object], seconds: float = 60, what: str = "it", *, every: float = 0.1
-) -> None:
-    """Wait until something holds, asked every so many seconds; fail where it does not in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s in vain for {what}"
-        time.sleep(every)
+    psutil.wait_procs(victims, timeout=60)
 
 
 def tracked_files() -> list[str]:

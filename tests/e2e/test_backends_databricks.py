@@ -87,15 +87,15 @@ def test_the_service_asks_for_what_the_stages_of_the_workspace_say(
         return any(told in problem for problem in service.ready()[1]["problems"])
 
     with running(tmp_path / "home", "databricks", **machine.env) as service:
-        wait_for(lambda: asked_for(service, "1"), 30, "version 1 to be asked for")
+        wait_for(lambda: asked_for(service, "1"), what="version 1 to be asked for")
         # The next in the order is the latest train run, whose files every server has.
         assert service.version().startswith("run-")
         machine.step("promote", version=2).succeeded()
         assert stages(client) == {"1": "Archived", "2": "Production"}
-        wait_for(lambda: asked_for(service, "2"), 30, "version 2 to be asked for")
+        wait_for(lambda: asked_for(service, "2"), what="version 2 to be asked for")
         machine.step("promote", rollback="true").succeeded()
         assert stages(client) == {"1": "Production", "2": "Archived"}
-        wait_for(lambda: asked_for(service, "1"), 30, "version 1 to be asked for again")
+        wait_for(lambda: asked_for(service, "1"), what="version 1 to be asked for again")
         assert TOKEN not in service.log.read_text()
 
 

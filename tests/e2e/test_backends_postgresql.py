@@ -11,7 +11,6 @@ import pytest
 
 from tests.e2e.backends import (
     NAME,
-    OTHER,
     PASSWORD,
     QUICK,
     Postgres,
@@ -20,9 +19,9 @@ from tests.e2e.backends import (
     assert_main_goes_on_after_a_restart,
     assert_two_mains_leave_one_champion,
 )
-from tests.e2e.conftest import Clone, wait_for
+from tests.e2e.conftest import Clone
 from tests.pages import blocks
-from tests.serving.service import Service, running
+from tests.serving.service import Service, running, wait_for
 
 STEPS = ["download", "preprocess", "register", "train"]
 
@@ -61,17 +60,6 @@ def test_main_is_the_same_as_on_sqlite(machine: Remote) -> None:
     assert {run.info.status for run in [*machine.runs(), *machine.launches()]} == {"FINISHED"}
     version = machine.client.get_model_version(NAME, "1")
     assert (version.current_stage, version.aliases) == ("Production", ["champion"])
-
-
-def test_a_promotion_and_a_rollback_reach_the_service(machine: Remote, service: Service) -> None:
-    assert service.version() == "registry-v1"
-    machine.step("train", **OTHER).succeeded()
-    machine.step("register", promote="false").succeeded()
-    assert service.version() == "registry-v1"
-    machine.step("promote", version=2).succeeded()
-    service.wait_for_version("registry-v2", 30)
-    machine.step("promote", rollback="true").succeeded()
-    service.wait_for_version("registry-v1", 30)
 
 
 def test_two_mains_at_once_both_finish_with_one_champion(machine: Remote) -> None:

@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import onnxruntime
 import pandas as pd
@@ -21,9 +20,8 @@ from clinical.schema import FEATURE_NAMES
 from steps.modelling import clinical_metrics
 from steps.modelling.metrics import NAMES
 from tests.conftest import need
-from tests.e2e.conftest import Clone, launch_command, wait_for
-from tests.servers import gives, serving
-from tests.serving.service import free_port
+from tests.e2e.conftest import Clone
+from tests.serving.service import free_port, wait_for
 
 PLOTS = {"confusion_matrix", "roc", "precision_recall", "calibration", "permutation_importance"}
 
@@ -38,7 +36,7 @@ def artifacts(clone: Clone, run: Run, folder: str = "") -> set[str]:
     return {entry.path for entry in clone.client.list_artifacts(run.info.run_id, folder)}
 
 
-def twin_of(clone: Clone, run: Run) -> onnxruntime.InferenceSession:
+def onnx_model_of(clone: Clone, run: Run) -> onnxruntime.InferenceSession:
     model = clone.client.get_logged_model(run.outputs.model_outputs[0].model_id)
     return onnxruntime.InferenceSession(Path(model.artifact_location) / "model.onnx")
 
@@ -124,20 +122,6 @@ def test_the_version_is_champion_in_production_and_carries_its_origin(cleveland:
     assert "ROC AUC" in version.description
 
 
-def test_the_model_loads_with_mlflow_and_answers_like_its_twin(
-    cleveland: Clone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = cleveland.runs("train")[-1]
-    mlflow.set_tracking_uri(cleveland.uri)
-    try:
-        pipeline = mlflow.sklearn.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")
-    finally:
-        mlflow.set_tracking_uri(None)
-    patients = pd.read_parquet(cleveland.path / "data" / "patients.parquet")[list(FEATURE_NAMES)]
-    _, twin = twin_of(cleveland, run).run(None, {"patients": patients.to_numpy(np.float32)})
-    assert np.abs(pipeline.predict_proba(patients)[:, 1] - twin[:, 1]).max() < 1e-5
-
-
 def test_the_working_copy_of_the_model_matches_its_recorded_digest(cleveland: Clone) -> None:
     cleveland.run(
         "sha256sum", "--check", "model.pkl.sha256", cwd=cleveland.path / "models"
@@ -153,28 +137,18 @@ def test_a_second_main_reuses_every_step_but_register(cleveland: Clone, uci_zip:
     assert children(cleveland, cleveland.runs("main")[0]) == ["register"]
 
 
-def test_main_survives_a_server_that_cuts_the_transfer(cleveland: Clone, uci_zip: Path) -> None:
-    with serving(gives(uci_zip.read_bytes(), cut_first_after=40_000)) as server:
-        done = cleveland.launch("main", source=server.url()).succeeded()
-    assert len(server.ranges) == 2
-    assert "data.source=uci" in done.output
-    # The same bytes by another way: nothing behind the download is done again.
-    assert "train: reused run" in done.output
-
-
-def test_both_csv_files_give_the_same_302_patients_and_the_same_label(
+def test_another_file_of_the_same_patients_gives_a_model_that_agrees(
     cleveland: Clone, data_dir: Path
 ) -> None:
-    uci = twin_of(cleveland, cleveland.runs("train")[-1])
-    for name in ("kaggle_heart_303.csv", "kaggle_heart_1025.csv"):
-        cleveland.launch("main", source=data_dir / name).succeeded()
-        report = json.loads((cleveland.path / "data" / "data_report.json").read_text())
-        assert report["rows"]["kept"] == 302
-        patients = pd.read_parquet(cleveland.path / "data" / "patients.parquet")
-        rows = {"patients": patients[list(FEATURE_NAMES)].to_numpy(np.float32)}
-        other = twin_of(cleveland, cleveland.runs("train")[0])
-        sides = [session.run(None, rows)[1][:, 1] > 0.5 for session in (uci, other)]
-        assert np.mean(sides[0] == sides[1]) >= 0.95
+    uci = onnx_model_of(cleveland, cleveland.runs("train")[-1])
+    cleveland.launch("main", source=data_dir / "kaggle_heart_1025.csv").succeeded()
+    report = json.loads((cleveland.path / "data" / "data_report.json").read_text())
+    assert report["rows"]["kept"] == 302
+    patients = pd.read_parquet(cleveland.path / "data" / "patients.parquet")
+    rows = {"patients": patients[list(FEATURE_NAMES)].to_numpy(np.float32)}
+    other = onnx_model_of(cleveland, cleveland.runs("train")[0])
+    sides = [session.run(None, rows)[1][:, 1] > 0.5 for session in (uci, other)]
+    assert np.mean(sides[0] == sides[1]) >= 0.95
 
 
 def test_train_alone_in_a_fresh_clone_builds_what_it_needs(clone: Clone) -> None:
@@ -186,16 +160,6 @@ def test_train_alone_in_a_fresh_clone_builds_what_it_needs(clone: Clone) -> None
     model = clone.client.get_logged_model(run.outputs.model_outputs[0].model_id)
     assert model.tags["data.source"] == "synthetic"
     assert clone.launches()[0].data.tags["heart.run_id"] == run.info.run_id
-
-
-def test_a_chosen_experiment_holds_the_work_itself(bare_store: Clone) -> None:
-    words = launch_command("download", ".", "local", source="sample")
-    bare_store.run(*words, "--experiment-name", "Mine").succeeded()
-    mine = bare_store.client.get_experiment_by_name("Mine")
-    (run,) = bare_store.client.search_runs([mine.experiment_id])
-    assert run.info.run_name == "download"
-    assert run.info.status == "FINISHED"
-    assert bare_store.launches() == []
 
 
 @pytest.fixture
@@ -211,13 +175,13 @@ def git_url(pristine: Path) -> Iterator[str]:
         return subprocess.run(asked, check=False, capture_output=True).returncode == 0
 
     try:
-        wait_for(serves, 20, "git daemon")
+        wait_for(serves, what="git daemon")
         yield url
     finally:
         for child in psutil.Process(daemon.pid).children():
             child.terminate()
         daemon.terminate()
-        daemon.wait(timeout=10)
+        daemon.wait(60)
 
 
 def test_a_run_from_a_git_url_loses_nothing_when_its_clone_goes(
@@ -232,16 +196,9 @@ def test_a_run_from_a_git_url_loses_nothing_when_its_clone_goes(
     store = Clone(elsewhere)
     (run,) = store.runs("train")
     assert artifacts(store, run, "plots") == {f"plots/{name}.png" for name in PLOTS}
-    assert twin_of(store, run).run(None, {"patients": np.full((1, 13), np.nan, np.float32)})
+    assert onnx_model_of(store, run).run(None, {"patients": np.full((1, 13), np.nan, np.float32)})
     local = store.client.download_artifacts(run.info.run_id, "plots/roc.png", str(tmp_path))
     assert Path(local).stat().st_size > 10_000
-
-
-def test_a_project_by_file_url_runs_from_another_directory(clone: Clone, tmp_path: Path) -> None:
-    url = f"file://{clone.path}"
-    clone.launch("download", project=url, cwd=tmp_path, source="sample").succeeded()
-    (run,) = Clone(tmp_path).runs("download")
-    assert run.info.status == "FINISHED"
 
 
 @pytest.mark.parametrize("manager", ["uv", "virtualenv"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,16 @@ from mlflow.entities import Run
 from tests.e2e.browser import VIEWS, chromium, fits, serious
 from tests.e2e.conftest import Clone, model_facts
 
+FIRST = "models:/heart-disease-model/1"
+"""The model of the UCI archive, whoever is champion by now."""
 SITES = ("cleveland", "hungarian", "switzerland", "va")
 
 
 @pytest.fixture(scope="module")
-def evaluated(make_clone: Callable[[], Clone], uci_zip: Path) -> Clone:
+def evaluated(cleveland: Clone) -> Clone:
     """Return a clone in which ``main`` and then ``evaluate`` ran on the UCI archive."""
-    made = make_clone()
-    made.launch("main", source=uci_zip).succeeded()
-    made.launch("evaluate").succeeded()
-    return made
+    cleveland.launch("evaluate", model_uri=FIRST).succeeded()
+    return cleveland
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_out_of_fold_probabilities_are_kept_without_any_patients_values(evaluate
 def test_patients_that_the_model_has_trained_on_are_left_out(
     evaluated: Clone, data_dir: Path
 ) -> None:
-    evaluated.step("evaluate", data=data_dir / "kaggle_heart_303.csv").succeeded()
+    evaluated.step("evaluate", data=data_dir / "kaggle_heart_303.csv", model_uri=FIRST).succeeded()
     found = json.loads((evaluated.path / "reports" / "evaluation.json").read_text())
     (cohort,) = found["cohorts"]
     assert 50 <= cohort["patients"] <= 61
@@ -165,7 +165,7 @@ def test_near_copies_of_patients_that_the_model_has_trained_on_are_left_out_too(
     patients = pd.read_csv(data_dir / "kaggle_heart_303.csv", encoding="utf-8-sig")
     changed = tmp_path / "changed.csv"
     patients.assign(chol=patients["chol"] + 1).to_csv(changed, index=False)
-    evaluated.step("evaluate", data=changed).succeeded()
+    evaluated.step("evaluate", data=changed, model_uri=FIRST).succeeded()
     found = json.loads((evaluated.path / "reports" / "evaluation.json").read_text())
     (cohort,) = found["cohorts"]
     assert cohort["patients"] <= 61
@@ -182,21 +182,3 @@ def test_evaluate_in_a_fresh_clone_builds_what_it_needs(clone: Clone) -> None:
     done = clone.launch("evaluate").succeeded()
     assert "there is no champion yet, so it is built first" in done.output
     assert "synthetic_roc_auc" in clone.runs("evaluate")[0].data.metrics
-
-
-def test_a_model_of_patients_whose_women_it_cannot_tell_apart_is_rejected(
-    clone: Clone, data_dir: Path
-) -> None:
-    """Good overall, bad for women: their outcomes were shuffled before it was trained."""
-    import pandas as pd
-
-    patients = pd.read_csv(data_dir / "kaggle_heart_303.csv", encoding="utf-8-sig")
-    women = patients["sex"] == 0
-    shuffled = patients.loc[women, "target"].sample(frac=1, random_state=3).to_numpy()
-    patients.loc[women, "target"] = shuffled
-    patients.to_csv(clone.path / "patients.csv", index=False)
-    done = clone.launch("main", source="patients.csv").succeeded()
-    assert re.search(r"sensitivity, female, out of fold, at least 0.5 .* BROKEN", done.output)
-    version = clone.client.get_model_version("heart-disease-model", "1")
-    assert version.tags["gate.verdict"] == "rejected"
-    assert "champion" not in version.aliases

@@ -5,24 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import threading
-import time
 import zipfile
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import psutil
-import pytest
 
 from tests.conftest import need
-from tests.e2e.conftest import Clone, kill_tree, launch_command, wait_for
+from tests.e2e.conftest import Clone, kill_tree, launch_command
+from tests.serving.service import wait_for
 
-STEPS = ("download", "preprocess", "train", "register")
+KILLED_IN = ("train", "register")
 
 
 def process_of(step: str, below: int) -> psutil.Process | None:
@@ -35,7 +32,7 @@ def process_of(step: str, below: int) -> psutil.Process | None:
 
 
 def is_running(step: str, database: Path) -> bool:
-    """Tell whether a step's run is open; MLflow would wait where the step has locked the file."""
+    """Return whether a step's run is open; MLflow would wait where the step has locked the file."""
     query = """
         SELECT 1 FROM runs JOIN tags step USING (run_uuid) JOIN tags owner USING (run_uuid)
         WHERE status = 'RUNNING' AND step.key = 'heart.step' AND step.value = ?
@@ -70,9 +67,9 @@ def no_half_written_files(clone: Clone) -> bool:
     return not [path for folder in folders for path in folder.rglob("*.part")]
 
 
-def test_main_killed_in_each_step_goes_on_where_it_stopped(bare_store: Clone) -> None:
+def test_main_killed_in_a_step_goes_on_where_it_stopped(bare_store: Clone) -> None:
     clone = bare_store
-    for step in STEPS:
+    for step in KILLED_IN:
         started = clone.start("main", source="sample")
         try:
             freeze_in_its_run(clone, step, started.pid)
@@ -82,33 +79,22 @@ def test_main_killed_in_each_step_goes_on_where_it_stopped(bare_store: Clone) ->
 
     done = clone.launch("main", source="sample").succeeded()
 
-    for step in STEPS[:3]:
+    for step in ("download", "preprocess", "train"):
         assert f"{step}: reused run" in done.output
-        assert [run.info.status for run in clone.runs(step)] == ["FINISHED", "KILLED"]
+    assert [run.info.status for run in clone.runs("train")] == ["FINISHED", "KILLED"]
     assert clone.runs(status="RUNNING") == []
-    assert [run.info.status for run in clone.runs("main")] == ["FINISHED", *["KILLED"] * 4]
+    assert [run.info.status for run in clone.runs("main")] == [
+        "FINISHED",
+        *["KILLED"] * len(KILLED_IN),
+    ]
     assert {run.info.status for run in clone.launches()} == {"FINISHED", "KILLED"}
     champion = clone.client.get_model_version_by_alias("heart-disease-model", "champion")
     assert champion.run_id == clone.runs("train", "FINISHED")[0].info.run_id
     assert len(clone.client.search_model_versions("name = 'heart-disease-model'")) == 1
 
 
-def test_two_mains_at_once_both_finish_with_one_champion(bare_store: Clone) -> None:
-    clone = bare_store
-    both = [clone.start("main", source="sample", n_estimators=count) for count in (50, 60)]
-    assert [process.wait(timeout=400) for process in both] == [0, 0]
-    versions = clone.client.search_model_versions("name = 'heart-disease-model'")
-    full = [clone.client.get_model_version("heart-disease-model", v.version) for v in versions]
-    assert len(full) == 2
-    assert [version.aliases for version in full].count(["champion"]) == 1
-    assert [version.current_stage for version in full].count("Production") == 1
-
-
-@pytest.mark.parametrize("by", ["hand", "mlflow run"])
-def test_ctrl_c_ends_every_run_of_main_as_killed(bare_store: Clone, by: str) -> None:
-    words = [sys.executable, "-m", "steps.main", "--source=sample"]
-    if by == "mlflow run":
-        words = launch_command("main", ".", "local", source="sample")
+def test_ctrl_c_ends_every_run_of_main_as_killed(bare_store: Clone) -> None:
+    words = launch_command("main", ".", "local", source="sample")
     log = bare_store.path.parent / "output.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -118,18 +104,15 @@ def test_ctrl_c_ends_every_run_of_main_as_killed(bare_store: Clone, by: str) -> 
     database = bare_store.path / "mlflow.db"
     wait_for(lambda: is_running("preprocess", database), 180, "preprocess", every=0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all of them at once
-    code = process.wait(timeout=120)
+    process.wait(timeout=120)
     output = log.read_text()
     assert output.count("stopped\n") == 1, output
     assert "main: stopped\n" in output
     assert "Traceback" not in output
     statuses = {run.info.run_name: run.info.status for run in bare_store.runs()}
     assert statuses == {"main": "KILLED", "preprocess": "KILLED", "download": "FINISHED"}
-    if by == "hand":
-        assert code == 130
-    else:
-        # ``mlflow run`` has its own say first.
-        wait_for(lambda: bare_store.launches()[0].info.status == "KILLED", 60, "the launch run")
+    # ``mlflow run`` has its own say first.
+    wait_for(lambda: bare_store.launches()[0].info.status == "KILLED", what="the launch run")
 
 
 def test_a_reader_of_the_log_that_goes_away_fails_no_run(bare_store: Clone) -> None:
@@ -155,27 +138,6 @@ def test_a_user_whom_the_machine_does_not_know_needs_no_home(bare_store: Clone) 
     assert bare_store.runs("download")[0].info.status == "FINISHED"
 
 
-WRONG = {
-    "max_depth": ("abc", "'max_depth' must be an integer in [1, 100]. Got 'abc' instead."),
-    "test_size": ("1.5", "'test_size' must be a number in [0.05, 0.9]. Got '1.5' instead."),
-    "model": ("svm", "'model' must be one of random_forest, "),
-    "depth": ("5", "unknown parameter 'depth'. train takes: data, model, "),
-    "data": (
-        "nowhere.parquet",
-        "'data' must be empty (the latest), a run id, or an existing file.",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_parameter_gets_one_line_and_exit_code_2(clone: Clone, name: str) -> None:
-    value, line = WRONG[name]
-    done = clone.step("train", **{name: value}).failed(2)
-    assert done.output.startswith(f"train: {line}")
-    assert len(done.output.splitlines()) == 1
-    assert not (clone.path / "mlflow.db").exists()
-
-
 def test_main_checks_the_parameters_of_all_its_steps_first(bare_store: Clone) -> None:
     done = bare_store.launch("main", source="nowhere.zip", max_depth=0, promote="maybe").failed()
     for name in ("source", "max_depth", "promote"):
@@ -184,36 +146,6 @@ def test_main_checks_the_parameters_of_all_its_steps_first(bare_store: Clone) ->
     assert launch.info.status == "FAILED"
     assert "'max_depth' must be an integer in [1, 100]" in launch.data.tags["mlflow.note.content"]
     assert bare_store.runs() == []
-
-
-def test_an_unknown_entry_point_opens_no_run(bare_store: Clone) -> None:
-    done = bare_store.launch("trian")
-    assert done.code != 0
-    assert "trian" in done.output
-    assert bare_store.launches() == []
-
-
-def test_a_run_that_does_not_exist_is_refused_before_ours_opens(bare_store: Clone) -> None:
-    done = bare_store.launch("train", data="0" * 32).failed()
-    assert f"train: there is no run {'0' * 32}" in done.output
-    (launch,) = bare_store.launches()
-    assert launch.info.status == "FAILED"
-    assert "there is no run" in launch.data.tags["mlflow.note.content"]
-    assert bare_store.runs() == []
-
-
-def bomb(folder: Path, _: Path) -> Path:
-    path = folder / "bomb.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("processed.cleveland.data", b"0" * 50_000_000)
-    return path
-
-
-def escape(folder: Path, _: Path) -> Path:
-    path = folder / "escape.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("../processed.cleveland.data", b"1,2,3")
-    return path
 
 
 def truncated(folder: Path, uci_zip: Path) -> Path:
@@ -233,17 +165,6 @@ def table(folder: Path, lines: list[str]) -> Path:
     return path
 
 
-def foreign(folder: Path, _: Path) -> Path:
-    return table(folder, ["sepal,petal", "1.0,2.0"])
-
-
-def without_a_column(folder: Path, uci_zip: Path) -> Path:
-    path = folder / "heart.csv"
-    shutil.copy(uci_zip.parent / "kaggle_heart_303.csv", path)
-    rows = [line.split(",") for line in path.read_text("utf-8-sig").splitlines()]
-    return table(folder, [",".join(row[:3] + row[4:]) for row in rows])
-
-
 def out_of_range(folder: Path, uci_zip: Path) -> Path:
     lines = cleveland_lines(uci_zip)
     first, second = lines[0].split(","), lines[1].split(",")
@@ -251,52 +172,20 @@ def out_of_range(folder: Path, uci_zip: Path) -> Path:
     return table(folder, [",".join(first), ",".join(second), *lines[2:]])
 
 
-def one_class(folder: Path, uci_zip: Path) -> Path:
-    return table(folder, [line for line in cleveland_lines(uci_zip) if line.endswith(",0")])
-
-
-BAD_FILES: dict[str, tuple[Callable[[Path, Path], Path], list[str]]] = {
-    "bomb": (bomb, ["unsafe", "200 times"]),
-    "escape": (escape, ["unsafe", "leaves its folder"]),
-    "truncated": (truncated, ["not a complete zip"]),
-    "foreign": (foreign, ["Expected", "Found"]),
-    "without a column": (without_a_column, ["trestbps", "missing"]),
-    "out of range": (out_of_range, ["age: must be a number in [18, 110] years; row 1",
-                                    "trestbps: must be a number in [60, 260] mm Hg; row 2"]),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", BAD_FILES)
 def test_a_bad_file_fails_the_download_clearly(
-    bare_store: Clone, uci_zip: Path, tmp_path: Path, case: str
+    bare_store: Clone, uci_zip: Path, tmp_path: Path
 ) -> None:
-    make, words = BAD_FILES[case]
-    done = bare_store.step("download", source=make(tmp_path, uci_zip)).failed()
-    for word in words:
-        assert word in done.output
+    done = bare_store.step("download", source=out_of_range(tmp_path, uci_zip)).failed()
+    age = "age: must be a number in [18, 110] years; row 1"
+    assert age in done.output
+    assert "trestbps: must be a number in [60, 260] mm Hg; row 2" in done.output
     (run,) = bare_store.runs("download")
     assert run.info.status == "FAILED"
-    assert words[0] in run.data.tags["mlflow.note.content"]
+    assert age in run.data.tags["mlflow.note.content"]
     assert not (bare_store.path / "data").exists()
     assert no_half_written_files(bare_store)
     assert "9999" not in done.output
     assert "630" not in done.output
-
-
-def test_one_class_only_fails_the_preprocessing(
-    bare_store: Clone, uci_zip: Path, tmp_path: Path
-) -> None:
-    done = bare_store.step("preprocess", data=one_class(tmp_path, uci_zip)).failed()
-    assert "expected patients of both classes" in done.output
-    assert bare_store.runs("preprocess")[0].info.status == "FAILED"
-
-
-def test_fewer_rows_than_folds_fails_the_training(
-    bare_store: Clone, uci_zip: Path, tmp_path: Path
-) -> None:
-    done = bare_store.step("train", data=table(tmp_path, cleveland_lines(uci_zip)[:12])).failed()
-    assert "10-fold cross-validation needs 10 patients of each class" in done.output
-    assert bare_store.runs("train")[0].info.status == "FAILED"
 
 
 def test_a_failing_step_fails_main_with_its_reason(
@@ -326,38 +215,6 @@ def test_a_full_disk_fails_the_run_and_leaves_no_half_written_file(
     assert len(before) == uci_zip.stat().st_size
 
 
-def test_a_read_only_directory_fails_the_run(bare_store: Clone, uci_zip: Path) -> None:
-    folder = bare_store.path / "data"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "ro", "none", folder], check=False, capture_output=True
-    )
-    need(mounted.returncode == 0, "a read-only directory needs the right to mount one")
-    try:
-        done = bare_store.step("download", source=uci_zip).failed()
-    finally:
-        subprocess.run(["umount", folder], check=True)
-    assert "Read-only file system" in done.output
-    assert bare_store.runs("download")[0].info.status == "FAILED"
-
-
-def test_a_tracking_server_that_is_not_there_is_told_in_seconds(clone: Clone) -> None:
-    started = time.monotonic()
-    clone.env["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
-    done = clone.step("train").failed(2)
-    assert "train: the tracking store http://127.0.0.1:9 does not answer" in done.output
-    assert time.monotonic() - started < 60
-
-
-def test_a_tracking_server_that_never_answers_is_told_within_its_time_out(clone: Clone) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        clone.env["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{port}"
-        clone.env["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "2"
-        done = clone.step("train").failed(2)
-    assert f"the tracking store http://127.0.0.1:{port} refused" in done.output
-
-
 def test_a_locked_database_is_told_and_nothing_hangs(bare_store: Clone) -> None:
     database = sqlite3.connect(bare_store.path / "mlflow.db", check_same_thread=False)
     database.execute("BEGIN EXCLUSIVE")
@@ -371,14 +228,6 @@ def test_a_locked_database_is_told_and_nothing_hangs(bare_store: Clone) -> None:
         database.rollback()
         database.close()
     assert "database is locked" in done.failed(2).output
-
-
-def test_another_directory_needs_an_absolute_database_path(
-    bare_store: Clone, tmp_path: Path
-) -> None:
-    bare_store.env["MLFLOW_TRACKING_URI"] = "sqlite:///other.db"
-    done = bare_store.launch("download", project=str(bare_store.path), cwd=tmp_path).failed()
-    assert "needs an absolute MLFLOW_TRACKING_URI" in done.output
 
 
 def test_a_step_starts_others_with_its_own_interpreter_whatever_is_first_on_the_path(

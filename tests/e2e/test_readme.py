@@ -21,10 +21,10 @@ import pytest
 from serving import create_app
 from tests import pages
 from tests.conftest import ROOT
-from tests.e2e.conftest import Clone, wait_for
+from tests.e2e.conftest import Clone
 from tests.servers import gives, serving
 from tests.serving.conftest import FakeFollowing
-from tests.serving.service import Service, free_port
+from tests.serving.service import Service, free_port, wait_for
 
 README = (ROOT / "README.md").read_text()
 ELSEWHERE = {
@@ -112,7 +112,7 @@ def test_mlflow_ui_starts_on_what_the_pipeline_left(cleveland: Clone) -> None:
         wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), 90, "mlflow ui")
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(60)
 
 
 @pytest.mark.parametrize("entry", ["gunicorn", "mlflow run . -e serve"])

@@ -198,7 +198,7 @@ def test_mlflows_server_and_ours_answer_alike(
             assert "98765" not in text
     finally:
         os.killpg(peer.pid, signal.SIGTERM)
-        peer.wait(30)
+        peer.wait(60)
 
 
 def alive(one: Service) -> bool:

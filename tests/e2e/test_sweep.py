@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.e2e.conftest import Clone, kill_tree, wait_for
+from tests.e2e.conftest import Clone, kill_tree
+from tests.serving.service import wait_for
 from tests.steps.dask_cluster import Cluster, cluster
 
 
@@ -29,24 +27,25 @@ def swept(make_clone: Callable[[], Clone]) -> Clone:
 
 
 @pytest.fixture
+def patients(swept: Clone) -> Path:
+    """Return prepared patients, so that a sweep in another clone begins at once."""
+    return swept.path / "data" / "patients.parquet"
+
+
+@pytest.fixture
 def running(tmp_path: Path) -> Iterator[Cluster]:
     """Return a cluster of two workers, in a folder without this project."""
     with cluster(tmp_path, workers=2) as made:
         yield made
 
 
+FORESTS = {"models": "random_forest", "calibration": "none"}
 FIRST = 3
 
 
 def has_begun(clone: Clone) -> bool:
     """Return whether a sweep has logged its first candidates."""
     return len(clone.runs("candidate", "FINISHED")) >= FIRST
-
-
-def small(clone: Clone) -> Clone:
-    """Return the clone with prepared patients, so that a sweep begins at once."""
-    clone.launch("preprocess").succeeded()
-    return clone
 
 
 def test_the_candidates_and_the_winner_are_runs_below_the_sweep(swept: Clone) -> None:
@@ -76,11 +75,10 @@ def test_main_reuses_the_training_of_the_winner(swept: Clone) -> None:
     assert f"train: reused run {trained.info.run_id}" in done.output
 
 
-def test_a_worker_that_is_killed_costs_no_result(clone: Clone) -> None:
-    small(clone)
-    process = clone.start("sweep", trials=13, models="random_forest", calibration="none")
+def test_a_worker_that_is_killed_costs_no_result(bare_store: Clone, patients: Path) -> None:
+    process = bare_store.start("sweep", data=patients, trials=13, **FORESTS)
     try:
-        wait_for(lambda: has_begun(clone), 200, "the first candidates")
+        wait_for(lambda: has_begun(bare_store), 200, "the first candidates")
         victims = [one for one in workers_below(process.pid) if one.is_running()]
         victims[0].kill()
         assert process.wait(timeout=400) == 0
@@ -88,8 +86,8 @@ def test_a_worker_that_is_killed_costs_no_result(clone: Clone) -> None:
         if process.poll() is None:
             kill_tree(process)
     assert len(victims) == 2
-    assert len(clone.runs("candidate", "FINISHED")) == 13
-    assert clone.runs("sweep")[0].info.status == "FINISHED"
+    assert len(bare_store.runs("candidate", "FINISHED")) == 13
+    assert bare_store.runs("sweep")[0].info.status == "FINISHED"
 
 
 def workers_below(pid: int) -> list[psutil.Process]:
@@ -98,10 +96,11 @@ def workers_below(pid: int) -> list[psutil.Process]:
     return [one for one in children if "forkserver" in " ".join(one.parent().cmdline())]
 
 
-def test_a_killed_sweep_keeps_its_candidates_and_leaves_nobody_behind(clone: Clone) -> None:
-    small(clone)
-    process = clone.start("sweep", trials=24, models="random_forest", calibration="none")
-    wait_for(lambda: has_begun(clone), 200, "the first candidates")
+def test_a_killed_sweep_keeps_its_candidates_and_leaves_nobody_behind(
+    bare_store: Clone, patients: Path
+) -> None:
+    process = bare_store.start("sweep", data=patients, trials=24, **FORESTS)
+    wait_for(lambda: has_begun(bare_store), 200, "the first candidates")
     step = next(
         one for one in psutil.Process(process.pid).children(recursive=True)
         if "steps.sweep" in " ".join(one.cmdline()) and "bash" not in one.name()
@@ -114,71 +113,25 @@ def test_a_killed_sweep_keeps_its_candidates_and_leaves_nobody_behind(clone: Clo
     _, alive = psutil.wait_procs([*workers, forkserver], timeout=60)
     assert alive == []
     # The next step that starts closes what the dead one has left.
-    clone.step("preprocess").succeeded()
-    assert clone.runs("sweep")[0].info.status == "KILLED"
-    assert FIRST <= len(clone.runs("candidate", "FINISHED")) < 24
-    assert clone.runs("candidate", "RUNNING") == []
+    bare_store.step("preprocess").succeeded()
+    assert bare_store.runs("sweep")[0].info.status == "KILLED"
+    assert FIRST <= len(bare_store.runs("candidate", "FINISHED")) < 24
+    assert bare_store.runs("candidate", "RUNNING") == []
 
 
 def test_a_cluster_that_runs_already_does_the_work_and_may_lose_a_worker(
-    clone: Clone, running: Cluster
+    bare_store: Clone, patients: Path, running: Cluster
 ) -> None:
-    small(clone)
-    process = clone.start(
-        "sweep", trials=13, models="random_forest", calibration="none", scheduler=running.address
+    process = bare_store.start(
+        "sweep", data=patients, trials=13, scheduler=running.address, **FORESTS
     )
     try:
-        wait_for(lambda: has_begun(clone), 200, "the first candidates")
+        wait_for(lambda: has_begun(bare_store), 200, "the first candidates")
         assert workers_below(process.pid) == []
         running.processes[1].kill()
         assert process.wait(timeout=400) == 0
     finally:
         if process.poll() is None:
             kill_tree(process)
-    assert len(clone.runs("candidate", "FINISHED")) == 13
+    assert len(bare_store.runs("candidate", "FINISHED")) == 13
     assert running.processes[2].poll() is None
-
-
-def test_a_scheduler_that_dies_is_told_in_a_line(clone: Clone, running: Cluster) -> None:
-    small(clone)
-    words = [sys.executable, "-m", "steps.sweep", "--trials=24", "--models=random_forest",
-             f"--scheduler={running.address}"]  # fmt: skip
-    process = subprocess.Popen(
-        words, cwd=clone.path, env=clone.environment(), stderr=subprocess.PIPE, text=True
-    )
-    try:
-        wait_for(lambda: has_begun(clone), 200, "the first candidates")
-        running.processes[0].kill()
-        _, said = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert process.returncode == 1
-    assert said.splitlines()[-1] == (
-        "sweep: the connection to the Dask scheduler was lost; start again"
-    )
-    assert "Traceback" not in said
-    assert clone.runs("sweep")[0].info.status == "FAILED"
-
-
-def test_nobody_at_the_address_is_one_clear_line_within_seconds(bare_store: Clone) -> None:
-    start = time.monotonic()
-    done = bare_store.step("sweep", scheduler="tcp://127.0.0.1:9").failed(1)
-    assert time.monotonic() - start < 60
-    assert done.output.count("\n") == 1
-    assert "the Dask scheduler tcp://127.0.0.1:9 does not answer" in done.output
-
-
-def test_workers_without_the_requirements_are_refused_in_one_line(
-    bare_store: Clone, tmp_path: Path
-) -> None:
-    """On their path lies a scikit-learn of another version."""
-    fake = tmp_path / "elsewhere" / "scikit_learn-0.1.dist-info"
-    fake.mkdir(parents=True)
-    (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: scikit-learn\nVersion: 0.1\n")
-    with cluster(tmp_path, workers=0) as running:
-        running.start_worker(PYTHONPATH=str(fake.parent))
-        done = bare_store.step("sweep", scheduler=running.address).failed(1)
-    (line,) = done.output.splitlines()
-    assert re.search(
-        r"lack what this project needs: scikit-learn \S+ is needed, 0\.1 is there", line
-    )

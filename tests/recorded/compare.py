@@ -60,7 +60,7 @@ def differences(
 
 
 def missing(recorded: Any, found: Any) -> bool:
-    """Tell whether something that a page had is gone."""
+    """Return whether something that a page had is gone."""
     if isinstance(recorded, dict) and isinstance(found, dict):
         return any(missing(values, found.get(name)) for name, values in recorded.items())
     both = isinstance(recorded, list) and isinstance(found, list)
@@ -81,5 +81,5 @@ def _is_number(value: Any) -> bool:
 
 
 def is_allowed(difference: Difference, pattern: str) -> bool:
-    """Tell whether a difference is at a place that a pattern names; ``*`` is any text."""
+    """Return whether a difference is at a place that a pattern names; ``*`` is any text."""
     return fnmatchcase(difference.place, pattern)

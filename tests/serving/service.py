@@ -34,15 +34,17 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60, what: str = "it") -> Any:
-    """Wait until something holds and return it; fail where it does not in time."""
+def wait_for(
+    condition: Callable[[], Any], seconds: float = 60, what: str = "it", *, every: float = 0.05
+) -> Any:
+    """Wait until something holds, asked every so many seconds, and return it; fail in the end."""
     end = time.monotonic() + seconds
     while True:
         found = condition()
         if found:
             return found
         assert time.monotonic() < end, f"waited {seconds} s in vain for {what}"
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -116,7 +118,7 @@ class Service:
         return sum(float(line.split()[-1]) for line in told if version in line)
 
     def serves(self, version: str) -> bool:
-        """Tell whether twenty answers in a row are of a version, and no worker has another."""
+        """Return whether twenty answers in a row are of a version, and no worker has another."""
         label = f'model_version="{version}"'
         answers = all(self.version() == version for _ in range(20))
         return answers and self.serving(label) == self.serving()

@@ -75,7 +75,7 @@ def cluster(folder: Path, workers: int) -> Iterator[Cluster]:
             process.terminate()
         for process in made.processes:
             try:
-                process.wait(timeout=30)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -43,9 +43,9 @@ def model(sample: Patients, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def source(sample: Patients, tmp_path: Path) -> Path:
     path = tmp_path / "patients.csv"
-    sample[0].assign(age=lambda f: f["age"].mask(f.index == 3, 200), ward="A").to_csv(
-        path, index=False
-    )
+    ids = [f"secret-{number}" for number in sample[0].index]
+    ages = sample[0]["age"].mask(sample[0].index == 3, 98765)
+    sample[0].assign(age=ages, ward="A", patient_id=ids).to_csv(path, index=False)
     return path
 
 
@@ -121,6 +121,9 @@ def test_the_output_the_account_and_what_is_said(
     assert "columns that are not used: 'ward'" in said
     assert "299 of 300 rows scored" in said
     assert "1 rows REJECTED; the column 'problem' says why: age in 1" in said
+    assert found["id"].tolist() == [f"secret-{number}" for number in range(300)]
+    kept = said + json.dumps(account) + str(made.data.params) + str(made.data.tags)
+    assert not any(word in kept for word in ("98765", "secret"))
 
 
 def counts_its_answers(content: bytes) -> Callable[[Answers, int], None]:

@@ -25,8 +25,11 @@ from risk_model.flavours import saving
 from risk_model.model import Origin, load
 from steps.modelling import metrics
 from steps.registry import versions as registry
-from steps.runs import reuse
+from steps.registry.contenders import champion_of
+from steps.registry.gate import Champion
+from steps.runs import lineage, reuse
 from steps.runs.files import ROOT, sha256
+from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
 from steps.runs.tracking import experiment
 from steps.work import download, preprocess, register, train
@@ -264,15 +267,78 @@ def test_a_model_that_mlflow_has_loaded_is_still_the_one_that_was_trained(pipeli
     assert sha256(reuse.fetch_output(run, uri)) == reuse.outputs(run)[uri]
 
 
-def test_shared_patients_are_those_that_neither_model_has_trained_on(pipeline: Store) -> None:
-    rows = register.shared_rows(pipeline.run("boosted"), pipeline.run("train"))
-    held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
-    assert len(rows) == len(held_out)
-    assert set(copies.row_hashes(rows)) == set(copies.row_hashes(held_out))
+def known(pipeline: Store, name: str) -> Lineage:
+    return lineage.of_run(pipeline.run(name), registry.model_uri(pipeline.run(name)))
 
 
-def test_no_patient_is_shared_with_a_champion_of_unknown_training(pipeline: Store) -> None:
-    assert len(register.shared_rows(pipeline.run("train"), pipeline.run("download"))) == 0
+def compared(pipeline: Store, candidate: str) -> Champion:
+    return champion_of("1", known(pipeline, "train"), known(pipeline, candidate))
+
+
+def test_recipes_are_compared_on_all_patients_and_models_on_those_that_neither_has_seen(
+    pipeline: Store,
+) -> None:
+    found = compared(pipeline, "boosted")
+    split = pipeline.artifacts("train") / "split"
+    assert len(found.held_out.y) == len(pd.read_parquet(split / "held_out.parquet"))
+    unseen = pd.read_parquet(split / "out_of_fold.parquet")
+    assert found.note == ""
+    assert len(found.compared.y) == len(unseen)
+    assert sorted(found.compared.champion) == pytest.approx(sorted(unseen["probability"]))
+
+
+@pytest.mark.parametrize("file", ["out_of_fold", "held_out", "training_rows"])
+@pytest.mark.parametrize("of", ["train", "boosted"], ids=["champion", "candidate"])
+def test_without_a_stored_file_less_is_compared(pipeline: Store, file: str, of: str) -> None:
+    path = pipeline.artifacts(of) / "split" / f"{file}.parquet"
+    aside = path.rename(path.with_suffix(".aside"))
+    try:
+        found = compared(pipeline, "boosted")
+    finally:
+        aside.rename(path)
+    without_folds = file == "out_of_fold"
+    assert ("on held-out patients alone" in found.note) == without_folds
+    # Nobody is known to be new to a model where the store does not say whom it has seen.
+    assert (len(found.held_out.y) > 0) == without_folds
+    assert (len(found.compared.y) == len(found.held_out.y)) == without_folds
+
+
+@pytest.mark.parametrize("copies_of_each", [1, 2])
+def test_near_copies_of_patients_that_it_has_seen_do_not_dethrone_the_champion(
+    pipeline: Store, copies_of_each: int, tmp_path: Path
+) -> None:
+    patients = pd.read_parquet(pipeline.artifacts("preprocess") / "data" / "patients.parquet")
+    near = patients.assign(chol=patients["chol"] + 1)
+    path = tmp_path / "patients.csv"
+    pd.concat([near, patients][:copies_of_each]).to_csv(path, index=False)
+    pipeline.done("copied", "train", f"--data={path}", "--model=logistic_regression")
+    path.unlink()
+    found, held_out = compared(pipeline, "copied"), known(pipeline, "copied").held_out
+    assert held_out is not None
+    # Each patient once, and none whom the other has seen as a near-copy.
+    assert len(found.compared.y) == len(patients)
+    assert len(found.held_out.y) < 0.2 * len(patients)
+    assert pipeline.do("register", f"--run_id={pipeline.runs['copied']}") == 0
+    version = registry.version_of(NAME, pipeline.runs["copied"])
+    assert version is not None
+    assert version.tags["gate.verdict"] != "passed"
+
+
+def test_the_synthetic_sample_does_not_dethrone_patients_whatever_path_it_came_by(
+    pipeline: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "patients.data"
+    path.write_bytes(cohort.sample())
+    pipeline.done("renamed", "download", f"--source={path}")
+    assert pipeline.run("renamed").data.tags["data.source"] == "synthetic"
+    pipeline.done("renamed", "train", f"--data={path}", "--model=logistic_regression")
+    assert pipeline.run("renamed").data.tags["data.source"] == "synthetic"
+    assert known(pipeline, "renamed").metadata.source == "synthetic"
+    assert pipeline.do("register", f"--run_id={pipeline.runs['renamed']}") == 0
+    version = registry.version_of(NAME, pipeline.runs["renamed"])
+    assert version is not None
+    assert version.tags["gate.verdict"] == "rejected"
+    assert "no synthetic patients against real ones" in version.tags["gate.reason"]
 
 
 def test_a_model_of_another_project_is_not_registered(pipeline: Store) -> None:

@@ -31,7 +31,7 @@ def owner() -> str:
 
 
 def is_gone(tag: str) -> bool:
-    """Tell whether the process that wrote an owner tag has ended. On another host: nobody knows."""
+    """Return whether the process that wrote an owner tag has ended; False for another host's."""
     owner = json.loads(tag)
     if owner["host"] != socket.gethostname():
         return False
@@ -58,7 +58,7 @@ def close_orphans(experiment_id: str) -> list[str]:
 
 
 def _is_orphan(run: Run | None) -> bool:
-    """Tell whether nobody works on a run any more.
+    """Return whether nobody works on a run any more.
 
     A child that has not come to tag itself belongs to the owner of its parent. A launch that has
     not either belongs to an ``mlflow run`` on some machine: it is alive while one runs here that
@@ -78,7 +78,7 @@ def _is_orphan(run: Run | None) -> bool:
 
 
 def _launchers_since(moment: float) -> bool:
-    """Tell whether an ``mlflow run`` lives that had already started at a moment (unix seconds)."""
+    """Return whether an ``mlflow run`` lives that had started at a moment (unix seconds)."""
     for process in psutil.process_iter(["cmdline", "create_time"]):
         words = process.info["cmdline"] or []
         launches = "run" in words and any("mlflow" in word for word in words)

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 
 from clinical.schema import FEATURE_NAMES, FEATURES, Feature
 from tests.serving import forge
-from tests.serving.conftest import FakeFollowing, MakeApp
+from tests.serving.conftest import FakeFollowing
 from tests.serving.routes.test_predict import valid
 
 ROOT = Path(__file__).parents[3]
@@ -118,25 +118,6 @@ def test_it_is_as_strict_as_predict(client: FlaskClient, patient: Any) -> None:
         assert "98765" not in found.text
 
 
-def test_without_a_model_it_says_so_and_when_to_try_again(
-    client: FlaskClient, following: FakeFollowing, patient: Any
-) -> None:
-    following.model = None
-    answer = post(client, patient)
-    assert answer.status_code == 503
-    assert int(answer.headers["Retry-After"]) > 0
-
-
-def test_keys_are_needed_where_there_are_some(make_app: MakeApp, patient: Any) -> None:
-    client = make_app(HEART_API_KEYS="0123456789abcdef").test_client()
-    answer = post(client, patient)
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
-    for key, status in (("0123456789abcdef", 200), ("wrong", 403)):
-        headers = {"Authorization": f"Bearer {key}"}
-        assert post(client, patient, headers=headers).status_code == status
-
-
 def test_it_is_counted_under_its_route_and_as_no_prediction(
     client: FlaskClient, patient: Any
 ) -> None:
@@ -144,12 +125,6 @@ def test_it_is_counted_under_its_route_and_as_no_prediction(
     metrics = client.get("/metrics").text
     assert 'heart_requests_total{route="/explain",status="200"} 1.0' in metrics
     assert "heart_predictions_total{" not in metrics
-
-
-def test_other_methods_are_a_405(client: FlaskClient) -> None:
-    answer = client.get("/explain")
-    assert answer.status_code == 405
-    assert "POST" in answer.headers["Allow"]
 
 
 def test_a_model_without_a_twin_is_explained_too(

@@ -40,7 +40,47 @@ def test_a_patient_gets_a_risk_as_number_and_picture(client: FlaskClient, patien
     assert re.search(r'class="figure">[\d.]+&nbsp;%', answer.text)
     assert "<svg" in answer.text
     assert "registry-v3" in answer.text
-    assert "patients of the Cleveland Clinic (uci)" in answer.text
+    assert "confidence" not in answer.text
+    assert "risk" not in answer.text
+
+
+def test_the_codes_stand_in_clinical_order_and_what_may_be_unknown_is_so_at_first(
+    client: FlaskClient,
+) -> None:
+    chosen = {
+        name: re.findall(r"<option value=\"[^\"]*\"[^>]*>([^<]+)", options)
+        for name, options in re.findall(
+            r'<select id="(\w+)".*?>(.*?)</select>', client.get("/").text, re.S
+        )
+    }
+    assert chosen["cp"] == ["Choose…", "Typical angina", "Atypical angina", "Non-anginal pain",
+                            "Asymptomatic"]  # fmt: skip
+    assert chosen["thal"] == ["Unknown", "Normal", "Fixed defect", "Reversible defect"]
+
+
+def test_what_was_observed_comes_first_with_the_population_and_the_reach_of_low(
+    client: FlaskClient, patient: Any
+) -> None:
+    page = client.post("/", data=form(patient)).text
+    parts = ("patients like this one had the disease", "probability of disease for this patient",
+             "coronary angiography, at the Cleveland Clinic from 1981 to 1984; 46 % of them",
+             "Low reaches up to 30 % because 46 % of these patients")  # fmt: skip
+    places = [page.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+def test_findings_that_nobody_had_together_are_warned_of_by_title(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    pairs = [["age", 2, "ca", 0], ["chol", 1, "age", 2], ["age", 0, "sex", 1]]
+    following.model = forge.knowing(following.model, unseen_pairs={"parts": 4, "pairs": pairs})
+    page = client.post("/", data=form(patient, age="70", chol="320")).text
+    words = "both such a value of age and such a value of major vessels coloured or serum"
+    assert words in page
+    body = client.post("/predict", json=patient | {"age": 70, "chol": None}).get_json()
+    told = [each["pointer"] for each in body["warnings"] if "such a value" in each["detail"]]
+    assert told == ["/ca"]
+    assert "such a value" not in client.post("/", data=form(patient)).text
 
 
 def test_the_form_says_what_predict_says(client: FlaskClient, patient: Any, model: Model) -> None:
@@ -51,9 +91,9 @@ def test_the_form_says_what_predict_says(client: FlaskClient, patient: Any, mode
 
 @pytest.mark.parametrize(("probability", "told"), [
     (0.227, "23"), (0.297, "29.7"), (0.29996, "29.996"), (0.3, "30"), (0.496, "50"), (0.5, "50"),
-    (0.504, "50.4"), (0.699999, "69.999900"), (0.9999, "100"),
+    (0.504, "50"), (0.699999, "69.999900"), (0.9999, "over 99"), (0.001, "under 1"),
 ])  # fmt: skip
-def test_a_risk_is_never_rounded_into_another_band_or_class(
+def test_a_probability_is_never_rounded_into_another_band_nor_to_certainty(
     model: Model, probability: float, told: str
 ) -> None:
     assert result.percent(model, probability) == told
@@ -62,14 +102,15 @@ def test_a_risk_is_never_rounded_into_another_band_or_class(
 def test_the_form_says_what_moved_the_risk(client: FlaskClient, patient: Any) -> None:
     found = client.post("/explain", json=patient).get_json()
     page = client.post("/", data=form(patient)).text
-    assert f"{found['base_probability'] * 100:.1f}&nbsp;%" in page
+    assert f"{found['base_probability'] * 100:.0f}&nbsp;%" in page
     shown = dict(re.findall(r'<strong>([^<]+):</strong>.*?class="points[^>]*>([^<]+)<', page, re.S))
     for feature in FEATURES:
         points = 100 * found["contributions"][feature.name]
-        if abs(points) >= 0.05:
-            assert shown[feature.title] == f"{points:+.1f}".replace("-", MINUS)
+        assert (feature.title in shown) == (abs(points) >= 0.5)
+        if feature.title in shown:
+            assert shown[feature.title] == f"{points:+.0f}".replace("-", MINUS)
     assert list(map(magnitude, shown.values())) == sorted(map(magnitude, shown.values()))[::-1]
-    assert "What this is not." in page
+    assert "What this is not" in page
 
 
 def magnitude(points: str) -> float:
@@ -90,7 +131,7 @@ def test_the_reference_itself_has_nothing_to_explain(
     assert old is not None
     same = {name: float(value) for name, value in patient.items()}
     following.model = forge.knowing(old, reference={"values": same})
-    assert "nothing moved the risk" in client.post("/", data=form(patient)).text
+    assert "Nothing moved it" in client.post("/", data=form(patient)).text
 
 
 def test_a_model_without_a_reference_answers_without_an_explanation(
@@ -101,30 +142,31 @@ def test_a_model_without_a_reference_answers_without_an_explanation(
     following.model = Model(old.engine, old.origin, forge.metadata())
     answer = client.post("/", data=form(patient))
     assert answer.status_code == 200
-    assert "How each finding moved the risk" not in answer.text
-    assert "band has meant" not in answer.text
+    assert "How each finding moved" not in answer.text
+    assert "like this one" not in answer.text
 
 
-def test_the_band_is_told_with_what_it_has_meant(client: FlaskClient, patient: Any) -> None:
+def test_how_many_in_the_band_had_the_disease_is_told(client: FlaskClient, patient: Any) -> None:
     level = client.post("/predict", json=patient).get_json()["risk_level"]
     page = client.post("/", data=form(patient)).text
     counts = {"Low": (130, 16, 12), "Moderate": (60, 26, 43), "High": (113, 97, 86)}[level]
-    assert f"What the {level.lower()} band has meant: of {counts[0]} patients" in page
-    assert f"{counts[1]} ({counts[2]}&nbsp;%)" in page
+    assert f">{counts[2]}&nbsp;%<" in page
+    assert f"{counts[1]} of {counts[0]} (95&nbsp;% interval" in page
 
 
-def test_the_band_is_told_with_what_it_has_meant_for_patients_of_whom_as_much_was_unknown(
+def test_the_rate_is_that_of_patients_of_whom_as_much_was_unknown(
     client: FlaskClient, following: FakeFollowing, patient: Any
 ) -> None:
     measured = forge.unknown_patterns((), ("ca", "thal"))
     following.model = forge.knowing(following.model, format=2, unknown_patterns=measured)
     page = client.post("/", data=form(patient, ca="unknown", thal="unknown")).text
-    assert "band has meant: of 102 patients of whom as much was unknown" in page
+    assert "of 102 (95&nbsp;%" in page
+    assert "with as much unknown" in page
     assert "calibrated for patients without: major vessels coloured, thallium scan" in page
     # All known: as the bands of all patients; not measured: nothing.
-    assert "of 102 patients" not in client.post("/", data=form(patient)).text
-    assert "band has meant" in client.post("/", data=form(patient)).text
-    assert "band has meant" not in client.post("/", data=form(patient, chol="")).text
+    assert "of 102 (95" not in client.post("/", data=form(patient)).text
+    assert "like this one had" in client.post("/", data=form(patient)).text
+    assert "like this one had" not in client.post("/", data=form(patient, chol="")).text
 
 
 def test_the_form_says_how_sure_a_probability_is(
@@ -135,7 +177,7 @@ def test_the_form_says_how_sure_a_probability_is(
     refits = {"count": 25, "level": 0.95, "bins": bins}
     following.model = forge.knowing(following.model, refits=refits)
     page = client.post("/", data=form(patient)).text
-    assert "with such a probability between 0 and 100&nbsp;%" in page
+    assert "put patients like this one between 0 and 100&nbsp;%" in page
 
 
 def test_an_unknown_finding_is_told_among_what_moved_the_risk(
@@ -169,17 +211,18 @@ def test_errors_stand_at_their_field_and_what_was_typed_is_kept(
     answer = client.post("/", data=form(patient, age="abc<", sex=""))
     assert answer.status_code == 422
     assert 'value="abc&lt;"' in answer.text
-    assert 'id="age-error"' in answer.text
-    assert 'id="sex-error"' in answer.text
-    assert 'id="chol-error"' not in answer.text
+    assert answer.text.count('aria-invalid="true"') == 2
+    assert re.search(r'href="#age">Age</a>: must be a number, 18 to 110', answer.text)
+    assert re.search(r'href="#sex">Sex</a>: choose one', answer.text)
     assert 'value="240"' in answer.text
 
 
+@pytest.mark.parametrize("text", ["", "unknown"])
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
 def test_unknown_is_taken_where_it_is_allowed(
-    client: FlaskClient, patient: Any, feature: Feature
+    client: FlaskClient, patient: Any, feature: Feature, text: str
 ) -> None:
-    answer = client.post("/", data=form(patient, **{feature.name: "unknown"}))
+    answer = client.post("/", data=form(patient, **{feature.name: text}))
     assert answer.status_code == (200 if feature.nullable else 422)
 
 
@@ -196,7 +239,9 @@ def test_without_a_model_the_form_keeps_what_was_typed(
     client: FlaskClient, following: FakeFollowing, patient: Any
 ) -> None:
     following.model = None
-    assert client.get("/").status_code == 200
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "<code>mlflow run .</code>" in page.text
     answer = client.post("/", data=form(patient))
     assert answer.status_code == 503
     assert "Model not loaded" in answer.text
@@ -331,7 +376,7 @@ def test_the_model_page_without_a_model_says_what_to_run(
     following.model = None
     answer = client.get("/model")
     assert answer.status_code == 503
-    assert "mlflow run ." in answer.text
+    assert "<code>mlflow run .</code>" in answer.text
 
 
 @pytest.mark.parametrize("name", ["roc", "nothing", "..%2f..%2fextra_files%2fmodel"])

@@ -21,9 +21,15 @@ from tests.serving.conftest import FakeFollowing, MakeApp
 JSON = "application/json"
 
 
-def post(client: FlaskClient, body: Any, content_type: str | None = JSON, **more: Any) -> Any:
+def post(
+    client: FlaskClient, body: Any, content_type: str | None = JSON, path: str = "/predict",
+    **more: Any,
+) -> Any:  # fmt: skip
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return client.post("/predict", data=data, content_type=content_type, **more)
+    return client.post(path, data=data, content_type=content_type, **more)
+
+
+answering = pytest.mark.parametrize("path", ["/predict", "/explain"])
 
 
 def test_the_guides_request_gets_its_four_fields(client: FlaskClient, patient: Any) -> None:
@@ -126,10 +132,10 @@ def test_what_no_number_can_hold_is_refused(client: FlaskClient, patient: Any, t
     ids=range(14),
 )
 def test_what_is_not_json_is_a_400_in_milliseconds(client: FlaskClient, body: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     answer = post(client, body)
     assert answer.status_code == 400
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1
 
 
 def test_a_field_named_twice_is_refused(client: FlaskClient, patient: Any) -> None:
@@ -142,9 +148,9 @@ def test_a_field_named_twice_is_refused(client: FlaskClient, patient: Any) -> No
 
 def test_tens_of_thousands_of_fields_are_refused_quickly(client: FlaskClient) -> None:
     body = json.dumps({f"k{i}": 1 for i in range(60_000)}).encode()
-    started = time.perf_counter()
+    started = time.process_time()
     assert post(client, body).status_code == 422
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 @pytest.mark.parametrize("value", ["[]", "null", "3", '"x"', "true"])
@@ -182,17 +188,19 @@ def test_a_compressed_body_is_a_415(client: FlaskClient, patient: Any) -> None:
     assert answer.status_code == 415
 
 
-def test_other_methods_are_a_405(client: FlaskClient) -> None:
-    answer = client.get("/predict")
+@answering
+def test_other_methods_are_a_405(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]
 
 
+@answering
 def test_without_a_model_it_says_so_and_when_to_try_again(
-    client: FlaskClient, following: FakeFollowing, patient: Any
+    client: FlaskClient, following: FakeFollowing, patient: Any, path: str
 ) -> None:
     following.model = None
-    answer = post(client, patient)
+    answer = post(client, patient, path=path)
     assert answer.status_code == 503
     assert answer.json["detail"] == "Model not loaded. Service unavailable."
     assert int(answer.headers["Retry-After"]) > 0
@@ -362,12 +370,13 @@ def test_more_than_the_limit_at_once_is_a_503(make_app: MakeApp, patient: Any) -
     assert answer.headers["Retry-After"] == "1"
 
 
-def test_keys_are_needed_where_there_are_some(make_app: MakeApp, patient: Any) -> None:
+@answering
+def test_keys_are_needed_where_there_are_some(make_app: MakeApp, patient: Any, path: str) -> None:
     client = make_app(HEART_API_KEYS="0123456789abcdef,fedcba9876543210").test_client()
-    answer = post(client, patient)
+    answer = post(client, patient, path=path)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     for key, status in (("fedcba9876543210", 200), ("wrong", 403), ("", 401)):
         headers = {"Authorization": f"Bearer {key}"}
-        assert post(client, patient, headers=headers).status_code == status
+        assert post(client, patient, path=path, headers=headers).status_code == status
     assert client.get("/ready").status_code == 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,11 @@ from clinical import hospitals
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model import shapley
 from risk_model.bands import RISK_BANDS
-from steps.modelling import assessment, clinical_metrics, estimators, facts, metrics, onnx_export
+from steps.modelling import assessment, clinical_metrics, estimators, facts, onnx_export
 from steps.modelling.estimators import Recipe
 from steps.modelling.validation import OutOfFold, cross_validated
 from steps.parameters.declaration import Value, select
 from steps.parameters.entry_points import CALIBRATIONS, Train
-from steps.registry import gate
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -65,7 +63,7 @@ def said(forest: StackingClassifier, cleveland: Patients) -> Callable[[np.ndarra
 
 
 def holds(found: dict[str, Any], name: str, known: float) -> bool:
-    """Tell whether the interval of a measure holds what is known of it."""
+    """Return whether the interval of a measure holds what is known of it."""
     return bool(found[f"{name}_ci_low"] <= known <= found[f"{name}_ci_high"])
 
 
@@ -213,58 +211,3 @@ def test_the_reference_is_a_typical_patient_and_nobody_in_particular(
     moved = assessment.importance(predict, features.head(40), found)
     assert list(moved) == list(FEATURE_NAMES)
     assert set(sorted(moved, key=lambda name: -moved[name])[:3]) <= {"cp", "ca", "thal", "exang"}
-
-
-def judged(
-    patients: pd.DataFrame, y: np.ndarray, validated: OutOfFold, limits: dict[str, Any]
-) -> gate.Decision:
-    """Return what the gate says of a first model with these out-of-fold probabilities."""
-    measured = assessment.out_of_fold(patients, y, validated, SEED)
-    held_out = metrics.with_intervals(y, validated.probabilities, SEED)
-    figures = held_out | assessment.flattened(measured)
-    return gate.judge(gate.Contender("1", "uci", figures), None, y, limits)
-
-
-@pytest.mark.parametrize("model", ["random_forest", "logistic_regression"])
-@pytest.mark.parametrize("calibration", ["none", "sigmoid"])
-def test_models_of_real_patients_pass_the_gate(
-    labelled: pd.DataFrame, cleveland: Patients, model: str, calibration: str
-) -> None:
-    values = {"model": model, "calibration": calibration, "n_estimators": 30}
-    validated = cross_validated(build(**values), *cleveland)
-    decision = judged(labelled, cleveland[1], validated, gate.read_rules())
-    assert decision.verdict == "passed", gate.table(decision)
-
-
-def test_the_gate_rejects_a_model_that_is_good_overall_and_misses_the_women(
-    labelled: pd.DataFrame, cleveland: Patients, calibrated: OutOfFold
-) -> None:
-    p = calibrated.probabilities.copy()
-    women = labelled["sex"].to_numpy() == 0
-    p[women] *= 0.45
-    blind = replace(calibrated, masked=p[np.newaxis])
-    decision = judged(labelled, cleveland[1], blind, gate.read_rules())
-    assert metrics.scores(cleveland[1], p)["roc_auc"][0] > 0.88
-    assert decision.verdict == "rejected"
-    assert [rule.rule for rule in decision.rules if not rule.passed] == [
-        "sensitivity, female, out of fold, at least 0.5"
-    ]
-
-
-def test_the_gate_rejects_a_model_of_too_few_women(
-    labelled: pd.DataFrame, cleveland: Patients, calibrated: OutOfFold
-) -> None:
-    women = np.flatnonzero(labelled["sex"] == 0)
-    keep = np.setdiff1d(np.arange(len(labelled)), women[20:])
-    some = replace(calibrated, masked=calibrated.masked[:, keep])
-    y = cleveland[1][keep]
-    assert judged(labelled.iloc[keep], y, some, gate.read_rules()).verdict == "rejected"
-
-
-def test_the_gate_rejects_a_model_of_the_inverted_label(
-    labelled: pd.DataFrame, cleveland: Patients, calibrated: OutOfFold
-) -> None:
-    inverted = replace(calibrated, masked=1 - calibrated.masked)
-    decision = judged(labelled, cleveland[1], inverted, gate.read_rules())
-    assert decision.verdict == "rejected"
-    assert not any(rule.passed for rule in decision.rules)

@@ -9,6 +9,7 @@ from scipy.special import logit
 from sklearn.ensemble import StackingClassifier
 from sklearn.linear_model import LogisticRegression
 
+from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
 from risk_model import patterns, shapley
 from steps.modelling import calibration, estimators, onnx_export
@@ -156,3 +157,32 @@ def test_scores_that_tell_everything_do_not_run_away() -> None:
     learnt = calibration.learn("sigmoid", p, y, np.zeros(40, np.intp))
     assert np.isfinite(learnt.slopes).all()
     assert learnt.apply(p, everybody(40))[:, -1].max() < 0.999
+
+
+@pytest.mark.parametrize("kind", CALIBRATIONS)
+def test_an_update_is_calibrated_for_other_patients_and_ranks_them_as_before(
+    fitted: dict[str, StackingClassifier], sample: Patients, kind: str
+) -> None:
+    features, y = sample
+    others = features.assign(ca=np.nan, thal=np.where(y == 1, np.nan, features["thal"]))
+    ill = np.where(np.arange(len(y)) % 4 == 0, 1, y).astype(np.int8)
+    updated = calibration.Update(fitted[kind]).fit(others, ill)
+    before, after = (model.predict_proba(others)[:, 1] for model in (fitted[kind], updated))
+    x = logit(after)
+    again = LogisticRegression(C=np.inf, tol=1e-8).fit(x[:, np.newaxis], ill)
+    np.testing.assert_allclose([again.intercept_[0], again.coef_[0, 0]], [0, 1], atol=1e-3)
+    assert after.sum() == pytest.approx(ill.sum(), abs=1e-3)
+    np.testing.assert_array_equal(
+        np.argsort(before, kind="stable"), np.argsort(after, kind="stable")
+    )
+    content = onnx_export.convert(updated, others)
+    assert content is not None
+    np.testing.assert_allclose(onnx_export.predict(content, others.to_numpy()), after, atol=1e-5)
+
+
+def test_a_model_that_ranks_other_patients_the_wrong_way_round_is_not_updated(
+    fitted: dict[str, StackingClassifier], sample: Patients
+) -> None:
+    features, y = sample
+    with pytest.raises(DataError, match="cannot be recalibrated on"):
+        calibration.Update(fitted["sigmoid"]).fit(features, (1 - y).astype(np.int8))

@@ -54,7 +54,7 @@ def test_few_patients_get_a_straight_line_in_log_odds() -> None:
 def test_probabilities_that_are_all_the_same_have_no_curve() -> None:
     y, _ = drawn(80)
     assert curves.calibration(y, np.full(80, 0.4)) is None
-    assert curves.as_json(y, np.full(80, 0.4))["curve"] is None
+    assert curves.as_json(y, np.full(80, 0.4), SEED)["calibration"]["curve"] is None
 
 
 def test_the_histogram_counts_every_patient_once() -> None:

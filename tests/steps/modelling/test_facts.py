@@ -93,3 +93,25 @@ def test_features_that_nobody_knew_do_not_spoil_the_facts(sample: Patients) -> N
     found = known(training((features.assign(chol=np.nan, ca=np.nan), y)))
     assert set(found["seen"]["chol"]) == {"fill"}
     assert found["seen"]["ca"]["codes"] == []
+
+
+def test_the_baseline_counts_each_patient_once_in_bins_of_about_as_many(sample: Patients) -> None:
+    done = training(sample)
+    baseline = facts.baseline(done.fitted, done.validated.probabilities)
+    assert baseline.patients == len(done.fitted)
+    assert list(baseline.features) == list(FEATURE_NAMES)
+    for name, bins in baseline.features.items():
+        assert sum(bins.counts) + bins.missing == len(done.fitted), name
+        assert bins.missing == done.fitted[name].isna().sum()
+    assert baseline.features["cp"].codes == (0, 1, 2, 3)
+    ages = baseline.features["age"]
+    assert len(ages.counts) == len(ages.edges or ()) + 1
+    assert min(ages.counts) > len(done.fitted) / 30
+    assert sum(baseline.probability.counts) == len(sample[1])
+
+
+@pytest.mark.parametrize("values", [[np.nan, np.nan], [3.0, 3.0, 3.0]])
+def test_a_baseline_of_what_nobody_or_everybody_has_is_one_bin(values: list[float]) -> None:
+    patients = pd.DataFrame(dict.fromkeys(FEATURE_NAMES, values))
+    found = facts.baseline(patients, np.array([0.5])).features["chol"]
+    assert (found.edges, sum(found.counts) + found.missing) == ((), len(values))

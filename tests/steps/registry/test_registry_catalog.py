@@ -10,6 +10,7 @@ import pytest
 
 from steps.registry import gate
 from steps.registry import versions as registry
+from steps.registry.rules import Rule
 from steps.registry.versions import CHALLENGER, CHAMPION
 from steps.runs.store import StepError
 from steps.work import register
@@ -81,7 +82,7 @@ def test_the_history_is_as_long_as_a_tag_can_be(catalog: Catalog) -> None:
 
 def test_a_decision_that_is_too_long_for_a_tag_is_made_again(catalog: Catalog) -> None:
     one = catalog.add("a" * 32, data__source="uci")
-    rule = gate.Rule("x" * 2000, 0.9, None, True)
+    rule = Rule("x" * 2000, 0.9, None, True)
     decision = gate.Decision("passed", "no champion yet", "", [rule])
     logged: list[object] = []
     run = SimpleNamespace(log_file=logged.append)

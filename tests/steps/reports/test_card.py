@@ -80,6 +80,7 @@ def test_every_group_and_hospital_has_its_calibration_and_risk_bands(uci: Facts)
     for group in changed["out_of_fold"]["groups"]:
         assert f"| {group['group']} | {group['patients']} |" in text
     assert "too few" in text
+    assert "is not judged by the gate" in text
     (site,) = changed["elsewhere"]
     for name in ("calibration_intercept", "observed_expected", "calibration_slope"):
         assert between(site["metrics"], name, 2) in text

@@ -259,56 +259,28 @@ def test_of_equal_work_one_that_is_intact_is_found(work: Work, experiment_id: st
     assert find(experiment_id) == older.info.run_id
 
 
-@pytest.mark.parametrize("other", [{"values": check(Train, {})}, {"key": "l" * 64}])
-def test_other_work_is_not_found(work: Work, experiment_id: str, other: dict[str, object]) -> None:
-    work(**other)
-    assert find(experiment_id) is None
+Change = Callable[[Work, MlflowClient], object]
+NOT_TO_BE_REUSED: dict[str, Change] = {
+    "other step": lambda work, _: work(values=check(Train, {})),
+    "other key": lambda work, _: work(key="l" * 64),
+    "other experiment": lambda work, client: work(where=client.create_experiment("other")),
+    "deleted": lambda work, client: client.delete_run(work().info.run_id),
+    "failed": lambda work, client: client.set_terminated(work().info.run_id, "FAILED"),
+    "killed": lambda work, client: client.set_terminated(work().info.run_id, "KILLED"),
+    "running": lambda work, client: client.set_terminated(work().info.run_id, "RUNNING"),
+    "output changed": lambda work, _: artifact(work()).write_text("patientz"),
+    "output gone": lambda work, _: artifact(work()).unlink(),
+    "artifacts gone": lambda work, _: shutil.rmtree(work().info.artifact_uri),
+    "no outputs": lambda work, client: client.set_tag(work().info.run_id, OUTPUTS_TAG, "{}"),
+    "outputs not recorded": lambda work, client: client.delete_tag(work().info.run_id, OUTPUTS_TAG),
+}
 
 
-def test_work_in_another_experiment_is_not_found(
-    work: Work, client: MlflowClient, experiment_id: str
+@pytest.mark.parametrize("case", NOT_TO_BE_REUSED)
+def test_work_that_is_other_unfinished_or_damaged_is_not_found(
+    work: Work, client: MlflowClient, experiment_id: str, case: str
 ) -> None:
-    work(where=client.create_experiment("other"))
-    assert find(experiment_id) is None
-
-
-def test_deleted_work_is_not_found(work: Work, client: MlflowClient, experiment_id: str) -> None:
-    client.delete_run(work().info.run_id)
-    assert find(experiment_id) is None
-
-
-@pytest.mark.parametrize("status", ["FAILED", "KILLED", "RUNNING"])
-def test_unfinished_work_is_not_found(
-    work: Work, client: MlflowClient, experiment_id: str, status: str
-) -> None:
-    client.set_terminated(work().info.run_id, status)
-    assert find(experiment_id) is None
-
-
-def test_work_whose_output_was_changed_is_not_found(work: Work, experiment_id: str) -> None:
-    artifact(work()).write_text("patientz")
-    assert find(experiment_id) is None
-
-
-def test_work_whose_output_is_gone_is_not_found(work: Work, experiment_id: str) -> None:
-    artifact(work()).unlink()
-    assert find(experiment_id) is None
-
-
-def test_work_whose_artifacts_are_all_gone_is_not_found(work: Work, experiment_id: str) -> None:
-    shutil.rmtree(work().info.artifact_uri)
-    assert find(experiment_id) is None
-
-
-@pytest.mark.parametrize("outputs", ["{}", None])
-def test_work_without_recorded_outputs_is_not_found(
-    work: Work, client: MlflowClient, experiment_id: str, outputs: str | None
-) -> None:
-    done = work()
-    if outputs is None:
-        client.delete_tag(done.info.run_id, OUTPUTS_TAG)
-    else:
-        client.set_tag(done.info.run_id, OUTPUTS_TAG, outputs)
+    NOT_TO_BE_REUSED[case](work, client)
     assert find(experiment_id) is None
 
 

@@ -40,7 +40,7 @@ def test_auto_with_a_server_that_says_nothing_is_the_sample_within_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     released = threading.Event()
-    monkeypatch.setattr(Answers, "do_HEAD", lambda _: released.wait(20))
+    monkeypatch.setattr(Answers, "do_HEAD", lambda _: released.wait(60))
     with serving(gives(b"")) as server:
         monkeypatch.setenv("HEART_UCI_URL", server.url())
         start = time.monotonic()
@@ -53,7 +53,7 @@ def test_auto_with_a_name_server_that_hangs_is_the_sample_within_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     never = threading.Event()
-    monkeypatch.setattr("requests.head", lambda *_, **__: never.wait(20))
+    monkeypatch.setattr("requests.head", lambda *_, **__: never.wait(60))
     start = time.monotonic()
     assert resolve_auto("auto") == "sample"
     assert time.monotonic() - start < 10

@@ -27,24 +27,30 @@ from tests.steps.conftest import note, owner_tag, status
 
 MakeRun = Callable[..., Run]
 PARENT, ENTRY = "mlflow.parentRunId", "mlflow.project.entryPoint"
+OWNERS: dict[str, Callable[[str], str]] = {
+    "dead": lambda dead: dead,
+    "alive": lambda _: owner_tag(os.getpid()),
+    "alive, with the number of a dead one": lambda _: owner_tag(
+        os.getpid(), started=psutil.Process().create_time() - 3600
+    ),
+    "on another machine": lambda dead: json.dumps(
+        json.loads(dead) | {"host": "not-" + socket.gethostname()}
+    ),
+}
 
 
+@pytest.mark.parametrize(
+    ("owner", "closed"), [*zip(OWNERS, (True, False, True, False), strict=True)]
+)
 def test_the_run_of_a_dead_process_is_closed_as_killed(
-    client: MlflowClient, experiment_id: str, make_run: MakeRun, dead_owner: str
-) -> None:
-    run_id = make_run(experiment_id, **{OWNER_TAG: dead_owner}).info.run_id
-    assert orphans.close_orphans(experiment_id) == [run_id]
-    assert status(client, run_id) == "KILLED"
-    assert "killed" in note(client, run_id)
+    client: MlflowClient, experiment_id: str, make_run: MakeRun, dead_owner: str,
+    *, owner: str, closed: bool,
+) -> None:  # fmt: skip
+    run_id = make_run(experiment_id, **{OWNER_TAG: OWNERS[owner](dead_owner)}).info.run_id
+    assert orphans.close_orphans(experiment_id) == ([run_id] if closed else [])
+    assert status(client, run_id) == ("KILLED" if closed else "RUNNING")
+    assert ("killed" in note(client, run_id)) == closed
     assert orphans.close_orphans(experiment_id) == []
-
-
-def test_the_run_of_a_living_process_is_left_alone(
-    client: MlflowClient, experiment_id: str, make_run: MakeRun
-) -> None:
-    run_id = make_run(experiment_id, **{OWNER_TAG: owner_tag(os.getpid())}).info.run_id
-    assert orphans.close_orphans(experiment_id) == []
-    assert status(client, run_id) == "RUNNING"
 
 
 def test_the_owner_tag_is_that_of_this_process(client: MlflowClient, experiment_id: str) -> None:
@@ -52,16 +58,6 @@ def test_the_owner_tag_is_that_of_this_process(client: MlflowClient, experiment_
         written = json.loads(client.get_run(run.run_id).data.tags[OWNER_TAG])
         assert written == json.loads(owner_tag(os.getpid()))
         assert orphans.close_orphans(experiment_id) == []
-
-
-def test_a_process_that_got_the_number_of_a_dead_one_is_not_taken_for_it(
-    client: MlflowClient, experiment_id: str, make_run: MakeRun
-) -> None:
-    started = psutil.Process().create_time() - 3600
-    run_id = make_run(
-        experiment_id, **{OWNER_TAG: owner_tag(os.getpid(), started=started)}
-    ).info.run_id
-    assert orphans.close_orphans(experiment_id) == [run_id]
 
 
 def test_a_dead_process_that_nobody_has_waited_for_is_dead(
@@ -77,40 +73,28 @@ def test_a_dead_process_that_nobody_has_waited_for_is_dead(
     process.communicate()
 
 
-def test_the_run_of_another_machine_is_left_alone(
-    client: MlflowClient, experiment_id: str, make_run: MakeRun, dead_owner: str
-) -> None:
-    elsewhere = json.dumps(json.loads(dead_owner) | {"host": "not-" + socket.gethostname()})
-    run_id = make_run(experiment_id, **{OWNER_TAG: elsewhere}).info.run_id
-    assert orphans.close_orphans(experiment_id) == []
-    assert status(client, run_id) == "RUNNING"
-
-
-@pytest.mark.parametrize("alive", [True, False])
+@pytest.mark.parametrize(("parent", "child", "closed"), [
+    ({"owner": "alive"}, {ENTRY: "download"}, ""),
+    ({"owner": "dead"}, {ENTRY: "download"}, "parent child"),
+    ({"owner": "alive", "status": "KILLED"}, {ENTRY: "train"}, "child"),
+    ({"status": "KILLED"}, {"owner": "alive"}, ""),
+    ({"status": "FINISHED"}, {}, ""),  # not ours
+])  # fmt: skip
 def test_a_child_that_has_not_named_its_owner_follows_its_parent(
-    client: MlflowClient, experiment_id: str, make_run: MakeRun, dead_owner: str, alive: bool
-) -> None:
-    owner = owner_tag(os.getpid()) if alive else dead_owner
-    parent = make_run(experiment_id, **{OWNER_TAG: owner}).info.run_id
-    child = make_run(experiment_id, **{PARENT: parent, ENTRY: "download"}).info.run_id
-    closed = orphans.close_orphans(experiment_id)
-    assert sorted(closed) == ([] if alive else sorted([parent, child]))
-
-
-def test_a_child_of_a_parent_that_has_ended_is_closed(
-    client: MlflowClient, experiment_id: str, make_run: MakeRun
-) -> None:
-    parent = make_run(experiment_id, "KILLED", **{OWNER_TAG: owner_tag(os.getpid())}).info.run_id
-    child = make_run(experiment_id, **{PARENT: parent, ENTRY: "train"}).info.run_id
-    assert orphans.close_orphans(experiment_id) == [child]
-
-
-def test_a_child_with_a_living_owner_outlives_its_parent(
-    client: MlflowClient, experiment_id: str, make_run: MakeRun
-) -> None:
-    parent = make_run(experiment_id, "KILLED").info.run_id
-    make_run(experiment_id, **{PARENT: parent, OWNER_TAG: owner_tag(os.getpid())})
-    assert orphans.close_orphans(experiment_id) == []
+    experiment_id: str, make_run: MakeRun, dead_owner: str,
+    *, parent: dict[str, str], child: dict[str, str], closed: str,
+) -> None:  # fmt: skip
+    runs: dict[str, str] = {}
+    for name, given in (("parent", parent), ("child", child)):
+        about = dict(given)
+        state = about.pop("status", "RUNNING")
+        if "owner" in about:
+            about[OWNER_TAG] = OWNERS[about.pop("owner")](dead_owner)
+        if runs:
+            about[PARENT] = runs["parent"]
+        runs[name] = make_run(experiment_id, state, **about).info.run_id
+    expected = {runs[name] for name in closed.split()}
+    assert set(orphans.close_orphans(experiment_id)) == expected
 
 
 @pytest.fixture
@@ -140,34 +124,17 @@ def test_a_launch_that_its_step_has_not_tagged_is_open_while_an_mlflow_run_as_ol
     assert closed == ([] if launches else [launch.info.run_id])
 
 
-@pytest.mark.parametrize("tags", [{}, {ENTRY: "somebody_elses"}, {STEP_TAG: "train"}])
-def test_a_run_in_default_that_is_not_ours_is_left_alone(
-    client: MlflowClient,
-    experiment_id: str,
-    make_run: MakeRun,
-    processes: list[SimpleNamespace],
-    tags: dict[str, str],
-) -> None:
-    run_id = make_run("0", **tags).info.run_id
+@pytest.mark.parametrize("tags", [{}, {ENTRY: "somebody_elses"}, {STEP_TAG: "train"}, None])
+def test_a_run_elsewhere_that_is_not_ours_is_left_alone(
+    client: MlflowClient, experiment_id: str, make_run: MakeRun, dead_owner: str,
+    *, processes: list[SimpleNamespace], tags: dict[str, str] | None,
+) -> None:  # fmt: skip
+    if tags is None:
+        run = make_run(client.create_experiment("other"), **{OWNER_TAG: dead_owner})
+    else:
+        run = make_run("0", **tags)
     assert orphans.close_orphans(experiment_id) == []
-    assert status(client, run_id) == "RUNNING"
-
-
-def test_a_nested_run_that_is_not_ours_is_left_alone_though_its_parent_has_ended(
-    client: MlflowClient, experiment_id: str, make_run: MakeRun
-) -> None:
-    parent = make_run("0", "FINISHED").info.run_id
-    child = make_run("0", **{PARENT: parent}).info.run_id
-    assert orphans.close_orphans(experiment_id) == []
-    assert status(client, child) == "RUNNING"
-
-
-def test_a_run_in_another_experiment_is_left_alone(
-    client: MlflowClient, experiment_id: str, make_run: MakeRun, dead_owner: str
-) -> None:
-    elsewhere = make_run(client.create_experiment("other"), **{OWNER_TAG: dead_owner}).info.run_id
-    assert orphans.close_orphans(experiment_id) == []
-    assert status(client, elsewhere) == "RUNNING"
+    assert status(client, run.info.run_id) == "RUNNING"
 
 
 def test_a_store_that_fails_for_a_moment_kills_nobodys_child(

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from clinical.schema import FEATURES
-from risk_model import batches
-from risk_model.batches import cache_friendly_order
+from risk_model.engines import cache_friendly_order, score_many
 from risk_model.model import Origin, load
 from tests.serving import forge
 
@@ -39,7 +38,7 @@ def test_any_numbers_are_put_into_some_order(rows: Any) -> None:
 def test_each_patient_gets_their_own_answer(new_folder: Path, size: int) -> None:
     engine = load(Origin(directory=str(new_folder))).engine
     rows = forge.patients(100, seed=size, unknown=0.2)
-    labels, probabilities = batches.score(engine, rows.T, size)
+    labels, probabilities = score_many(engine, rows.T, size)
     expected = engine.score(rows)
     np.testing.assert_array_equal(labels, expected.labels)
     np.testing.assert_array_equal(probabilities, expected.probabilities)
@@ -53,10 +52,10 @@ def test_parts_may_be_scored_side_by_side(new_folder: Path) -> None:
         def run(calls: Any) -> Any:
             return [task.result() for task in [pool.submit(call) for call in calls]]
 
-        found = batches.score(engine, columns, 9, run).probabilities
-    np.testing.assert_array_equal(found, batches.score(engine, columns).probabilities)
+        found = score_many(engine, columns, 9, run).probabilities
+    np.testing.assert_array_equal(found, score_many(engine, columns).probabilities)
 
 
 def test_no_patients_get_no_answers(new_folder: Path) -> None:
     engine = load(Origin(directory=str(new_folder))).engine
-    assert [len(part) for part in batches.score(engine, np.empty((13, 0)))] == [0, 0]
+    assert [len(part) for part in score_many(engine, np.empty((13, 0)))] == [0, 0]

@@ -1,0 +1,25 @@
+"""Compare what the service was asked, and how it turned out, with what the model is for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from steps.parameters.entry_points import Monitor
+from steps.runs.running import Work, run_step
+
+
+def load() -> Work[Monitor]:
+    """Import the work."""
+    from steps.work import monitor
+
+    return Work(monitor.monitor, monitor.resolve)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the step with the words of a command line; this process's by default."""
+    return run_step(Monitor, load, __doc__, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

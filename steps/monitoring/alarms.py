@@ -1,0 +1,73 @@
+"""The verdict on a model: from drift, and from how it turned out, to one word and one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from risk_model.card.wording import MEASURES
+from risk_model.prediction_log import PROBABILITY
+from steps.monitoring.drift import Drift
+
+OK, WARNING, ALARM, INSUFFICIENT = "ok", "warning", "alarm", "insufficient"
+FEWEST = 50
+"""With fewer patients than this, nothing is said about drift."""
+NAMED = 3
+"""How many features the reason names; the others it counts."""
+
+
+class Verdict(NamedTuple):
+    """What is to be thought of a model, and why, in one line."""
+
+    word: str
+    reason: str
+
+    def is_at_least(self, word: str) -> bool:
+        """Return whether it is as bad as a word, warning or alarm, or worse."""
+        return self.word in (word, ALARM) and self.word in (WARNING, ALARM)
+
+
+def judge(
+    rows: int, drifts: Mapping[str, Drift] | None, judged: Sequence[Mapping[str, Any]]
+) -> Verdict:
+    """Return the verdict on a model.
+
+    Parameters
+    ----------
+    rows : int
+        How many patients were scored.
+    drifts : mapping of str to Drift, optional
+        By variable; None where there is no baseline.
+    judged : sequence
+        What `calibration.judge` found; none without enough outcomes.
+    """
+    found = {name: one for name, one in (drifts or {}).items() if one.found and rows >= FEWEST}
+    grave = {name: one for name, one in found.items() if one.matters}
+    left = [_left(one) for one in judged if one["left"]]
+    if grave or left:
+        return Verdict(ALARM, "; ".join([*left, *_drifted(grave)]))
+    if found:
+        reason = "; ".join(_drifted(found))
+        return Verdict(WARNING, f"beyond chance, of a size that hardly matters: {reason}")
+    calibrated = "calibration is what the card states" if judged else "too few outcomes are known"
+    if rows < FEWEST:
+        return Verdict(INSUFFICIENT, f"fewer than {FEWEST} patients were scored; {calibrated}")
+    if drifts is None:
+        return Verdict(INSUFFICIENT, f"there is no baseline to compare with; {calibrated}")
+    return Verdict(OK, f"no drift beyond chance; {calibrated}")
+
+
+def _drifted(found: Mapping[str, Drift]) -> list[str]:
+    """Return what drifts, in words: the features that drift most, and the probability."""
+    features = sorted(found.keys() - {PROBABILITY}, key=lambda name: -found[name].psi)
+    named = [f"{name} (PSI {found[name].psi:.2f})" for name in features[:NAMED]]
+    more = f" and {len(features) - NAMED} more" if len(features) > NAMED else ""
+    words = [f"data drift of {', '.join(named)}{more}"] if named else []
+    if PROBABILITY in found:
+        words.append(f"prediction drift (PSI {found[PROBABILITY].psi:.2f})")
+    return words
+
+
+def _left(one: Mapping[str, Any]) -> str:
+    measure = MEASURES[one["name"]]
+    return f"{measure} is {one['value']:.2f}, the card states {one['stated']:.2f}"

@@ -1,0 +1,123 @@
+"""Whether patients differ from those of the baseline: a test in which both are samples.
+
+A baseline of 242 patients is itself a draw. A test that takes its shares for the truth finds drift
+in nearly every large window; see docs/decisions/0027-monitoring.md.
+
+References
+----------
+Scholz, Stephens: K-sample Anderson-Darling tests. Journal of the American Statistical Association
+1987. https://doi.org/10.1080/01621459.1987.10478517
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clinical.schema import FEATURES
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+DRAWS = 2000
+LEVEL = 0.05
+"""How often some variable of a window is found to drift where nothing has changed."""
+MATTERS = 0.1
+"""The PSI beyond what chance alone gives from which a drift is an alarm."""
+SEED = 20240  # the same log gets the same answer
+_NOMINAL = {feature.name for feature in FEATURES if feature.nominal}
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far a variable is from the baseline.
+
+    Parameters
+    ----------
+    psi : float
+        Population stability index.
+    by_chance : float
+        What it is in the mean where nothing has changed.
+    p_value : float
+        How often counts are at least as far apart where nothing has changed, of this variable
+        alone.
+    found : bool
+        Whether it is beyond chance, all variables of the window taken together.
+    """
+
+    psi: float
+    by_chance: float
+    p_value: float
+    found: bool = False
+
+    @property
+    def matters(self) -> bool:
+        """Whether it is beyond chance and of a size that matters."""
+        return self.found and self.psi - self.by_chance >= MATTERS
+
+
+def psi(before: Counts, now: Counts) -> Floats:
+    """Return the population stability index of counts by bin, of shape (..., n_bins).
+
+    Half a patient is added to each bin, so that an empty one does not make it infinite.
+    """
+    p, q = ((one + 0.5) / (one + 0.5).sum(axis=-1, keepdims=True) for one in (before, now))
+    return np.asarray(((q - p) * np.log(q / p)).sum(axis=-1))
+
+
+def cuts_of(bins: int, *, nominal: bool) -> Floats:
+    """Return the ways to divide bins in two that the test looks at, shape (n_cuts, bins).
+
+    Each code against the others where codes have no order, else up to each bin against those
+    beyond it; and in any case the last bin, of unknown values, against the others.
+    """
+    known = np.eye(bins - 1) if nominal else np.tri(bins - 2, bins - 1)
+    return np.vstack([np.pad(known, ((0, 0), (0, 1))), np.eye(1, bins, bins - 1)])
+
+
+def compare(before: Counts, now: Counts, random: np.random.Generator, *, nominal: bool) -> Drift:
+    """Compare a variable's counts by permutation: which patients are the baseline's is drawn anew.
+
+    The statistic is the sum, over cuts, of the squared difference of the shares on one side, by
+    its variance (Anderson and Darling's, for ordered bins): it sees a shift that moves some of
+    each bin, which is noise to the PSI of few patients.
+
+    Parameters
+    ----------
+    before, now : array of int, shape (n_bins,)
+        In the same bins, the last of them for unknown values.
+    random : Generator
+    nominal : bool
+        Whether the bins have no order.
+    """
+    both, cuts = before + now, cuts_of(len(before), nominal=nominal)
+    share = cuts @ both / both.sum()
+    # A cut that has nobody on one side says nothing.
+    cuts, share = cuts[(share > 0) & (share < 1)], share[(share > 0) & (share < 1)]
+
+    def distance(one: Counts, other: Counts) -> Floats:
+        apart = (one / before.sum() - other / now.sum()) @ cuts.T
+        return np.asarray((apart**2 / (share * (1 - share))).sum(axis=-1))
+
+    drawn = random.multivariate_hypergeometric(both, int(now.sum()), DRAWS, method="marginals")
+    as_far = int(np.count_nonzero(distance(both - drawn, drawn) >= distance(before, now) - 1e-12))
+    chance = float(psi(both - drawn, drawn).mean())
+    return Drift(float(psi(before, now)), chance, (1 + as_far) / (1 + DRAWS))
+
+
+def compare_all(before: Mapping[str, Counts], now: Mapping[str, Counts]) -> dict[str, Drift]:
+    """Compare all variables of a window, and tell what is beyond chance by Holm's method."""
+    random = np.random.default_rng(SEED)
+    compared = {
+        name: compare(before[name], counts, random, nominal=name in _NOMINAL)
+        for name, counts in now.items()
+    }
+    found = {}
+    rejecting = True
+    for place, (name, one) in enumerate(sorted(compared.items(), key=lambda i: i[1].p_value)):
+        rejecting &= one.p_value <= LEVEL / (len(compared) - place)
+        found[name] = replace(one, found=bool(rejecting))
+    return {name: found[name] for name in compared}

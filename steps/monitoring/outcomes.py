@@ -1,0 +1,118 @@
+"""Outcomes that come back late and in part: each is found its patient, and none is lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from clinical.errors import DataError
+from clinical.schema import FEATURE_NAMES, LABEL
+
+COLUMNS = ("id", LABEL.name, "observed_at")
+OUTCOMES = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "False": 0, "True": 1}
+KINDS = ("unreadable", "unknown", "ambiguous", "contradictory", "repeated")
+"""Why a row of the file is not used; each row has one reason at most."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Patients of the log with their outcomes.
+
+    Parameters
+    ----------
+    patients : DataFrame
+        Rows of the log whose outcome is known, with ``disease`` and ``observed_at``.
+    account : dict of str to list of int
+        Under each of KINDS, the rows of the outcomes' file, from 1 on.
+    given : int
+        How many rows that file has.
+    """
+
+    patients: pd.DataFrame
+    account: dict[str, list[int]]
+    given: int
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a file of outcomes as text, with ``observed_at`` as a time.
+
+    Raises
+    ------
+    DataError
+        Where it is not a CSV or Parquet file with the columns of COLUMNS.
+    """
+    wanted = f"expected a CSV or Parquet file with the columns {', '.join(COLUMNS)}"
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            frame = pd.read_parquet(path)
+        else:
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"'{path.name}' cannot be read: {wanted}, found {type(error).__name__}."
+        ) from None
+    # Other names are not repeated: where a file has no header, they are a patient's values.
+    if lacking := [name for name in COLUMNS if name not in frame]:
+        raise DataError(f"'{path.name}' has no column {', '.join(lacking)}: {wanted}.")
+    read_at = pd.to_datetime(frame["observed_at"], errors="coerce", utc=True, format="ISO8601")
+    texts = pd.DataFrame({n: frame[n].astype(str).str.strip() for n in ("id", LABEL.name)})
+    texts["observed_at"], texts["row"] = read_at, np.arange(1, len(frame) + 1)
+    return texts
+
+
+def join(rows: pd.DataFrame, outcomes: pd.DataFrame) -> Joined:
+    """Find the patient of each outcome: by the service's id, or else by the client's.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of the log, each id once.
+    outcomes : DataFrame
+        What `read` returns.
+    """
+    found = outcomes.assign(
+        outcome=outcomes[LABEL.name].map(OUTCOMES),
+        place=_places(rows, outcomes["id"]),
+    )
+    readable = found["outcome"].notna()
+    patient = found["place"].where(readable & (found["place"] >= 0))
+    outcomes_of = found.groupby(patient)["outcome"].nunique()
+    reason = pd.Series("", index=found.index)
+    reason[patient.duplicated() & patient.notna()] = "repeated"
+    reason[patient.map(outcomes_of) > 1] = "contradictory"
+    reason[found["place"] == _AMBIGUOUS] = "ambiguous"
+    reason[found["place"] == _UNKNOWN] = "unknown"
+    reason[~readable] = "unreadable"
+    used = found[reason == ""]
+    patients = rows.iloc[used["place"].to_numpy(np.intp)].assign(
+        **{LABEL.name: used["outcome"].to_numpy(np.int8)},
+        observed_at=used["observed_at"].array,
+    )
+    account = {kind: found.loc[reason == kind, "row"].tolist() for kind in KINDS}
+    return Joined(patients, account, len(outcomes))
+
+
+_UNKNOWN, _AMBIGUOUS = -1, -2
+
+
+def _places(rows: pd.DataFrame, ids: pd.Series) -> pd.Series:
+    """Return the place of each id among rows, _UNKNOWN or _AMBIGUOUS where there is no one."""
+    own = pd.Series(np.arange(len(rows)), index=rows["id"].to_numpy())
+    clients = pd.Series(np.arange(len(rows)), index=rows["request_id"].to_numpy())
+    clients = clients[clients.index.notna()]
+    several = clients.index[clients.index.duplicated()].unique()
+    clients = clients[~clients.index.isin(several)]
+    # A client may use one id again, and one request may be about several patients.
+    shared = pd.Series(_AMBIGUOUS, index=several)
+    known = pd.concat([own, clients, shared])
+    # The service's own ids come first, where a client has used one of those.
+    known = known[~known.index.duplicated()]
+    return ids.map(known).fillna(_UNKNOWN).astype(np.intp)
+
+
+def labelled(patients: pd.DataFrame) -> pd.DataFrame:
+    """Return what a model can learn from: findings and outcome, and nothing else of the log."""
+    return patients[[*FEATURE_NAMES, LABEL.name]].reset_index(drop=True)

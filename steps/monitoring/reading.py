@@ -1,0 +1,109 @@
+"""What the prediction log holds of each model: patients, or counts by bin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from risk_model import prediction_log, prediction_log_files
+from risk_model.measurements import Histogram
+from risk_model.prediction_log import PROFILE, ROWS
+from steps.monitoring.drift import Counts
+from steps.runs.store import StepError
+
+Bins = Mapping[str, Histogram]
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A prediction log as far as it could be read.
+
+    Parameters
+    ----------
+    folder : Path
+    rows : DataFrame
+        ``date`` and the columns of ``rows``, each id once.
+    profile : DataFrame
+        ``date`` and the columns of ``profile``.
+    notes : list of str
+        What could not be read, or was left out.
+    """
+
+    folder: Path
+    rows: pd.DataFrame
+    profile: pd.DataFrame
+    notes: list[str]
+
+    @property
+    def versions(self) -> list[str]:
+        """The versions that have answered, as answers name them, the latest first."""
+        both = pd.concat([part[["model_version", "date"]] for part in (self.rows, self.profile)])
+        latest = both.groupby("model_version")["date"].max().reset_index()
+        return list(latest.sort_values(["date", "model_version"])["model_version"])[::-1]
+
+    def since(self, days: int) -> Logged:
+        """Return what was logged on the last days, today among them; all of it for 0 days."""
+        first = _today() - timedelta(days=days - 1) if days else date.min
+        rows, profile = (part[part["date"] >= first] for part in (self.rows, self.profile))
+        return Logged(self.folder, rows, profile, self.notes)
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def read(folder: Path) -> Logged:
+    """Read a prediction log.
+
+    Raises
+    ------
+    StepError
+        Where there is none.
+    """
+    kinds = {kind: prediction_log_files.days(folder, kind) for kind in (ROWS, PROFILE)}
+    if not any(kinds.values()):
+        raise StepError(
+            f"there is no prediction log in {folder}: expected {ROWS}/date=<day>/ or "
+            f"{PROFILE}/date=<day>/. Start the service with HEART_PREDICTION_LOG=rows or profile, "
+            "or give -P log=<its HEART_PREDICTION_LOG_DIR>"
+        )
+    # Another machine's clock may be a little ahead.
+    last = _today() + timedelta(days=1)
+    later = sorted({day for days in kinds.values() for day in days if day > last})
+    notes = [f"what was logged on {day}, a day that is yet to come, is left out" for day in later]
+    frames = {}
+    for kind in kinds:
+        table, problems = prediction_log_files.read(folder, kind, last=last)
+        frames[kind], notes = table.to_pandas(), notes + problems
+    # Files that are merged while they are read may be read twice.
+    return Logged(folder, frames[ROWS].drop_duplicates("id"), frames[PROFILE], notes)
+
+
+def count_baseline(bins: Bins) -> dict[str, Counts]:
+    """Return the baseline's counts by variable; the last is that of unknown values."""
+    return {name: np.array([*one.counts, one.missing], np.int64) for name, one in bins.items()}
+
+
+def count_rows(bins: Bins, rows: pd.DataFrame) -> dict[str, Counts]:
+    """Return counts by variable of rows; the last is that of unknown values."""
+    return {
+        name: np.append(*prediction_log.count(one, rows[name])).astype(np.int64)
+        for name, one in bins.items()
+    }
+
+
+def count_profile(bins: Bins, profile: pd.DataFrame) -> dict[str, Counts]:
+    """Return counts by variable of a profile; the last is that of unknown values."""
+    found = {}
+    for name, one in bins.items():
+        counts = np.zeros(len(one.counts) + 1, np.int64)
+        mine = profile[(profile["variable"] == name) & (profile["bin"] < len(one.counts))]
+        # The bin of unknown values is -1: the last.
+        np.add.at(counts, mine["bin"].to_numpy(), mine["count"].to_numpy())
+        found[name] = counts
+    return found

@@ -1,0 +1,165 @@
+"""All that is found out about one model from what was logged of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from clinical.schema import FEATURE_NAMES
+from risk_model.measurements import Histogram
+from risk_model.metadata import Metadata
+from risk_model.prediction_log import PROBABILITY, SMALLEST
+from steps.monitoring import alarms, calibration, drift, reading, shadow
+from steps.monitoring.alarms import Verdict
+from steps.monitoring.drift import Counts, Drift
+from steps.monitoring.outcomes import Joined
+from steps.monitoring.reading import Bins, Logged
+
+PERIOD, PERIODS = 20, 12
+"""How many patients a point over time stands for at least, and how many points are at most."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model whose answers were logged.
+
+    Parameters
+    ----------
+    label : str
+        As answers name it, such as ``registry-v3``.
+    version : str
+        Its number in the registry.
+    metadata : Metadata
+    bins : mapping of str to Histogram
+        Those of the log.
+    before : dict of str to array, optional
+        Counts of the baseline in these bins; None where there is no baseline.
+    """
+
+    label: str
+    version: str
+    metadata: Metadata
+    bins: Bins
+    before: dict[str, Counts] | None
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """What was found out about a model.
+
+    Parameters
+    ----------
+    model : Model
+    verdict : Verdict
+    found : dict
+        Figures as JSON can hold them; no count below SMALLEST is in them.
+    """
+
+    model: Model
+    verdict: Verdict
+    found: dict[str, Any]
+
+
+def measure(model: Model, window: Logged, whole: Logged, joined: Joined | None) -> Monitored:
+    """Measure drift in a window, and calibration on all patients whose outcome is known by now."""
+    rows, profile = (part[part["model_version"] == model.label]
+                     for part in (window.rows, window.profile))  # fmt: skip
+    if len(rows):
+        # Who asks again about the same patient is no other patient.
+        patients = rows.drop_duplicates([*FEATURE_NAMES])
+        now = reading.count_rows(model.bins, patients)
+    else:
+        patients, now = rows, reading.count_profile(model.bins, profile)
+    asked = len(rows) or int(now[PROBABILITY].sum())
+    compared = drift.compare_all(model.before, now) if model.before and asked else None
+    found: dict[str, Any] = {
+        "model_version": model.label,
+        "version": model.version,
+        "log": "rows" if len(rows) else "profile",
+        "rows": asked,
+        "repeated": len(rows) - len(patients),
+        **(_of_rows(rows) if len(rows) else _of_bins(model.bins[PROBABILITY], now[PROBABILITY])),
+        "variables": _variables(model, now, compared),
+        "outcomes": None,
+        "shadow": [],
+    }
+    if joined is not None:
+        theirs = joined.patients[joined.patients["model_version"] == model.label]
+        all_rows = whole.rows[whole.rows["model_version"] == model.label]
+        found["outcomes"] = (
+            calibration.measure(theirs, all_rows, model.metadata) if len(all_rows) else None
+        )
+    known = joined.patients if joined else rows.iloc[:0]
+    found["shadow"] = shadow.compare(rows, known[known["model_version"] == model.label])
+    judged = found["outcomes"]["judged"] if found["outcomes"] else []
+    verdict = alarms.judge(asked, compared, judged)
+    return Monitored(model, verdict, found | {"verdict": verdict.word, "reason": verdict.reason})
+
+
+def _of_rows(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return what the probabilities are on the whole, and over time."""
+    p = rows["probability"].to_numpy(float)
+    ordered = rows.sort_values("timestamp")
+    count = int(np.clip(len(ordered) // PERIOD, 1, PERIODS))
+    points = []
+    for places in np.array_split(np.arange(len(ordered)), count):
+        part = ordered.iloc[places]
+        if len(part) >= SMALLEST:
+            points.append(
+                {
+                    "from": part["timestamp"].min().isoformat(timespec="seconds"),
+                    "to": part["timestamp"].max().isoformat(timespec="seconds"),
+                    "rows": len(part),
+                    "mean_probability": float(part["probability"].mean()),
+                }
+            )
+    return {"mean_probability": float(p.mean()), "expected_brier": float((p * (1 - p)).mean()),
+            "over_time": points}  # fmt: skip
+
+
+def _of_bins(bins: Histogram, counts: Counts) -> dict[str, Any]:
+    """Return the same of counts by bin: each patient is taken for the middle of the bin."""
+    ends = np.array([0, *(bins.edges or ()), 1])
+    middle, known = (ends[:-1] + ends[1:]) / 2, counts[:-1]
+    total = max(int(known.sum()), 1)
+    return {"mean_probability": float(known @ middle / total),
+            "expected_brier": float(known @ (middle * (1 - middle)) / total),
+            "over_time": []}  # fmt: skip
+
+
+def _variables(
+    model: Model, now: Mapping[str, Counts], compared: Mapping[str, Drift] | None
+) -> dict[str, dict[str, Any]]:
+    """Return each variable then and now, without counts that might point at a patient."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, counts in now.items():
+        one, bins = (compared or {}).get(name), model.bins[name]
+        before = model.before[name] if model.before else None
+        unknown, total = int(counts[-1]), max(int(counts.sum()), 1)
+        found[name] = {
+            "psi": one and one.psi,
+            "by_chance": one and one.by_chance,
+            "p_value": one and one.p_value,
+            "drift": bool(one and one.found),
+            "matters": bool(one and one.matters),
+            "missing_rate": unknown / total if unknown == 0 or unknown >= SMALLEST else None,
+            "codes": bins.codes,
+            "edges": bins.edges,
+            "before": None if before is None else (before / max(before.sum(), 1)).tolist(),
+            "now": [None if hidden else count / total
+                    for hidden, count in zip(_hidden(counts), counts.tolist(), strict=True)],
+        }  # fmt: skip
+    return found
+
+
+def _hidden(counts: Counts) -> list[bool]:
+    """Mark the counts that are not to be shown: small ones, and one that would give one away."""
+    hidden = (counts > 0) & (counts < SMALLEST)
+    if hidden.sum() == 1 and len(counts) > 1:
+        others = np.where(hidden, np.iinfo(np.int64).max, counts)
+        hidden[int(np.argmin(others))] = True
+    return list(map(bool, hidden))

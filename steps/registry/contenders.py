@@ -1,0 +1,92 @@
+"""What the gate judges a candidate and the champion by, from the artifacts of their runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from clinical import cohort, copies
+from clinical.schema import FEATURE_NAMES, LABEL
+from steps.modelling import metrics
+from steps.registry.gate import Candidate, Champion
+from steps.registry.rules import Pairs
+from steps.runs.lineage import Lineage
+
+NOT_STORED = (
+    "compared on held-out patients alone, for one of the two has no stored out-of-fold "
+    "probabilities of its patients"
+)
+
+
+def candidate_of(model: Lineage) -> Candidate:
+    """Return what is known of a candidate by itself.
+
+    Raises
+    ------
+    ModelError
+        Where the stored model does not pass its checks.
+    """
+    loaded, measured = model.model, {}
+    if (rows := model.held_out) is not None:
+        y = rows[LABEL.name].to_numpy(np.int8)
+        found = metrics.scores(y, loaded.probabilities(rows))
+        measured = {name: float(value[0]) for name, value in found.items()}
+    return Candidate(_source(model), model.metadata.out_of_fold, measured)
+
+
+def champion_of(version: str, champion: Lineage, candidate: Lineage) -> Champion:
+    """Return the champion beside a candidate, on the patients that both can be measured on.
+
+    Near-copies of a patient are that patient, who counts once. Of one with both labels, or two
+    data sets that contradict each other, the champion's label counts.
+    """
+    held_out = _unseen(champion, candidate)
+    before, now = champion.out_of_fold, candidate.out_of_fold
+    if before is None or now is None:
+        pairs = _pairs(held_out)
+        return Champion(version, _source(champion), pairs, pairs, NOT_STORED)
+    every = pd.concat([before, now, held_out])
+    places = np.cumsum([len(before), len(now)])
+    patients = np.split(copies.near_copies(every[list(FEATURE_NAMES)]), places)
+    old, new = (
+        frame.groupby(patient).agg(y=(LABEL.name, "max"), p=("probability", "mean"))
+        for frame, patient in zip((before, now), patients[:2], strict=True)
+    )
+    both = pd.DataFrame({LABEL.name: old["y"], "champion": old["p"]}).join(
+        new["p"].rename("candidate"), how="inner"
+    )
+    rest = held_out[~np.isin(patients[2], both.index)]
+    compared = _pairs(pd.concat([both, rest]))
+    return Champion(version, _source(champion), compared, _pairs(held_out))
+
+
+def _source(model: Lineage) -> str:
+    """Return the value of ``data.source``; releases that knew the sample by its name had others."""
+    rows = model.held_out
+    return model.source if rows is None else cohort.source_of(rows, model.source)
+
+
+def _pairs(rows: pd.DataFrame) -> Pairs:
+    return Pairs(
+        rows[LABEL.name].to_numpy(np.int8),
+        rows["candidate"].to_numpy(float),
+        rows["champion"].to_numpy(float),
+    )
+
+
+def _unseen(champion: Lineage, candidate: Lineage) -> pd.DataFrame:
+    """Return the patients held out from either that neither has seen, with what both say of them.
+
+    Where the store does not say whom one of them has seen, nobody is known to be new to it.
+    """
+    both = (champion, candidate)
+    held_out = [model.held_out for model in both if model.training_rows is not None]
+    known = [rows for rows in held_out if rows is not None]
+    if len(known) < len(both):
+        return pd.DataFrame(columns=[*FEATURE_NAMES, LABEL.name, "champion", "candidate"])
+    rows = pd.concat(known)
+    rows = rows[~pd.Series(copies.near_copies(rows)).duplicated().to_numpy()]
+    rows = rows[~(champion.has_seen(rows) | candidate.has_seen(rows))]
+    return rows.assign(
+        champion=champion.model.probabilities(rows), candidate=candidate.model.probabilities(rows)
+    )

@@ -1,0 +1,196 @@
+"""The rules of the gate, each a function of figures, or of probabilities and labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from clinical.schema import FEATURES
+from risk_model.card.wording import MEASURES, Measures
+from risk_model.measurements import Group, OutOfFold
+from steps.modelling import clinical_metrics, metrics
+from steps.modelling.clinical_metrics import AGES, SMALLEST_GROUP, enough
+from steps.modelling.metrics import Floats, Labels
+
+GROUPS = {
+    "sexes": tuple(next(feature for feature in FEATURES if feature.name == "sex").codes.values()),
+    "ages": tuple(f"age {band}" for band in AGES),
+}
+SEED = 20240  # of the paired bootstrap: the same question gets the same answer
+NOT_JUDGED = "not judged"
+Limit = float | Sequence[float]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of the gate, with the figures it was decided on."""
+
+    rule: str
+    candidate: float | str | None
+    champion: float | str | None
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Patients whom neither of two models has seen, each once, with what both said of them.
+
+    Parameters
+    ----------
+    y : array of int, shape (n_patients,)
+    candidate, champion : arrays of float, shape (n_patients,)
+        Probabilities of disease.
+    """
+
+    y: Labels
+    candidate: Floats
+    champion: Floats
+
+
+def measured(patients: pd.DataFrame, y: Labels, p: Floats) -> OutOfFold:
+    """Return the figures that the rules ask for, of all patients and of each group.
+
+    Parameters
+    ----------
+    patients : DataFrame
+        With ``age`` and ``sex``.
+    y, p : arrays of shape (n_patients,)
+        Labels, and probabilities by models that have not seen them.
+    """
+    groups = [
+        {
+            "group": name,
+            "patients": int(members.sum()),
+            "diseased": int(y[members].sum()),
+            "metrics": _figures(y[members], p[members]) if enough(y[members]) else None,
+        }
+        for name, members in clinical_metrics.groups(patients).items()
+    ]
+    found = {"patients": len(y), "diseased": int(y.sum()), "metrics": _figures(y, p)}
+    return OutOfFold.model_validate(found | {"groups": groups}, strict=False)
+
+
+def _figures(y: Labels, p: Floats) -> dict[str, float | None]:
+    return {name: _shown(float(value[0])) for name, value in clinical_metrics.scores(y, p).items()}
+
+
+def within(measures: Measures, limits: Mapping[str, Any], of: str) -> list[Rule]:
+    """Return the rules about figures by name; one that is missing or undefined passes none.
+
+    Parameters
+    ----------
+    measures : mapping of str to float or None
+    limits : mapping
+        By measure: the least that passes, or from and to. Tables in it are not for these figures.
+    of : str
+        Whom the figures are of.
+    """
+    asked = {name: limit for name, limit in limits.items() if not isinstance(limit, Mapping)}
+    return [_within(name, measures.get(name), limit, of) for name, limit in asked.items()]
+
+
+def _within(name: str, value: float | None, limit: Limit, of: str) -> Rule:
+    least, most = limit if isinstance(limit, Sequence) else (limit, math.inf)
+    words = f"at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
+    found = math.nan if value is None else value
+    title = MEASURES[name].removesuffix(" at 0.5")
+    return Rule(f"{title}, {of}, {words}", _shown(found), None, least <= found <= most)
+
+
+def of_groups(groups: Sequence[Group], limits: Mapping[str, Any], of: str) -> list[Rule]:
+    """Return the rules about groups of patients; one that is too small for figures is not judged.
+
+    Parameters
+    ----------
+    groups : sequence of Group
+    limits : mapping
+        ``sexes`` and ``ages``: what `within` takes.
+    """
+    known = {group.group: group for group in groups}
+    asked = {name: limits[kind] for kind, names in GROUPS.items() for name in names
+             if kind in limits}  # fmt: skip
+    return [
+        rule
+        for name, limit in asked.items()
+        for rule in _of_group(known.get(name), limit, f"{name}, {of}")
+    ]
+
+
+def _of_group(group: Group | None, limits: Mapping[str, Any], of: str) -> list[Rule]:
+    if group is None:
+        return [Rule(f"figures, {of}", None, None, passed=False)]
+    if group.metrics is None:
+        few = f"fewer than {SMALLEST_GROUP} patients of either outcome"
+        return [Rule(f"{of}: {few}", NOT_JUDGED, None, passed=True)]
+    return within(group.metrics, limits, of)
+
+
+@dataclass(frozen=True)
+class _Gain:
+    """A figure of candidate and champion, and how much better the candidate's is.
+
+    Parameters
+    ----------
+    candidate, champion : float
+    value : float
+        Above 0 where the candidate's figure is better; NaN where undefined.
+    drawn : array of float
+        The same in each bootstrap.
+    """
+
+    candidate: float
+    champion: float
+    value: float
+    drawn: Floats
+
+    def rule(self, title: str, by: float, share: float) -> Rule:
+        """Return the rule that it is not worse by so much, in such a share of the bootstraps."""
+        worse = float(np.mean(~(self.drawn >= 0)))
+        words = f"{title} not worse by {by:g} in {share:.0%} of bootstraps"
+        figures = _shown(self.candidate), _shown(self.champion)
+        return Rule(words, *figures, worse < share or self.value > -by)
+
+
+def compare(pairs: Pairs, limits: Mapping[str, float]) -> tuple[Rule, bool]:
+    """Return the rule that a candidate is not worse than the champion, and whether it is better.
+
+    By a paired bootstrap of the Brier score.
+    """
+    new, old = ((p - pairs.y) ** 2 for p in (pairs.candidate, pairs.champion))
+    better = old - new
+    drawn = metrics.bootstrap_weights(pairs.y, SEED, int(limits["bootstraps"])) @ better
+    gain = _Gain(float(new.mean()), float(old.mean()), float(better.mean()), drawn)
+    title = f"Brier score, {len(pairs.y)} patients,"
+    rule = gain.rule(title, limits["worse_by"], limits["worse_share"])
+    share = float(np.mean(gain.drawn > 0))
+    return rule, share >= limits["better_share"] and gain.value >= limits["better_by"]
+
+
+def veto(pairs: Pairs, limits: Mapping[str, float]) -> list[Rule]:
+    """Return the rules about both models themselves, on patients that neither has seen."""
+    least = limits["least_patients"]
+    passed = len(pairs.y) >= least and len(set(pairs.y.tolist())) == 2
+    words = f"at least {least:g} patients of both classes that neither has seen"
+    rules = [Rule(words, float(len(pairs.y)), None, passed)]
+    if not passed:
+        return rules
+    weights = metrics.bootstrap_weights(pairs.y, SEED, int(limits["bootstraps"]))
+    weights = np.vstack([np.ones(len(pairs.y)), weights])
+    new, old = (metrics.scores(pairs.y, p, weights) for p in (pairs.candidate, pairs.champion))
+    for name, sign in (("brier", -1), ("roc_auc", 1)):
+        better = sign * (new[name] - old[name])
+        figures = float(new[name][0]), float(old[name][0])
+        gain = _Gain(*figures, float(better[0]), better[1:])
+        title = f"{MEASURES[name]}, held out,"
+        rules.append(gain.rule(title, limits[name], limits["worse_share"]))
+    return rules
+
+
+def _shown(value: float) -> float | None:
+    """Return a figure as JSON can hold it: rounded, None where it is undefined."""
+    return round(value, 4) if math.isfinite(value) else None

@@ -1,0 +1,148 @@
+"""What was found out about served models, as a page to read: pictures first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from clinical.schema import FEATURES, Feature
+from risk_model.card.wording import MEASURES, between, number, percent
+from risk_model.prediction_log import PROBABILITY, SMALLEST
+from steps.reports import drawing
+from steps.reports.drawing import NO, SOFT, YES
+from steps.reports.pages import render
+
+_FEATURES = {feature.name: feature for feature in FEATURES}
+_TITLES = {f.name: f.title for f in FEATURES} | {PROBABILITY: "Probability of disease"}
+_BAR = 0.4
+FIRST = ("observed_expected", "calibration_intercept", "calibration_slope", "roc_auc", "brier")
+"""The measures of outcomes that lead: calibration in the large, for that is what drifts."""
+
+
+def draw(about: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> str:
+    """Draw what was found as one self-contained page.
+
+    Parameters
+    ----------
+    about : mapping
+        `name`, `made_at`, `notes`, and `outcomes`: what became of the rows of their file, or None.
+    models : sequence of mapping
+        What `monitoring.versions.measure` found, the one that matters most first.
+    """
+    with drawing.colours(on_page=True):
+        shown = [{**model, "pictures": _pictures(model)} for model in models]
+    return render(
+        "monitoring.html.j2",
+        title=f"Monitoring of {about['name']}",
+        level=2,
+        about=about,
+        models=shown,
+        smallest=SMALLEST,
+        tiles=_tiles,
+        judged=_judged,
+        rows=_rows,
+    )
+
+
+def _tiles(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
+    return [(MEASURES[name], between(metrics, name, 2)) for name in FIRST if name in metrics]
+
+
+def _judged(judged: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    return [
+        [MEASURES[one["name"]], number(one["value"]), number(one["stated"]),
+         "yes" if one["left"] else "no"]
+        for one in judged
+    ]  # fmt: skip
+
+
+def _rows(model: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        [_TITLES[name], number(one["psi"]), number(one["by_chance"]),
+         "yes" if one["drift"] else "no",
+         "few" if one["missing_rate"] is None else percent(one["missing_rate"])]
+        for name, one in model["variables"].items()
+    ]  # fmt: skip
+
+
+def _pictures(model: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the pictures of a model: probability first, then what drifts most."""
+    key, drawn = str(model["model_version"]), []
+    if len(model["over_time"]) > 1:
+        drawn.append(_picture(f"{key}-over-time", "Mean probability over time",
+                              lambda axes: over_time(axes, model["over_time"]), 2.6))  # fmt: skip
+    if model["outcomes"] and len(model["outcomes"]["periods"]) > 1:
+        periods = model["outcomes"]["periods"]
+        drawn.append(_picture(f"{key}-calibration", "Observed / expected over time",
+                              lambda axes: calibration_over_time(axes, periods), 2.6))  # fmt: skip
+    variables = model["variables"]
+    order = sorted(variables, key=lambda n: (n != PROBABILITY, -(variables[n]["psi"] or 0)))
+    for name in order:
+        one = variables[name]
+        title = f"{_TITLES[name]}: drift" if one["drift"] else _TITLES[name]
+        height = 0.9 + 0.23 * len(one["now"])
+        drawn.append(_picture(f"{key}-{name}", title, partial(shares, name=name, one=one), height))
+    return drawn
+
+
+def _picture(
+    key: str, title: str, draw_on: Callable[[Axes], None], height: float
+) -> dict[str, str]:
+    figure, axes = drawing.canvas(3.9, height)
+    draw_on(axes)
+    return {"title": title, "svg": drawing.svg(figure, key.replace("_", "-"), title)}
+
+
+def over_time(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
+    """Draw the mean probability of each period."""
+    at = np.array([point["from"][:19] for point in points], "datetime64[s]")
+    axes.plot(at, [point["mean_probability"] for point in points], "o-", color=NO, ms=4)
+    axes.set(ylim=(0, 1))
+    drawing.in_percent(axes, "y")
+    axes.tick_params(axis="x", rotation=30)
+
+
+def calibration_over_time(axes: Axes, periods: Sequence[Mapping[str, Any]]) -> None:
+    """Draw observed / expected of each period with its interval; 1 is right."""
+    name = "observed_expected"
+    axes.axhline(1, ls=":", color=SOFT)
+    for place, period in enumerate(periods):
+        found = period["metrics"]
+        axes.plot([place] * 2, [found[f"{name}_ci_low"], found[f"{name}_ci_high"]], color=YES)
+        axes.plot(place, found[name], "o", color=YES, ms=4)
+    axes.set_xticks(range(len(periods)), [period["from"] for period in periods], rotation=30)
+
+
+def shares(axes: Axes, *, name: str, one: Mapping[str, Any]) -> None:
+    """Draw the share of patients in each bin: then, and now."""
+    labels, places = _labels(name, one), list(range(len(one["now"])))
+    now = [share or 0 for share in one["now"]]
+    if one["before"] is not None:
+        axes.barh([p - _BAR / 2 for p in places], one["before"], _BAR, color=SOFT, label="baseline")
+    axes.barh([p + _BAR / 2 for p in places], now, _BAR, color=NO, label="now")
+    axes.set_yticks(places, [label if share is not None else f"{label} (few)"
+                             for label, share in zip(labels, one["now"], strict=True)])  # fmt: skip
+    axes.invert_yaxis()
+    drawing.in_percent(axes, "x")
+    drawing.legend(axes)
+
+
+def _labels(name: str, one: Mapping[str, Any]) -> list[str]:
+    """Return what each bin holds, the last of them what is unknown."""
+    feature = _FEATURES.get(name)
+    if one["codes"]:
+        return [*(_code(feature, code) for code in one["codes"]), "unknown"]
+    ends = [f"{edge:.3g}" for edge in one["edges"] or ()]
+    if not ends:
+        return ["known", "unknown"]
+    between = [f"{low} to {high}" for low, high in pairwise(ends)]
+    return [f"under {ends[0]}", *between, f"{ends[-1]} and over", "unknown"]
+
+
+def _code(feature: Feature | None, code: int) -> str:
+    return feature.codes[code] if feature else str(code)

@@ -1,0 +1,63 @@
+"""Updating a model for other patients: which one, and on whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from clinical.errors import DataError
+from risk_model.metadata import FORMAT, Base
+from risk_model.serialization import read_estimator
+from steps.modelling.calibration import Update
+from steps.modelling.facts import Input
+from steps.registry import versions as registry
+from steps.runs import lineage
+from steps.runs.lineage import Lineage
+from steps.runs.store import StepError
+from steps.runs.terminal import echo
+
+
+def follow(uri: str) -> tuple[Lineage, Base]:
+    """Return the model that a URI names, and what an update says of it.
+
+    Raises
+    ------
+    StepError
+        Where it is none that can be updated.
+    """
+    name, _, alias = uri.removeprefix("models:/").partition("@")
+    if alias and (version := registry.holder(name, alias)):
+        # What an alias names today it may not name tomorrow.
+        uri = f"models:/{name}/{registry.number(version)}"
+    origin = lineage.follow(uri)
+    known = origin.metadata
+    if known.format != FORMAT:
+        raise StepError(
+            f"{uri} cannot be recalibrated: expected format {FORMAT}, found {known.format}; "
+            "train a model anew, with -P extra=<file>"
+        )
+    rows = known.data.rows if known.data else None
+    return origin, Base(
+        uri=uri, run_id=known.run_id, source=origin.source, patients=rows.train if rows else None
+    )
+
+
+def recipe(origin: Lineage) -> Update:
+    """Return the unfitted update of a model."""
+    return Update(read_estimator(origin.folder))
+
+
+def without_seen(data: Input, origin: Lineage) -> Input:
+    """Return patients whom a model has not seen; synthetic ones stay so, whoever joins them.
+
+    Raises
+    ------
+    DataError
+        Where none is left.
+    """
+    seen = origin.has_seen(data.patients)
+    if seen.any():
+        echo(f"train: {seen.sum()} patients whom the model was trained on are left out")
+    if seen.all():
+        raise DataError("the model was trained on all of these patients: nothing can be learnt")
+    source = "synthetic" if origin.source == "synthetic" else data.source
+    return replace(data, patients=data.patients[~seen].reset_index(drop=True), source=source)
