@@ -18,7 +18,7 @@ from risk_model import cautions, prediction_log
 from risk_model.bands import RISK_BANDS
 from risk_model.engines import Engine, OnnxEngine, SklearnEngine, score_many
 from risk_model.measurements import Baseline, Histogram
-from risk_model.metadata import FORMAT, Base, Git, Metadata, Origin, TrainingRange
+from risk_model.metadata import FORMAT, Base, Git, Metadata, Origin
 from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import OutOfFold
@@ -139,18 +139,19 @@ def baseline(fitted: pd.DataFrame, probabilities: Floats) -> Baseline:
         Out of fold, as new patients' would be.
     """
     features = {
-        feature.name: _histogram(fitted[feature.name].to_numpy(float), tuple(feature.codes))
+        feature.name: histogram(fitted[feature.name].to_numpy(float), tuple(feature.codes))
         for feature in FEATURES
     }
     return Baseline(
         log_schema=prediction_log.SCHEMA,
         patients=len(fitted),
         features=features,
-        probability=_histogram(probabilities),
+        probability=histogram(probabilities),
     )
 
 
-def _histogram(values: Floats, codes: tuple[int, ...] = ()) -> Histogram:
+def histogram(values: Floats, codes: tuple[int, ...] = ()) -> Histogram:
+    """Return counts of values in bins: of codes, or of as many values each."""
     known = values[~np.isnan(values)]
     ends = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else known
     edges = tuple(ends[ends > known.min(initial=np.inf)].tolist())
@@ -179,9 +180,7 @@ def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str
     reference = assessment.reference(predict, known)
     return {
         "seen": known,
-        "unseen_pairs": cautions.unseen_pairs(
-            done.fitted, {name: TrainingRange.model_validate(one) for name, one in known.items()}
-        ),
+        "unseen_pairs": cautions.unseen_pairs(done.fitted, Metadata.of({"seen": known}).seen),
         "reference": reference,
         "importance": assessment.importance(predict, done.held_out, reference),
         "elsewhere": assessment.elsewhere(done.data.elsewhere, predict, seed),

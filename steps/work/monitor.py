@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import tempfile
@@ -12,8 +13,9 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import DatasetInput, InputTag
+from mlflow.entities import DatasetInput, InputTag, LoggedModelInput
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+from pandas.util import hash_pandas_object
 
 from clinical.schema import FEATURE_NAMES
 from risk_model.prediction_log import PROBABILITY, SCHEMA, bins_of, default_folder
@@ -42,15 +44,15 @@ def monitor(run: StepRun, values: Monitor, logged: Logged) -> None:
     """Judge each model whose answers were logged, and write it all down."""
     window = logged.since(values.days)
     models, notes = find_models(values.name, window)
+    if not models:
+        raise StepError("; ".join([f"{logged.folder} has nothing of {values.name}", *notes]))
     joined = join(values, logged)
     found = [versions.measure(model, window, logged, joined) for model, _ in models]
     notes = [*logged.notes, *notes]
-    if found:
-        leading, origin = found[0], models[0][1]
-        log_inputs(run, leading, origin, window)
-        log_figures(run, leading)
-        if values.textfile:
-            textfile.write(Path(values.textfile), values.name, found)
+    log_inputs(run, found[0], models[0][1], window)
+    log_figures(run, found[0])
+    if values.textfile:
+        textfile.write(Path(values.textfile), values.name, found)
     log_pages(run, values, found, joined, notes)
     for one in found:
         echo(f"monitor: {one.model.label}: {one.verdict.word}: {one.verdict.reason}")
@@ -111,6 +113,8 @@ def log_inputs(run: StepRun, leading: Monitored, origin: Lineage, window: Logged
     """Note what was compared: the model, its training data as baseline, and the log."""
     client = MlflowClient()
     if origin.trained is not None and origin.trained.inputs is not None:
+        model_id = registry.model_uri(origin.trained).removeprefix("models:/")
+        client.log_inputs(run.run_id, models=[LoggedModelInput(model_id)])
         baseline = [
             DatasetInput(one.dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "baseline")])
             for one in origin.trained.inputs.dataset_inputs
@@ -119,10 +123,12 @@ def log_inputs(run: StepRun, leading: Monitored, origin: Lineage, window: Logged
     label = leading.model.label
     rows, profile = (part[part["model_version"] == label] for part in (window.rows, window.profile))
     current = rows[list(FEATURE_NAMES)] if len(rows) else profile[["variable", "bin", "count"]]
+    digest = hashlib.sha256(hash_pandas_object(current, index=False).to_numpy().tobytes())
     dataset = from_pandas(
         current.reset_index(drop=True),
         source=dataset_source(str(window.folder)),  # type: ignore[arg-type]
         name="prediction-log",
+        digest=digest.hexdigest()[:32],
     )
     mlflow.log_input(dataset, context="current")
 
