@@ -25,7 +25,7 @@ PARTS = 6
 
 @dataclass(frozen=True)
 class Caution:
-    """When to warn about a value of a feature, and in which words.
+    """When to warn about a value of a feature, and how.
 
     Parameters
     ----------
@@ -62,10 +62,10 @@ def _caution(feature: Feature, seen: TrainingRange | None) -> Caution | None:
     low = feature.low if seen.low is None else seen.low
     high = feature.high if seen.high is None else seen.high
     if seen.codes is not None:
-        words = ", ".join(f"{c} ({feature.codes.get(c, '?')})" for c in seen.codes)
+        had = ", ".join(f"{c} ({feature.codes.get(c, '?')})" for c in seen.codes)
     else:
-        words = f"{low:g} to {high:g} {feature.unit}".rstrip()
-    message = f"'{feature.name}' is outside of what the model was trained on: {words}."
+        had = f"{low:g} to {high:g} {feature.unit}".rstrip()
+    message = f"'{feature.name}' is outside of what the model was trained on: {had}."
     return Caution(
         feature.name, low, high, None if seen.codes is None else frozenset(seen.codes), message
     )
@@ -79,23 +79,25 @@ def _scale(feature: Feature, seen: TrainingRange, parts: int) -> tuple[float, fl
     return low, parts / ((high - low) or 1.0)
 
 
-def unseen_pairs(training: pd.DataFrame, seen: Mapping[str, TrainingRange]) -> UnseenPairs:
+def unseen_pairs(
+    training: pd.DataFrame, seen: Mapping[str, TrainingRange], parts: int = PARTS
+) -> UnseenPairs:
     """Return which codes, and parts of ranges, no training patient had together.
 
     What nobody had at all is not among them: `out_of_range` warns about that.
     """
     had: dict[tuple[str, int], list[bool]] = {}
     for feature in FEATURES:
-        low, factor = _scale(feature, seen[feature.name], PARTS)
+        low, factor = _scale(feature, seen[feature.name], parts)
         places = (training[feature.name] - low) * factor // 1
         if not feature.codes:
-            places = places.clip(upper=PARTS - 1)  # the highest of all is in the last part
+            places = places.clip(upper=parts - 1)  # the highest of all is in the last part
         for place in sorted(places.dropna().unique()):
             had[feature.name, int(place)] = (places == place).tolist()
     keys, rows = list(had), np.array(list(had.values()), dtype=np.float32)
     never = zip(*np.nonzero(np.triu(rows @ rows.T == 0)), strict=True)
     pairs = ((*keys[i], *keys[j]) for i, j in never if keys[i][0] != keys[j][0])
-    return UnseenPairs(parts=PARTS, pairs=tuple(pairs))
+    return UnseenPairs(parts=parts, pairs=tuple(pairs))
 
 
 class Combinations:
@@ -154,11 +156,11 @@ class Combinations:
 
 
 Warnings = dict[tuple[str, ...], dict[str, str]]
-"""By the features that are unknown together: what to say of each of them."""
+"""By the features that are unknown together: the message for each of them."""
 
 
 def unknown(metadata: Metadata) -> Warnings:
-    """Return what to say where features are unknown, as far as it was measured."""
+    """Return the messages for unknown features, as far as that was measured."""
     if metadata.unknown_patterns is None:
         return _late(metadata)
     known = metadata.pattern(())
@@ -184,7 +186,7 @@ def _listed(names: Sequence[str], last: str = "and") -> str:
 
 
 def _late(metadata: Metadata) -> Warnings:
-    """Return what to say of a model of format 1: of some features, whatever else is unknown."""
+    """Return the messages of a model of format 1: for some features, whatever else is unknown."""
     measured, whole = metadata.unknown, metadata.out_of_fold
     if measured is None or whole is None:
         return {}

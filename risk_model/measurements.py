@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -27,12 +27,23 @@ class Part(BaseModel):
 
 
 class Observed(Part):
-    """How many patients fell into a risk band, how many of them were ill, and the 95 % interval."""
+    """How many patients there were, how many of them had the disease, and the 95 % interval."""
 
     patients: int
     diseased: int
     low: float
     high: float
+
+    @classmethod
+    def of(cls, patients: int, diseased: int) -> Self:
+        """Return the counts with Wilson's interval, which is sensible for few patients too."""
+        if not patients:
+            return cls(patients=0, diseased=0, low=0.0, high=1.0)
+        share, z = diseased / patients, 1.959964
+        middle = share + z * z / (2 * patients)
+        reach = z * math.sqrt(share * (1 - share) / patients + (z / (2 * patients)) ** 2)
+        low, high = ((end / (1 + z * z / patients)) for end in (middle - reach, middle + reach))
+        return cls(patients=patients, diseased=diseased, low=max(low, 0.0), high=min(high, 1.0))
 
 
 class RiskBand(Part):
@@ -62,11 +73,15 @@ class Curve(Part):
     high: tuple[float, ...]
 
 
+Outcomes = dict[str, tuple[int, ...]]
+"""By the label as text: how many patients were in each of equal bins of the probability."""
+
+
 class Calibration(Part):
-    """A calibration curve, and patients by outcome in equal bins of their probability."""
+    """A calibration curve, and the patients by outcome."""
 
     curve: Curve | None = None
-    histogram: dict[str, tuple[int, ...]]
+    histogram: Outcomes
 
 
 class FeatureMix(Part):
@@ -138,13 +153,16 @@ class UnknownPattern(Part):
         ``roc_auc``, ``brier``, ``observed_expected``, ``calibration_intercept``, ``sensitivity``,
         ``specificity``, each with its interval.
     risk_bands : tuple of RiskBand
-        What was observed in each band under this pattern; what a patient with it should be told.
+        What was observed in each band under this pattern.
+    histogram : Outcomes
+        What was observed by probability; what a patient with this pattern is compared with.
     """
 
     unknown: tuple[str, ...]
     patients: int
     metrics: Measures = {}
     risk_bands: tuple[RiskBand, ...] = ()
+    histogram: Outcomes | None = None
 
 
 class RefitBin(Part):

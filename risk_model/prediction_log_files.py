@@ -6,6 +6,7 @@ place. So neither a reader nor whoever goes on after a crash in between counts a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -244,8 +245,9 @@ def merge(folder: Path, kind: str, at_least: int) -> None:
     for path, count in _small(files):
         if rows + count > MERGED_ROWS:
             break
-        tables[path.name] = _read_file(path, _schema(kind))
-        rows += count
+        with contextlib.suppress(ValueError):  # a reader names it
+            tables[path.name] = _read_file(path, _schema(kind))
+            rows += count
     if len(tables) >= at_least:
         table = pa.concat_tables(tables.values())
         _replace(folder, list(tables), table if kind == ROWS else _added_up(table))

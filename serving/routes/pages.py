@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -57,13 +58,14 @@ def make_blueprint(
     keys = Keys(settings["HEART_API_KEYS"])
 
     def show(typed: list[Typed], status: int = 200, **parts: Any) -> Response:
+        model = parts.get("answered") or following.model
         page = render_template(
             "form.html",
             columns=in_columns(typed),
             wrong=[field for field in typed if field.error],
-            model=parts.get("answered") or following.model,
+            model=model,
             needs_key=bool(keys),
-            ready=None if following.model else readiness(following, recorder)[1]["detail"],
+            ready=None if model else readiness(following, recorder)[1].get("detail"),
             **parts,
         )
         return make_response(page, status)
@@ -138,7 +140,9 @@ def _answer(model: Model, values: Values, background: BackgroundThread) -> dict[
         "population": wording.population(model.metadata),
         "why_low": wording.why_low(model.metadata),
     }
-    explanation = background(lambda: explain(model, values, prediction))
+    explanation = None
+    with contextlib.suppress(Problem):  # too many at once: the answer comes without it
+        explanation = background(lambda: explain(model, values, prediction), request.environ)
     if explanation is not None:
         moved, unmoved = result.moves(explanation, values)
         parts |= {"explanation": explanation, "moves": moved, "unmoved": unmoved}
@@ -148,12 +152,13 @@ def _answer(model: Model, values: Values, background: BackgroundThread) -> dict[
 def _card(model: Model) -> dict[str, Any]:
     """Return the model card, as far as the model carries what it is made of."""
     try:
-        shown = rendering.as_fragment(model.metadata, 3)
+        shown = rendering.as_fragment(model.metadata, 2)
         lacking = rendering.lacking(model.metadata)
     except (KeyError, TypeError, ValueError, TemplateError):  # another project, which knew less
         nothing = Metadata()
-        shown, lacking = rendering.as_fragment(nothing, 3), rendering.lacking(nothing)
-    return {"card": shown, "lacking": lacking, "has_file": _carries_card(model)}
+        shown, lacking = rendering.as_fragment(nothing, 2), rendering.lacking(nothing)
+    title = rendering.title(model.metadata)
+    return {"title": title, "card": shown, "lacking": lacking, "has_file": _carries_card(model)}
 
 
 def _carries_card(model: Model) -> bool:

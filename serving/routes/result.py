@@ -96,11 +96,13 @@ def percent(model: Model, probability: float) -> str:
 
 
 def observed(model: Model, prediction: Prediction) -> dict[str, Any] | None:
-    """Return how many patients of whom as much was unknown fell into the band and were ill."""
-    found = model.metadata.observed(prediction.imputed, prediction.risk_level)
-    if found is None or not found.patients:
+    """Return how many patients like this one there were, and how many had the disease."""
+    similar = model.metadata.similar(prediction.imputed, prediction.probability)
+    if similar is None or not similar[0].patients:
         return None
-    return {**found.model_dump(), "share": found.diseased / found.patients}
+    found, start, end = similar
+    share = found.diseased / found.patients
+    return {**found.model_dump(), "share": share, "start": start, "end": end}
 
 
 def cautions(warnings: Sequence[tuple[str, str]]) -> list[str]:

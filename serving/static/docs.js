@@ -1,4 +1,5 @@
 "use strict";
 
 const place = document.getElementById("swagger");
-SwaggerUIBundle({ url: place.dataset.url, domNode: place, validatorUrl: null, deepLinking: true });
+// Deep links would put a link into each button, which a screen reader cannot tell apart.
+SwaggerUIBundle({ url: place.dataset.url, domNode: place, validatorUrl: null, defaultModelsExpandDepth: 0 });

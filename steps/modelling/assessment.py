@@ -60,9 +60,7 @@ def case_mix(patients: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def flattened(measured: dict[str, Any]) -> dict[str, float]:
-    """Return what `out_of_fold` found as metrics of a run, the gate's figures among them.
-
-    Called ``cv_<measure>``: of all patients at once, where ``cv_<measure>_mean`` is over folds.
+    """Return what `out_of_fold` found by the names that the gate asks for, ``cv_<measure>``.
 
     A group that is too small has no metric, and so no model of such data passes the gate.
     """
@@ -98,6 +96,7 @@ def unknown_patterns(
                     "patients": len(labels),
                     "metrics": clinical_metrics.with_intervals(labels, p[chosen], seed, names),
                     "risk_bands": clinical_metrics.bands(labels, p[chosen], dict(RISK_BANDS)),
+                    "histogram": curves.histogram(labels, p[chosen]),
                 }
             )
     return measured

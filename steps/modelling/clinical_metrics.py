@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from clinical.schema import FEATURES
 from risk_model.bands import RISK_BANDS
+from risk_model.measurements import Observed
 from steps.modelling import logistic, metrics
 from steps.modelling.metrics import THRESHOLD, Floats, Labels
 
@@ -34,6 +34,16 @@ NAMES = (
     "specificity",
     *(f"net_benefit_{round(100 * at)}" for at in NET_BENEFIT_AT),
 )
+COMPARED = (
+    "roc_auc",
+    "brier",
+    "calibration_intercept",
+    "calibration_slope",
+    "observed_expected",
+    "sensitivity",
+    "specificity",
+)
+"""The few of them by which a person compares models: what MLflow's pages show."""
 RANKING = ("roc_auc", "calibration_slope", "calibration_intercept", "observed_expected")
 """What is said of a site where nearly everybody is ill, and every threshold would flatter."""
 
@@ -156,8 +166,6 @@ def bands(y: Labels, p: Floats, cuts: Mapping[str, float]) -> list[dict[str, Any
     found = []
     for i, (level, start) in enumerate(cuts.items()):
         total, ill = int((place == i).sum()), int(y[place == i].sum())
-        # Wilson's interval is sensible for few patients too; of none, nothing is known.
-        low, high = binomtest(ill, total).proportion_ci(method="wilson") if total else (0.0, 1.0)
-        observed = {"patients": total, "diseased": ill, "low": float(low), "high": float(high)}
+        observed = Observed.of(total, ill).model_dump()
         found.append({"level": level, "from": start, "observed": observed})
     return found

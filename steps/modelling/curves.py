@@ -64,9 +64,9 @@ def _expit(z: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(z, -500, 500))))
 
 
-def histogram(y: Labels, p: Floats) -> dict[int, list[int]]:
+def histogram(y: Labels, p: Floats) -> dict[str, list[int]]:
     """Return how many patients of each outcome got a probability in each of 20 equal bins."""
-    return {label: np.histogram(p[y == label], BINS, (0, 1))[0].tolist() for label in (0, 1)}
+    return {str(label): np.histogram(p[y == label], BINS, (0, 1))[0].tolist() for label in (0, 1)}
 
 
 def as_json(y: Labels, p: Floats, seed: int) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def as_json(y: Labels, p: Floats, seed: int) -> dict[str, Any]:
     return {
         "calibration": {
             "curve": curve and _rounded(curve),
-            "histogram": {str(label): counts for label, counts in histogram(y, p).items()},
+            "histogram": histogram(y, p),
         },
         "decision": {who: _rounded(found) for who, found in decision(y, p, seed).items()},
     }

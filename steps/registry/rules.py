@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from clinical.schema import FEATURES
 from risk_model.card.wording import MEASURES, Measures
@@ -94,12 +95,18 @@ def within(measures: Measures, limits: Mapping[str, Any], of: str) -> list[Rule]
     return [_within(name, measures.get(name), limit, of) for name, limit in asked.items()]
 
 
-def _within(name: str, value: float | None, limit: Limit, of: str) -> Rule:
+def _within(name: str, value: float | None, limit: Limit, of: str, count: int = 0) -> Rule:
+    """Return the rule about a figure; the share of a `count` of patients may miss it by chance."""
     least, most = limit if isinstance(limit, Sequence) else (limit, math.inf)
     words = f"at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
     found = math.nan if value is None else value
+    reached = found
+    if count and math.isfinite(found):
+        reached = binomtest(round(found * count), count).proportion_ci(method="wilson").high
+        words += " within chance"
     title = MEASURES[name].removesuffix(" at 0.5")
-    return Rule(f"{title}, {of}, {words}", _shown(found), None, least <= found <= most)
+    passed = bool(least <= reached and found <= most)
+    return Rule(f"{title}, {of}, {words}", _shown(found), None, passed)
 
 
 def of_groups(groups: Sequence[Group], limits: Mapping[str, Any], of: str) -> list[Rule]:
@@ -127,7 +134,11 @@ def _of_group(group: Group | None, limits: Mapping[str, Any], of: str) -> list[R
     if group.metrics is None:
         few = f"fewer than {SMALLEST_GROUP} patients of either outcome"
         return [Rule(f"{of}: {few}", NOT_JUDGED, None, passed=True)]
-    return within(group.metrics, limits, of)
+    counts = {"sensitivity": group.diseased, "specificity": group.patients - group.diseased}
+    return [
+        _within(name, group.metrics.get(name), limit, of, counts.get(name, 0))
+        for name, limit in limits.items()
+    ]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ ALONE = ("#1a2230", "#0b57a4", "#b5500b", "#4c586a")
 NO, YES, SOFT = "C0", "C1", "C2"
 """The colours of patients without and with the disease, and of what is beside the matter."""
 
-LARGE = (9.6, 5.4)
+LARGE = (7.2, 4.8)
 
 
 @contextmanager

@@ -57,8 +57,8 @@ def draw_all(
     ]
 
 
-def _title(words: str, metrics: Mapping[str, float], name: str) -> str:
-    return f"{words} {between(metrics, name)}"
+def _title(text: str, metrics: Mapping[str, float], name: str) -> str:
+    return f"{text} {between(metrics, name)}"
 
 
 def save(path: Path, title: str, draw: Draw) -> Path:
@@ -100,9 +100,9 @@ def calibration(axes: Axes, y: Labels, p: Floats) -> None:
         axes.plot(curve.x, curve.middle, color=NO, lw=2, label="smooth, with 95 % interval")
         axes.fill_between(curve.x, curve.low, curve.high, color=NO, alpha=0.18, lw=0)
     edges, counts = np.linspace(0, 1, curves.BINS + 1), curves.histogram(y, p)
-    tallest = max(*counts[0], *counts[1])
+    tallest = max(*counts["0"], *counts["1"])
     for label, colour, side in ((1, YES, 0.09), (0, NO, -0.09)):
-        heights = -0.14 + side * np.array(counts[label]) / tallest
+        heights = -0.14 + side * np.array(counts[str(label)]) / tallest
         axes.stairs(
             heights, edges, baseline=-0.14, fill=True, color=colour, label=LABEL.codes[label]
         )

@@ -22,7 +22,7 @@ from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import log_dataset
 from steps.runs.tracking.finished import artifact_uri, latest_or_named
 from steps.runs.tracking.step_run import StepRun
-from steps.runs.tracking.tags import INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
+from steps.runs.tracking.tags import DIGEST_TAG, INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
 
 
 def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
@@ -33,6 +33,7 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
     member = archive.choose_member(members)
     prepared = prepare(members[member], member, values.coding)
     source = cohort.source_of(prepared.frame, source)
+    run.rename(source)
     run.tag(SOURCE_TAG, source)
     if values.extra:
         prepared = add(run, prepared, sha256(path), Path(values.extra), source)
@@ -49,8 +50,9 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
             run.log_file(file)
         for file in (patients, report, page):
             copy_atomically(file, ROOT / "data" / file.name)
-        uri = artifact_uri(run.run_id, f"{DATA_FOLDER}/{patients.name}")
-        log_dataset(run, prepared.frame, uri=uri, digest=sha256(patients), source=source)
+        uri, digest = artifact_uri(run.run_id, f"{DATA_FOLDER}/{patients.name}"), sha256(patients)
+        run.tag(DIGEST_TAG, digest)
+        log_dataset(run, prepared.frame, uri=uri, digest=digest)
     if unused := prepared.report["ignored"]:
         echo(f"preprocess: columns that are not used: {list_names(unused)}")
     echo(f"preprocess: {len(prepared.frame)} patients kept; data/data_report.html tells the rest")
@@ -66,7 +68,7 @@ def add(run: StepRun, prepared: Prepared, digest: str, extra: Path, source: str)
         Origin(source="file", digest=sha256(extra), patients=kept),
     ]
     run.tag(ORIGINS_TAG, json.dumps([part.model_dump() for part in origins]))
-    log_dataset(run, further.frame, uri=str(extra), digest=origins[1].digest, source="file")
+    log_dataset(run, further.frame, uri=str(extra), name="extra", digest=origins[1].digest)
     echo(f"preprocess: {kept} patients of {extra.name} are added, {copies} near-copies are not")
     return both
 

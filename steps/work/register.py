@@ -12,11 +12,10 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from clinical import hospitals
-from risk_model.card.wording import MEASURES, between
+from risk_model.card import wording
 from risk_model.errors import ModelError
 from risk_model.flavours import inputs
 from risk_model.layout import open_folder
-from risk_model.measurements import Measures
 from risk_model.metadata import Data, Git, Metadata
 from steps.parameters.entry_points import Register
 from steps.registry import gate, updates
@@ -53,6 +52,9 @@ def register(run: StepRun, values: Register, given: Run | None) -> None:
     echo(f"register: {name} version {version.version}: {decision.verdict}, {decision.reason}")
     echo(f"register: aliases of version {version.version}: {aliases}")
     run.tag("heart.version", version.version)
+    run.rename(f"version {version.version}", decision.verdict)
+    run.describe(f"{name} version {version.version}: {decision.verdict}, {decision.reason}.")
+    run.link_model(registry.model_uri(trained).removeprefix("models:/"))
     if promote == "require" and not _is_champion(name, version):
         raise StepError(
             f"promote=require: version {version.version} is not champion: "
@@ -77,30 +79,22 @@ def described(trained: Run) -> Metadata:
 
 def description(metadata: Metadata) -> str:
     """Return what the page of a version says about it: the cross-validated figures lead."""
-    data, held_out = metadata.data or Data(), metadata.metrics or {}
-    validated = metadata.out_of_fold.metrics if metadata.out_of_fold else {}
+    data = metadata.data or Data()
     patients = f"{data.rows.train} patients" if data.rows else "patients"
     return (
         f"{metadata.name} trained on {patients} (source: {data.source}). "
-        f"Cross-validated: {_told(validated)}. Held out, as a check: {_told(held_out)}. "
-        f"Not for clinical use.\n\n{inputs.described()}"
+        f"{wording.described(metadata.measured)} Not for clinical use.\n\n{inputs.described()}"
     )
-
-
-def _told(measures: Measures) -> str:
-    return ", ".join(f"{MEASURES[name]} {between(measures, name)}" for name in ("roc_auc", "brier"))
 
 
 def tags_of(metadata: Metadata) -> dict[str, str]:
     """Return the tags of a version that say where it comes from."""
     data, git = metadata.data or Data(), metadata.git or Git()
     return {
+        "model": metadata.name or "unknown",
         "data.source": data.source,
-        "data.digest": data.digest,
-        "label.definition": metadata.label or "unknown",
         "git.commit": git.commit or "unknown",
         "git.dirty": str(git.dirty).lower(),
-        "model": metadata.name or "unknown",
     }
 
 

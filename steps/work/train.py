@@ -20,7 +20,8 @@ from risk_model.flavours import saving
 from risk_model.flavours.saving import Contents
 from risk_model.layout import METADATA
 from risk_model.metadata import Git, Metadata
-from steps.modelling import assessment, estimators, facts, metrics, onnx_export, refits
+from steps.modelling import estimators, facts, metrics, onnx_export, refits
+from steps.modelling.clinical_metrics import COMPARED
 from steps.modelling.estimators import Recipe
 from steps.modelling.facts import Training
 from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
@@ -30,7 +31,8 @@ from steps.runs import provenance
 from steps.runs.files import ROOT, copy_atomically, replacing, sha256
 from steps.runs.lineage import Lineage
 from steps.runs.terminal import echo
-from steps.runs.tracking.finished import latest_or_named
+from steps.runs.tracking.datasets import HELD_OUT, PATIENTS, log_dataset
+from steps.runs.tracking.finished import artifact_uri, latest_or_named
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG
 from steps.work import updating
@@ -42,11 +44,14 @@ PERMUTATIONS = 10
 def train(run: StepRun, values: Train, given: Run | None) -> None:
     """Fit on the training rows, measure on the held-out ones, log everything."""
     data = read_patients(run, values, given)
+    run.rename(values.model, data.source)
     seed = values.random_state
     origin, base = updating.follow(values.base) if values.model == RECALIBRATED else (None, None)
     if origin:
         data = updating.without_seen(data, origin)
         run.tag(SOURCE_TAG, data.source)
+        if origin.model_id:
+            run.link_model(origin.model_id)
     recipe = updating.recipe(origin) if origin else estimators.from_parameters(values)
     # Not salted with the seed: whatever models are compared, the same patients are held out.
     fitting, held_out = copies.split(data.patients, values.test_size)
@@ -66,7 +71,6 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
     )
     git, repository = Git(**provenance.git_state()), provenance.repository()
     metadata = facts.gather(done, content, git, repository)
-    mlflow.log_metrics(found | assessment.flattened(metadata.as_dict()["out_of_fold"]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         log_split(run, folder, fitting, held_out, origin)
@@ -75,8 +79,17 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
         for picture in plots.draw_all(folder, y, p, found, losses):
             run.log_file(picture, "plots")
             copy_atomically(picture, ROOT / "plots" / picture.name)
-        log_model(run, folder, done, content, metadata)
+        model_id = log_model(run, folder, done, content, metadata)
+    log_figures(run, metadata, model_id)
+    run.describe(wording.described(metadata.measured))
     echo(summary(values.model, metadata))
+
+
+def log_figures(run: StepRun, metadata: Metadata, model_id: str) -> None:
+    """Log the figures by which models are compared; the model's metadata has all of them."""
+    validated, held_out = metadata.measured.values()
+    run.log_metrics({f"cv_{name}": validated[name] for name in COMPARED}, PATIENTS, model_id)
+    run.log_metrics({name: held_out.get(name) for name in metrics.NAMES}, HELD_OUT, model_id)
 
 
 def log_split(
@@ -99,6 +112,9 @@ def log_split(
     pd.DataFrame({"row_hash": hashes}).to_parquet(rows, index=False)
     for path in (test, rows):
         run.log_file(path, "split")
+    name = f"split/{test.name}"
+    uri, digest = artifact_uri(run.run_id, name), run.outputs[name]
+    log_dataset(run, held_out, uri=uri, name=HELD_OUT, digest=digest)
 
 
 def log_out_of_fold(
@@ -129,8 +145,8 @@ def permutation_losses(
 
 def log_model(
     run: StepRun, folder: Path, done: Training, content: bytes | None, metadata: Metadata
-) -> None:
-    """Log the model, and keep a working copy as a pickle with its SHA-256 beside it."""
+) -> str:
+    """Log the model and return its id; keep a working copy, a pickle with its SHA-256 beside it."""
     cards = rendering.write(folder, metadata)
     references = onnx_export.reference_cases(done.model, done.fitted)
     contents = Contents(done.model, content, metadata, references, cards)
@@ -147,13 +163,13 @@ def log_model(
     copy_atomically(stored / METADATA, target.with_name("model.json"))
     with replacing(target.with_name("model.pkl.sha256")) as part:
         part.write_text(f"{digest}  {target.name}\n")
+    return uri.removeprefix("models:/")
 
 
 def summary(model: str, metadata: Metadata) -> str:
     """Return how good the model is: cross-validated, and on the held-out patients as a check."""
-    validated = metadata.out_of_fold.metrics if metadata.out_of_fold else {}
-    columns = {"cross-validated": validated, "held out": metadata.metrics or {}}
-    return "\n".join([f"train: {model}, with 95 % intervals", *wording.comparison(columns)])
+    figures = wording.comparison(metadata.measured)
+    return "\n".join([f"train: {model}, with 95 % intervals", *figures])
 
 
 def resolve(values: Train, experiment_id: str) -> Run | None:

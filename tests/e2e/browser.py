@@ -35,7 +35,7 @@ def chromium() -> Iterator[Any]:
         opened.close()
 
 
-def serious(page: Any) -> list[str]:
+def violations(page: Any) -> list[str]:
     """Return what axe-core finds; it is put in by the debugger, which the page's CSP lets pass."""
     import axe_core_python
 
@@ -43,11 +43,7 @@ def serious(page: Any) -> list[str]:
     session = page.context.new_cdp_session(page)
     session.send("Runtime.evaluate", {"expression": source})
     found = page.evaluate("() => axe.run().then(result => result.violations)")
-    return [
-        f"{v['id']}: {[node['html'] for node in v['nodes']][:3]}"
-        for v in found
-        if v["impact"] in ("serious", "critical")
-    ]
+    return [f"{v['id']}: {[node['html'] for node in v['nodes']][:3]}" for v in found]
 
 
 def fits(page: Any) -> bool:

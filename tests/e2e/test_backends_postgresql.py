@@ -52,7 +52,7 @@ def children(machine: Remote) -> list[str]:
     (parent,) = machine.runs("main")[:1]
     query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
     found = machine.client.search_runs([parent.info.experiment_id], query)
-    return sorted(run.info.run_name for run in found)
+    return sorted(run.data.tags["heart.step"] for run in found)
 
 
 def test_main_is_the_same_as_on_sqlite(machine: Remote) -> None:

@@ -109,7 +109,7 @@ def test_ctrl_c_ends_every_run_of_main_as_killed(bare_store: Clone) -> None:
     assert output.count("stopped\n") == 1, output
     assert "main: stopped\n" in output
     assert "Traceback" not in output
-    statuses = {run.info.run_name: run.info.status for run in bare_store.runs()}
+    statuses = {run.data.tags["heart.step"]: run.info.status for run in bare_store.runs()}
     assert statuses == {"main": "KILLED", "preprocess": "KILLED", "download": "FINISHED"}
     # ``mlflow run`` has its own say first.
     wait_for(lambda: bare_store.launches()[0].info.status == "KILLED", what="the launch run")

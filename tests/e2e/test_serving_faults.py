@@ -249,7 +249,7 @@ def test_nothing_that_was_sent_is_repeated_in_the_log(
                     pass
     log = service.log.read_text()
     assert log.count("Invalid request from") >= 6, log
-    assert "processing request: " in log
+    assert "processing request" not in log  # chunks that are none are our 400, no failure
     assert "Traceback" not in log, log
     assert "smith" not in log.lower(), log
 

@@ -204,6 +204,7 @@ class Load:
     connections: int = 8
     body: bytes = PATIENT
     path: str = "/predict"
+    headers: dict[str, str] = field(default_factory=lambda: JSON)
     pause: float = 0.0
     statuses: Counter[Any] = field(default_factory=Counter)
     versions: Counter[str] = field(default_factory=Counter)
@@ -230,7 +231,7 @@ class Load:
         while not self._ended.is_set():
             started = time.perf_counter()
             try:
-                connection.request("POST", self.path, self.body, JSON)
+                connection.request("POST", self.path, self.body, self.headers)
                 answer = connection.getresponse()
                 content = answer.read()
             except (OSError, http.client.HTTPException) as error:

@@ -12,8 +12,12 @@ from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.exceptions import MlflowException
 
+from clinical.schema import LABEL
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG, STEP_TAG
+
+PATIENTS, HELD_OUT = "heart-disease", "held-out"
+"""What the prepared patients, and those of them that were held out, are called as datasets."""
 
 
 def dataset_source(uri: str) -> DatasetSource | None:
@@ -28,19 +32,28 @@ def dataset_source(uri: str) -> DatasetSource | None:
 
 
 def log_dataset(
-    run: StepRun, patients: pd.DataFrame, *, uri: str, digest: str, source: str
+    run: StepRun,
+    patients: pd.DataFrame,
+    *,
+    uri: str,
+    name: str = PATIENTS,
+    digest: str | None = None,
 ) -> None:
-    """Log a frame as an input of the active run: where it is kept, its digest, its data source."""
+    """Log a frame as an input of a run that is tagged with its data source.
+
+    `uri` says where it is kept, `digest` is the file's SHA-256; by default MLflow computes one.
+    """
     with warnings.catch_warnings():
-        # MLflow warns that a whole-numbered column, here the label, could not hold unknown values.
-        warnings.simplefilter("ignore", UserWarning)
+        # MLflow warns that a whole-numbered column, here the label, could not hold unknown values,
+        # and its digest is computed in a way that pandas warns of.
+        warnings.simplefilter("ignore")
         dataset = from_pandas(
-            patients,
+            patients.reset_index(drop=True),
             source=dataset_source(uri),  # type: ignore[arg-type]
-            name="heart-disease",
-            targets="disease",
-            digest=digest[:32],
+            name=name,
+            targets=LABEL.name,
+            digest=digest and digest[:32],
         )
-        step = MlflowClient().get_run(run.run_id).data.tags[STEP_TAG]
-        mlflow.log_input(dataset, context=step, tags={SOURCE_TAG: source})
-    run.tag("data.digest", digest)
+        tags = MlflowClient().get_run(run.run_id).data.tags
+        mlflow.log_input(dataset, context=tags[STEP_TAG], tags={SOURCE_TAG: tags[SOURCE_TAG]})
+    run.datasets[name] = dataset

@@ -60,7 +60,7 @@ def test_probabilities_that_are_all_the_same_have_no_curve() -> None:
 def test_the_histogram_counts_every_patient_once() -> None:
     y, p = drawn(303)
     found = curves.histogram(y, p)
-    assert (sum(found[0]), sum(found[1])) == tuple(np.bincount(y))
+    assert (sum(found["0"]), sum(found["1"])) == tuple(np.bincount(y))
 
 
 def test_the_decision_curve_is_the_net_benefit_at_each_threshold() -> None:
