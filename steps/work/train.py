@@ -50,6 +50,8 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
     if origin:
         data = updating.without_seen(data, origin)
         run.tag(SOURCE_TAG, data.source)
+        if origin.model_id:
+            run.link_model(origin.model_id)
     run.rename(values.model, data.source)
     recipe = updating.recipe(origin) if origin else estimators.from_parameters(values)
     # Not salted with the seed: whatever models are compared, the same patients are held out.
