@@ -111,7 +111,7 @@ def again(prepared: Path) -> list[Candidate]:
     fitting, _ = copies.split(pd.read_parquet(prepared), 0.2)
     patients = Patients(*columns(fitting))
     values = vars(check(Train, {"calibration": "none", "random_state": str(SEED)}))
-    fixed = {k: v for k, v in values.items() if k not in ("data", "test_size")}
+    fixed = {k: v for k, v in values.items() if k not in ("data", "base", "test_size")}
     rows = np.arange(len(patients.labels))
     return [
         Candidate(drawn, searching.cross_validate(patients, rows, {**fixed, **drawn}))
