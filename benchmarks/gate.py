@@ -43,13 +43,14 @@ LIMITS = gate.read_rules()
 DEFAULT, LOGISTIC = "the default", "logistic regression"
 RECIPES: dict[str, dict[str, Value]] = {
     DEFAULT: {},
-    "a tree of depth 3": {"n_estimators": 1, "max_depth": 3},
-    "2 trees of depth 3": {"n_estimators": 2, "max_depth": 3},
     "4 trees of depth 3": {"n_estimators": 4, "max_depth": 3},
+    "5 trees of depth 3": {"n_estimators": 5, "max_depth": 3},
     LOGISTIC: {"model": "logistic_regression"},
 }
-POPULATION = 30_000
+POPULATION, SIZE = 30_000, 303
 EQUAL, WORSE, BETTER = "equal", "worse by .015", "better by .02"
+OTHER = "other errors"
+"""Harder to tell than what is promised: models that share less than recipes on offer do."""
 PROMISED = {EQUAL: (0, 0.01, 0, 0.05), WORSE: (0, 0, 0.85, 1), BETTER: (0.9, 1, 0, 1)}
 """The least and the greatest share of candidates that are promoted, and that are rejected."""
 
@@ -224,18 +225,16 @@ class Population:
         return log_odds + float(found) * noise
 
 
-def populations() -> Iterator[tuple[str, Population, int]]:
-    """Yield simulated populations, and how large a sample is drawn from them."""
+def populations() -> Iterator[tuple[str, Population]]:
+    """Yield simulated populations."""
     x, y = patients(POPULATION, seed=2)
     model = estimators.from_parameters(select(Train, {}, model="logistic_regression"))
     best = logit(model.fit(*patients(5000, seed=3)).predict_proba(x)[:, 1])
     every, diseased = np.arange(len(y)), np.flatnonzero(y)
     fewer = np.setdiff1d(every, diseased[len(diseased) // 2 :])
-    for title, rows, size in (
-        ("303 patients", every, 303), ("303, a third diseased", fewer, 303),
-        ("1,000 patients", every, 1000),
-    ):  # fmt: skip
-        yield title, Population(x.iloc[rows], y[rows], best[rows]), size
+    for rows in (every, fewer):
+        title = f"Simulated, samples of {SIZE} patients, {y[rows].mean():.0%} diseased"
+        yield title, Population(x.iloc[rows], y[rows], best[rows])
 
 
 def models(population: Population) -> Iterator[tuple[str, str, Floats, Floats]]:
@@ -244,27 +243,27 @@ def models(population: Population) -> Iterator[tuple[str, str, Floats, Floats]]:
     good = population.noisier(population.best, 0.005, noise[0])
     errors = good - population.best
     another = np.std(errors) * noise[1]
-    for shared in (0.9, 0.5):
+    # Two seeds of the default differ as much in their probabilities as these share errors.
+    for shared, kind in ((0.7, EQUAL), (0, OTHER)):
         mixed = population.best + shared * errors + (1 - shared**2) ** 0.5 * another
-        kind = EQUAL if shared > 0.5 else "other errors"
-        yield kind, f"equal, {shared:.0%} of the errors shared", mixed, good
+        yield kind, f"equal, {'most errors' if shared else 'no error'} shared", mixed, good
     for more, kind in ((0.015, WORSE), (0.02, BETTER)):
         alike = population.noisier(good, more, noise[1])
         other = population.noisier(population.best, 0.005 + more, noise[2])
-        for name, poor in ((kind, alike), ("other errors", other)):
+        for name, poor in ((kind, alike), (OTHER, other)):
             title = f"{kind}, {'errors added' if poor is alike else 'no error shared'}"
             yield name, title, *((poor, good) if kind == WORSE else (good, poor))
 
 
-def on_samples(population: Population, size: int, draws: int) -> Iterator[Row]:
+def on_samples(population: Population, draws: int) -> Iterator[Row]:
     """Yield the verdicts about each kind of candidates on samples of a population."""
     for kind, title, *log_odds in models(population):
         new, old = map(population.calibrated, log_odds)
-        random = np.random.default_rng(size)
+        random = np.random.default_rng(5)
         verdicts = Counter[str]()
         for _ in range(draws):
-            rows = random.integers(0, len(new), size)
-            some = np.arange(round(DEFAULTS.test_size * size))
+            rows = random.integers(0, len(new), SIZE)
+            some = np.arange(round(DEFAULTS.test_size * SIZE))
             sample = Sample(population.x.iloc[rows], population.y[rows], some)
             said = ((p[rows], p[rows][some]) for p in (new, old))
             verdicts[sample.judge(*said).verdict] += 1
@@ -289,8 +288,8 @@ def main() -> int:
         made[name] = [trained(sample, values, s) for s in range(1 if name == LOGISTIC else seeds)]
         print(f"trained: {name}", flush=True)
     tables = {f"Cleveland, {seeds} seeds": list(pairs(sample, made))}
-    for title, population, size in populations():
-        tables[f"Simulated: {title}"] = list(on_samples(population, size, draws))
+    for title, population in populations():
+        tables[title] = list(on_samples(population, draws))
         print(f"judged: {title}", flush=True)
     text = ["## The gate", "", ABOUT]
     for title, found in tables.items():

@@ -1,1 +1,1 @@
-"""What the data means. Imports neither steps nor serving."""
+"""What the data means: the 13 features, codings, files of patients, copies, a synthetic cohort."""

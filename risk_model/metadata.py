@@ -172,6 +172,12 @@ class Metadata(Part):
         return self.data.source if self.data else "unknown"
 
     @property
+    def measured(self) -> dict[str, Measures]:
+        """How good it is: cross-validated, and on the held-out patients as a check."""
+        validated = self.out_of_fold.metrics if self.out_of_fold else {}
+        return {"cross-validated": validated, "held out": self.metrics or {}}
+
+    @property
     def bands(self) -> Bands:
         """The risk bands as pairs of level and start; those of a new model where it has none."""
         return tuple((band.level, band.start) for band in self.risk_bands or ()) or RISK_BANDS

@@ -10,6 +10,7 @@ from flask import Flask, request
 from serving.following.worker import Following
 from serving.http import problems
 from serving.http.gevent_support import BackgroundThread
+from serving.http.keys import Keys
 from serving.http.log import protect_server_log
 from serving.http.metrics import Metrics
 from serving.http.middleware import Middleware
@@ -41,20 +42,22 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     Flask
         The WSGI application, which serves at once and has a model as soon as there is one.
     """
+    protect_server_log()
     settings = read_settings(config)
     app = Flask(__name__)
+    app.url_map.merge_slashes = False  # //metrics is not /metrics, whatever a proxy in front thinks
     app.config.update(settings)
     app.config["MAX_CONTENT_LENGTH"] = settings["HEART_MAX_CONTENT_LENGTH"]
     following = settings.get("following") or Following(settings)
     metrics = Metrics(following.status)
     following.attach(metrics)
-    app.extensions["heart"] = {"following": following, "metrics": metrics}
     recorder = Recorder(settings, metrics, lambda: following.challenger)
+    app.extensions["heart"] = {"following": following, "metrics": metrics, "recorder": recorder}
     predictor = predict.Predictor(following, metrics, settings, recorder)
     batches = invocations.Batches(following, metrics, settings, recorder)
-    background = BackgroundThread()
+    background, keys = BackgroundThread(), Keys(settings["HEART_API_KEYS"])
     problems.register(app)
-    app.register_blueprint(health.make_blueprint(following, metrics, recorder))
+    app.register_blueprint(health.make_blueprint(following, metrics, settings, recorder))
     app.register_blueprint(predict.make_blueprint(predictor))
     app.register_blueprint(explain.make_blueprint(following, settings, background))
     app.register_blueprint(invocations.make_blueprint(batches))
@@ -63,6 +66,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.register_blueprint(pages.make_blueprint(following, metrics, settings, background, recorder))
     app.register_blueprint(monitor.make_blueprint(following, settings))
     app.before_request(_remember_route)
+    if settings["HEART_KEYS_FOR"] == "everything":
+        app.before_request(lambda: _require_key(keys))
     app.wsgi_app = Middleware(  # type: ignore[method-assign]
         app.wsgi_app,
         {"/predict": predictor, "/invocations": batches},
@@ -71,7 +76,6 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         settings,
     )
     following.start()
-    protect_server_log()
     return app
 
 
@@ -79,3 +83,14 @@ def _remember_route() -> None:
     """Tell the middleware which route it was, for metrics and log: a path may hold anything."""
     if request.url_rule is not None:
         request.environ["heart.route"] = request.url_rule.rule
+
+
+_ALWAYS_OPEN = {"/", "/ping", "/health", "/version", "/ready", "/webhooks/mlflow"}
+"""The form asks for a key itself, webhooks for a signature; probes have none."""
+
+
+def _require_key(keys: Keys) -> None:
+    """Ask for a key where the operator wants one for everything."""
+    rule = request.environ.get("heart.route", "")
+    if rule not in _ALWAYS_OPEN and not rule.startswith("/static/"):
+        keys.require(request.environ)

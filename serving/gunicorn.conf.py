@@ -4,12 +4,15 @@
 What was measured to choose this: docs/decisions/0005-gunicorn.md.
 """
 
+import atexit
 import contextlib
 import logging
 import os
 import resource
 import shutil
+import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +20,29 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from serving.http.keys import warn_if_open  # noqa: E402 -- after the path is set
-from serving.settings import STATE_FOLDER, setting  # noqa: E402
+from serving.settings import STATE_FOLDER, SettingError, read_settings  # noqa: E402
+
+if "SCRIPT_NAME" in os.environ:  # gunicorn would answer 500 to every path outside of it
+    os.environ["HEART_ROOT_PATH"] = os.environ.pop("SCRIPT_NAME")
+try:
+    _settings = read_settings()
+except SettingError as error:
+    sys.exit(str(error))
+
+
+def _address(host: str, port: int) -> str:
+    if host.startswith(("unix:", "fd://")):
+        return host
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
 
 wsgi_app = "serving:create_app()"
-bind = f"{setting('HEART_HOST')}:{setting('HEART_PORT')}"
-workers = setting("HEART_WORKERS")
+bind = _address(_settings["HEART_HOST"], _settings["HEART_PORT"])
+workers = _settings["HEART_WORKERS"]
 worker_class = "gevent"
 # Above what a worker holds at once (HEART_MAX_CONCURRENCY), so that more are told 503 and not
 # left waiting unaccepted.
-worker_connections = 2 * setting("HEART_MAX_CONCURRENCY")
+worker_connections = 2 * _settings["HEART_MAX_CONCURRENCY"]
 backlog = 4096
 http_parser = "auto"  # the C parser, where gunicorn_h1c is installed
 keepalive = 5
@@ -36,6 +53,9 @@ control_socket_disable = True
 accesslog = None  # the service writes its own line for each request
 errorlog = "-"
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 -- heartbeat files
+
+# What the kernel holds of answers that a client does not read; of itself it would take 4 MiB.
+_SEND_BUFFER = 256 * 1024
 
 _own: dict[str, Any] = {}
 
@@ -50,23 +70,50 @@ def _raise_file_limit() -> None:
 def on_starting(server: Any) -> None:
     """Make the folder of this service, and start its follower before anything slow happens."""
     from serving.following import state
-    from serving.following.worker import spawn_follower
+    from serving.following.worker import end_follower, spawn_follower
     from serving.http.metrics import prepare_directory
-    from serving.settings import read_settings
 
     _raise_file_limit()
+    if server.cfg.root_path:
+        os.environ["HEART_ROOT_PATH"] = server.cfg.root_path
     os.environ.pop(STATE_FOLDER, None)
-    made = state.instance_state(os.getpid())
+    owner = os.getpid()
+    made = state.instance_state(owner)
     os.environ[STATE_FOLDER] = str(made.folder)
     prepare_directory(made.metrics)
-    _own["state"] = made
-    _own["follower"] = spawn_follower(made, read_settings())
+    follower = spawn_follower(made, _settings)
+
+    def end() -> None:
+        # However this process ends, unless it is killed; not as the fork that a worker is.
+        if os.getpid() == owner:
+            end_follower(follower)
+            shutil.rmtree(made.folder, ignore_errors=True)
+
+    atexit.register(end)
     addresses = server.cfg.address
     warn_if_open(
         [str(address[0]) if isinstance(address, tuple) else "" for address in addresses],
-        setting("HEART_API_KEYS"),
+        _settings["HEART_API_KEYS"],
     )
     _import_early()
+
+
+def when_ready(server: Any) -> None:
+    """Limit what unread answers take; as a new generation (USR2), wait until there is a model.
+
+    Meanwhile the old generation answers. A first start does not wait: there is nobody else.
+    """
+    from serving.following.state import State
+
+    for listener in server.LISTENERS:
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    state = State(Path(os.environ[STATE_FOLDER]))
+    # What the follower publishes after HEART_START_SECONDS is checked before.
+    end = time.monotonic() + _settings["HEART_START_SECONDS"] + _settings["HEART_CHECK_SECONDS"]
+    while server.master_pid and not state.has_begun() and time.monotonic() < end:
+        if not server.SIG_QUEUE.empty():
+            break  # such as to end
+        time.sleep(0.1)
 
 
 def _import_early() -> None:
@@ -79,7 +126,8 @@ def _import_early() -> None:
     from risk_model.engines import import_runtime
 
     import_runtime()
-    if setting("HEART_PREDICTION_LOG") != "off":
+    if _settings["HEART_PREDICTION_LOG"] != "off":
+        import pyarrow.compute
         import pyarrow.parquet  # noqa: F401
     gc.collect()
     gc.freeze()
@@ -121,13 +169,3 @@ def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
     from serving.http.metrics import forget_worker
 
     forget_worker(worker.pid)
-
-
-def on_exit(server: Any) -> None:  # noqa: ARG001
-    """End the follower and remove the folder."""
-    from serving.following.worker import end_follower
-
-    if "follower" in _own:
-        end_follower(_own["follower"])
-    if "state" in _own:
-        shutil.rmtree(_own["state"].folder, ignore_errors=True)

@@ -38,6 +38,8 @@ class Setting:
         One sentence for whoever runs the service.
     secret : bool
         Whether the value may never be shown.
+    may_be_empty : bool
+        Whether an empty text is a value of its own; else it counts as not given.
     """
 
     name: str
@@ -45,6 +47,12 @@ class Setting:
     read: Callable[[str], Any]
     help: str
     secret: bool = False
+    may_be_empty: bool = False
+
+    def text(self, environ: Mapping[str, str]) -> str:
+        """Return the text that an environment gives, or the default."""
+        given = environ.get(self.name, self.default)
+        return given if given or self.may_be_empty else self.default
 
 
 def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Any]:
@@ -71,6 +79,18 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return read
 
 
+def _port(text: str) -> Any:
+    # What Kubernetes sets for a service that is named heart; not meant for us.
+    return _number(int, 0, 65535)("8000" if text.startswith("tcp://") else text)
+
+
+def _root_path(text: str) -> str:
+    path = text.rstrip("/")
+    if path and not (path.startswith("/") and path.isascii() and path.isprintable()):
+        raise ValueError("a path that starts with /")
+    return path
+
+
 def _yes_or_no(text: str) -> bool | None:
     said = {"": None, "true": True, "1": True, "false": False, "0": False}
     if text.lower() not in said:
@@ -88,8 +108,26 @@ def _keys(text: str) -> tuple[str, ...]:
 MIB = 2**20
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("HEART_HOST", "127.0.0.1", str, "Address to listen on."),
-    Setting("HEART_PORT", "8000", _number(int, 0, 65535), "Port to listen on."),
+    Setting(
+        "HEART_HOST",
+        "127.0.0.1",
+        str,
+        "Address to listen on, such as 0.0.0.0, ::1, or unix: and the path of a socket.",
+    ),
+    Setting(
+        "HEART_PORT",
+        "8000",
+        _port,
+        "Port to listen on. tcp://..., which Kubernetes sets for a service named heart, counts as "
+        "none.",
+    ),
+    Setting(
+        "HEART_ROOT_PATH",
+        "",
+        _root_path,
+        "The path below which a proxy shows the service, such as /heart; whether the proxy takes "
+        "it off or not. SCRIPT_NAME and gunicorn's --root-path say the same.",
+    ),
     Setting("HEART_WORKERS", "2", _number(int, 1, 256), "Worker processes."),
     Setting(
         "MODEL_URI",
@@ -133,13 +171,27 @@ SETTINGS: tuple[Setting, ...] = (
         "15",
         _number(float, 0, 600),
         "How long the first answer of the registry is awaited before the last model that this "
-        "host served is taken.",
+        "host served is taken. A new generation (USR2) takes connections once that is settled.",
     ),
     Setting(
         "HEART_CACHED_MODELS",
         "5",
         _number(int, 1, 1000),
-        "How many models the disk cache keeps.",
+        "How many models the disk cache keeps, besides those that are served.",
+    ),
+    Setting(
+        "HEART_CHECK_SECONDS",
+        "60",
+        _number(float, 1, 3600),
+        "How long a model may take to load and to answer its references and 10,000 made-up "
+        "patients; one that takes longer is refused.",
+    ),
+    Setting(
+        "HEART_PATIENT_SECONDS",
+        "0.25",
+        _number(float, 0.0001, 60),
+        "How long a model may take for one patient (median of 5); one that takes longer is "
+        "refused.",
     ),
     Setting(
         "HEART_API_KEYS",
@@ -148,6 +200,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Keys of at least 16 characters, separated by commas; when given, predictions need one "
         "as a Bearer token.",
         secret=True,
+    ),
+    Setting(
+        "HEART_KEYS_FOR",
+        "predictions",
+        _one_of("predictions", "everything"),
+        "What HEART_API_KEYS protect: predictions, or everything: then /model, /docs, "
+        "/openapi.json and /metrics need a key too, and /ready says without one only whether "
+        "there is a model.",
     ),
     Setting(
         "HEART_WEBHOOK_SECRET",
@@ -175,6 +235,12 @@ SETTINGS: tuple[Setting, ...] = (
         "How long a client may take to send a body.",
     ),
     Setting(
+        "HEART_SEND_SECONDS",
+        "30",
+        _number(float, 0.1, 600),
+        "How long a client may take to receive each MiB of an answer.",
+    ),
+    Setting(
         "HEART_MAX_CONCURRENCY",
         "2048",
         _number(int, 1, 100_000),
@@ -185,6 +251,7 @@ SETTINGS: tuple[Setting, ...] = (
         "-",
         str,
         "Where the line for each request goes: - (standard output), a file, or empty for nowhere.",
+        may_be_empty=True,
     ),
     Setting(
         "HEART_PREDICTION_LOG",
@@ -214,8 +281,6 @@ SETTINGS: tuple[Setting, ...] = (
     ),
 )
 
-_BY_NAME = {setting.name: setting for setting in SETTINGS}
-
 
 def read_settings(
     config: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
@@ -239,7 +304,7 @@ def read_settings(
     values: dict[str, Any] = dict(config or {})
     problems = []
     for setting in SETTINGS:
-        given = values.get(setting.name, environ.get(setting.name, setting.default))
+        given = values.get(setting.name, setting.text(environ))
         try:
             values[setting.name] = setting.read(given) if isinstance(given, str) else given
         except ValueError as error:
@@ -248,15 +313,6 @@ def read_settings(
     if problems:
         raise SettingError("\n".join(problems))
     return values
-
-
-def setting(name: str) -> Any:
-    """Read one setting from the environment."""
-    found = _BY_NAME[name]
-    try:
-        return found.read(os.environ.get(name, found.default))
-    except ValueError as error:
-        raise SettingError(f"{name} must be {error}.") from None
 
 
 def cache_home() -> Path:

@@ -1,4 +1,4 @@
-"""The entry points of the project: one module each, and the nouns they share."""
+"""The entry points of the project: one module each, and nothing else beside them."""
 
 import os
 

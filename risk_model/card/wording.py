@@ -134,3 +134,15 @@ def comparison(columns: Mapping[str, Measures]) -> list[str]:
         cells = " ".join(f"{between(found, name):<22}" for found in named)
         lines.append(f"  {MEASURES[name]:<20} {cells}".rstrip())
     return lines
+
+
+def in_brief(found: Measures) -> str:
+    """Return the figures that are told first, with their intervals, as part of a sentence."""
+    names = [name for name in ("roc_auc", "brier") if name in found]
+    return ", ".join(f"{MEASURES[name]} {between(found, name)}" for name in names)
+
+
+def described(measured: Mapping[str, Measures]) -> str:
+    """Return how good a model is in two sentences; see `Metadata.measured`."""
+    validated, held_out = map(in_brief, measured.values())
+    return f"Cross-validated: {validated}. Held out, as a check: {held_out}."

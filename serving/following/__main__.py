@@ -16,7 +16,7 @@ from serving.following.candidates import Registry, ReplacedError
 from serving.following.challenger import ChallengerFollower
 from serving.following.follower import Follower
 from serving.following.monitor_run import MonitorRuns
-from serving.following.probe import check_model
+from serving.following.probe import make_check
 from serving.following.registry import MlflowRegistry
 from serving.following.state import State, wait_for
 from serving.http.log import log_event
@@ -55,11 +55,12 @@ def main(folder: str, parent: int) -> None:
     settings = read_settings()
     cache = Cache(namespace(settings), settings["HEART_CACHED_MODELS"])
     registry: Any = _LateRegistry(settings)
-    follower = Follower(registry, cache, state, settings, check_model)
+    check = make_check(settings)
+    follower = Follower(registry, cache, state, settings, check)
     follower.start_deadline()
     upkeep.start(settings)
     monitor_runs = MonitorRuns(registry)
-    challenger = ChallengerFollower(registry, cache, state, check_model)
+    challenger = ChallengerFollower(registry, cache, state, check)
     while os.getppid() == parent and state.folder.is_dir():
         try:
             follower.look()

@@ -11,15 +11,13 @@ import hashlib
 import os
 import secrets
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from risk_model.model import Origin
-from serving.following.ownership import require_ours
+from serving.following.ownership import private_folder
 from serving.following.state import read_json, write_json
-from serving.settings import cache_home
 
 ENTRY = "entry.json"
 PLOTS = "plots"
@@ -54,14 +52,7 @@ class Cache:
     def __init__(self, namespace: str, keep: int = 5, folder: Path | None = None) -> None:
         self.namespace = hashlib.sha256(namespace.encode()).hexdigest()[:10]
         self._keep = keep
-        self.folder = folder or cache_home() / "models"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            require_ours(self.folder)  # else somebody else says what was served last
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
-        except OSError:
-            self.folder = Path(tempfile.mkdtemp(prefix="heart-models-"))
+        self.folder = private_folder("models", folder)
         self._last = self.folder / f"last-{self.namespace}.json"
 
     def key(self, version: str, identity: str) -> str:
@@ -103,13 +94,21 @@ class Cache:
         """Remove an entry."""
         shutil.rmtree(self.folder / key, ignore_errors=True)
 
-    def remember(self, origin: Origin) -> None:
-        """Note what is served, for a start without a registry; let old entries go."""
+    def remember(self, origin: Origin, served: Collection[str] = ()) -> None:
+        """Note what is served, for a start without a registry; let old entries go.
+
+        Parameters
+        ----------
+        origin : Origin
+        served : collection of str
+            Keys of entries that other services serve, which stay; as does the one before this.
+        """
+        stay = {origin.key, str(read_json(self._last).get("key")), *served}
         write_json(self._last, asdict(origin))
         entries = [path for path in self.folder.glob(f"{self.namespace}-*") if path.is_dir()]
         entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for path in entries[self._keep :]:
-            if path.name != origin.key:
+            if path.name not in stay:
                 shutil.rmtree(path, ignore_errors=True)
 
     def last_served(self) -> Origin | None:

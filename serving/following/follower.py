@@ -59,6 +59,7 @@ class Follower:
         self._settings = settings
         self._check = check
         self._bad: dict[str, tuple[float, str]] = {}
+        self._damaged: set[str] = set()
         published = read_json(state.current)
         self.current: Origin | None = Origin(**published) if published else None
         previous = read_json(state.status)
@@ -115,13 +116,14 @@ class Follower:
             key, candidate.version, candidate.source, "", candidate.tags, candidate.run_id
         )
         current = self.current
-        if current is not None and current.key == key:
+        if current is not None and current.key == key and key not in self._damaged:
             origin = replace(origin, directory=current.directory)
             self._go_over(origin)
             self._fetch_plots(origin)
             return True
         if self._is_bad(key, problems):
             return False
+        started = time.monotonic()
         try:
             folder = self._cache.find(key) or self._cache.add(
                 origin, lambda into: self._registry.fetch(candidate, into)
@@ -130,7 +132,9 @@ class Follower:
             self._check(origin)
         except (ModelError, RegistryError) as error:
             fetched = isinstance(error, ModelError)
-            pause = RETRY_BAD_SECONDS if fetched else RETRY_FETCH_SECONDS
+            # One that takes its time to fail may not keep the follower from all other models.
+            bad = max(RETRY_BAD_SECONDS, 10 * (time.monotonic() - started))
+            pause = bad if fetched else RETRY_FETCH_SECONDS
             self._note_bad(origin, str(error), pause, problems)
             return False
         self._go_over(origin)
@@ -139,12 +143,13 @@ class Follower:
 
     def _go_over(self, origin: Origin) -> None:
         with self._lock:
-            if origin == self.current:
+            if origin == self.current and origin.key not in self._damaged:
                 return
+            self._damaged.discard(origin.key)
             swapped = self.current is None or self.current.key != origin.key
             self.current = origin
             write_json(self._state.current, asdict(origin))
-        self._cache.remember(origin)
+        self._cache.remember(origin, self._state.served_nearby())
         if swapped:
             self._counts["swaps"] += 1
             log_event("model.published", model_version=origin.version, source=origin.source)
@@ -168,12 +173,15 @@ class Follower:
         log_event("model.refused", "error", model_version=origin.version, why=why)
 
     def _refetch_damaged(self) -> None:
-        """Fetch again what a worker could not load, where its files are damaged."""
+        """Note what a worker could not load, where its files are damaged, to fetch it again.
+
+        It stays what is served: other workers hold it, and the registry may be down.
+        """
         for key in self._state.take_load_failures():
             if self.current is None or key != self.current.key:
                 continue
             if self._cache.find(key) is None:
-                self.current = None  # The next candidate loop fetches it again and publishes it.
+                self._damaged.add(key)
 
     # -- without the registry --------------------------------------------------------------------
 
@@ -252,6 +260,9 @@ class Follower:
             if note not in self._noted:
                 log_event("registry.note", "warning", what=note)
         self._noted = notes
+        if degraded and not problems and self.current is not None:
+            served = f"{self.current.version} ({self.current.source})"
+            problems = [f"The registry names no model that could be served; {served} is."]
         write_json(
             self._state.status,
             {

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
+
+from serving.settings import cache_home
 
 
 def is_ours(found: os.stat_result) -> bool:
@@ -75,3 +78,23 @@ def _refusal(path: Path) -> PermissionError:
         f"{path} must belong to this user and be writable by nobody else, and be no link; "
         "see ls -ld, chown and chmod go-w"
     )
+
+
+def private_folder(name: str, preferred: Path | None = None) -> Path:
+    """Return a folder that this service may fill and nobody else.
+
+    It is `preferred`, or one of the user's cache; where that cannot be written, or others may write
+    it, one below the folder for temporary files, which has the same name at the next start.
+    """
+    temporary = Path(tempfile.gettempdir()) / f"heart-disease-model-{os.geteuid()}"
+    for folder in (preferred or cache_home() / name, temporary / name):
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            require_ours(folder.parent)
+            require_ours(folder)  # else somebody else says what was served last
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError:
+            continue
+        return folder
+    return Path(tempfile.mkdtemp(prefix=f"heart-{name}-"))

@@ -1,26 +1,36 @@
-"""Whether a model loads, tried where it can do no harm.
+"""Whether a model loads and answers in time, tried in a process that may be killed.
 
 ``python -m serving.following.probe <directory> <version> <run id>``
 """
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import subprocess
 import sys
-from pathlib import Path
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any
 
+from risk_model.checks import made_up_patients
 from risk_model.errors import ModelError
-from risk_model.layout import open_folder
-from risk_model.model import Origin, load
+from risk_model.model import Model, Origin, load
 from risk_model.serialization import PICKLE_SETTING
-from serving.settings import setting
+from serving.settings import read_settings
+
+_MEMORY = 4 * 2**30
+_TRIES = 5
 
 
-def check_model(origin: Origin, seconds: float = 120) -> None:
-    """Load a model in order to know that it loads.
+def make_check(settings: Mapping[str, Any]) -> Callable[[Origin], None]:
+    """Return what raises ModelError for a model that does not load or answer, or not in time."""
+    return lambda origin: check_model(origin, settings["HEART_CHECK_SECONDS"])
 
-    An ONNX model is loaded in this process, which takes milliseconds. Another one needs
-    scikit-learn, and a forged tree can crash who loads it: that happens in a child process.
+
+def check_model(origin: Origin, seconds: float) -> None:
+    """Load a model and let it answer, in a child process: it may crash, or never come to an end.
 
     Parameters
     ----------
@@ -31,11 +41,8 @@ def check_model(origin: Origin, seconds: float = 120) -> None:
     Raises
     ------
     ModelError
-        Where it does not load, or not in time.
+        Where it does not load or answer, or not in time.
     """
-    if open_folder(Path(origin.directory)).onnx:
-        load(origin)
-        return
     try:
         done = subprocess.run(
             [
@@ -45,21 +52,46 @@ def check_model(origin: Origin, seconds: float = 120) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ModelError(f"The model takes longer than {seconds:g} s to load.") from None
+        raise ModelError(f"The model takes longer than {seconds:g} s to load and check.") from None
+    if done.returncode < 0:
+        raise ModelError(f"The process that loaded it was ended by signal {-done.returncode}.")
     if done.returncode != 0:
         words = done.stderr.strip().splitlines()[-1:] or ["The process that loaded it ended."]
         raise ModelError(words[0])
 
 
+def check_pace(model: Model, seconds: float) -> None:
+    """Refuse a model that takes too long for one patient.
+
+    Raises
+    ------
+    ModelError
+    """
+    took = []
+    for row in made_up_patients(_TRIES).tolist():
+        started = time.perf_counter()
+        model.engine.score_one(row)
+        took.append(time.perf_counter() - started)
+    if median(took) > seconds:
+        raise ModelError(
+            f"The model takes {median(took):.3g} s for one patient, more than the {seconds:g} s of "
+            "HEART_PATIENT_SECONDS."
+        )
+
+
 def main(directory: str, version: str, run_id: str) -> int:
-    """Return 0 where the model loads and answers its references; else say why not."""
+    """Return 0 where the model loads and answers; else say why not."""
+    with contextlib.suppress(OSError, ValueError):  # such as where less is allowed already
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    settings = read_settings()
     try:
         origin = Origin(version=version, directory=directory, run_id=run_id)
-        load(origin, setting(PICKLE_SETTING))
+        check_pace(load(origin, settings[PICKLE_SETTING]), settings["HEART_PATIENT_SECONDS"])
     except ModelError as error:
         print(error, file=sys.stderr)
         return 1

@@ -15,14 +15,13 @@ import os
 import secrets
 import select
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from serving.following.ownership import require_ours
-from serving.settings import STATE_FOLDER, cache_home
+from serving.following.ownership import private_folder
+from serving.settings import STATE_FOLDER
 
 SILENT_SECONDS = 2 * 3600  # twice the longest HEART_POLL_SECONDS
 
@@ -79,6 +78,18 @@ class State:
         with contextlib.suppress(FileExistsError):
             os.mkfifo(self._wake_up, 0o600)
         return self
+
+    def has_begun(self) -> bool:
+        """Return whether the follower has found a model, or that there is none."""
+        return self.current.exists() or self.status.exists()
+
+    def served_nearby(self) -> set[str]:
+        """Return the keys of what services serve or have in shadow whose folders lie beside it."""
+        keys: set[Any] = set()
+        for service in map(State, self.folder.parent.iterdir()):
+            shadow = read_json(service.challenger).get("origin") or {}
+            keys |= {read_json(service.current).get("key"), shadow.get("key")}
+        return {key for key in keys if isinstance(key, str)}
 
     def has_follower(self) -> bool:
         """Tell whether a follower holds the lock."""
@@ -150,24 +161,12 @@ def _started(pid: int) -> str:
         return "0"
 
 
-def _services() -> Path:
-    folder = cache_home() / "services"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        require_ours(folder)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="heart-services-"))
-    return folder
-
-
 def instance_state(owner: int) -> State:
     """Return the state of the service whose main process is `owner`, and sweep up dead ones."""
     named = os.environ.get(STATE_FOLDER)
     if named:
         return State(Path(named)).make()
-    services = _services()
+    services = private_folder("services")
     for old in services.iterdir():
         if _is_dead(old):
             shutil.rmtree(old, ignore_errors=True)

@@ -32,6 +32,7 @@ _RESPAWN_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
 _REPAIR_SECONDS = 5.0
 _BEGIN_SECONDS = 0.01
+_SILENT_SECONDS = 90.0
 
 
 class Follows(Protocol):
@@ -259,11 +260,21 @@ class Following:
         if self._failed is not None:
             problems.append(f"{self._failed[0]} does not load in this worker: {self._failed[1]}")
             status["degraded"] = True
+        silent = time.time() - self._reported_at()
+        if status and silent > self._settings["HEART_POLL_SECONDS"] + _SILENT_SECONDS:
+            problems.append(f"The follower has not reported for {silent:.0f} s; see the log.")
+            status["degraded"] = True
         answered = status.get("answered_at")
         status["age"] = round(time.time() - answered, 1) if answered else None
         status["problems"] = problems
         status["notes"] = [*status.get("notes", ()), *self._shadow.notes]
         return status
+
+    def _reported_at(self) -> float:
+        try:
+            return self.state.status.stat().st_mtime
+        except OSError:
+            return time.time()
 
     def notify(self) -> bool:
         """Ask for a look at the registry now."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
+
+from serving.errors import Problem
 
 T = TypeVar("T")
 
@@ -87,21 +90,67 @@ class BackgroundThread:
     """One real thread under gevent, in which what is long is done one at a time.
 
     Many at once would leave the thread of all other requests its share of the processor only.
+
+    Parameters
+    ----------
+    waiting : int
+        How many calls may wait for their turn.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: int = 32) -> None:
+        self._places = waiting + 1
         self._pool: Any = None
 
-    def __call__(self, function: Callable[[], T]) -> T:
-        """Call a function there, and wait for it as a greenlet does."""
+    def __call__(self, function: Callable[[], T], environ: Mapping[str, Any] | None = None) -> T:
+        """Call a function there, and wait for it as a greenlet does.
+
+        Parameters
+        ----------
+        function : callable
+        environ : mapping, optional
+            Of the request that it is for, if it is for one.
+
+        Raises
+        ------
+        Problem
+            503 where too many wait already, or where the client has left before its turn came.
+        """
         if not is_patched():
             return function()
         if self._pool is None:
             from gevent.threadpool import ThreadPool
 
             self._pool = ThreadPool(1)
-        result: T = _outcome(self._pool.apply(_settled, (function,)))
+        if not self._places:
+            raise Problem(
+                503, "Too many such requests wait already; try again.", headers={"Retry-After": "2"}
+            )
+
+        def unless_left() -> T:
+            if environ is not None and has_left(environ):
+                raise Problem(503, "The client has left.")
+            return function()
+
+        self._places -= 1
+        try:
+            result: T = _outcome(self._pool.apply(_settled, (unless_left,)))
+        finally:
+            self._places += 1
         return result
+
+
+def has_left(environ: Mapping[str, Any]) -> bool:
+    """Return whether the client of a request has closed its connection, as far as can be told."""
+    connection = environ.get("gunicorn.socket")
+    if connection is None or not is_patched() or not hasattr(select, "POLLRDHUP"):
+        return False
+    if connection.fileno() < 0:
+        return True
+    from gevent.monkey import get_original
+
+    poll = get_original("select", "poll")()
+    poll.register(connection.fileno(), select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def _settled(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
@@ -114,6 +163,9 @@ def _settled(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
 
 def _outcome(settled: tuple[T | None, Exception | None]) -> T:
     result, error = settled
-    if error is not None:
+    if error is None:
+        return result  # type: ignore[return-value]
+    try:
         raise error
-    return result  # type: ignore[return-value]
+    finally:
+        del error, settled  # else error and frame hold each other, and all that was being read

@@ -32,6 +32,14 @@ class Keys:
         given = _digest(key)
         return sum(hmac.compare_digest(given, digest) for digest in self._digests) > 0
 
+    def lets_in(self, environ: dict[str, Any]) -> bool:
+        """Tell whether a request carries a key that opens the service, where one is needed."""
+        try:
+            self.require(environ)
+        except Problem:
+            return False
+        return True
+
     def require(self, environ: dict[str, Any]) -> None:
         """Let a request pass, or not.
 

@@ -136,6 +136,8 @@ def _hide_request(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if head.startswith("Invalid request from"):
         record.msg = f"{head.partition(': ')[0]}: {type(sys.exception()).__name__}"
+    elif isinstance(error, SettingError):
+        record.msg = str(error)
     elif error is not None:
         record.msg = f"{head}: {type(error).__name__} at {_where(error)}"
     elif record.levelno <= logging.DEBUG:

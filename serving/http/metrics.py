@@ -78,6 +78,12 @@ METRICS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         "Seconds since the registry last answered; -1 if it never did.",
     ),
     ("heart_degraded", "gauge", (), "1 while something other than the first choice is served."),
+    (
+        "heart_metrics_incomplete",
+        "gauge",
+        (),
+        "Workers whose metrics are missing, for want of room on the disk when they started.",
+    ),
 )
 _BUCKETS = {
     # From 0.1 ms, which a tuned prediction takes, to 10 s, which nothing should.
@@ -106,8 +112,11 @@ class Metrics:
     def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
         import prometheus_client
 
+        from serving.http import metric_files
+
         # The times at which counters began: another series each, which nobody asks for.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+        prometheus_client.values.MmapedDict = metric_files.ReservedDict  # type: ignore[attr-defined]
         self._client = prometheus_client
         self._status = status
         self._registry = prometheus_client.CollectorRegistry()
@@ -208,19 +217,26 @@ class Metrics:
 
     def exposition(self) -> tuple[bytes, str]:
         """Return the metrics of all workers as Prometheus reads them, and their content type."""
-        registry = self._registry
-        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        registry, status = self._registry, dict(self._status())
+        if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             from prometheus_client.multiprocess import MultiProcessCollector
+
+            from serving.http import metric_files
 
             registry = self._client.CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            status["incomplete"] = metric_files.incomplete(folder)
         follower = self._client.CollectorRegistry()
-        follower.register(_Follower(self._status()))
+        follower.register(_Follower(status))
         body = self._client.generate_latest(registry) + self._client.generate_latest(follower)
         return body, self._client.CONTENT_TYPE_LATEST
 
 
-_COMPUTED = {"heart_registry_look_age_seconds", "heart_degraded"}
+_COMPUTED = {
+    "heart_registry_look_age_seconds",
+    "heart_degraded",
+    "heart_metrics_incomplete",
+}
 
 
 class _Follower:
@@ -241,6 +257,8 @@ class _Follower:
         yield GaugeMetricFamily(name, words[name], value=age)
         degraded = float(bool(self._status.get("degraded")))
         yield GaugeMetricFamily("heart_degraded", words["heart_degraded"], value=degraded)
+        name, missing = "heart_metrics_incomplete", self._status.get("incomplete", 0)
+        yield GaugeMetricFamily(name, words[name], value=missing)
 
 
 def prepare_directory(directory: Path) -> None:
@@ -252,7 +270,10 @@ def prepare_directory(directory: Path) -> None:
 
 def forget_worker(pid: int) -> None:
     """Drop the gauges of a worker that is gone; its counters keep counting."""
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         from prometheus_client.multiprocess import mark_process_dead
 
+        from serving.http import metric_files
+
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        metric_files.forget(folder, pid)

@@ -12,10 +12,12 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from io import BytesIO
+from typing import Any, NamedTuple, TypeVar
 
 from serving.errors import Problem
-from serving.http.gevent_support import fair_yield
+from serving.http.bodies import read_body
+from serving.http.gevent_support import fair_yield, has_left
 from serving.http.keys import warn_if_open
 from serving.http.log import AccessLog, log_failure
 from serving.http.metrics import Metrics
@@ -37,6 +39,7 @@ class Answer(NamedTuple):
 
 
 Handler = Callable[[Environ], Answer]
+T = TypeVar("T")
 
 SECURITY_HEADERS: tuple[tuple[str, str], ...] = (
     (
@@ -51,6 +54,8 @@ SECURITY_HEADERS: tuple[tuple[str, str], ...] = (
 _SECURITY_NAMES = {name.lower() for name, _ in SECURITY_HEADERS}
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _GOOD_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch
+_PIECE = 2**20  # of an answer, for which HEART_SEND_SECONDS hold
+_COSTLY = {"/explain"}  # not begun for a client that has left
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -67,8 +72,8 @@ class Middleware:
     begin : callable
         Called with the first request of a process.
     settings : mapping
-        HEART_ACCESS_LOG; HEART_API_KEYS; and HEART_MAX_CONCURRENCY: the requests that this process
-        holds at once; further ones get 503.
+        HEART_ACCESS_LOG; HEART_API_KEYS; HEART_ROOT_PATH; HEART_SEND_SECONDS; and
+        HEART_MAX_CONCURRENCY: the requests that this process holds at once; further ones get 503.
     """
 
     def __init__(
@@ -85,6 +90,13 @@ class Middleware:
         self._log = AccessLog(settings["HEART_ACCESS_LOG"])
         self._limit = settings["HEART_MAX_CONCURRENCY"]
         self._keys = settings["HEART_API_KEYS"]
+        self._root = settings["HEART_ROOT_PATH"]
+        self._send_seconds = settings["HEART_SEND_SECONDS"]
+        self._body_seconds = settings["HEART_BODY_SECONDS"]
+        self._limits = {
+            "": settings["HEART_MAX_CONTENT_LENGTH"],
+            "/invocations": settings["HEART_MAX_BATCH_LENGTH"],
+        }
         self._held = 0
         self._begin = begin
         self._yield: Callable[[], None] | None = None
@@ -105,8 +117,17 @@ class Middleware:
         try:
             # The requests that wait for their turn wait in here, where they are counted.
             self._yield()
+            _limit_waiting(environ, None)
+            if self._root:
+                _take_off(self._root, environ)
+            refused = _answer(self._check, environ)
+            if refused is not None:
+                return self._send(environ, start_response, refused, "(refused)", started)
             hot = self._hot.get(environ["PATH_INFO"])
             if hot is None or environ["REQUEST_METHOD"] != "POST":
+                if environ["PATH_INFO"] in _COSTLY and has_left(environ):
+                    left = Answer(503, b"")  # for nobody; Flask would take a hundred times as long
+                    return self._send(environ, start_response, left, "(left)", started)
                 return self._through_flask(environ, start_response, started)
             answer = _answer(hot, environ)
             return self._send(environ, start_response, answer, environ["PATH_INFO"], started)
@@ -122,6 +143,24 @@ class Middleware:
         if STATE_FOLDER not in os.environ:  # else the server's own settings have seen to it
             warn_if_open([environ.get("SERVER_NAME", "")], self._keys)
         return fair_yield()
+
+    def _check(self, environ: Environ) -> None:
+        """Refuse what HTTP forbids and servers let through; read a body of chunks to its end.
+
+        So that it is answered once, wherever the chunks are wrong: also by routes that read none.
+        """
+        if "HTTP_HOST" not in environ and environ["SERVER_PROTOCOL"] == "HTTP/1.1":
+            raise Problem(400, "A request of HTTP/1.1 needs a Host.")
+        if environ["PATH_INFO"].startswith("//"):  # Flask would take the first / off
+            raise Problem(404, "There is nothing here. GET /docs lists the routes.")
+        coding = environ.pop("HTTP_TRANSFER_ENCODING", None)
+        if coding is None:
+            return
+        if coding.strip().lower() != "chunked":
+            raise Problem(501, "The only transfer coding may be chunked.")
+        limit = self._limits.get(environ["PATH_INFO"], self._limits[""])
+        body = read_body(environ, limit, self._body_seconds)
+        environ["wsgi.input"], environ["CONTENT_LENGTH"] = BytesIO(body), str(len(body))
 
     def _send(
         self,
@@ -140,7 +179,11 @@ class Middleware:
         ]
         start_response(_STATUS_LINES[answer.status], headers)
         self._record(environ, route, answer.status, started)
-        return (answer.body,)
+        _limit_waiting(environ, self._send_seconds)
+        body = answer.body
+        if len(body) <= _PIECE:
+            return (body,)
+        return [body[start : start + _PIECE] for start in range(0, len(body), _PIECE)]
 
     def _through_flask(
         self, environ: Environ, start_response: StartResponse, started: float
@@ -157,6 +200,7 @@ class Middleware:
         body = self._flask(environ, start)
         route = environ.get("heart.route", "(unmatched)")
         self._record(environ, route, sent[-1] if sent else 500, started)
+        _limit_waiting(environ, self._send_seconds)
         return body
 
     def _record(self, environ: Environ, route: str, status: int, started: float) -> None:
@@ -173,7 +217,21 @@ class Middleware:
             self._metrics.log_line_lost()
 
 
-def _answer(handler: Handler, environ: Environ) -> Answer:
+def _limit_waiting(environ: Environ, seconds: float | None) -> None:
+    """Limit how long this request's connection may wait for its client; None: other limits do."""
+    connection = environ.get("gunicorn.socket")
+    if connection is not None:
+        connection.settimeout(seconds)
+
+
+def _take_off(root: str, environ: Environ) -> None:
+    """Take the path below which a proxy shows the service off the path, where the proxy has not."""
+    environ["SCRIPT_NAME"] = root
+    if (environ["PATH_INFO"] + "/").startswith(root + "/"):
+        environ["PATH_INFO"] = environ["PATH_INFO"][len(root) :] or "/"
+
+
+def _answer(handler: Callable[[Environ], T], environ: Environ) -> T | Answer:
     try:
         return handler(environ)
     except Problem as problem:

@@ -1,6 +1,6 @@
 """What is done with predictions once they are answered: asking the challenger, writing the log.
 
-A request leaves its predictions in a queue and goes on. A few times a second a thread takes them
+A request leaves its predictions in a queue and goes on. Twice a second a thread takes them
 out, asks the challenger, and writes. Whatever goes wrong there touches no answer: where the queue
 is full, predictions are dropped and counted. Why: docs/decisions/0026-prediction-log.md.
 """
@@ -11,9 +11,9 @@ import atexit
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,14 @@ from serving.http.metrics import Metrics
 from serving.predictions.prediction import Prediction
 from serving.predictions.profile_log import ProfileLog
 from serving.predictions.row_log import RowLog
-from serving.predictions.scored import PART, Answered, by_column
+from serving.predictions.scored import Batch, Singles
 from serving.predictions.shadow import Asked, Shadow
 
 OFF = "off"
 MOST_ROWS = 20_000
 """How many predictions may wait in the queue, and how many for a disk that takes none."""
 
-_TURN_SECONDS = 0.2
+_TURN_SECONDS = 0.5
 _RETRY_SECONDS = 5.0
 _SAY_SECONDS = 60.0
 
@@ -74,10 +74,10 @@ class Recorder:
         self._challenger = challenger
         self._shows_ids = kind == ROWS
         self._metrics = metrics
-        self._queue: deque[Answered] = deque()
+        self._queue: list[Singles | Batch] = []
         self._waiting = 0
         self._background = BackgroundThread()
-        self._turns = threading.Lock()
+        self._turns, self._queue_lock = threading.Lock(), threading.Lock()
         self._process: int | None = None
         self._retry_at = 0.0
         self._problem = ""
@@ -96,11 +96,16 @@ class Recorder:
         """Take one prediction; return its id, which is empty where rows are not kept."""
         if not self._is_on:
             return ""
-        id_, request_id = _ids(environ)
-        if self._room(1):
-            answer = (prediction.probability,), (prediction.label,)
-            self._queue.append(Answered(id_, 0, request_id, time.time(), model, (values,), *answer))
-        return f"{id_}-0" if self._shows_ids else ""
+        own, request_id = _ids(environ)
+        id_ = f"{own}-0"
+        with self._taking():
+            if self._room(1):
+                last = self._queue[-1] if self._queue else None
+                if not isinstance(last, Singles) or last.model is not model:
+                    last = Singles(model)
+                    self._queue.append(last)
+                last.add(id_, request_id, values, prediction)
+        return id_ if self._shows_ids else ""
 
     def take_batch(
         self, environ: Mapping[str, Any], model: Model, rows: Rows, scores: Scores
@@ -109,18 +114,20 @@ class Recorder:
         if not self._is_on:
             return ""
         id_, request_id = _ids(environ)
-        now = time.time()
-        labels, probabilities = scores
-        for start in range(0, self._room(len(rows)), PART):
-            part = slice(start, start + PART)
-            answer = probabilities[part], labels[part]
-            self._queue.append(Answered(id_, start, request_id, now, model, rows[part], *answer))
+        with self._taking():
+            if room := self._room(len(rows)):
+                batch = Batch(model, id_, request_id, time.time(), rows, scores, room)
+                self._queue.append(batch)
         return id_ if self._shows_ids else ""
+
+    def _taking(self) -> threading.Lock:
+        """Return the lock of the queue."""
+        if self._process != os.getpid():
+            self._start()
+        return self._queue_lock
 
     def _room(self, wanted: int) -> int:
         """Reserve room for some predictions; return for how many there is."""
-        if self._process != os.getpid():
-            self._start()
         taken = min(wanted, max(MOST_ROWS - self._waiting, 0))
         self._waiting += taken
         if taken < wanted:
@@ -131,10 +138,10 @@ class Recorder:
 
     def _start(self) -> None:
         """Begin in this process: not before its first prediction, for a server may fork."""
+        self._turns, self._queue_lock = threading.Lock(), threading.Lock()
         self._process = os.getpid()
-        self._turns = threading.Lock()
         threading.Thread(target=self._run, name="recorder", daemon=True).start()
-        atexit.register(self._turn, now=True)
+        atexit.register(self.finish)
 
     def _run(self) -> None:
         while True:
@@ -144,18 +151,23 @@ class Recorder:
             except Exception as error:  # the thread must outlive whatever one turn brings
                 log_failure(error, event="prediction.log.failed")
 
+    def finish(self) -> None:
+        """Do now whatever there is to do, and write it: at the end of the process."""
+        self._turn(now=True)
+
     def _turn(self, *, now: bool = False) -> None:
-        """Do what there is to do; at the end of the process, write all of it now."""
         with self._turns:
-            done = self._background(lambda: self._work(now))
+            with self._queue_lock:
+                taken, self._queue, self._waiting = self._queue, [], 0
+            done = self._background(lambda: self._work(taken, now))
         for each in done.asked:
             self._metrics.asked(**asdict(each))
         if done.dropped:
             self._drop(done.dropped)
 
-    def _work(self, now: bool) -> _Done:
+    def _work(self, taken: Sequence[Singles | Batch], now: bool) -> _Done:
         done = _Done()
-        for scored in by_column(self._taken_out()):
+        for scored in chain.from_iterable(each.parts() for each in taken):
             try:
                 if self._shadow is not None and (asked := self._shadow.ask(scored)):
                     done.asked.append(asked)
@@ -167,12 +179,6 @@ class Recorder:
         if self._log is not None and (now or time.monotonic() >= self._retry_at):
             self._write(self._log, now)
         return done
-
-    def _taken_out(self) -> Iterator[Answered]:
-        # First: what comes meanwhile is then counted, though it is taken out at once.
-        self._waiting = 0
-        while self._queue:
-            yield self._queue.popleft()
 
     def _write(self, log: RowLog | ProfileLog, now: bool) -> None:
         try:

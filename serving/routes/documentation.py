@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
-from flask import Blueprint, Response, render_template, send_from_directory
+from flask import Blueprint, Response, render_template, request, send_from_directory
 
 from serving.routes.openapi import for_swagger_ui, openapi
 
@@ -18,9 +18,12 @@ def make_blueprint(settings: Mapping[str, Any]) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint("reference", __name__)
 
-    @cache
+    @lru_cache(maxsize=4)
+    def describe(root: str) -> dict[str, Any]:
+        return openapi(keys=bool(settings["HEART_API_KEYS"]), root=root)
+
     def description() -> dict[str, Any]:
-        return openapi(keys=bool(settings["HEART_API_KEYS"]))
+        return describe(settings["HEART_ROOT_PATH"] or request.script_root)
 
     @blueprint.get("/openapi.json")
     def show_openapi() -> Response:

@@ -36,7 +36,7 @@ def make_blueprint(
         values = read_patient(body)
         prediction = predict(model, values)
         # Up to 8,192 combinations: other requests go on meanwhile.
-        found = background(lambda: explain(model, values, prediction))
+        found = background(lambda: explain(model, values, prediction), request.environ)
         if found is None:
             raise NotExplained
         return Response(to_json(model, prediction, found), content_type="application/json")

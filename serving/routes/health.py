@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from serving.following.worker import Follows
+from serving.http.keys import Keys
 from serving.http.metrics import Metrics
 from serving.predictions.recorder import Recorder
 
@@ -41,6 +42,8 @@ def readiness(following: Follows, recorder: Recorder) -> tuple[int, dict[str, An
     body |= recorder.shadow
     if model is None:
         body["detail"] = _why_none(status)
+        if body["degraded"] and not body["problems"]:
+            body["problems"] = [body["detail"]]
     return (200 if model else 503), body
 
 
@@ -52,9 +55,13 @@ def _why_none(status: Mapping[str, Any]) -> str:
     return WHAT_TO_RUN if status.get("looks") else "Starting: the registry has not answered yet."
 
 
-def make_blueprint(following: Follows, metrics: Metrics, recorder: Recorder) -> Blueprint:
+def make_blueprint(
+    following: Follows, metrics: Metrics, settings: Mapping[str, Any], recorder: Recorder
+) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint("health", __name__)
+    keys = Keys(settings["HEART_API_KEYS"])
+    terse = bool(keys) and settings["HEART_KEYS_FOR"] == "everything"
 
     @blueprint.get("/ping")
     @blueprint.get("/health")
@@ -71,6 +78,8 @@ def make_blueprint(following: Follows, metrics: Metrics, recorder: Recorder) -> 
     @blueprint.get("/ready")
     def ready() -> Response:
         status, body = readiness(following, recorder)
+        if terse and not keys.lets_in(request.environ):
+            body = {"status": body["status"]}
         headers = {} if status == 200 else {"Retry-After": "2"}
         return Response(json.dumps(body) + "\n", status, headers, content_type="application/json")
 

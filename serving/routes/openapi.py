@@ -25,19 +25,22 @@ _PROBLEMS = {
 }
 
 
-def openapi(*, keys: bool = False) -> dict[str, Any]:
+def openapi(*, keys: bool = False, root: str = "") -> dict[str, Any]:
     """Return the description. Needs Flask's application context.
 
     Parameters
     ----------
     keys : bool
         Whether predictions need an API key.
+    root : str
+        The path below which the service is shown.
     """
     import yaml  # not before somebody asks: a worker need not have it in order to predict
 
     text = render_template(
         "openapi.yaml",
         keys=keys,
+        root=root or "/",
         version=_own_version(),
         label=LABEL.definition,
         names=FEATURE_NAMES,
@@ -46,12 +49,20 @@ def openapi(*, keys: bool = False) -> dict[str, Any]:
         problem=problem_schema(),
         problem_type=MEDIA_TYPE,
         problem_words=_PROBLEMS,
+        csv_pattern=_csv_pattern(),
         example=EXAMPLE,
         example_csv=f"{','.join(EXAMPLE)}\n{','.join(f'{v:g}' for v in EXAMPLE.values())}\n",
     )
     document: dict[str, Any] = yaml.safe_load(text)
     del document["x-parts"]  # what the others refer to by YAML's anchors
     return document
+
+
+def _csv_pattern() -> str:
+    """Return what a CSV file may look like: the header, and rows of values at the bounds."""
+    values = [feature.codes or (feature.low, feature.high) for feature in FEATURES]
+    cells = ["(" + "|".join(f"{value:g}" for value in allowed) + ")" for allowed in values]
+    return f"^{','.join(FEATURE_NAMES)}\n({','.join(cells)}\n)+$"
 
 
 def for_swagger_ui(description: dict[str, Any]) -> dict[str, Any]:
@@ -65,8 +76,14 @@ def _older(part: Any) -> Any:
         return [_older(item) for item in part]
     if not isinstance(part, dict):
         return part
-    made = {name: _older(value) for name, value in part.items()}
+    made = {
+        name: _older(value)
+        for name, value in part.items()
+        if value is not False or name == "additionalProperties"  # schemas may not be false there
+    }
     kind = made.get("type")
+    if made.pop("prefixItems", None):
+        made["items"] = {}
     if isinstance(kind, list):
         made |= {"type": next(name for name in kind if name != "null"), "nullable": True}
     if isinstance(made.get("examples"), list):

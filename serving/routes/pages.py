@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -139,7 +140,9 @@ def _answer(model: Model, values: Values, background: BackgroundThread) -> dict[
         "population": wording.population(model.metadata),
         "why_low": wording.why_low(model.metadata),
     }
-    explanation = background(lambda: explain(model, values, prediction))
+    explanation = None
+    with contextlib.suppress(Problem):  # too many at once: the answer comes without it
+        explanation = background(lambda: explain(model, values, prediction), request.environ)
     if explanation is not None:
         moved, unmoved = result.moves(explanation, values)
         parts |= {"explanation": explanation, "moves": moved, "unmoved": unmoved}
@@ -169,13 +172,13 @@ def _gate(model: Model) -> dict[str, Any] | None:
         return None
     try:
         rules = json.loads(tags.get("gate.decision", "{}")).get("rules", [])
-    except (AttributeError, ValueError):
+    except (AttributeError, ValueError, RecursionError):
         rules = []
     return {
         "verdict": tags["gate.verdict"],
         "reason": tags.get("gate.reason", ""),
         "against": tags.get("gate.against", ""),
-        "rules": rules,
+        "rules": rules if isinstance(rules, list) else [],
     }
 
 

@@ -136,6 +136,9 @@ def _describe(job: Job, record: StepRun) -> dict[str, object]:
     """Note on the run, and say, what is read and what scores it; return it as well."""
     digest = str(tokenize([(file.name, file.size, file.version) for file in job.files]))
     engine = "onnx" if open_folder(job.model.folder).onnx else "scikit-learn"
+    record.rename(job.version)
+    if job.model.model_id:
+        record.link_model(job.model.model_id)
     record.tag("heart.model_version", job.version)
     record.tag("heart.engine", engine)
     record.tag(SOURCE_TAG, job.model.source)

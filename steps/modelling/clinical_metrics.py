@@ -34,6 +34,16 @@ NAMES = (
     "specificity",
     *(f"net_benefit_{round(100 * at)}" for at in NET_BENEFIT_AT),
 )
+COMPARED = (
+    "roc_auc",
+    "brier",
+    "calibration_intercept",
+    "calibration_slope",
+    "observed_expected",
+    "sensitivity",
+    "specificity",
+)
+"""The few of them by which a person compares models: what MLflow's pages show."""
 RANKING = ("roc_auc", "calibration_slope", "calibration_intercept", "observed_expected")
 """What is said of a site where nearly everybody is ill, and every threshold would flatter."""
 

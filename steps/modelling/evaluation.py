@@ -12,6 +12,7 @@ import pandas as pd
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, LABEL
 from steps.modelling import assessment, clinical_metrics, estimators
+from steps.modelling.clinical_metrics import COMPARED
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import cross_validated
 from steps.parameters.declaration import Value, select
@@ -26,12 +27,14 @@ class Measured:
 
     Parameters
     ----------
+    patients : DataFrame
     y, p : arrays of shape (n_patients,)
         Labels and probabilities of disease.
     found : dict
         Counts and measures, as JSON can hold them: see `assessment.cohort`, and `groups`.
     """
 
+    patients: pd.DataFrame
     y: Labels
     p: Floats
     found: dict[str, Any]
@@ -42,6 +45,12 @@ class Measured:
         """The cohort's name in metrics."""
         return str(self.found["site"])
 
+    @property
+    def compared(self) -> dict[str, float | None]:
+        """The few figures by which cohorts and models are compared; `found` has the rest."""
+        measures = self.found["metrics"]
+        return {name: measures[name] for name in COMPARED if name in measures}
+
 
 def measure(cohort: Cohort, p: Floats, seed: int, notes: Iterable[str] = ()) -> Measured:
     """Measure probabilities of a cohort, over all and, unless it is lopsided, by group."""
@@ -49,7 +58,7 @@ def measure(cohort: Cohort, p: Floats, seed: int, notes: Iterable[str] = ()) -> 
     found = assessment.cohort(cohort, p, seed)
     if not found["lopsided"]:
         found["groups"] = clinical_metrics.by_group(cohort.patients, y, p, seed)
-    return Measured(y, p, found, list(notes))
+    return Measured(cohort.patients, y, p, found, list(notes))
 
 
 def features(cohort: Cohort) -> pd.DataFrame:
@@ -93,21 +102,3 @@ def calibrations(
         p = cross_validated(recipe, x, y).probabilities
         found[name] = p, clinical_metrics.with_intervals(y, p, seed)
     return found
-
-
-def metrics_of(cohorts: list[Measured]) -> dict[str, float]:
-    """Return the metrics of a run: those of the first cohort by their names, all by site."""
-    logged = dict(cohorts[0].found["metrics"])
-    for cohort in cohorts:
-        for name, value in cohort.found["metrics"].items():
-            logged[f"{cohort.site}_{name}"] = value
-        for group in cohort.found.get("groups", []):
-            for name in ("roc_auc", "brier", "sensitivity", "specificity"):
-                if group["metrics"]:
-                    word = group["group"].replace(" ", "_")
-                    logged[f"{cohort.site}_{name}_{word}"] = group["metrics"][name]
-        if cohort.found.get("refitted"):
-            for name, value in cohort.found["refitted"]["metrics"].items():
-                logged[f"{cohort.site}_refitted_{name}"] = value
-        logged[f"{cohort.site}_patients"] = cohort.found["patients"]
-    return {name: float(value) for name, value in logged.items() if np.isfinite(value)}

@@ -139,18 +139,19 @@ def baseline(fitted: pd.DataFrame, probabilities: Floats) -> Baseline:
         Out of fold, as new patients' would be.
     """
     features = {
-        feature.name: _histogram(fitted[feature.name].to_numpy(float), tuple(feature.codes))
+        feature.name: histogram(fitted[feature.name].to_numpy(float), tuple(feature.codes))
         for feature in FEATURES
     }
     return Baseline(
         log_schema=prediction_log.SCHEMA,
         patients=len(fitted),
         features=features,
-        probability=_histogram(probabilities),
+        probability=histogram(probabilities),
     )
 
 
-def _histogram(values: Floats, codes: tuple[int, ...] = ()) -> Histogram:
+def histogram(values: Floats, codes: tuple[int, ...] = ()) -> Histogram:
+    """Return counts of values in bins: of codes, or of as many values each."""
     known = values[~np.isnan(values)]
     ends = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else known
     edges = tuple(ends[ends > known.min(initial=np.inf)].tolist())

@@ -10,8 +10,11 @@ from risk_model.prediction_log import PROBABILITY
 from steps.monitoring.drift import Drift
 
 OK, WARNING, ALARM, INSUFFICIENT = "ok", "warning", "alarm", "insufficient"
-FEWEST = 50
-"""With fewer patients than this, nothing is said about drift."""
+FEWEST = {"rows": 50, "profile": 500}
+"""With fewer patients than this, nothing is said about drift; by the kind of the log.
+
+A profile lacks up to four patients in each bin for each worker, whom it has yet to write.
+"""
 NAMED = 3
 """How many features the reason names; the others it counts."""
 
@@ -28,7 +31,7 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    rows: int, drifts: Mapping[str, Drift] | None, judged: Sequence[Mapping[str, Any]]
+    rows: int, kind: str, drifts: Mapping[str, Drift] | None, judged: Sequence[Mapping[str, Any]]
 ) -> Verdict:
     """Return the verdict on a model.
 
@@ -36,12 +39,15 @@ def judge(
     ----------
     rows : int
         How many patients were scored.
+    kind : str
+        Of the log: rows or profile.
     drifts : mapping of str to Drift, optional
         By variable; None where there is no baseline.
     judged : sequence
         What `calibration.judge` found; none without enough outcomes.
     """
-    found = {name: one for name, one in (drifts or {}).items() if one.found and rows >= FEWEST}
+    fewest = FEWEST[kind]
+    found = {name: one for name, one in (drifts or {}).items() if one.found and rows >= fewest}
     grave = {name: one for name, one in found.items() if one.matters}
     left = [_left(one) for one in judged if one["left"]]
     if grave or left:
@@ -50,8 +56,8 @@ def judge(
         reason = "; ".join(_drifted(found))
         return Verdict(WARNING, f"beyond chance, of a size that hardly matters: {reason}")
     calibrated = "calibration is what the card states" if judged else "too few outcomes are known"
-    if rows < FEWEST:
-        return Verdict(INSUFFICIENT, f"fewer than {FEWEST} patients were scored; {calibrated}")
+    if rows < fewest:
+        return Verdict(INSUFFICIENT, f"fewer than {fewest} patients were scored; {calibrated}")
     if drifts is None:
         return Verdict(INSUFFICIENT, f"there is no baseline to compare with; {calibrated}")
     return Verdict(OK, f"no drift beyond chance; {calibrated}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -13,6 +14,16 @@ from steps.runs.files import replacing
 
 WORDS = (OK, WARNING, ALARM, INSUFFICIENT)
 MODEL = ("name", "model_version")
+GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "verdict": ("1 for the verdict on the model, 0 for the others.", ("verdict",)),
+    "drift_psi": ("Population stability index of each variable.", ("variable",)),
+    "drift": ("1 where a variable drifts beyond chance.", ("variable",)),
+    "missing_rate": ("Share of patients in whom a finding is unknown.", ("variable",)),
+    "rows": ("Patients scored in the window.", ()),
+    "observed_expected": ("Patients with the disease, for each that was expected.", ()),
+    "timestamp_seconds": ("When this was found out.", ()),
+}
+"""By name without ``heart_monitor_``: a text, and labels beside those of MODEL."""
 
 
 def write(path: Path, name: str, found: Sequence[Monitored]) -> None:
@@ -26,30 +37,27 @@ def write(path: Path, name: str, found: Sequence[Monitored]) -> None:
     found : sequence of Monitored
     """
     registry = CollectorRegistry()
-
-    def gauge(key: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"heart_monitor_{key}", text, (*MODEL, *labels), registry=registry)
-
-    verdict = gauge("verdict", "1 for the verdict on the model, 0 for the others.", "verdict")
-    psi = gauge("drift_psi", "Population stability index of each variable.", "variable")
-    drift = gauge("drift", "1 where a variable drifts beyond chance.", "variable")
-    missing = gauge("missing_rate", "Share of patients in whom a finding is unknown.", "variable")
-    rows = gauge("rows", "Patients scored in the window.")
-    ratio = gauge("observed_expected", "Patients with the disease, for each that was expected.")
-    made = gauge("timestamp_seconds", "When this was found out.")
+    gauges = {
+        key: Gauge(f"heart_monitor_{key}", text, (*MODEL, *labels), registry=registry)
+        for key, (text, labels) in GAUGES.items()
+    }
     for one in found:
-        whose = (name, one.model.label)
-        for word in WORDS:
-            verdict.labels(*whose, word).set(word == one.verdict.word)
-        for key, variable in one.found["variables"].items():
-            drift.labels(*whose, key).set(variable["drift"])
-            for which, figure in ((psi, "psi"), (missing, "missing_rate")):
-                if variable[figure] is not None:
-                    which.labels(*whose, key).set(variable[figure])
-        rows.labels(*whose).set(one.found["rows"])
-        outcomes = one.found["outcomes"] or {}
-        if outcomes.get("measured"):
-            ratio.labels(*whose).set(outcomes["measured"]["metrics"]["observed_expected"])
-        made.labels(*whose).set_to_current_time()
+        for key, labels, value in _figures(one):
+            gauges[key].labels(name, one.model.label, *labels).set(value)
     with replacing(path) as part:
         part.write_bytes(generate_latest(registry))
+
+
+def _figures(one: Monitored) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    """Yield the figures of a model: the gauge, its labels, and the value."""
+    for word in WORDS:
+        yield "verdict", (word,), word == one.verdict.word
+    for variable, known in one.found["variables"].items():
+        yield "drift", (variable,), known["drift"]
+        for key, figure in (("drift_psi", known["psi"]), ("missing_rate", known["missing_rate"])):
+            if figure is not None:
+                yield key, (variable,), figure
+    yield "rows", (), one.found["rows"]
+    if measured := (one.found["outcomes"] or {}).get("measured"):
+        yield "observed_expected", (), measured["metrics"]["observed_expected"]
+    yield "timestamp_seconds", (), time.time()

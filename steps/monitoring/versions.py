@@ -96,7 +96,7 @@ def measure(model: Model, window: Logged, whole: Logged, joined: Joined | None) 
     known = joined.patients if joined else rows.iloc[:0]
     found["shadow"] = shadow.compare(rows, known[known["model_version"] == model.label])
     judged = found["outcomes"]["judged"] if found["outcomes"] else []
-    verdict = alarms.judge(asked, compared, judged)
+    verdict = alarms.judge(asked, found["log"], compared, judged)
     return Monitored(model, verdict, found | {"verdict": verdict.word, "reason": verdict.reason})
 
 

@@ -198,6 +198,14 @@ class Register:
     run_id: Annotated[
         str, Parameter("", kinds.run_id, "A train run's id; empty: the latest finished one.")
     ]
+    outcomes: Annotated[
+        str,
+        Parameter(
+            "",
+            kinds.file,
+            "A file of later patients whose outcome is known, on which an update is judged.",
+        ),
+    ]
     name: Name
     promote: Promotion
 

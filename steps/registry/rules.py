@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from clinical.schema import FEATURES
 from risk_model.card.wording import MEASURES, Measures
@@ -94,12 +96,18 @@ def within(measures: Measures, limits: Mapping[str, Any], of: str) -> list[Rule]
     return [_within(name, measures.get(name), limit, of) for name, limit in asked.items()]
 
 
-def _within(name: str, value: float | None, limit: Limit, of: str) -> Rule:
+def _within(name: str, value: float | None, limit: Limit, of: str, count: int = 0) -> Rule:
+    """Return the rule about a figure; the share of a `count` of patients may miss it by chance."""
     least, most = limit if isinstance(limit, Sequence) else (limit, math.inf)
     words = f"at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
     found = math.nan if value is None else value
+    reached = found
+    if count and math.isfinite(found):
+        reached = binomtest(round(found * count), count).proportion_ci(method="wilson").high
+        words += " within chance"
     title = MEASURES[name].removesuffix(" at 0.5")
-    return Rule(f"{title}, {of}, {words}", _shown(found), None, least <= found <= most)
+    passed = bool(least <= reached and found <= most)
+    return Rule(f"{title}, {of}, {words}", _shown(found), None, passed)
 
 
 def of_groups(groups: Sequence[Group], limits: Mapping[str, Any], of: str) -> list[Rule]:
@@ -127,7 +135,11 @@ def _of_group(group: Group | None, limits: Mapping[str, Any], of: str) -> list[R
     if group.metrics is None:
         few = f"fewer than {SMALLEST_GROUP} patients of either outcome"
         return [Rule(f"{of}: {few}", NOT_JUDGED, None, passed=True)]
-    return within(group.metrics, limits, of)
+    counts = {"sensitivity": group.diseased, "specificity": group.patients - group.diseased}
+    return [
+        _within(name, group.metrics.get(name), limit, of, counts.get(name, 0))
+        for name, limit in limits.items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -156,6 +168,12 @@ class _Gain:
         return Rule(words, *figures, worse < share or self.value > -by)
 
 
+@lru_cache(maxsize=2)
+def _draws(count: int, bootstraps: int) -> Floats:
+    """Return how often each of so many patients is drawn in each bootstrap: always the same."""
+    return metrics.bootstrap_weights(np.zeros(count, np.int8), SEED, bootstraps)
+
+
 def compare(pairs: Pairs, limits: Mapping[str, float]) -> tuple[Rule, bool]:
     """Return the rule that a candidate is not worse than the champion, and whether it is better.
 
@@ -163,7 +181,7 @@ def compare(pairs: Pairs, limits: Mapping[str, float]) -> tuple[Rule, bool]:
     """
     new, old = ((p - pairs.y) ** 2 for p in (pairs.candidate, pairs.champion))
     better = old - new
-    drawn = metrics.bootstrap_weights(pairs.y, SEED, int(limits["bootstraps"])) @ better
+    drawn = _draws(len(pairs.y), int(limits["bootstraps"])) @ better
     gain = _Gain(float(new.mean()), float(old.mean()), float(better.mean()), drawn)
     title = f"Brier score, {len(pairs.y)} patients,"
     rule = gain.rule(title, limits["worse_by"], limits["worse_share"])
@@ -179,8 +197,7 @@ def veto(pairs: Pairs, limits: Mapping[str, float]) -> list[Rule]:
     rules = [Rule(words, float(len(pairs.y)), None, passed)]
     if not passed:
         return rules
-    weights = metrics.bootstrap_weights(pairs.y, SEED, int(limits["bootstraps"]))
-    weights = np.vstack([np.ones(len(pairs.y)), weights])
+    weights = np.vstack([np.ones(len(pairs.y)), _draws(len(pairs.y), int(limits["bootstraps"]))])
     new, old = (metrics.scores(pairs.y, p, weights) for p in (pairs.candidate, pairs.champion))
     for name, sign in (("brier", -1), ("roc_auc", 1)):
         better = sign * (new[name] - old[name])

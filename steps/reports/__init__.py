@@ -1,1 +1,1 @@
-"""Plots and pages."""
+"""Plots, and the pages that people read."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 from clinical.schema import FEATURES, Feature
 from risk_model.card.wording import MEASURES, between, number, percent
@@ -104,7 +105,9 @@ def over_time(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
     axes.plot(at, [point["mean_probability"] for point in points], "o-", color=NO, ms=4)
     axes.set(ylim=(0, 1))
     drawing.in_percent(axes, "y")
-    axes.tick_params(axis="x", rotation=30)
+    locator = AutoDateLocator(maxticks=5)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
 def calibration_over_time(axes: Axes, periods: Sequence[Mapping[str, Any]]) -> None:

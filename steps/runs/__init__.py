@@ -1,1 +1,1 @@
-"""MLflow's runs: parameters, the frame of a step, launching, reuse, tracking and the store."""
+"""MLflow's runs: the frame of a step, launching, reuse, downloads, tracking and the store."""

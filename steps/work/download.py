@@ -53,6 +53,7 @@ def download(run: StepRun, values: Download, _: object) -> None:
         run.log_file(path, DATA_FOLDER)
         run.log_file(about)
         copy_atomically(path, ROOT / "data" / path.name)
+    run.rename(origin)
     run.tag(SOURCE_TAG, origin)
     # A fallback is recorded as what it is: asked again, `auto` looks for UCI again.
     run.tag(KEY_TAG, work_key(replace(values, source=source)) or "")

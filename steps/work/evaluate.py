@@ -6,14 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
+from mlflow.data.dataset import Dataset
 from mlflow.entities import Run
 
 from clinical import archive, hospitals
-from clinical.hospitals import Cohort
-from clinical.schema import LABEL
-from risk_model.card.wording import MEASURES, between
+from clinical.hospitals import TITLES, TRAINING, Cohort
+from clinical.schema import FEATURE_NAMES, LABEL
+from risk_model.card.wording import MEASURES, between, in_brief
 from steps.modelling import evaluation
 from steps.modelling.evaluation import Measured
 from steps.parameters.declaration import check
@@ -24,10 +24,11 @@ from steps.runs import lineage
 from steps.runs.files import ROOT, as_json, copy_atomically
 from steps.runs.launching import launch
 from steps.runs.lineage import Lineage
-from steps.runs.reuse import data_output, fetch_output
+from steps.runs.reuse import archive_of, data_output, fetch_output, outputs
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.finished import finished_run
+from steps.runs.tracking.datasets import HELD_OUT, PATIENTS, as_dataset, log_dataset
+from steps.runs.tracking.finished import artifact_uri, finished_run
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG
 
@@ -42,6 +43,7 @@ def evaluate(run: StepRun, values: Evaluate, given: Lineage | None) -> None:
     """Measure the model on every cohort there is, and write it all down."""
     uri = values.model_uri
     model = given or build_champion(run, uri)
+    run.rename(model.metadata.name or "model", model.source)
     run.tag("heart.model_uri", uri)
     run.tag(SOURCE_TAG, model.source)
     if values.data:
@@ -52,7 +54,7 @@ def evaluate(run: StepRun, values: Evaluate, given: Lineage | None) -> None:
     compared = None
     if patients is not None and parameters and any(c.site == OUT_OF_FOLD for c in cohorts):
         compared = evaluation.calibrations(parameters, patients, SEED)
-    mlflow.log_metrics(evaluation.metrics_of(cohorts))
+    log_figures(run, model, cohorts, values.data)
     about = {"uri": uri, "metadata": model.metadata, "source": model.source}
     account: dict[str, Any] = {
         "model_uri": uri,
@@ -72,7 +74,59 @@ def evaluate(run: StepRun, values: Evaluate, given: Lineage | None) -> None:
             copy_atomically(file, ROOT / "reports" / file.name)
         for picture in draw_pictures(folder, cohorts):
             run.log_file(picture, f"plots/{picture.parent.name}")
+    run.describe(
+        "\n".join(
+            f"- {one.found['title']}, {len(one.y)} patients: {in_brief(one.found['metrics'])}"
+            for one in leading_first(cohorts)
+        )
+    )
     echo(summary(uri, cohorts))
+
+
+def log_figures(run: StepRun, model: Lineage, cohorts: list[Measured], data: str) -> None:
+    """Log each cohort as an input, and the figures of each by which models are compared.
+
+    As metrics of the run they are called by site; linked to the model they have their plain names
+    and the dataset that they are of. The first cohort's are the run's plain ones too, which are
+    the last that are logged.
+    """
+    if model.model_id:
+        run.link_model(model.model_id)
+    for one in leading_first(cohorts[::-1]):
+        dataset = dataset_of(model, one, data)
+        log_dataset(run, dataset, model.source)
+        by_site = {f"{one.site}_{measure}": value for measure, value in one.compared.items()}
+        run.log_metrics(by_site, dataset.name)
+        if one.site != OUT_OF_FOLD:
+            run.log_metrics(one.compared, dataset.name, model.model_id)
+
+
+def dataset_of(model: Lineage, one: Measured, data: str) -> Dataset:
+    """Return a cohort as a dataset; the model's own patients as `train` has called them.
+
+    Of what a user gave there is no file's digest: patients whom the model has seen are left out.
+    """
+    name, uri, digest = one.site, data, None
+    if data and not Path(data).is_file():
+        given = _run_of(data)
+        uri = artifact_uri(given.info.run_id, data_output(given))
+    elif not data and (known := _known(model, one.site)):
+        name, run, output = known
+        uri, digest = artifact_uri(run.info.run_id, output), outputs(run).get(output)
+    if name == PATIENTS and model.metadata.data:
+        digest = model.metadata.data.digest
+    patients = one.patients[[*FEATURE_NAMES, LABEL.name]]
+    return as_dataset(patients, uri=uri, name=name, digest=digest)
+
+
+def _known(model: Lineage, site: str) -> tuple[str, Run, str] | None:
+    """Return the dataset, the run and the output that hold a cohort of a model's own lineage."""
+    if model.prepared and site == OUT_OF_FOLD:
+        return PATIENTS, *model.prepared
+    archived = archive_of(model.prepared[0]) if model.prepared else None
+    if archived and site in TITLES.keys() - {TRAINING}:
+        return site, *archived
+    return (HELD_OUT, model.trained, "split/held_out.parquet") if model.trained else None
 
 
 def build_champion(run: StepRun, uri: str) -> Lineage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 import mlflow
 from mlflow import MlflowClient
@@ -11,7 +12,6 @@ from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME
 
 from risk_model.card import wording
 from risk_model.locations import file_path, sqlite_path
-from steps.modelling.metrics import NAMES
 from steps.parameters.declaration import select
 from steps.parameters.entry_points import (
     RECALIBRATED,
@@ -23,6 +23,7 @@ from steps.parameters.entry_points import (
 )
 from steps.parameters.uris import redact_credentials
 from steps.registry import versions as registry
+from steps.runs import lineage
 from steps.runs.files import ROOT
 from steps.runs.launching import run_or_reuse
 from steps.runs.store import StepError
@@ -45,24 +46,25 @@ def run_all(run: StepRun, values: Main, _: object) -> None:
     trained = do(Train, data=prepared.info.run_id)
     do(Register, run_id=trained.info.run_id)
     source = trained.data.tags[SOURCE_TAG]
+    run.rename(values.model, source)
     run.tag(SOURCE_TAG, source)
-    mlflow.log_metrics({name: trained.data.metrics[name] for name in NAMES})
+    run.log_metrics(trained.data.metrics)
     project = MlflowClient().get_run(run.run_id).data.tags.get(MLFLOW_SOURCE_NAME, "")
-    echo(summary(trained, source, values.name, project))
+    measured = lineage.follow(registry.model_uri(trained)).metadata.measured
+    run.describe(wording.described(measured))
+    echo(summary(trained, wording.comparison(measured), values.name, project))
 
 
-def summary(trained: Run, source: str, name: str, project: str) -> str:
+def summary(trained: Run, figures: Sequence[str], name: str, project: str) -> str:
     """Return what came out, and what to do with it."""
-    found = trained.data.metrics
-    validated = {k.removeprefix("cv_"): v for k, v in found.items() if k.startswith("cv_")}
-    figures = wording.comparison({"cross-validated": validated, "held out": found})
     version = registry.version_of(name, trained.info.run_id)
     aliases = ", ".join(registry.aliases(name, version)) if version else ""
     number = version.version if version else "-"
     return "\n".join(
         [
             "",
-            f"{trained.data.params['model']}, data.source={source}, with 95 % intervals:",
+            f"{trained.data.params['model']}, data.source={trained.data.tags[SOURCE_TAG]}, "
+            "with 95 % intervals:",
             *figures,
             f"{name} version {number}, alias: {aliases or 'none'}",
             "",

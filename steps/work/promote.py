@@ -18,7 +18,7 @@ def promote(run: StepRun, values: Promote, _: object) -> None:
             message = f"{name}: champion is version {restored} again, instead of {dethroned}"
         else:
             message = _move(name, version, values.to)
-    run.tag("heart.moved", message)
+    run.describe(message)
     echo(f"promote: {message}")
 
 

@@ -7,17 +7,18 @@ import json
 import tempfile
 from pathlib import Path
 
+import pandas as pd
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
-from risk_model.card.wording import MEASURES, between
+from clinical import hospitals
+from risk_model.card import wording
 from risk_model.errors import ModelError
 from risk_model.flavours import inputs
 from risk_model.layout import open_folder
-from risk_model.measurements import Measures
 from risk_model.metadata import Data, Git, Metadata
 from steps.parameters.entry_points import Register
-from steps.registry import gate
+from steps.registry import gate, updates
 from steps.registry import versions as registry
 from steps.registry.contenders import candidate_of, champion_of
 from steps.registry.rules import Rule
@@ -40,7 +41,7 @@ def register(run: StepRun, values: Register, given: Run | None) -> None:
     trained = given or input_run(Register, run)
     with registry.locked(name):
         version = registry.version_of(name, trained.info.run_id) or _new_version(name, trained)
-        decision = decide(name, version, trained)
+        decision = decide(name, version, trained, read_later(values.outcomes))
         _record(run, name, version, decision)
         if decision.verdict == "passed" and promote != "false" and not _is_champion(name, version):
             registry.make_champion(name, number(version), by="gate")
@@ -51,6 +52,9 @@ def register(run: StepRun, values: Register, given: Run | None) -> None:
     echo(f"register: {name} version {version.version}: {decision.verdict}, {decision.reason}")
     echo(f"register: aliases of version {version.version}: {aliases}")
     run.tag("heart.version", version.version)
+    run.rename(f"version {version.version}", decision.verdict)
+    run.describe(f"{name} version {version.version}: {decision.verdict}, {decision.reason}.")
+    run.link_model(registry.model_uri(trained).removeprefix("models:/"))
     if promote == "require" and not _is_champion(name, version):
         raise StepError(
             f"promote=require: version {version.version} is not champion: "
@@ -75,30 +79,22 @@ def described(trained: Run) -> Metadata:
 
 def description(metadata: Metadata) -> str:
     """Return what the page of a version says about it: the cross-validated figures lead."""
-    data, held_out = metadata.data or Data(), metadata.metrics or {}
-    validated = metadata.out_of_fold.metrics if metadata.out_of_fold else {}
+    data = metadata.data or Data()
     patients = f"{data.rows.train} patients" if data.rows else "patients"
     return (
         f"{metadata.name} trained on {patients} (source: {data.source}). "
-        f"Cross-validated: {_told(validated)}. Held out, as a check: {_told(held_out)}. "
-        f"Not for clinical use.\n\n{inputs.described()}"
+        f"{wording.described(metadata.measured)} Not for clinical use.\n\n{inputs.described()}"
     )
-
-
-def _told(measures: Measures) -> str:
-    return ", ".join(f"{MEASURES[name]} {between(measures, name)}" for name in ("roc_auc", "brier"))
 
 
 def tags_of(metadata: Metadata) -> dict[str, str]:
     """Return the tags of a version that say where it comes from."""
     data, git = metadata.data or Data(), metadata.git or Git()
     return {
+        "model": metadata.name or "unknown",
         "data.source": data.source,
-        "data.digest": data.digest,
-        "label.definition": metadata.label or "unknown",
         "git.commit": git.commit or "unknown",
         "git.dirty": str(git.dirty).lower(),
-        "model": metadata.name or "unknown",
     }
 
 
@@ -107,16 +103,27 @@ def _is_champion(name: str, version: ModelVersion) -> bool:
     return champion is not None and number(champion) == number(version)
 
 
-def decide(name: str, version: ModelVersion, trained: Run) -> gate.Decision:
-    """Return the gate's decision; an earlier one stands as long as the champion is the same."""
+def read_later(outcomes: str) -> pd.DataFrame | None:
+    """Return the patients of a file whose outcome is known; None where no file is given."""
+    path = Path(outcomes)
+    return hospitals.read_cohort(path, path.name).patients if outcomes else None
+
+
+def decide(
+    name: str, version: ModelVersion, trained: Run, later: pd.DataFrame | None
+) -> gate.Decision:
+    """Return the gate's decision; an earlier one stands as long as the champion is the same.
+
+    Later outcomes ask it anew.
+    """
     champion = registry.holder(name, registry.CHAMPION)
     against = number(champion) if champion else ""
     tags = registry.tags_of(version)
-    if registry.VERDICT_TAG in tags:
+    if registry.VERDICT_TAG in tags and later is None:
         settled = against in (number(version), tags.get(AGAINST_TAG, ""))
         if (settled or "rolled_back" in tags) and DECISION_TAG in tags:
             return _read_decision(tags)
-    return _judge(name, trained, champion)
+    return _judge(name, trained, champion, later)
 
 
 def _read_decision(tags: dict[str, str]) -> gate.Decision:
@@ -125,16 +132,22 @@ def _read_decision(tags: dict[str, str]) -> gate.Decision:
     return gate.Decision(stored["verdict"], stored["reason"], stored["against"], rules)
 
 
-def _judge(name: str, trained: Run, champion: ModelVersion | None) -> gate.Decision:
+def _judge(
+    name: str, trained: Run, champion: ModelVersion | None, later: pd.DataFrame | None
+) -> gate.Decision:
     limits, against = gate.read_rules(), number(champion) if champion else ""
     try:
         model = lineage.of_run(trained, registry.model_uri(trained))
         candidate = candidate_of(model)
     except ModelError as error:
         return gate.refuse(str(error), against)
-    if champion is None:
+    base = model.metadata.base
+    if champion is None and base is None:
         return gate.judge(candidate, None, limits)
-    before = lineage.follow(f"models:/{name}/{against}")
+    # Under a name of its own, an update is compared with the model that it is one of.
+    before = lineage.follow(f"models:/{name}/{against}" if champion or not base else base.uri)
+    if model.metadata.is_update:
+        return updates.judge(model, before, against, later, limits)
     return gate.judge(candidate, champion_of(against, before, model), limits)
 
 

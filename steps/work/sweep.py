@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pandas as pd
 from distributed import Client
@@ -17,6 +16,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from clinical import copies
 from clinical.tables import plain_cell
+from risk_model.card import wording
 from risk_model.card.wording import between
 from steps.batch import cluster
 from steps.modelling import estimators, metrics, searching
@@ -25,9 +25,10 @@ from steps.modelling.searching import DECIDES, FOLDS, MEASURES, Candidate, Patie
 from steps.parameters.declaration import as_texts, check, select
 from steps.parameters.entry_points import Sweep, Train
 from steps.reports import search_plot
-from steps.runs.files import ROOT, copy_atomically
+from steps.runs.files import ROOT, as_json, copy_atomically
 from steps.runs.launching import run_or_reuse
 from steps.runs.terminal import echo
+from steps.runs.tracking.datasets import PATIENTS
 from steps.runs.tracking.finished import latest_or_named
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import OWNER_TAG, STEP_TAG
@@ -45,12 +46,15 @@ def sweep(run: StepRun, values: Sweep, given: Run | None) -> None:
     # The cluster first: where it cannot be reached, nothing else needs to be made.
     with cluster.connect(values.scheduler, values.workers) as client:
         data = read_patients(run, values, given)
+        run.rename(", ".join(values.models), data.source)
         base = select(Train, vars(values), data=data.data)
         tried, honest = find(run, values, data, client, base)
     log_findings(run, tried, honest)
     best = {name: str(value) for name, value in searching.best(tried).parameters.items()}
     trained = run_or_reuse(check(Train, as_texts(base) | best), run)
     run.tag("heart.winner", trained.info.run_id)
+    found = f"{wording.in_brief(honest)}, on patients that the search has not seen"
+    run.describe(f"The winner is a {best['model']}. What the search is worth: {found}.")
     echo(summary(searching.best(tried), honest, trained))
 
 
@@ -96,18 +100,22 @@ def log_candidate(run: StepRun, candidate: Candidate, number: int) -> None:
         [Param(key, str(value)) for key, value in candidate.parameters.items()],
     )
     client.set_terminated(created.info.run_id)
+    client.delete_tag(created.info.run_id, OWNER_TAG)
 
 
 def log_findings(run: StepRun, tried: Sequence[Candidate], honest: Mapping[str, float]) -> None:
     """Log the winner's measures, what the search is worth, all candidates and their picture."""
     best = searching.best(tried)
     table = pd.DataFrame([{**one.parameters, **one.measures} for one in tried])
-    mlflow.log_metrics(best.measures)
-    mlflow.log_metrics({f"nested_{name}": value for name, value in honest.items()})
+    run.log_metrics(best.measures, PATIENTS)
+    run.log_metrics({f"nested_{name}": honest[name] for name in MEASURES}, PATIENTS)
     with tempfile.TemporaryDirectory() as name:
         candidates = Path(name, "candidates.csv")
         table.sort_values(BEST).map(plain_cell).to_csv(candidates, index=False)
         run.log_file(candidates)
+        figures = Path(name, "search.json")
+        figures.write_text(as_json({"winner": best.parameters, "nested": honest}))
+        run.log_file(figures)
         winner = tried.index(best)
         picture = search_plot.draw(Path(name, "search.png"), table, winner, honest)
         run.log_file(picture, "plots")

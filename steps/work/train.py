@@ -10,6 +10,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities import Run
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from sklearn.ensemble import StackingClassifier
 from sklearn.inspection import permutation_importance
 
@@ -20,7 +21,8 @@ from risk_model.flavours import saving
 from risk_model.flavours.saving import Contents
 from risk_model.layout import METADATA
 from risk_model.metadata import Git, Metadata
-from steps.modelling import assessment, estimators, facts, metrics, onnx_export, refits
+from steps.modelling import estimators, facts, metrics, onnx_export, refits
+from steps.modelling.clinical_metrics import COMPARED
 from steps.modelling.estimators import Recipe
 from steps.modelling.facts import Training
 from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
@@ -30,7 +32,8 @@ from steps.runs import provenance
 from steps.runs.files import ROOT, copy_atomically, replacing, sha256
 from steps.runs.lineage import Lineage
 from steps.runs.terminal import echo
-from steps.runs.tracking.finished import latest_or_named
+from steps.runs.tracking.datasets import HELD_OUT, PATIENTS, as_dataset, log_dataset
+from steps.runs.tracking.finished import artifact_uri, latest_or_named
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG
 from steps.work import updating
@@ -47,6 +50,9 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
     if origin:
         data = updating.without_seen(data, origin)
         run.tag(SOURCE_TAG, data.source)
+        if origin.model_id:
+            run.link_model(origin.model_id)
+    run.rename(values.model, data.source)
     recipe = updating.recipe(origin) if origin else estimators.from_parameters(values)
     # Not salted with the seed: whatever models are compared, the same patients are held out.
     fitting, held_out = copies.split(data.patients, values.test_size)
@@ -66,7 +72,6 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
     )
     git, repository = Git(**provenance.git_state()), provenance.repository()
     metadata = facts.gather(done, content, git, repository)
-    mlflow.log_metrics(found | assessment.flattened(metadata.as_dict()["out_of_fold"]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         log_split(run, folder, fitting, held_out, origin)
@@ -75,8 +80,21 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
         for picture in plots.draw_all(folder, y, p, found, losses):
             run.log_file(picture, "plots")
             copy_atomically(picture, ROOT / "plots" / picture.name)
-        log_model(run, folder, done, content, metadata)
+        model_id = log_model(run, folder, done, content, metadata)
+    log_figures(run, held_out, metadata, model_id)
+    run.describe(wording.described(metadata.measured))
     echo(summary(values.model, metadata))
+
+
+def log_figures(run: StepRun, held_out: pd.DataFrame, metadata: Metadata, model_id: str) -> None:
+    """Log the figures by which models are compared; the model's metadata has all of them."""
+    name = "split/held_out.parquet"
+    uri, digest = artifact_uri(run.run_id, name), run.outputs[name]
+    dataset = as_dataset(held_out, uri=uri, name=HELD_OUT, digest=digest)
+    log_dataset(run, dataset, metadata.source)
+    validated, checked = metadata.measured.values()
+    run.log_metrics({f"cv_{name}": validated[name] for name in COMPARED}, PATIENTS, model_id)
+    run.log_metrics({name: checked.get(name) for name in metrics.NAMES}, HELD_OUT, model_id)
 
 
 def log_split(
@@ -129,12 +147,13 @@ def permutation_losses(
 
 def log_model(
     run: StepRun, folder: Path, done: Training, content: bytes | None, metadata: Metadata
-) -> None:
-    """Log the model, and keep a working copy as a pickle with its SHA-256 beside it."""
+) -> str:
+    """Log the model and return its id; keep a working copy, a pickle with its SHA-256 beside it."""
     cards = rendering.write(folder, metadata)
     references = onnx_export.reference_cases(done.model, done.fitted)
     contents = Contents(done.model, content, metadata, references, cards)
-    name, tags = f"{done.parameters['model']}_model", {SOURCE_TAG: done.data.source}
+    name, about = f"{done.parameters['model']}_model", wording.described(metadata.measured)
+    tags = {SOURCE_TAG: done.data.source, MLFLOW_RUN_NOTE: about}
     uri = saving.log(name, contents, provenance.requirements(), tags)
     stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     run.outputs[uri] = sha256(stored)
@@ -147,13 +166,13 @@ def log_model(
     copy_atomically(stored / METADATA, target.with_name("model.json"))
     with replacing(target.with_name("model.pkl.sha256")) as part:
         part.write_text(f"{digest}  {target.name}\n")
+    return uri.removeprefix("models:/")
 
 
 def summary(model: str, metadata: Metadata) -> str:
     """Return how good the model is: cross-validated, and on the held-out patients as a check."""
-    validated = metadata.out_of_fold.metrics if metadata.out_of_fold else {}
-    columns = {"cross-validated": validated, "held out": metadata.metrics or {}}
-    return "\n".join([f"train: {model}, with 95 % intervals", *wording.comparison(columns)])
+    figures = wording.comparison(metadata.measured)
+    return "\n".join([f"train: {model}, with 95 % intervals", *figures])
 
 
 def resolve(values: Train, experiment_id: str) -> Run | None:

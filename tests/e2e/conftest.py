@@ -18,7 +18,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.conftest import ROOT, need
+from tests.conftest import ROOT, copy_database, need
 
 if TYPE_CHECKING:
     from tests.e2e.backends import Postgres
@@ -68,7 +68,7 @@ class Clone:
             **more,
         }
 
-    def run(self, *words: str, cwd: Path | None = None, timeout: float = 300, **env: str) -> Done:
+    def run(self, *words: str, cwd: Path | None = None, timeout: float = 900, **env: str) -> Done:
         """Run a command in the clone and wait for it."""
         done = subprocess.run(
             words,
@@ -209,9 +209,9 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def bare_store(clone: Clone) -> Clone:
+def bare_store(clone: Clone, empty_database: Path) -> Clone:
     """Return a fresh clone whose tracking store exists already."""
-    clone.client.search_experiments()
+    copy_database(empty_database, clone.path, "mlruns", "DELETE")
     return clone
 
 

@@ -65,7 +65,7 @@ def stages(client: MlflowClient) -> dict[str, str]:
 def test_main_works_in_a_path_of_the_workspace(machine: Remote, client: MlflowClient) -> None:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     found = client.search_runs([experiment.experiment_id])
-    assert {run.info.run_name for run in found} == {
+    assert {run.data.tags["heart.step"] for run in found} == {
         "main", "download", "preprocess", "train", "register",
     }  # fmt: skip
     assert {run.info.status for run in found} == {"FINISHED"}

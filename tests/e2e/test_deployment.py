@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from serving.http.metrics import METRICS
+from steps.monitoring.textfile import GAUGES, MODEL
 from tests.conftest import ROOT, need
 from tests.e2e.backends import a_server
 from tests.e2e.conftest import Clone
@@ -47,6 +48,8 @@ def test_every_metric_and_label_of_alerts_and_dashboard_exists() -> None:
         known[name] = set(own)
         if kind == "histogram":
             known[f"{name}_bucket"] = {*own, "le"}
+    for name, (_, own) in GAUGES.items():
+        known[f"heart_monitor_{name}"] = {*MODEL, *own}
     named = {name for text in expressions() for name in re.findall(r"heart_\w+", text)}
     assert named <= set(known)
     for text in expressions():

@@ -40,25 +40,60 @@ def artifacts(clone: Clone, run: Run, folder: str = "") -> set[str]:
     return {entry.path for entry in clone.client.list_artifacts(run.info.run_id, folder)}
 
 
-def test_every_site_has_its_metrics_and_they_agree_with_what_is_known(run: Run) -> None:
+def measures(account: dict[str, Any], site: str) -> dict[str, float]:
+    (cohort,) = [cohort for cohort in account["cohorts"] if cohort["site"] == site]
+    return dict(cohort["metrics"])
+
+
+def test_every_site_has_its_metrics_and_they_agree_with_what_is_known(
+    run: Run, account: dict[str, Any]
+) -> None:
     found = run.data.metrics
     known = {"cleveland": 0.904, "hungarian": 0.892, "switzerland": 0.766, "va": 0.714}
     for site, area in known.items():
-        low, high = found[f"{site}_roc_auc_ci_low"], found[f"{site}_roc_auc_ci_high"]
-        assert low <= area <= high, site
+        measured = measures(account, site)
+        assert measured["roc_auc"] == found[f"{site}_roc_auc"]
+        assert measured["roc_auc_ci_low"] <= area <= measured["roc_auc_ci_high"], site
         assert f"{site}_calibration_slope" in found
     assert found["calibration_slope"] == found["cleveland_calibration_slope"]
     assert found["cv_roc_auc"] == pytest.approx(0.904, abs=0.02)
     assert "switzerland_sensitivity" not in found
     assert "switzerland_brier" not in found
     assert "hungarian_sensitivity" in found
+    assert len(found) <= 40
 
 
-def test_without_what_a_hospital_lacks_the_refitted_model_does_as_is_known(run: Run) -> None:
+def test_without_what_a_hospital_lacks_the_refitted_model_does_as_is_known(
+    account: dict[str, Any],
+) -> None:
+    refitted = {cohort["site"]: cohort.get("refitted") for cohort in account["cohorts"]}
     for site, area in {"hungarian": 0.882, "switzerland": 0.784, "va": 0.750}.items():
-        found = run.data.metrics
-        low = found[f"{site}_refitted_roc_auc_ci_low"]
-        assert low <= area <= found[f"{site}_refitted_roc_auc_ci_high"], site
+        found = refitted[site]["metrics"]
+        assert found["roc_auc_ci_low"] <= area <= found["roc_auc_ci_high"], site
+
+
+def test_each_cohort_is_an_input_by_which_the_model_is_found(evaluated: Clone, run: Run) -> None:
+    trained = evaluated.runs("train")[-1]
+    (model,) = evaluated.client.get_run(run.info.run_id).inputs.model_inputs
+    assert model.model_id == trained.outputs.model_outputs[0].model_id
+    used, known = (
+        {given.dataset.name: given.dataset.digest for given in one.inputs.dataset_inputs}
+        for one in (run, trained)
+    )
+    assert set(used) == {"held-out", "heart-disease", "hungarian", "switzerland", "va"}
+    # The same patients are the same dataset in both steps.
+    assert known.items() <= used.items()
+
+    def found(condition: str, name: str) -> list[str]:
+        dataset = {"dataset_name": name, "dataset_digest": used[name]}
+        models = evaluated.client.search_logged_models(
+            [run.info.experiment_id], condition, datasets=[dataset]
+        )
+        return [model.model_id for model in models]
+
+    assert model.model_id in found("metrics.brier < 0.2", "hungarian")
+    assert model.model_id in found("metrics.roc_auc > 0.7", "switzerland")
+    assert found("metrics.brier < 0.01", "hungarian") == []
 
 
 def test_missing_columns_and_small_groups_are_told(account: dict[str, Any]) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -33,7 +31,8 @@ from steps.modelling.validation import cross_validated
 from steps.parameters.declaration import select
 from steps.parameters.entry_points import Train
 from steps.runs.tracking import experiment
-from steps.work import download, evaluate, preprocess, sweep, train
+from steps.work import download, evaluate, monitor, preprocess, sweep, train
+from tests.conftest import copy_database
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -56,7 +55,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for module in (download, preprocess, train, evaluate, sweep):
+    for module in (download, preprocess, train, evaluate, sweep, monitor):
         monkeypatch.setattr(module, "ROOT", tmp_path / "copies")
     yield
     for number, handler in handlers.items():
@@ -64,36 +63,6 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     logging.disable(logging.NOTSET)
     os.environ.clear()
     os.environ.update(before)
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an initialised MLflow database: making one takes seconds, copying it none."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    here = Path.cwd()
-    # The place of the artifacts is that of the directory in which the database is made.
-    os.chdir(path.parent)
-    try:
-        MlflowClient(f"sqlite:///{path}", f"sqlite:///{path}").search_experiments()
-    finally:
-        os.chdir(here)
-    return path
-
-
-def copy_database(template: Path, folder: Path) -> str:
-    """Copy a database into a folder, in which its artifacts go too, and return its URI."""
-    path = folder / "mlflow.db"
-    shutil.copyfile(template, path)
-    connection = sqlite3.connect(path)
-    # Four times as fast: these files need not survive a power cut.
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(
-        "UPDATE experiments SET artifact_location = ? || '/' || experiment_id",
-        (f"{folder}/artifacts",),
-    )
-    connection.commit()
-    connection.close()
-    return f"sqlite:///{path}"
 
 
 def use_store(uri: str) -> None:

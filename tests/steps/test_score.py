@@ -31,6 +31,8 @@ from tests.steps.conftest import note
 from tests.steps.dask_cluster import Cluster, cluster
 from tests.steps.scoring_jobs import forest, stored
 
+pytestmark = pytest.mark.server
+
 Patients = tuple[pd.DataFrame, np.ndarray]
 
 

@@ -34,8 +34,11 @@ from steps.runs.store import StepError
 from steps.runs.tracking import experiment
 from steps.work import download, preprocess, register, train
 from tests.clinical.patient_files import require_canonical
+from tests.conftest import copy_database
 from tests.servers import gives, serving
-from tests.steps.conftest import copy_database, use_store
+from tests.steps.conftest import use_store
+
+pytestmark = pytest.mark.slow
 
 NAME = "heart-disease-model"
 SMALL = ("--n_estimators=25",)
@@ -222,7 +225,7 @@ def test_the_version_says_what_it_is(pipeline: Store) -> None:
     version = registry.version_of(NAME, pipeline.runs["train"])
     assert version is not None
     assert {
-        "data.source", "data.digest", "label.definition", "git.commit", "git.dirty",
+        "model", "data.source", "git.commit", "git.dirty",
         "gate.verdict", "gate.reason", "gate.decision",
     } <= set(version.tags)  # fmt: skip
     assert version.tags["gate.verdict"] == "passed"
@@ -322,6 +325,22 @@ def test_near_copies_of_patients_that_it_has_seen_do_not_dethrone_the_champion(
     version = registry.version_of(NAME, pipeline.runs["copied"])
     assert version is not None
     assert version.tags["gate.verdict"] != "passed"
+
+
+def test_the_champions_held_out_patients_take_part_whatever_a_candidate_was_trained_on(
+    pipeline: Store, tmp_path: Path
+) -> None:
+    patients = pd.read_parquet(pipeline.artifacts("preprocess") / "data" / "patients.parquet")
+    held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
+    rest = patients[~np.isin(copies.row_hashes(patients), copies.row_hashes(held_out))]
+    rest.to_csv(tmp_path / "patients.csv", index=False)
+    words = (f"--data={tmp_path / 'patients.csv'}", "--model=logistic_regression")
+    pipeline.done("reduced", "train", *words)
+    found = compared(pipeline, "reduced")
+    assert len(found.compared.y) == len(patients)
+    assert len(found.held_out.y) == len(held_out)
+    champion = known(pipeline, "train").model.probabilities(held_out)
+    assert set(champion) <= set(found.compared.champion)
 
 
 def test_the_synthetic_sample_does_not_dethrone_patients_whatever_path_it_came_by(

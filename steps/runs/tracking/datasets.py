@@ -7,13 +7,18 @@ import warnings
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.data.dataset import Dataset
 from mlflow.data.dataset_source import DatasetSource
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.exceptions import MlflowException
 
+from clinical.schema import LABEL
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG, STEP_TAG
+
+PATIENTS, HELD_OUT = "heart-disease", "held-out"
+"""What the prepared patients, and those of them that were held out, are called as datasets."""
 
 
 def dataset_source(uri: str) -> DatasetSource | None:
@@ -27,20 +32,30 @@ def dataset_source(uri: str) -> DatasetSource | None:
         return None
 
 
-def log_dataset(
-    run: StepRun, patients: pd.DataFrame, *, uri: str, digest: str, source: str
-) -> None:
-    """Log a frame as an input of the active run: where it is kept, its digest, its data source."""
+def as_dataset(
+    patients: pd.DataFrame, *, uri: str, name: str = PATIENTS, digest: str | None = None
+) -> Dataset:
+    """Return a frame as MLflow's dataset.
+
+    `uri` says where it is kept, `digest` is the file's SHA-256; by default MLflow computes one.
+    """
+    with warnings.catch_warnings():
+        # MLflow computes its digest in a way that pandas warns of.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return from_pandas(
+            patients.reset_index(drop=True),
+            source=dataset_source(uri),  # type: ignore[arg-type]
+            name=name,
+            targets=LABEL.name,
+            digest=digest and digest[:32],
+        )
+
+
+def log_dataset(run: StepRun, dataset: Dataset, source: str) -> None:
+    """Log a dataset as an input of the active run, with its data source."""
+    step = MlflowClient().get_run(run.run_id).data.tags[STEP_TAG]
     with warnings.catch_warnings():
         # MLflow warns that a whole-numbered column, here the label, could not hold unknown values.
         warnings.simplefilter("ignore", UserWarning)
-        dataset = from_pandas(
-            patients,
-            source=dataset_source(uri),  # type: ignore[arg-type]
-            name="heart-disease",
-            targets="disease",
-            digest=digest[:32],
-        )
-        step = MlflowClient().get_run(run.run_id).data.tags[STEP_TAG]
         mlflow.log_input(dataset, context=step, tags={SOURCE_TAG: source})
-    run.tag("data.digest", digest)
+    run.datasets[dataset.name] = dataset

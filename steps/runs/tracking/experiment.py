@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
@@ -14,11 +15,24 @@ from steps.runs.tracking.launch_run import Launch
 from steps.runs.tracking.orphans import DEFAULT_EXPERIMENT_ID
 
 EXPERIMENT = "Heart Disease Prediction"
+SHOWN = ("cv_roc_auc", "cv_brier", "cv_calibration_slope", "roc_auc", "brier")
+"""The metrics that are columns of the view of trained models."""
+VIEW = "trained"
 EXPERIMENT_TAGS = {
     # MLflow's pages show the runs of a model's training at once, instead of guessing.
     "mlflow.experimentKind": "custom_model_development",
-    "mlflow.note.content": "Each run `main` holds a run for each step below it; see the README.",
+    # A view as MLflow's "Share" saves it; by itself a table of runs has no column of a metric.
+    f"mlflow.sharedViewState.{VIEW}": json.dumps(
+        {
+            "searchFilter": "tags.`heart.step` = 'train'",
+            "selectedColumns": ["params.`model`", *(f"metrics.`{name}`" for name in SHOWN)],
+        }
+    ),
 }
+NOTE = (
+    "The steps are below `main`. "
+    "[Trained models side by side](#/experiments/{}/runs?viewStateShareKey={})"
+)
 
 
 def experiment_name() -> str:
@@ -38,8 +52,10 @@ def open_experiment(launch: Launch | None) -> str:
     if existing := _existing(name):
         return existing
     try:
-        location = _artifact_location(name)
-        return str(MlflowClient().create_experiment(name, location, tags=EXPERIMENT_TAGS))
+        client, location = MlflowClient(), _artifact_location(name)
+        made = str(client.create_experiment(name, location, tags=EXPERIMENT_TAGS))
+        client.set_experiment_tag(made, "mlflow.note.content", NOTE.format(made, VIEW))
+        return made
     except MlflowException:
         # Another process made it in the meantime.
         if existing := _existing(name):

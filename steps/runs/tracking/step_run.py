@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.data.dataset import Dataset
+from mlflow.entities import LoggedModelInput, Metric
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
@@ -35,15 +39,65 @@ class StepRun:
         Where it is recorded.
     outputs : dict of str to str
         SHA-256 of what it made, by artifact path or model URI; kept as a tag when it ends well.
+    datasets : dict of str to Dataset
+        The patients that it was noted to have read, by name.
     """
 
     run_id: str
     experiment_id: str
     outputs: dict[str, str] = field(default_factory=dict)
+    datasets: dict[str, Dataset] = field(default_factory=dict)
 
     def tag(self, name: str, value: object) -> None:
         """Set a tag of the run."""
         MlflowClient().set_tag(self.run_id, name, value)
+
+    def rename(self, *words: object) -> None:
+        """Name the run after its step and what it works on, unless its user has named it."""
+        run = MlflowClient().get_run(self.run_id)
+        step = run.data.tags[STEP_TAG]
+        if run.info.run_name == step:
+            self.tag(MLFLOW_RUN_NAME, " ".join(map(str, (step, *words))))
+
+    def describe(self, text: str) -> None:
+        """Set the run's description (Markdown): what came out."""
+        self.tag(MLFLOW_RUN_NOTE, text)
+
+    def link_model(self, model_id: str) -> None:
+        """Note a logged model as an input of the run."""
+        MlflowClient().log_inputs(self.run_id, models=[LoggedModelInput(model_id)])
+
+    def log_metrics(
+        self, figures: Mapping[str, float | None], dataset: str = "", model_id: str | None = None
+    ) -> None:
+        """Log those figures that are defined, with the dataset and the model that they are about.
+
+        Parameters
+        ----------
+        figures : mapping of str to float
+        dataset : str, optional
+            Its name among `datasets`.
+        model_id : str, optional
+            Of a model that the run has logged or is linked to.
+        """
+        now, about = time.time_ns() // 1_000_000, self.datasets.get(dataset)
+        MlflowClient().log_batch(
+            self.run_id,
+            [
+                Metric(
+                    name,
+                    value,
+                    now,
+                    0,
+                    model_id=model_id,
+                    dataset_name=about.name if about else None,
+                    dataset_digest=about.digest if about else None,
+                    run_id=self.run_id,
+                )
+                for name, value in figures.items()
+                if value is not None and math.isfinite(value)
+            ],
+        )
 
     def log_file(self, path: Path, folder: str = "") -> None:
         """Log a file, or a folder's files, as artifacts, and note the digests as outputs."""
@@ -130,6 +184,7 @@ def _end(run: StepRun, step: str, launch: Launch | None, status: str, note: str 
     mlflow.end_run(status)
     # A signal may have come before the run was active here.
     client.set_terminated(run.run_id, status)
+    client.delete_tag(run.run_id, OWNER_TAG)
     if launch and not launch.adoptable:
         client.set_tag(launch.run_id, MLFLOW_RUN_NAME, f"launch of {step}")
         client.set_tag(launch.run_id, WORK_TAG, run.run_id)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from risk_model.model import Model
@@ -15,19 +13,4 @@ from tests.serving import forge
 def test_each_row_gets_its_own_answer_in_its_place(model: Model, count: int) -> None:
     rows = forge.patients(count, seed=count, unknown=0.2)
     found = batching.score(model, rows).labels
-    assert found.tolist() == model.engine.score(rows).labels.tolist()
-
-
-def test_it_is_the_same_in_threads(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    rows = forge.patients(7001, seed=1, unknown=0.2)
-    with ThreadPoolExecutor(4) as pool:
-
-        def in_threads(functions: Any) -> list[Any]:
-            return [call.result() for call in [pool.submit(f) for f in functions]]
-
-        monkeypatch.setattr(batching, "in_threads", in_threads)
-        monkeypatch.setattr(batching, "_CORES", 4)
-        found = batching.score(model, rows).labels
     assert found.tolist() == model.engine.score(rows).labels.tolist()

@@ -371,7 +371,7 @@ def test_the_gates_verdict_is_a_table_with_both_figures(
     assert "against version 2: broken." in page
 
 
-@pytest.mark.parametrize("stored", ["", "nonsense", "[]", "{}"])
+@pytest.mark.parametrize("stored", ["", "nonsense", "[]", "{}", '{"rules": 5}', "[" * 10**5])
 def test_a_decision_that_cannot_be_read_leaves_the_verdict(
     client: FlaskClient, following: FakeFollowing, stored: str
 ) -> None:

@@ -18,6 +18,8 @@ from steps.runs.store import StepError
 from tests.servers import closed_port, silent_port
 from tests.steps.dask_cluster import cluster as running
 
+pytestmark = pytest.mark.server
+
 
 def test_the_cluster_of_this_machine_has_one_thread_in_each_process_and_ends() -> None:
     before = psutil.Process().children(recursive=True)

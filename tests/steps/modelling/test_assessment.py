@@ -22,6 +22,8 @@ from steps.modelling.validation import OutOfFold, cross_validated
 from steps.parameters.declaration import Value, select
 from steps.parameters.entry_points import CALIBRATIONS, Train
 
+pytestmark = pytest.mark.slow
+
 Patients = tuple[pd.DataFrame, np.ndarray]
 
 

@@ -11,6 +11,7 @@ import pytest
 from clinical.hospitals import Cohort
 from clinical.schema import LABEL
 from steps.modelling import evaluation
+from steps.modelling.clinical_metrics import COMPARED
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -38,25 +39,22 @@ def measured(sample: Patients) -> list[evaluation.Measured]:
     return found
 
 
-def test_metrics_are_named_after_the_site_and_those_of_the_first_stand_alone(
+def test_few_figures_are_compared_and_the_account_has_all_with_intervals_and_groups(
     measured: list[evaluation.Measured],
 ) -> None:
-    found = evaluation.metrics_of(measured)
-    assert found["here_roc_auc"] == found["roc_auc"]
-    assert {"there_roc_auc", "there_calibration_slope", "there_net_benefit_20"} <= set(found)
-    assert {"here_roc_auc_ci_low", "here_sensitivity_female", "alps_patients"} <= set(found)
-    assert all(np.isfinite(value) for value in found.values())
+    here = measured[0]
+    assert list(here.compared) == list(COMPARED)
+    assert {"net_benefit_20", "roc_auc_ci_low"} <= set(here.found["metrics"])
+    women = next(group for group in here.found["groups"] if group["group"] == "female")
+    assert {"sensitivity", "sensitivity_ci_low"} <= set(women["metrics"])
 
 
 def test_where_nearly_everybody_is_ill_ranking_and_calibration_are_all_that_is_told(
     measured: list[evaluation.Measured],
 ) -> None:
-    found = evaluation.metrics_of(measured)
-    told = {name for name in found if name.startswith("alps_") and "_ci_" not in name}
-    assert told == {
-        "alps_roc_auc", "alps_calibration_slope", "alps_calibration_intercept",
-        "alps_observed_expected", "alps_patients",
-    }  # fmt: skip
+    told = {"roc_auc", "calibration_slope", "calibration_intercept", "observed_expected"}
+    assert set(measured[2].compared) == told
+    assert {name for name in measured[2].found["metrics"] if "_ci_" not in name} == told
 
 
 def test_what_a_cohort_lacks_is_left_out_of_the_refitted_model(sample: Patients) -> None:

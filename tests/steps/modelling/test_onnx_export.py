@@ -80,20 +80,6 @@ def test_an_estimator_without_a_converter_has_no_onnx_model(sample: Patients) ->
     assert onnx_export.convert(fitted, sample[0]) is None
 
 
-def test_a_converter_that_gives_another_model_is_caught(
-    sample: Patients, forest: StackingClassifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    features, y = sample
-    other, honest = recipe().fit(features, y[::-1]), onnx_export.convert_sklearn
-    monkeypatch.setattr(
-        onnx_export,
-        "convert_sklearn",
-        lambda _, **how: honest(other.estimators_[0], **{**how, "options": {"zipmap": False}}),
-    )
-    with pytest.raises(onnx_export.ConversionError, match=r"differs by 0\.\d+ in probability"):
-        onnx_export.convert(forest, features)
-
-
 @pytest.mark.parametrize("where", ["known", "unknown", "undefined"])
 def test_a_model_that_says_something_else_than_its_parts_is_caught(
     sample: Patients, forest: StackingClassifier, where: str

@@ -20,6 +20,8 @@ from steps.parameters.declaration import parameters_of, select
 from steps.parameters.entry_points import MODELS, Train
 from tests.steps import conftest
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 3
 FIXED: dict[str, Any] = {
     name: value
@@ -136,7 +138,7 @@ def test_the_honest_figure_of_noise_is_no_better_than_chance(client: Client) -> 
     y = np.tile([0, 1], 30).astype(np.int8)
     features[[2, 6, 10, 12]] = random.integers(0, 3, size=(60, 4))
     features.columns = pd.Index(FEATURE_NAMES)
-    made = search(client, Patients(features, y), "logistic_regression", trials=20)
+    made = search(client, Patients(features, y), "logistic_regression", trials=8)
     best = searching.best(list(made.candidates())).measures["cv_brier_mean"]
     nested = brier_score_loss(y, out_of_fold(made, len(y)))
     assert nested > best

@@ -24,23 +24,25 @@ def judged(value: float) -> list[dict[str, Any]]:
     return [judge("calibration_intercept", found, stated(0, -0.3, 0.3))]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("rows", "drifts", "outcomes", "word", "reason"), [
-    (200, {"age": NONE, "probability": NONE}, [], "ok", "no drift beyond chance"),
-    (200, {"age": NONE}, judged(0.3), "ok", "calibration is what the card states"),
-    (200, {"age": SMALL}, [], "warning", "hardly matters: data drift of age (PSI 0.06)"),
-    (200, {"age": LARGE, "probability": LARGE}, [], "alarm",
+@pytest.mark.parametrize(("log", "drifts", "outcomes", "word", "reason"), [
+    ((200, "rows"), {"age": NONE, "probability": NONE}, [], "ok", "no drift beyond chance"),
+    ((200, "rows"), {"age": NONE}, judged(0.3), "ok", "calibration is what the card states"),
+    ((200, "rows"), {"age": SMALL}, [], "warning", "hardly matters: data drift of age (PSI 0.06)"),
+    ((200, "rows"), {"age": LARGE, "probability": LARGE}, [], "alarm",
      "data drift of age (PSI 0.50); prediction drift (PSI 0.50)"),
-    (200, dict.fromkeys(("age", "chol", "ca", "thal", "cp"), LARGE), [], "alarm", "and 2 more"),
-    (200, {"age": NONE}, judged(1.2), "alarm", "intercept is 1.20, the card states 0.00"),
-    (40, {"age": LARGE}, [], "insufficient", "fewer than 50 patients"),
-    (40, {"age": LARGE}, judged(-1.2), "alarm", "intercept is -1.20"),
-    (200, None, [], "insufficient", "no baseline"),
+    ((200, "rows"), dict.fromkeys(("age", "chol", "ca", "thal", "cp"), LARGE), [], "alarm",
+     "and 2 more"),
+    ((200, "rows"), {"age": NONE}, judged(1.2), "alarm", "intercept is 1.20, the card states 0.00"),
+    ((40, "rows"), {"age": LARGE}, [], "insufficient", "fewer than 50 patients"),
+    ((40, "rows"), {"age": LARGE}, judged(-1.2), "alarm", "intercept is -1.20"),
+    ((200, "rows"), None, [], "insufficient", "no baseline"),
+    ((499, "profile"), {"age": LARGE}, [], "insufficient", "fewer than 500 patients"),
 ])  # fmt: skip
 def test_the_verdict_and_its_reason(
-    rows: int, drifts: dict[str, Drift] | None, outcomes: list[dict[str, Any]],
+    log: tuple[int, str], drifts: dict[str, Drift] | None, outcomes: list[dict[str, Any]],
     word: str, reason: str,
 ) -> None:  # fmt: skip
-    verdict = alarms.judge(rows, drifts, outcomes)
+    verdict = alarms.judge(*log, drifts, outcomes)
     assert verdict.word == word
     assert reason in verdict.reason
     assert "\n" not in verdict.reason

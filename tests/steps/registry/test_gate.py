@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
+from risk_model.measurements import Group
 from steps.modelling import estimators, metrics
 from steps.modelling.validation import cross_validated
 from steps.parameters.declaration import select
@@ -165,6 +166,19 @@ def test_a_group_of_fewer_than_10_patients_of_either_outcome_is_not_judged(women
     assert [rule.candidate for rule in about] == ["not judged"]
     assert "not judged: female" in decision.reason
     assert "not judged" in gate.table(decision)
+
+
+@pytest.mark.parametrize(("found", "diseased", "passed"), [
+    (0.4, 25, True), (0.2, 25, False), (0.4, 2500, False), (0.5, 2500, True), (None, 25, False),
+])  # fmt: skip
+def test_a_share_of_few_patients_may_miss_its_limit_by_chance(
+    found: float | None, diseased: int, passed: bool
+) -> None:
+    women = Group(group="female", patients=2 * diseased, diseased=diseased,
+                  metrics={"sensitivity": found})  # fmt: skip
+    men = women.model_copy(update={"group": "male", "metrics": None})
+    (rule, _) = rules.of_groups([women, men], {"sexes": {"sensitivity": 0.5}}, "out of fold")
+    assert rule.passed == passed
 
 
 # --- against the champion ---------------------------------------------------------------------

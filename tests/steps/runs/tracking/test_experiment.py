@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from steps.modelling import clinical_metrics, metrics
 from steps.runs.store import StepError
 from steps.runs.tracking.experiment import EXPERIMENT, experiment_name, open_experiment
 from steps.runs.tracking.launch_run import Launch, connect
@@ -21,6 +23,16 @@ def test_the_experiment_has_the_promised_name_and_its_artifacts_beside_those_of_
     assert experiment.name == "Heart Disease Prediction"
     assert experiment.artifact_location == f"{tmp_path}/artifacts/heart-disease-prediction"
     assert open_experiment(None) == experiment.experiment_id
+
+
+def test_the_experiment_has_a_view_of_figures_that_train_logs(client: MlflowClient) -> None:
+    made = client.get_experiment(open_experiment(None))
+    view = json.loads(made.tags["mlflow.sharedViewState.trained"])
+    logged = {*metrics.NAMES, *(f"cv_{name}" for name in clinical_metrics.COMPARED)}
+    shown = {name.split("`")[1] for name in view["selectedColumns"] if name.startswith("metrics.")}
+    assert {"cv_roc_auc", "brier"} <= shown <= logged
+    link = f"#/experiments/{made.experiment_id}/runs?viewStateShareKey=trained"
+    assert link in made.tags["mlflow.note.content"]
 
 
 def test_an_experiment_made_by_another_process_in_between_is_used(

@@ -8,14 +8,17 @@ import os
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from clinical.schema import LABEL
 from steps.parameters.declaration import check
 from steps.parameters.entry_points import Preprocess, Train
 from steps.runs.files import sha256
 from steps.runs.store import StepError
+from steps.runs.tracking.datasets import PATIENTS, as_dataset, log_dataset
 from steps.runs.tracking.launch_run import Launch, connect
 from steps.runs.tracking.step_run import open_run
 from steps.runs.tracking.tags import STEP_TAG
@@ -43,12 +46,36 @@ def test_a_step_that_ends_well_leaves_a_finished_run_with_its_outputs(
         run.tag("data.source", "uci")
     done = client.get_run(run.run_id)
     assert (done.info.status, done.info.run_name) == ("FINISHED", "preprocess")
-    assert done.data.params == {"data": "", "coding": "auto"}
+    assert done.data.params == {"data": "", "extra": "", "coding": "auto"}
     assert (done.data.tags[STEP_TAG], done.data.tags["data.source"]) == ("preprocess", "uci")
     digest = sha256(tmp_path / "report.json")
     assert json.loads(done.data.tags["heart.outputs"]) == {"folder/report.json": digest}
     assert [f.path for f in client.list_artifacts(run.run_id, "folder")] == ["folder/report.json"]
+    assert "heart.owner" not in done.data.tags
     assert mlflow.active_run() is None
+
+
+def test_a_run_is_named_after_what_it_works_on_and_described_by_what_came_out(
+    client: MlflowClient, experiment_id: str
+) -> None:
+    with open_run(VALUES, None, experiment_id) as run:
+        run.rename("uci")
+        run.rename("again")
+        run.describe("303 patients")
+    assert client.get_run(run.run_id).info.run_name == "preprocess uci"
+    assert note(client, run.run_id) == "303 patients"
+
+
+def test_a_figure_is_logged_with_its_dataset_and_not_at_all_where_it_is_undefined(
+    client: MlflowClient, experiment_id: str
+) -> None:
+    patients = pd.DataFrame({"age": [54.0, 61.0], LABEL.name: [0, 1]})
+    with open_run(VALUES, None, experiment_id) as run:
+        log_dataset(run, as_dataset(patients, uri="/data/patients.parquet"), "uci")
+        run.log_metrics({"brier": 0.1, "roc_auc": None, "f1": float("nan")}, PATIENTS)
+    assert client.get_run(run.run_id).data.metrics == {"brier": 0.1}
+    (given,) = client.get_run(run.run_id).inputs.dataset_inputs
+    assert run.datasets[PATIENTS].digest == given.dataset.digest
 
 
 @pytest.mark.parametrize(("error", "ended", "message"), [

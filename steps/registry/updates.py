@@ -1,0 +1,88 @@
+"""The gate's rules for an update: it is judged on later outcomes of the patients that it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from clinical.cohort import SYNTHETIC
+from clinical.schema import LABEL
+from steps.modelling import clinical_metrics
+from steps.registry import gate, rules
+from steps.registry.gate import Decision
+from steps.registry.rules import Pairs, Rule
+from steps.runs.lineage import Lineage
+
+WAITING = (
+    "an update is judged on later outcomes of its own patients, which are not there yet: register "
+    "it again with -P outcomes=<labelled file>"
+)
+OF = "later outcomes"
+
+
+def judge(
+    candidate: Lineage,
+    champion: Lineage,
+    against: str,
+    later: pd.DataFrame | None,
+    limits: Mapping[str, Any],
+) -> Decision:
+    """Decide about an update.
+
+    Parameters
+    ----------
+    candidate, champion : Lineage
+        What the champion is told on its own patients is reported, and no rule.
+    against : str
+        The champion's version; empty for the model that was updated.
+    later : DataFrame or None
+        Patients with ``disease``; those whom one of the two has seen do not count.
+    limits : mapping
+        What `gate.read_rules` returns: those of out-of-fold figures hold for later outcomes.
+    """
+    if later is None:
+        return Decision("kept", WAITING, against)
+    rows = later[~(candidate.has_seen(later) | champion.has_seen(later))]
+    pairs = _pairs(rows, candidate, champion)
+    vetoes = rules.veto(pairs, limits["veto"])
+    if not vetoes[0].passed:
+        return Decision("kept", WAITING, against, vetoes)
+    measured = rules.measured(rows, pairs.y, pairs.candidate)
+    rule, better = rules.compare(pairs, limits["recipe"])
+    found = [
+        _not_synthetic(candidate, champion),
+        *rules.within(measured.metrics, limits["out_of_fold"], OF),
+        *rules.of_groups(measured.groups, limits["out_of_fold"], OF),
+        rule,
+        *vetoes,
+        *_reported(candidate, champion),
+    ]
+    reason = f"better on {len(rows)} {OF}" if better else f"not clearly better on {len(rows)} {OF}"
+    return gate.conclude(found, against, reason, better=better)
+
+
+def _pairs(rows: pd.DataFrame, candidate: Lineage, champion: Lineage) -> Pairs:
+    p, q = (one.model.probabilities(rows) for one in (candidate, champion))
+    return Pairs(rows[LABEL.name].to_numpy(np.int8), p, q)
+
+
+def _not_synthetic(candidate: Lineage, champion: Lineage) -> Rule:
+    passed = candidate.source != SYNTHETIC or champion.source == SYNTHETIC
+    words = "no synthetic patients against real ones"
+    return Rule(words, candidate.source, champion.source, passed)
+
+
+def _reported(candidate: Lineage, champion: Lineage) -> list[Rule]:
+    """Return figures of the champion's own held-out patients; whatever they are, they pass."""
+    if (rows := champion.held_out) is None:
+        return []
+    pairs = _pairs(rows, candidate, champion)
+    new, old = (clinical_metrics.scores(pairs.y, p) for p in (pairs.candidate, pairs.champion))
+    return [
+        Rule(f"{title} of {len(rows)} earlier patients, reported",
+             round(float(new[name][0]), 4), round(float(old[name][0]), 4), passed=True)
+        for name, title in (("brier", "Brier score"), ("observed_expected", "observed / expected"))
+    ]  # fmt: skip

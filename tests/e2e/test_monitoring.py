@@ -1,0 +1,99 @@
+"""The walk-through of docs/monitoring.md: its commands, on the patients that it is about."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import pages
+from tests.e2e.conftest import Clone, Done, model_facts, wait_for
+from tests.e2e.test_readme import answers
+from tests.serving.service import free_port
+
+HUNGARY = "heart-disease-hungary"
+
+
+@pytest.fixture(scope="module")
+def walked(cleveland: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """Return a copy of a clone in which the page's first command has run."""
+    path = tmp_path_factory.mktemp("walked") / "heart"
+    shutil.copytree(cleveland.path, path)
+    return Clone(path)
+
+
+def run(clone: Clone, block: str) -> list[Done]:
+    return [clone.run("bash", "-c", line).succeeded() for line in block.strip().splitlines()]
+
+
+def ask_the_service(clone: Clone) -> None:
+    """Run the page's service, and its patients against it, on a port of its own."""
+    (command,), (script,) = (
+        pages.blocks(f"walk-through {what}") for what in ("service", "patients")
+    )
+    port = str(free_port())
+    with (clone.path.parent / "service.log").open("wb") as log:
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec env {command}"], cwd=clone.path, stdout=log, stderr=log,
+            env=clone.environment(HEART_PORT=port),
+        )  # fmt: skip
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/ready"), 90, "the service")
+        clone.run("python", "-c", script.replace("8000", port)).succeeded()
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def monitoring(clone: Clone) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the tags of the latest monitoring run, and what it found of the champion."""
+    latest = clone.runs("monitor", "FINISHED")[0]
+    folder = Path(latest.info.artifact_uri.removeprefix("file://"))
+    (model,) = json.loads((folder / "monitoring.json").read_text())["models"]
+    return latest.data.tags, model
+
+
+def aliases(clone: Clone, name: str, version: str) -> list[str]:
+    return list(clone.client.get_model_version(name, version).aliases)
+
+
+def test_the_walk_through_is_as_the_page_tells_it(walked: Clone) -> None:
+    _, long_beach, budapest, update, later, retrained = pages.blocks("walk-through")
+    ask_the_service(walked)
+
+    run(walked, long_beach)
+    tags, model = monitoring(walked)
+    assert tags["monitor.verdict"] == "alarm"
+    assert model["rows"] == 430
+    drifting = {name for name, one in model["variables"].items() if one["matters"]}
+    assert {"ca", "thal", "slope"} <= drifting
+    assert not [one for one in model["outcomes"]["judged"] if one["left"]]
+
+    run(walked, budapest)
+    tags, model = monitoring(walked)
+    assert tags["monitor.reason"].startswith("calibration intercept is -0.6")
+    assert model["outcomes"]["measured"]["metrics"]["observed_expected"] < 0.85
+
+    run(walked, update)
+    assert aliases(walked, HUNGARY, "1") == ["challenger"]
+    updated = model_facts(walked.runs("train", "FINISHED")[0], walked.client)
+    assert updated["base"]["uri"] == "models:/heart-disease-model/1"  # type: ignore[index]
+
+    _, registered, _ = run(walked, later)
+    assert "not judged: female" in registered.output
+    assert aliases(walked, HUNGARY, "1") == ["champion"]
+    (cohort,) = json.loads((walked.path / "reports" / "evaluation.json").read_text())["cohorts"]
+    assert cohort["patients"] == 145
+    assert 0.9 < cohort["metrics"]["observed_expected"] < 1.1
+
+    run(walked, retrained)
+    facts: dict[str, Any] = model_facts(walked.runs("train", "FINISHED")[0], walked.client)
+    assert [part["source"] for part in facts["data"]["origins"]] == ["uci", "file"]
+    assert [part["patients"] for part in facts["data"]["origins"]] == [303, 146]
+    assert next(one for one in facts["elsewhere"] if one["site"] == "hungarian")["patients"] <= 147
+    assert aliases(walked, "heart-disease-model", "2") == ["challenger"]
+    assert aliases(walked, "heart-disease-model", "1") == ["champion"]

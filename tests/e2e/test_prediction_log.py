@@ -1,0 +1,207 @@
+"""Prediction log, shadow and /monitor on the real service: ended, killed, on a full disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from mlflow import MlflowClient
+
+from clinical.schema import FEATURE_NAMES
+from risk_model import prediction_log_files as files
+from risk_model.prediction_log import PROFILE, ROWS, SMALLEST, rows_schema
+from tests import pages
+from tests.e2e.conftest import Clone
+from tests.serving import forge
+from tests.serving.service import PATIENT, Service, running, wait_for
+
+NAME = "heart-disease-model"
+AGE = 54.1875
+MARKED = json.dumps(json.loads(PATIENT) | {"age": AGE}).encode()
+"""A patient whose age is to be found nowhere but in the log's rows."""
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a registry whose champion is version 1, and whose challenger is version 2."""
+    folder = tmp_path_factory.mktemp("registry")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    for seed in (0, 1):
+        forge.register(uri, *forge.log_run(uri, forge.fit(seed=seed), folder), champion=seed == 0)
+    MlflowClient(uri, uri).set_registered_model_alias(NAME, "challenger", "2")
+    return uri
+
+
+def logging(kind: str, folder: Path) -> dict[str, str]:
+    return {"HEART_PREDICTION_LOG": kind, "HEART_PREDICTION_LOG_DIR": str(folder)}
+
+
+def rows(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the rows of a log by id; each is there once, and every file is whole."""
+    log = files.read(folder, ROWS)
+    assert log.problems == []
+    found = {row["id"]: row for row in log.table.to_pylist()}
+    assert len(found) == log.table.num_rows
+    return found
+
+
+def batch(count: int) -> bytes:
+    data = forge.patients(count, seed=count, unknown=0).tolist()
+    columns = list(FEATURE_NAMES)
+    return json.dumps({"dataframe_split": {"columns": columns, "data": data}}).encode()
+
+
+def metric(service: Service, start: str) -> float:
+    lines = str(service.ask("/metrics")[1]).splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(start))
+
+
+def test_what_was_answered_is_in_the_log_once_the_service_has_ended(
+    registry: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with running(tmp_path / "home", registry, HEART_SHADOW="1", **logging(ROWS, log)) as service:
+        wait_for(
+            lambda: all(
+                service.ready()[1]["challenger_version"] == "registry-v2" for _ in range(20)
+            ),
+            20,
+        )
+        before = metric(service, "heart_shadow_predictions_total{")
+        answers = [service.ask("/predict", MARKED) for _ in range(20)]
+        assert service.ask("/invocations", batch(30))[0] == 200
+        wait_for(lambda: metric(service, "heart_shadow_predictions_total{") >= before + 50, 20)
+        metrics = str(service.ask("/metrics")[1])
+        assert service.stop() == 0
+    logged = rows(log)
+    for status, answer in answers:
+        row = logged[answer["prediction_id"]]
+        assert (status, row["age"]) == (200, AGE)
+        assert row["probability"] == pytest.approx(answer["probability"], abs=1e-6)
+        assert row["challenger_version"] == "registry-v2"
+    told = service.log.read_text()
+    assert '"event": "prediction.log.rows"' in told  # the warning
+    assert str(AGE) not in told + metrics
+    assert "Traceback" not in told
+    assert log.stat().st_mode & 0o077 == 0
+
+
+def test_a_profile_has_no_count_below_five(registry: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with running(tmp_path / "home", registry, **logging(PROFILE, log)) as service:
+        for _ in range(4):
+            assert service.ask("/predict", MARKED)[0] == 200
+        assert service.ask("/invocations", batch(500))[0] == 200
+        assert service.stop() == 0
+    counts = files.read(log, PROFILE).table["count"].to_pylist()
+    assert len(counts) > 60
+    assert min(counts) >= SMALLEST
+    assert not (log / ROWS).exists()
+
+
+def test_a_worker_killed_with_9_loses_what_it_had_not_written_and_no_more(
+    registry: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with running(tmp_path / "home", registry, workers=1, **logging(ROWS, log)) as service:
+        for _ in range(3):
+            assert service.ask("/invocations", batch(2000))[0] == 200
+        wait_for(lambda: len(rows(log)) >= 6000, 20)
+        lost = [service.ask("/predict", PATIENT)[1]["prediction_id"] for _ in range(10)]
+        (worker,) = service.workers()
+        worker.kill()
+        worker.wait(10)
+        status, kept = wait_for(lambda: service.version() and service.predict(), 30)
+        assert status == 200
+        assert service.stop() == 0
+    logged = rows(log)
+    assert kept["prediction_id"] in logged
+    assert not logged.keys() & set(lost)
+
+
+def test_a_full_disk_fails_no_answer_and_is_said_until_there_is_room(
+    registry: str, tmp_path: Path, small_disk: Path
+) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 900_000)
+    options = logging(ROWS, small_disk / "log")
+    with running(tmp_path / "home", registry, workers=1, **options) as service:
+
+        def fills() -> bool:
+            assert service.ask("/invocations", batch(3000))[0] == 200
+            return "No space left" in str(service.ready()[1]["notes"])
+
+        wait_for(fills, 60)
+        for _ in range(8):
+            assert service.ask("/invocations", batch(3000))[0] == 200
+        wait_for(lambda: metric(service, "heart_prediction_log_dropped_total") > 0, 20)
+        assert service.predict()[0] == 200
+        ballast.unlink()
+        wait_for(lambda: "No space left" not in str(service.ready()[1]["notes"]), 30)
+        assert "missing from the log" in str(service.ready()[1]["notes"])
+        assert service.stop() == 0
+    assert len(rows(small_disk / "log")) >= 3000
+    told = service.log.read_text()
+    assert '"event": "prediction.log.failed"' in told
+    assert '"event": "prediction.log.writes.again"' in told
+
+
+def test_a_challenger_that_cannot_be_served_leaves_answers_as_they_are(
+    registry: str, tmp_path: Path
+) -> None:
+    client = MlflowClient(registry, registry)
+    run, model = forge.log_run(registry, forge.fit(seed=5), tmp_path)
+    number = forge.register(registry, run, model, champion=False)
+    for path in forge.artifact_folder(registry, model).rglob("*.onnx"):
+        path.write_bytes(b"no model")
+    client.set_registered_model_alias(NAME, "challenger", number)
+    try:
+        with running(tmp_path / "home", registry, HEART_SHADOW="1") as service:
+            wait_for(lambda: f"registry-v{number} is not in shadow" in str(service.ready()), 30)
+            status, body = service.ready()
+            assert (status, body["degraded"], body["problems"]) == (200, False, [])
+            assert service.version() == "registry-v1"
+    finally:
+        client.set_registered_model_alias(NAME, "challenger", "2")
+
+
+def test_the_latest_monitor_run_is_shown(registry: str, tmp_path: Path) -> None:
+    client = MlflowClient(registry, registry)
+    experiment = client.get_experiment_by_name("Heart Disease Prediction")
+    assert experiment is not None
+    tags = {"heart.step": "monitor", "monitor.version": "1", "monitor.verdict": "warning",
+            "monitor.reason": "patients are older"}  # fmt: skip
+    run = client.create_run(experiment.experiment_id, tags=tags).info.run_id
+    client.log_param(run, "name", NAME)
+    report = tmp_path / "monitoring.html"
+    report.write_text("<h1>Ages</h1><script src='http://192.0.2.1/x.js'></script>")
+    client.log_artifact(run, str(report))
+    client.set_terminated(run)
+    with running(tmp_path / "home", registry, HEART_API_KEYS="k" * 16, wait=False) as service:
+        bearer = {"Authorization": "Bearer " + "k" * 16}
+        page = wait_for(
+            lambda: (
+                (shown := service.ask("/monitor", headers=bearer))[0] == 200
+                and "registry-v1: warning" in shown[1]
+                and shown[1]
+            ),
+            60,
+        )
+        assert service.ask("/monitor", headers={})[0] == 401
+    assert "patients are older" in page
+    assert "&lt;h1&gt;Ages" in page
+    assert "<script src" not in page
+
+
+def test_the_command_on_the_page_erases_a_patient(clone: Clone, tmp_path: Path) -> None:
+    (block,) = pages.blocks("erase predictions")
+    words = block.split()
+    log = tmp_path / "log"
+    table = pa.Table.from_pylist([{"id": words[-1]}, {"id": "another-0"}], rows_schema())
+    files.write(table, log / ROWS / "date=2026-11-26")
+    clone.env |= {"HEART_PREDICTION_LOG_DIR": str(log)}
+    assert clone.run(*words).succeeded().output.startswith("1 rows erased.")
+    assert list(rows(log)) == ["another-0"]

@@ -1,0 +1,240 @@
+"""What becomes of predictions after their answers: the log in both forms, and the shadow."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from clinical.schema import FEATURE_NAMES, FEATURES
+from risk_model import prediction_log_files as files
+from risk_model.engines import Rows, Scores
+from risk_model.model import Model, Origin
+from risk_model.prediction_log import PROBABILITY, PROFILE, ROWS, SMALLEST
+from tests.serving import forge
+from tests.serving.conftest import FakeFollowing, MakeApp
+
+Patient = dict[str, Any]
+TYPED = {feature.name: f"{feature.example:g}" for feature in FEATURES}
+
+
+class MadeUpEngine:
+    """An engine that answers as a test wants."""
+
+    name = "onnx"
+    dtype = np.float32
+
+    def __init__(self, probability: float | None, seconds: float = 0.0) -> None:
+        self._probability = probability
+        self._seconds = seconds
+
+    def score(self, rows: Rows) -> Scores:
+        time.sleep(self._seconds)
+        if self._probability is None:
+            raise RuntimeError("the engine broke")
+        probabilities = np.full(len(rows), self._probability)
+        return Scores((probabilities > 0.5).astype(np.int64), probabilities)
+
+    def score_one(self, values: Any) -> tuple[int, float]:
+        raise NotImplementedError
+
+
+def challenger(model: Model, engine: MadeUpEngine) -> Model:
+    return Model(engine, Origin("other", "registry-v4", "alias challenger"), model.metadata)
+
+
+def finish(app: Flask) -> None:
+    """Do at once what is otherwise done in spare time."""
+    app.extensions["heart"]["recorder"].finish()
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    log = files.read(folder, ROWS)
+    assert log.problems == []
+    return sorted(log.table.to_pylist(), key=lambda row: str(row["id"]))
+
+
+def metric(client: FlaskClient, name: str) -> dict[str, float]:
+    lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith(name)]
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+def instances(count: int, **known: float) -> dict[str, Any]:
+    values = [[known.get(f.name, f.example) for f in FEATURES]] * count
+    return {"instances": values}
+
+
+def test_all_three_routes_are_logged_with_the_findings_as_they_were_sent(
+    make_app: MakeApp, patient: Patient, tmp_path: Path
+) -> None:
+    app = make_app(HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(tmp_path))
+    client = app.test_client()
+    sent = patient | {"chol": None, "thal": None, "age": 61.5}
+    answer = client.post("/predict", json=sent, headers={"X-Request-ID": "theirs"})
+    batch = client.post("/invocations", json=instances(2))
+    page = client.post("/", data=TYPED | {"ca": "unknown"})
+    finish(app)
+    logged = rows(tmp_path)
+    by_id = {row["id"]: row for row in logged}
+    assert len(logged) == len(by_id) == 4
+    one = by_id[answer.json["prediction_id"]]
+    assert [one[name] for name in FEATURE_NAMES] == list(sent.values())
+    assert one["imputed"] == ["chol", "thal"] == answer.json["imputed"]
+    assert one["probability"] == pytest.approx(answer.json["probability"], abs=1e-6)
+    assert (one["request_id"], one["model_version"]) == ("theirs", "registry-v3")
+    assert one["prediction"] == answer.json["prediction"]
+    assert one["challenger_version"] is one["challenger_probability"] is None
+    assert abs(one["timestamp"].timestamp() - time.time()) < 60
+    assert one["date"] == one["timestamp"].date()
+    many = [by_id[f"{batch.headers['X-Prediction-ID']}-{number}"] for number in range(2)]
+    assert [row["prediction"] for row in many] == batch.json["predictions"]
+    assert many[0]["request_id"] is None
+    assert many[0]["imputed"] == []
+    (typed,) = [row for row in logged if row["ca"] is None]
+    assert typed["id"] in page.text
+
+
+def test_two_requests_that_call_themselves_the_same_have_ids_of_their_own(
+    make_app: MakeApp, patient: Patient, tmp_path: Path
+) -> None:
+    client = make_app(
+        HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(tmp_path)
+    ).test_client()
+    answers = [client.post("/predict", json=patient, headers={"X-Request-ID": "x"}) for _ in "ab"]
+    assert len({answer.json["prediction_id"] for answer in answers}) == 2
+
+
+@pytest.mark.parametrize("kind", ["off", PROFILE])
+def test_where_no_rows_are_kept_no_answer_has_an_id_and_no_file_a_patient(
+    make_app: MakeApp, patient: Patient, tmp_path: Path, kind: str
+) -> None:
+    app = make_app(HEART_PREDICTION_LOG=kind, HEART_PREDICTION_LOG_DIR=str(tmp_path))
+    client = app.test_client()
+    for _ in range(2 * SMALLEST):
+        assert "prediction_id" not in client.post("/predict", json=patient).json
+    assert "X-Prediction-ID" not in client.post("/invocations", json=instances(1)).headers
+    assert "Id of this prediction" not in client.post("/", data=TYPED).text
+    finish(app)
+    assert not (tmp_path / ROWS).exists()
+    assert (tmp_path / PROFILE).exists() is (kind == PROFILE)
+
+
+def test_a_count_is_written_once_it_is_five_and_none_is_smaller(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    app = make_app(HEART_PREDICTION_LOG=PROFILE, HEART_PREDICTION_LOG_DIR=str(tmp_path))
+    client = app.test_client()
+    for ages in ([40.0] * 4, [40.0], [40.0] * 4 + [80.0] * 9, [40.0]):
+        for age in ages:
+            client.post("/invocations", json=instances(1, age=age))
+        finish(app)
+    written = files.read(tmp_path, PROFILE).table.to_pylist()
+    assert min(row["count"] for row in written) >= SMALLEST
+    total: Counter[str] = Counter()
+    for row in written:
+        total[row["variable"]] += row["count"]
+    assert set(total) == {*FEATURE_NAMES, PROBABILITY}
+    # 40 years ten times, 5 and 5 together, and 80 nine times; of the other findings the last waits.
+    assert (total["age"], total["sex"]) == (19, 18)
+    assert sorted(r["count"] for r in written if r["variable"] == "age") == [5, 5, 9]
+
+
+def test_more_than_can_wait_is_answered_dropped_and_counted(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    app = make_app(HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(tmp_path))
+    client = app.test_client()
+    found = client.post("/invocations", json=instances(20_007))
+    assert len(found.json["predictions"]) == 20_007
+    finish(app)
+    assert len(rows(tmp_path)) == 20_000
+    assert metric(client, "heart_prediction_log_dropped_total") == {
+        "heart_prediction_log_dropped_total": 7.0
+    }
+    assert "7 predictions of this worker are missing" in client.get("/ready").json["notes"][0]
+
+
+def test_a_disk_that_takes_nothing_fails_no_answer_and_gets_the_rows_when_it_does(
+    make_app: MakeApp, patient: Patient, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "log"
+    folder.touch()  # no folder can be made there
+    app = make_app(HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(folder))
+    client = app.test_client()
+    assert client.post("/predict", json=patient | {"age": 61.25}).status_code == 200
+    finish(app)
+    assert "cannot be written (Not a directory)" in client.get("/ready").json["notes"][0]
+    folder.unlink()
+    finish(app)
+    assert len(rows(folder)) == 1
+    assert client.get("/ready").json["notes"] == []
+    told = capfd.readouterr().err
+    assert [json.loads(line)["event"] for line in told.splitlines()] == [
+        "prediction.log.failed", "prediction.log.writes.again"
+    ]  # fmt: skip
+    assert "61.25" not in told
+
+
+def test_the_challenger_is_asked_about_patients_who_have_their_answers(
+    make_app: MakeApp, model: Model, following: FakeFollowing, patient: Patient, tmp_path: Path
+) -> None:
+    app = make_app(
+        HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(tmp_path), HEART_SHADOW=1
+    )
+    client = app.test_client()
+    assert client.get("/ready").json["challenger_version"] is None
+    client.post("/predict", json=patient)
+    finish(app)
+    following.challenger = challenger(model, MadeUpEngine(0.97))
+    answers = client.post("/invocations", json=instances(50)).json["predictions"]
+    finish(app)
+    alone, *asked = sorted(rows(tmp_path), key=lambda row: row["timestamp"])
+    assert alone["challenger_version"] is alone["challenger_probability"] is None
+    assert {(r["challenger_version"], r["challenger_probability"]) for r in asked} == {
+        ("registry-v4", 0.97)
+    }
+    assert client.get("/ready").json["challenger_version"] == "registry-v4"
+    label = '{challenger_version="registry-v4"}'
+    others = sum(label == 0 for label in answers)
+    assert metric(client, "heart_shadow_dis")[f"heart_shadow_disagreements_total{label}"] == others
+    assert metric(client, "heart_shadow_diff")[f"heart_shadow_difference_count{label}"] == 50
+
+
+@pytest.mark.parametrize("outcome", ["failed", "shed"])
+def test_a_challenger_that_fails_or_is_slow_touches_nothing(
+    make_app: MakeApp, model: Model, following: FakeFollowing, tmp_path: Path, outcome: str
+) -> None:
+    engine = MadeUpEngine(None) if outcome == "failed" else MadeUpEngine(0.5, seconds=0.3)
+    following.challenger = challenger(model, engine)
+    app = make_app(
+        HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(tmp_path), HEART_SHADOW=1
+    )
+    client = app.test_client()
+    for _ in range(2):
+        assert client.post("/invocations", json=instances(40)).status_code == 200
+        finish(app)
+    assert [row["challenger_probability"] for row in rows(tmp_path)].count(None) >= 40
+    name = f'heart_shadow_predictions_total{{challenger_version="registry-v4",outcome="{outcome}"}}'
+    assert metric(client, name)[name] >= 40
+    assert client.get("/ready").json["notes"] == []
+
+
+def test_a_share_of_the_patients_is_asked_about(
+    make_app: MakeApp, model: Model, following: FakeFollowing, tmp_path: Path
+) -> None:
+    following.challenger = challenger(model, MadeUpEngine(0.9))
+    app = make_app(
+        HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(tmp_path), HEART_SHADOW=0.2
+    )
+    patients = json.loads(json.dumps(forge.patients(3000).tolist()).replace("NaN", "null"))
+    app.test_client().post("/invocations", json={"instances": patients})
+    finish(app)
+    asked = [row for row in rows(tmp_path) if row["challenger_version"]]
+    assert 450 < len(asked) < 750  # 600 expected; 22 is a standard deviation

@@ -1,0 +1,118 @@
+"""/monitor: the latest run's report, which is not to be trusted, or how to make one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from risk_model.model import Model
+from serving.following.monitor_run import MonitorRuns
+from tests.serving.conftest import FakeFollowing, MakeApp
+
+KEY = "k" * 16
+REPORT = "<h1>Drift</h1><script>alert(1)</script>"
+
+
+class FakeRegistry:
+    """A registry with runs of `monitor`."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, dict[str, str]] = {}
+        self.report: str | None = REPORT
+
+    def monitor_run(self, version: str) -> dict[str, str] | None:
+        return self.runs.get(version)
+
+    def fetch_report(self, run_id: str, folder: Path) -> None:
+        if self.report is None:
+            raise OSError("there is none")
+        (folder / "monitoring.html").write_text(f"{self.report} {run_id}")
+
+
+def a_run(run_id: str, verdict: str = "alarm") -> dict[str, str]:
+    return {"run_id": run_id, "verdict": verdict, "reason": "age is <older>",
+            "ended_at": "2026-11-26 05:00:00+00:00"}  # fmt: skip
+
+
+@pytest.fixture
+def registry() -> FakeRegistry:
+    return FakeRegistry()
+
+
+@pytest.fixture
+def served(following: FakeFollowing, model: Model, tmp_path: Path) -> Model:
+    following.model = model.moved(replace(model.origin, directory=str(tmp_path)))
+    return following.model
+
+
+def fetch(registry: Any, served: Model) -> None:
+    MonitorRuns(registry).look(served.origin)
+
+
+def test_without_a_run_it_says_how_to_make_one(
+    make_app: MakeApp, registry: FakeRegistry, served: Model
+) -> None:
+    registry.runs["registry-v1"] = a_run("of-another-version")
+    fetch(registry, served)
+    page = make_app().test_client().get("/monitor")
+    assert page.status_code == 200
+    assert "mlflow run . -e monitor" in page.text
+
+
+def test_verdict_and_report_are_shown_and_no_script_of_it_can_run(
+    make_app: MakeApp, registry: FakeRegistry, served: Model
+) -> None:
+    registry.runs["registry-v3"] = a_run("first")
+    fetch(registry, served)
+    page = make_app().test_client().get("/monitor")
+    assert "registry-v3: alarm" in page.text
+    assert "age is &lt;older&gt;" in page.text
+    assert " sandbox srcdoc=" in page.text
+    assert "<script>alert" not in page.text
+    assert "&lt;h1&gt;Drift&lt;/h1&gt;" in page.text
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+
+
+def test_the_latest_run_takes_the_place_of_the_one_before(
+    make_app: MakeApp, registry: FakeRegistry, served: Model, tmp_path: Path
+) -> None:
+    for run in (a_run("first"), a_run("second", "ok")):
+        registry.runs["registry-v3"] = run
+        fetch(registry, served)
+    page = make_app().test_client().get("/monitor").text
+    assert "registry-v3: ok" in page
+    assert "second" in page
+    assert "first" not in page
+    assert len(list(tmp_path.glob("monitor-*"))) == 1
+    registry.runs["registry-v3"], registry.report = a_run("third"), None
+    fetch(registry, served)
+    assert "second" in make_app().test_client().get("/monitor").text
+
+
+def test_it_needs_the_key_that_predictions_need(
+    make_app: MakeApp, registry: FakeRegistry, served: Model
+) -> None:
+    registry.runs["registry-v3"] = a_run("first")
+    fetch(registry, served)
+    client = make_app(HEART_API_KEYS=(KEY,)).test_client()
+    for answer, status in (
+        (client.get("/monitor"), 401),
+        (client.get("/monitor", headers={"Authorization": "Bearer " + "x" * 16}), 403),
+        (client.post("/monitor", data={"key": "x" * 16}), 403),
+    ):
+        assert answer.status_code == status
+        assert "alarm" not in answer.text
+    assert "alarm" in client.get("/monitor", headers={"Authorization": f"Bearer {KEY}"}).text
+    assert "alarm" in client.post("/monitor", data={"key": KEY}).text
+
+
+def test_without_a_model_there_is_nothing_to_look_at(
+    make_app: MakeApp, following: FakeFollowing
+) -> None:
+    following.model = None
+    assert "No model yet" in make_app().test_client().get("/monitor").text
