@@ -117,6 +117,7 @@ def compare_all(before: Mapping[str, Counts], now: Mapping[str, Counts]) -> dict
     compared = {
         name: compare(before[name], counts, random, nominal=name in _NOMINAL)
         for name, counts in now.items()
+        if before[name].sum() and counts.sum()
     }
     found = {}
     rejecting = True
