@@ -43,13 +43,14 @@ LIMITS = gate.read_rules()
 DEFAULT, LOGISTIC = "the default", "logistic regression"
 RECIPES: dict[str, dict[str, Value]] = {
     DEFAULT: {},
-    "a tree of depth 3": {"n_estimators": 1, "max_depth": 3},
-    "2 trees of depth 3": {"n_estimators": 2, "max_depth": 3},
     "4 trees of depth 3": {"n_estimators": 4, "max_depth": 3},
+    "5 trees of depth 3": {"n_estimators": 5, "max_depth": 3},
     LOGISTIC: {"model": "logistic_regression"},
 }
 POPULATION, SIZE = 30_000, 303
 EQUAL, WORSE, BETTER = "equal", "worse by .015", "better by .02"
+OTHER = "other errors"
+"""Harder to tell than what is promised: models that share less than recipes on offer do."""
 PROMISED = {EQUAL: (0, 0.01, 0, 0.05), WORSE: (0, 0, 0.85, 1), BETTER: (0.9, 1, 0, 1)}
 """The least and the greatest share of candidates that are promoted, and that are rejected."""
 
@@ -242,14 +243,14 @@ def models(population: Population) -> Iterator[tuple[str, str, Floats, Floats]]:
     good = population.noisier(population.best, 0.005, noise[0])
     errors = good - population.best
     another = np.std(errors) * noise[1]
-    for shared in (0.9, 0.5):
+    # Two seeds of the default differ as much in their probabilities as these share errors.
+    for shared, kind in ((0.7, EQUAL), (0, OTHER)):
         mixed = population.best + shared * errors + (1 - shared**2) ** 0.5 * another
-        kind = EQUAL if shared > 0.5 else "other errors"
-        yield kind, f"equal, {shared:.0%} of the errors shared", mixed, good
+        yield kind, f"equal, {'most errors' if shared else 'no error'} shared", mixed, good
     for more, kind in ((0.015, WORSE), (0.02, BETTER)):
         alike = population.noisier(good, more, noise[1])
         other = population.noisier(population.best, 0.005 + more, noise[2])
-        for name, poor in ((kind, alike), ("other errors", other)):
+        for name, poor in ((kind, alike), (OTHER, other)):
             title = f"{kind}, {'errors added' if poor is alike else 'no error shared'}"
             yield name, title, *((poor, good) if kind == WORSE else (good, poor))
 

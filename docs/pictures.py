@@ -103,7 +103,7 @@ def photograph_form(url: str, path: Path) -> None:
         sys.exit("docs.pictures: Chromium is missing (Debian package chromium)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page: Any = browser.new_page(viewport={"width": 1280, "height": 1330}, color_scheme="light")
+        page: Any = browser.new_page(viewport={"width": 1280, "height": 1040}, color_scheme="light")
         page.goto(url)
         page.get_by_role("button", name="Fill in an example").click()
         page.get_by_role("button", name="Estimate").click()

@@ -16,7 +16,7 @@ from risk_model.model import Model
 from serving.predictions.prediction import Prediction
 
 Floats = npt.NDArray[np.floating[Any]]
-PART = 500
+PART = 1000
 """How many rows are worked on at once, so that no request waits long for the interpreter."""
 
 

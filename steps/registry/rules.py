@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,12 @@ class _Gain:
         return Rule(words, *figures, worse < share or self.value > -by)
 
 
+@lru_cache(maxsize=2)
+def _draws(count: int, bootstraps: int) -> Floats:
+    """Return how often each of so many patients is drawn in each bootstrap: always the same."""
+    return metrics.bootstrap_weights(np.zeros(count, np.int8), SEED, bootstraps)
+
+
 def compare(pairs: Pairs, limits: Mapping[str, float]) -> tuple[Rule, bool]:
     """Return the rule that a candidate is not worse than the champion, and whether it is better.
 
@@ -174,7 +181,7 @@ def compare(pairs: Pairs, limits: Mapping[str, float]) -> tuple[Rule, bool]:
     """
     new, old = ((p - pairs.y) ** 2 for p in (pairs.candidate, pairs.champion))
     better = old - new
-    drawn = metrics.bootstrap_weights(pairs.y, SEED, int(limits["bootstraps"])) @ better
+    drawn = _draws(len(pairs.y), int(limits["bootstraps"])) @ better
     gain = _Gain(float(new.mean()), float(old.mean()), float(better.mean()), drawn)
     title = f"Brier score, {len(pairs.y)} patients,"
     rule = gain.rule(title, limits["worse_by"], limits["worse_share"])
@@ -190,8 +197,7 @@ def veto(pairs: Pairs, limits: Mapping[str, float]) -> list[Rule]:
     rules = [Rule(words, float(len(pairs.y)), None, passed)]
     if not passed:
         return rules
-    weights = metrics.bootstrap_weights(pairs.y, SEED, int(limits["bootstraps"]))
-    weights = np.vstack([np.ones(len(pairs.y)), weights])
+    weights = np.vstack([np.ones(len(pairs.y)), _draws(len(pairs.y), int(limits["bootstraps"]))])
     new, old = (metrics.scores(pairs.y, p, weights) for p in (pairs.candidate, pairs.champion))
     for name, sign in (("brier", -1), ("roc_auc", 1)):
         better = sign * (new[name] - old[name])

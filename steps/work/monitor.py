@@ -31,7 +31,7 @@ from steps.runs.files import ROOT, as_json, copy_atomically, replacing
 from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.datasets import dataset_source
+from steps.runs.tracking.datasets import PATIENTS, dataset_source
 from steps.runs.tracking.step_run import StepRun
 
 LABEL = re.compile(r"registry-v([1-9]\d*)")
@@ -119,6 +119,7 @@ def log_inputs(run: StepRun, leading: Monitored, origin: Lineage, window: Logged
         baseline = [
             DatasetInput(one.dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "baseline")])
             for one in origin.trained.inputs.dataset_inputs
+            if one.dataset.name == PATIENTS
         ]
         MlflowClient().log_inputs(run.run_id, datasets=baseline)
     label = leading.model.label

@@ -19,7 +19,7 @@ from steps.runs.files import ROOT, copy_atomically, sha256
 from steps.runs.launching import input_run
 from steps.runs.reuse import DATA_FOLDER, data_output, fetch_output, work_key
 from steps.runs.terminal import echo
-from steps.runs.tracking.datasets import log_dataset
+from steps.runs.tracking.datasets import as_dataset, log_dataset
 from steps.runs.tracking.finished import artifact_uri, latest_or_named
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import DIGEST_TAG, INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
@@ -52,7 +52,7 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
             copy_atomically(file, ROOT / "data" / file.name)
         uri, digest = artifact_uri(run.run_id, f"{DATA_FOLDER}/{patients.name}"), sha256(patients)
         run.tag(DIGEST_TAG, digest)
-        log_dataset(run, prepared.frame, uri=uri, digest=digest)
+        log_dataset(run, as_dataset(prepared.frame, uri=uri, digest=digest), source)
     if unused := prepared.report["ignored"]:
         echo(f"preprocess: columns that are not used: {list_names(unused)}")
     echo(f"preprocess: {len(prepared.frame)} patients kept; data/data_report.html tells the rest")
@@ -68,7 +68,8 @@ def add(run: StepRun, prepared: Prepared, digest: str, extra: Path, source: str)
         Origin(source="file", digest=sha256(extra), patients=kept),
     ]
     run.tag(ORIGINS_TAG, json.dumps([part.model_dump() for part in origins]))
-    log_dataset(run, further.frame, uri=str(extra), name="extra", digest=origins[1].digest)
+    extended = as_dataset(further.frame, uri=str(extra), name="extra", digest=origins[1].digest)
+    log_dataset(run, extended, "file")
     echo(f"preprocess: {kept} patients of {extra.name} are added, {copies} near-copies are not")
     return both
 

@@ -197,7 +197,7 @@ def test_the_latest_monitor_run_is_shown(registry: str, tmp_path: Path) -> None:
 
 
 def test_the_command_on_the_page_erases_a_patient(clone: Clone, tmp_path: Path) -> None:
-    (block,) = pages.blocks("erase")
+    (block,) = pages.blocks("erase predictions")
     words = block.split()
     log = tmp_path / "log"
     table = pa.Table.from_pylist([{"id": words[-1]}, {"id": "another-0"}], rows_schema())

@@ -48,13 +48,13 @@ def test_the_rows_of_patients_are_where_the_page_says_and_are_erased(
         for run in holding:
             line = block.replace("<run id>", run.info.run_id)
             clone.run("bash", "-ec", line, MLFLOW_TRACKING_URI=clone.uri).succeeded()
-    clone.run("bash", "-c", erase)
+    clone.run("bash", "-ec", erase).succeeded()
     assert with_rows(clone) == set()
     assert not (clone.path / "data").exists()
 
     # The champion is served, scored and explained as ever; nobody can tell whom it has seen.
     model = "models:/heart-disease-model/1"
-    clone.step("score", input=source, output="scored.csv", model_uri=model).succeeded()
+    clone.step("score", input=source, output="scored.parquet", model_uri=model).succeeded()
     done = clone.step("evaluate", data=source, model_uri=model).failed()
     assert "does not say which patients" in done.output
     clone.step("train", data=source, n_estimators=30).succeeded()
