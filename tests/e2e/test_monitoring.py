@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests import pages
-from tests.e2e.conftest import Clone, Done, model_facts, wait_for
+from tests.e2e.conftest import Clone, Done, model_facts
 from tests.e2e.test_readme import answers
-from tests.serving.service import free_port
+from tests.serving.service import free_port, wait_for
 
 HUNGARY = "heart-disease-hungary"
 
