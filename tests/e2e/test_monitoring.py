@@ -32,9 +32,8 @@ def run(clone: Clone, block: str) -> list[Done]:
 
 def ask_the_service(clone: Clone) -> None:
     """Run the page's service, and its patients against it, on a port of its own."""
-    (command,), (script,) = (
-        pages.blocks(f"walk-through {what}") for what in ("service", "patients")
-    )
+    (command,) = pages.blocks("walk-through service")
+    (script,) = pages.blocks("walk-through patients")
     port = str(free_port())
     with (clone.path.parent / "service.log").open("wb") as log:
         process = subprocess.Popen(
