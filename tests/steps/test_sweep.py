@@ -218,7 +218,7 @@ def test_a_scheduler_that_does_not_answer_is_told_within_seconds(
 ) -> None:
     start = time.monotonic()
     assert do("--scheduler=tcp://127.0.0.1:9") == 1
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 60
     said = capsys.readouterr().err
     assert said.startswith("sweep: the Dask scheduler tcp://127.0.0.1:9 does not answer")
     assert said.count("\n") == 1
