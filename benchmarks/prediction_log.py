@@ -1,12 +1,13 @@
 """Measure what the prediction log and the shadow cost, beside the same service without them.
 
-Run as ``python -m benchmarks.prediction_log`` (about six minutes; needs Debian's wrk); it writes
-the table to docs/. ``--short`` takes three rounds where the full form takes fifteen, writes
-nothing, and exits 1 where a figure is missed by more than a tenth.
+Run as ``python -m benchmarks.prediction_log`` (about eight minutes; needs Debian's wrk); it writes
+the table to docs/. ``--short`` takes five rounds where the full form takes forty, writes nothing,
+and exits 1 where a figure is missed by more than a factor of one and a half: that is for CI.
 
-One worker each. All services run at once and are loaded in turn, some seconds each, in an order
-that changes with each round; a figure is the median over rounds of the ratio to the service without
-a log in the same round, so that what else the machine does falls on all of them.
+One worker each. All services run at once and are loaded in turn, two seconds each, in an order that
+changes with each round; a figure is the median over rounds of the ratio to the service without a
+log in the same round, so that what else the machine does falls on all of them. That service runs
+twice: how far the second is from the first is what chance does to a figure.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from benchmarks.serving import NAME, PATIENT, Server, free_port, make_models, me
 
 ROOT = Path(__file__).parents[1]
 RATE, TAIL = 0.95, 1.2
-SECONDS = 4
+SECONDS = 2
 CONNECTIONS = 16
-VARIANTS = {
+VARIANTS: dict[str, dict[str, str]] = {
     "off": {},
+    "off, once more": {},
     "profile": {"HEART_PREDICTION_LOG": "profile"},
     "rows": {"HEART_PREDICTION_LOG": "rows"},
     "rows, shadow of all": {"HEART_PREDICTION_LOG": "rows", "HEART_SHADOW": "1"},
@@ -96,7 +98,7 @@ def table(rounds: Rounds, memories: dict[str, float]) -> str:
 def missed(rounds: Rounds, slack: float) -> list[str]:
     """Return a line for each figure that is not reached, give or take a factor."""
     lines = []
-    for name in list(VARIANTS)[1:]:
+    for name in list(VARIANTS)[2:]:
         rate, tail = ratio(rounds, name, "rate"), ratio(rounds, name, "p99")
         if rate < RATE / slack:
             lines.append(f"missed: {name}: {rate:.3f} of the requests/s, wanted {RATE}")
@@ -114,13 +116,13 @@ def main() -> int:
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is missing: apt-get install wrk")
     with tempfile.TemporaryDirectory() as folder:
-        rounds, memories = run(3 if short else 15, Path(folder))
+        rounds, memories = run(5 if short else 40, Path(folder))
     text = table(rounds, memories)
     if short:
         print(text)
     else:
         paste("prediction-log", "python -m benchmarks.prediction_log", text)
-    lines = missed(rounds, 1.1 if short else 1)
+    lines = missed(rounds, 1.5 if short else 1)
     print(*lines, sep="\n")
     return 1 if lines and short else 0
 

@@ -103,11 +103,12 @@ def photograph_form(url: str, path: Path) -> None:
         sys.exit("docs.pictures: Chromium is missing (Debian package chromium)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page: Any = browser.new_page(viewport={"width": 1280, "height": 1330}, color_scheme="light")
+        page: Any = browser.new_page(viewport={"width": 1280, "height": 1170}, color_scheme="light")
         page.goto(url)
         page.get_by_role("button", name="Fill in an example").click()
         page.get_by_role("button", name="Estimate").click()
         page.get_by_role("heading", name="Result").wait_for()
+        page.evaluate("() => scrollTo(0, 0)")
         page.screenshot(path=path)
         browser.close()
 

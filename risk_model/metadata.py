@@ -20,7 +20,6 @@ from risk_model.measurements import (
     Hospital,
     Measures,
     Observed,
-    Outcomes,
     OutOfFold,
     Part,
     Refits,
@@ -31,9 +30,6 @@ from risk_model.measurements import (
 
 FORMAT = 2
 """The format that `train` writes. Format 1 has no field `format`; see risk_model/layout.py."""
-
-BESIDE = 2
-"""Bins of the probability, on either side, in which patients are like one."""
 
 _Kind = TypeVar("_Kind", bound=BaseModel)
 
@@ -198,38 +194,6 @@ class Metadata(Part):
             known = self.pattern(unknown)
         bands = (known.risk_bands if known else None) or ()
         return next((band.observed for band in bands if band.level == level), None)
-
-    def similar(
-        self, unknown: Sequence[str], probability: float
-    ) -> tuple[Observed, float, float] | None:
-        """Return what was observed in patients like one, and from where to where these reach.
-
-        Those with just these features unknown whose out-of-fold probability was in the same bin or
-        the two on either side; where that was not counted, those in the same risk band.
-        """
-        counts = self._outcomes(unknown)
-        if counts is None:
-            return self._in_band(unknown, probability)
-        bins = len(counts["1"])
-        place = min(int(probability * bins), bins - 1)
-        first, end = max(place - BESIDE, 0), min(place + BESIDE + 1, bins)
-        without, ill = (sum(counts[label][first:end]) for label in ("0", "1"))
-        return Observed.of(without + ill, ill), first / bins, end / bins
-
-    def _outcomes(self, unknown: Sequence[str]) -> Outcomes | None:
-        if unknown:
-            found = self.pattern(unknown)
-            return found.histogram if found else None
-        calibration = self.out_of_fold.calibration if self.out_of_fold else None
-        return calibration.histogram if calibration else None
-
-    def _in_band(
-        self, unknown: Sequence[str], probability: float
-    ) -> tuple[Observed, float, float] | None:
-        starts = [*(start for _, start in self.bands), 1.0]
-        place = sum(probability >= start for start in starts[1:-1])
-        found = self.observed(unknown, self.bands[place][0])
-        return (found, starts[place], starts[place + 1]) if found else None
 
     @property
     def reference_values(self) -> dict[str, float] | None:

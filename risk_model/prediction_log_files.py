@@ -59,13 +59,7 @@ def days(root: Path, kind: str) -> list[date]:
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def read(
-    root: Path,
-    kind: str,
-    first: date | None = None,
-    last: date | None = None,
-    columns: Sequence[str] | None = None,
-) -> Log:
+def read(root: Path, kind: str, first: date | None = None, last: date | None = None) -> Log:
     """Read a log, as far as it can be read.
 
     Parameters
@@ -76,14 +70,10 @@ def read(
         ROWS or PROFILE.
     first, last : date, optional
         The days to read, both included.
-    columns : sequence of str, optional
-        The columns to read.
     """
     import pyarrow as pa
 
     schema = _schema(kind)
-    if columns is not None:
-        schema = pa.schema([schema.field(name) for name in columns])
     tables, problems = [_dated(schema.empty_table(), date.min)], []
     for day in days(root, kind):
         if (first or day) <= day <= (last or day):
@@ -128,32 +118,36 @@ def current_files(folder: Path) -> list[Path]:
         name
         for merged in names
         if merged.startswith(_MERGED)
-        for name in _metadata(folder / merged).get(_REPLACES, ())
+        for name in _footer(folder / merged).replaces
     }
     return [folder / name for name in sorted(names - replaced)]
 
 
 def _names(folder: Path) -> set[str]:
-    try:
-        return {n for n in os.listdir(folder) if n.endswith(".parquet") and not n.startswith(".")}
-    except FileNotFoundError:
-        return set()
+    found = folder.glob("[!.]*.parquet")  # none where there is no folder
+    return {path.name for path in found if path.is_file()}
 
 
-def _metadata(path: Path) -> dict[str, Any]:
-    """Return what a file says of itself; nothing where it cannot be read."""
+class _Footer(NamedTuple):
+    """What a file says of itself."""
+
+    version: int | None = None
+    rows: int = 0
+    replaces: Sequence[str] = ()
+
+
+def _footer(path: Path) -> _Footer:
+    """Return what a file says of itself; nothing where it is no file of a log."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        found = pq.read_metadata(path).metadata or {}
-        return {
-            key.decode(): json.loads(value)
-            for key, value in found.items()
-            if key.decode() in (_REPLACES, SCHEMA_KEY)
-        }
-    except (pa.ArrowException, UnicodeDecodeError, json.JSONDecodeError):
-        return {}
+        found = pq.read_metadata(path)
+        known = found.metadata or {}
+        replaces = json.loads(known.get(_REPLACES.encode(), b"[]"))
+        return _Footer(json.loads(known[SCHEMA_KEY.encode()]), found.num_rows, replaces)
+    except (pa.ArrowException, KeyError, ValueError):
+        return _Footer()
 
 
 def _read_file(path: Path, schema: Any) -> Any:
@@ -168,7 +162,7 @@ def _read_file(path: Path, schema: Any) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    version = _metadata(path).get(SCHEMA_KEY)
+    version = _footer(path).version
     if version != SCHEMA:
         raise ValueError(
             f"it must be a whole Parquet file with {SCHEMA_KEY} {SCHEMA} in its metadata; found "
@@ -227,12 +221,7 @@ def write(table: Any, folder: Path, replaces: Sequence[str] = ()) -> Path:
 
 
 def merge(folder: Path, kind: str, at_least: int) -> None:
-    """Merge small files of a day into one, where there are at least so many.
-
-    Raises
-    ------
-    OSError
-    """
+    """Merge small files of a day into one, where there are at least so many."""
     import pyarrow as pa
 
     files = current_files(folder)
@@ -255,18 +244,13 @@ def merge(folder: Path, kind: str, at_least: int) -> None:
 
 def _small(files: Sequence[Path]) -> list[tuple[Path, int]]:
     """Return the files of this log that are worth merging, with their rows, small ones first."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    found = []
-    for path in files:
-        try:
-            if _metadata(path).get(SCHEMA_KEY) == SCHEMA:
-                found.append((path, pq.read_metadata(path).num_rows))
-        except pa.ArrowException:
-            continue
-    found.sort(key=lambda each: each[1])
-    return [(path, count) for path, count in found if count <= MERGED_ROWS // 2]
+    footers = [(path, _footer(path)) for path in files]
+    small = [
+        (path, footer.rows)
+        for path, footer in footers
+        if footer.version == SCHEMA and footer.rows <= MERGED_ROWS // 2
+    ]
+    return sorted(small, key=lambda each: each[1])
 
 
 def _added_up(table: Any) -> Any:
@@ -291,10 +275,6 @@ def erase(root: Path, ids: Sequence[str]) -> tuple[int, list[str]]:
         How many rows there were.
     problems : list of str
         A line for each file that could not be read, in which there may be more.
-
-    Raises
-    ------
-    OSError
     """
     import pyarrow as pa
     import pyarrow.compute as pc

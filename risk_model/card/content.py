@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from clinical.schema import FEATURES
@@ -37,30 +35,6 @@ PATTERNS = (
 PATTERN_MEASURES = ("roc_auc", "brier", "calibration_intercept", "observed_expected", "sensitivity")
 THRESHOLDS = (0.1, 0.2, 0.3, 0.5)
 TREES = ("n_estimators", "max_depth", "min_samples_leaf")
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The axis of a forest plot, with the value to compare with; a ratio's is logarithmic."""
-
-    low: float
-    high: float
-    mark: float | None = None
-    ratio: bool = False
-
-    def place(self, value: float) -> float:
-        """Return where on the axis a value stands, from 0 to 100; what is beyond is at the end."""
-        low, high, value = (
-            (math.log(max(v, 1e-9)) if self.ratio else v) for v in (self.low, self.high, value)
-        )
-        return 100 * min(1.0, max(0.0, (value - low) / (high - low)))
-
-
-SCALES = {
-    "roc_auc": Scale(0.5, 1),
-    "observed_expected": Scale(0.5, 2, 1, ratio=True),
-    "share": Scale(0, 1),
-}
 
 
 def carried(stated: Stated) -> list[str]:
@@ -300,28 +274,3 @@ def _share(shares: Mapping[str, float] | None, code: int) -> str:
 
 def _missing(share: float) -> str:
     return "under 1 %" if 0 < share < 0.01 else percent(share)
-
-
-@dataclass(frozen=True)
-class Line:
-    """A curve as paths of an SVG, in a picture of 100 by 100: the line, and its interval."""
-
-    curve: str
-    interval: str
-
-
-def line(found: Mapping[str, Sequence[float]], scale: Scale) -> Line:
-    """Return a curve up to where it falls below the scale."""
-    end = next((i for i, y in enumerate(found["middle"]) if y < scale.low), len(found["x"]))
-
-    def points(name: str) -> list[str]:
-        placed = zip(found["x"][:end], found[name], strict=False)
-        return [f"{100 * x:.2f} {100 - scale.place(y):.2f}" for x, y in placed]
-
-    around = points("high") + points("low")[::-1]
-    return Line("M" + " L".join(points("middle")), "M" + " L".join(around) + "Z")
-
-
-def decision_scale(found: Mapping[str, Mapping[str, Sequence[float]]]) -> Scale:
-    """Return the axis of net benefit, up to the end of the highest interval."""
-    return Scale(-0.05, max(max(curve["high"]) for curve in found.values()))

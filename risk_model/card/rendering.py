@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from clinical.schema import FEATURES, LABEL
-from risk_model.card import content, sample_size, studies, wording
+from risk_model.card import charts, content, sample_size, studies, wording
 from risk_model.metadata import Metadata
 
 HERE = Path(__file__).parent
@@ -43,9 +43,10 @@ def environment(*folders: Path, html: bool = True) -> Environment:
         "LABEL": LABEL,
         "MEASURES": wording.MEASURES,
         "READING": wording.READING,
-        "SCALES": content.SCALES,
+        "SCALES": charts.SCALES,
         "SYNTHETIC": wording.SYNTHETIC,
         "between": wording.between,
+        "charts": charts,
         "content": content,
     }
     return made

@@ -138,7 +138,8 @@ def comparison(columns: Mapping[str, Measures]) -> list[str]:
 
 def in_brief(found: Measures) -> str:
     """Return the figures that are told first, with their intervals, as part of a sentence."""
-    return ", ".join(f"{MEASURES[name]} {between(found, name)}" for name in ("roc_auc", "brier"))
+    names = [name for name in ("roc_auc", "brier") if name in found]
+    return ", ".join(f"{MEASURES[name]} {between(found, name)}" for name in names)
 
 
 def described(measured: Mapping[str, Measures]) -> str:

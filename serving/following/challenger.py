@@ -67,10 +67,13 @@ class ChallengerFollower:
         key = self._cache.key(candidate.version, candidate.identity)
         if self._is_there(key) or (key == self._bad and time.monotonic() < self._retry_at):
             return
+        started = time.monotonic()
         try:
             self._publish(self._fetch(key, candidate), "")
         except (ModelError, RegistryError) as error:
-            self._bad, self._retry_at = key, time.monotonic() + RETRY_SECONDS
+            # One that takes its time to fail may not keep the follower from its work.
+            pause = max(RETRY_SECONDS, 10 * (time.monotonic() - started))
+            self._bad, self._retry_at = key, time.monotonic() + pause
             self._publish(None, f"{candidate.version} is not in shadow: {error}")
 
     def _is_there(self, key: str) -> bool:

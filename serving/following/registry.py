@@ -82,10 +82,10 @@ class MlflowRegistry:
         """Yield candidates, best first."""
         self.notes = []
         try:
-            client = self._client()
             if self._pinned:
-                yield self._resolve_pinned(client)
+                yield self._resolve_pinned()
                 return
+            client = self._client()
             yield from self._registered(client)
             yield from self._trained(client)
         except NothingThereError:
@@ -166,13 +166,15 @@ class MlflowRegistry:
         relative = remote and not self._experiment.startswith("/")
         return f"/Shared/{self._experiment}" if relative else self._experiment
 
-    def _resolve_pinned(self, client: Any) -> Candidate:
+    def _resolve_pinned(self) -> Candidate:
         uri = self._pinned
         source = f"MODEL_URI {uri}"
         registered = re.fullmatch(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))", uri)
         if registered:
             name, wanted, alias = registered.groups()
-            return of_version(_pinned_version(client, name, wanted, alias), source)
+            return of_version(_pinned_version(self._client(), name, wanted, alias), source)
+        if uri.startswith(("runs:/", "models:/")):
+            self._client()  # else a path, which needs no store
         run = re.match(r"runs:/([0-9a-f]+)/", uri)
         if run:
             return Candidate(f"run-{run[1]}", source, uri, uri, {}, run[1])

@@ -73,8 +73,9 @@ class State:
         self._wake_up = folder / "wake_up"
 
     def make(self) -> State:
-        """Make the folder and the wake_up."""
+        """Make the folder and what is in it, as far as it is not there."""
         self.load_failures.mkdir(parents=True, exist_ok=True)
+        self.metrics.mkdir(exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.mkfifo(self._wake_up, 0o600)
         return self
@@ -84,9 +85,12 @@ class State:
         return self.current.exists() or self.status.exists()
 
     def served_nearby(self) -> set[str]:
-        """Return the keys of what the services that share this folder's place serve."""
-        published = (read_json(path) for path in self.folder.parent.glob("*/current.json"))
-        return {str(content.get("key")) for content in published}
+        """Return the keys of what services serve or have in shadow whose folders lie beside it."""
+        keys: set[Any] = set()
+        for service in map(State, self.folder.parent.iterdir()):
+            shadow = read_json(service.challenger).get("origin") or {}
+            keys |= {read_json(service.current).get("key"), shadow.get("key")}
+        return {key for key in keys if isinstance(key, str)}
 
     def has_follower(self) -> bool:
         """Tell whether a follower holds the lock."""

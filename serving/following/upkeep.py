@@ -97,11 +97,15 @@ def start(settings: Mapping[str, Any]) -> None:
 
 
 def _keep_up(root: Path, keep_days: int) -> None:
+    said = None
     while True:
         try:
             tidy(root, keep_days)
+            said = None
         except OSError as error:
-            log_event("prediction.log.upkeep.failed", "error", why=error.strerror)
+            if error.strerror != said:
+                log_event("prediction.log.upkeep.failed", "error", why=error.strerror)
+            said = error.strerror
         except Exception as error:  # the thread must outlive whatever a file brings
             log_failure(error, event="prediction.log.upkeep.failed")
         time.sleep(EVERY_SECONDS)

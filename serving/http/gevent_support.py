@@ -104,7 +104,11 @@ class BackgroundThread:
     def __call__(self, function: Callable[[], T], environ: Mapping[str, Any] | None = None) -> T:
         """Call a function there, and wait for it as a greenlet does.
 
-        `environ` is the request that it is done for, if there is one.
+        Parameters
+        ----------
+        function : callable
+        environ : mapping, optional
+            Of the request that it is for, if it is for one.
 
         Raises
         ------
@@ -119,7 +123,7 @@ class BackgroundThread:
             self._pool = ThreadPool(1)
         if not self._places:
             raise Problem(
-                503, "Too many explanations at once; try again.", headers={"Retry-After": "2"}
+                503, "Too many such requests wait already; try again.", headers={"Retry-After": "2"}
             )
 
         def unless_left() -> T:
@@ -138,8 +142,10 @@ class BackgroundThread:
 def has_left(environ: Mapping[str, Any]) -> bool:
     """Return whether the client of a request has closed its connection, as far as can be told."""
     connection = environ.get("gunicorn.socket")
-    if connection is None or connection.fileno() < 0 or not hasattr(select, "POLLRDHUP"):
+    if connection is None or not is_patched() or not hasattr(select, "POLLRDHUP"):
         return False
+    if connection.fileno() < 0:
+        return True
     from gevent.monkey import get_original
 
     poll = get_original("select", "poll")()
@@ -157,6 +163,9 @@ def _settled(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
 
 def _outcome(settled: tuple[T | None, Exception | None]) -> T:
     result, error = settled
-    if error is not None:
+    if error is None:
+        return result  # type: ignore[return-value]
+    try:
         raise error
-    return result  # type: ignore[return-value]
+    finally:
+        del error, settled  # else error and frame hold each other, and all that was being read

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from serving.errors import Problem
 from serving.http.bodies import read_body
-from serving.http.gevent_support import fair_yield
+from serving.http.gevent_support import fair_yield, has_left
 from serving.http.keys import warn_if_open
 from serving.http.log import AccessLog, log_failure
 from serving.http.metrics import Metrics
@@ -55,6 +55,7 @@ _SECURITY_NAMES = {name.lower() for name, _ in SECURITY_HEADERS}
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _GOOD_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch
 _PIECE = 2**20  # of an answer, for which HEART_SEND_SECONDS hold
+_COSTLY = {"/explain"}  # not begun for a client that has left
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -124,6 +125,9 @@ class Middleware:
                 return self._send(environ, start_response, refused, "(refused)", started)
             hot = self._hot.get(environ["PATH_INFO"])
             if hot is None or environ["REQUEST_METHOD"] != "POST":
+                if environ["PATH_INFO"] in _COSTLY and has_left(environ):
+                    left = problem_answer(Problem(503, "The client has left."), environ)
+                    return self._send(environ, start_response, left, "(left)", started)
                 return self._through_flask(environ, start_response, started)
             answer = _answer(hot, environ)
             return self._send(environ, start_response, answer, environ["PATH_INFO"], started)
@@ -177,6 +181,8 @@ class Middleware:
         self._record(environ, route, answer.status, started)
         _limit_waiting(environ, self._send_seconds)
         body = answer.body
+        if environ["REQUEST_METHOD"] == "HEAD":
+            return ()
         if len(body) <= _PIECE:
             return (body,)
         return [body[start : start + _PIECE] for start in range(0, len(body), _PIECE)]

@@ -5,9 +5,11 @@ No pandas, which a worker would have to import.
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import gc
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -25,6 +27,7 @@ FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _LARGEST = np.finfo(np.float32).max  # what models compute with
 _SHORTEST_ROW = 20  # bytes of the required values of one patient, with commas and brackets
 _NAMES = frozenset(FEATURE_NAMES)
+_HEADER = ",".join(FEATURE_NAMES).encode()
 _REQUIRED = tuple(feature.name for feature in FEATURES if not feature.nullable)
 
 
@@ -61,10 +64,10 @@ def read_json(body: bytes) -> Rows:
     Problem
         400 where it is not JSON or has none of the formats, or lacks a column.
     """
-    if body.count(b"[") + body.count(b"{") > 64 + len(body) // _SHORTEST_ROW:
-        raise _bad("The rows are too short to hold a patient.")  # and would take 30 times as much
+    _refuse_short_rows(body, b"[", b"{")
     try:
-        content = pydantic_core.from_json(body, allow_inf_nan=True, cache_strings="keys")
+        with _without_collector():
+            content = pydantic_core.from_json(body, allow_inf_nan=True, cache_strings="keys")
     except ValueError:
         raise _bad("The body is not valid JSON (RFC 8259, UTF-8).") from None
     found = [name for name in FORMATS if name in content] if isinstance(content, dict) else []
@@ -73,6 +76,22 @@ def read_json(body: bytes) -> Rows:
     if found[0] in ("instances", "inputs") and len(content) > 1 + ("params" in content):
         raise _bad("Next to instances or inputs there may be params only.")
     return _BY_FORMAT[found[0]](content[found[0]])
+
+
+def _refuse_short_rows(body: bytes, *begins: bytes) -> None:
+    """Refuse what holds more rows than patients would fit in: it would take 30 times its size."""
+    if sum(map(body.count, begins)) > 1000 + len(body) // _SHORTEST_ROW:
+        raise _bad("The rows are too short to hold a patient.")
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep the garbage collector from looking at a batch again and again while it is read."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _read_split(part: Any) -> Rows:
@@ -180,45 +199,54 @@ def read_csv(body: bytes) -> Rows:
     Problem
         400 where it is not CSV of numbers in UTF-8, or lacks a column.
     """
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise _bad("The body is not UTF-8.") from None
-    header, _, rest = text.partition("\n")
-    if header.strip() == ",".join(FEATURE_NAMES) and '"' not in rest:
-        fast = _read_plain(rest)
+    _refuse_short_rows(body, b"\n", b"\r")
+    if body.partition(b"\n")[0].strip() == _HEADER and b'"' not in body:
+        fast = _read_plain(body)
         if fast is not None:
             return fast
+    text = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
+    lines = filter(None, csv.reader(text, strict=True))
     try:
-        lines = [line for line in csv.reader(io.StringIO(text), strict=True) if line]
+        return _read_lines(lines)
+    except UnicodeDecodeError:
+        raise _bad("The body is not UTF-8.") from None
     except csv.Error:
         raise _bad("The body is not valid CSV.") from None
-    if not lines:
+
+
+def _read_lines(lines: Iterator[list[str]]) -> Rows:
+    names = next(lines, [])
+    if not names:
         raise _bad("The body has no header.")
-    names, rows = lines[0], lines[1:]
     _require_columns(names)
-    if any(len(row) != len(names) for row in rows):
-        raise _bad("A line has more or fewer values than the header.")
     places = _places(names)
-    cells = ([("" if p is None else row[p]) for p in places] for row in rows)
-    return _numbers(chain.from_iterable(cells))
+
+    def cells() -> Iterator[float]:
+        for line in lines:
+            if len(line) != len(names):
+                raise _bad("A line has more or fewer values than the header.")
+            yield from (np.nan if p is None else _number(line[p]) for p in places)
+
+    return np.fromiter(cells(), dtype=np.float64).reshape(-1, len(FEATURE_NAMES))
 
 
-def _read_plain(rest: str) -> Rows | None:
+def _read_plain(body: bytes) -> Rows | None:
     """Read lines of 13 numbers each in compiled code; None where there is anything else."""
+    text = io.TextIOWrapper(io.BytesIO(body), "utf-8")
     try:
-        rows = np.loadtxt(io.StringIO(rest), delimiter=",", ndmin=2, comments=None)
-    except ValueError:
+        rows = np.loadtxt(text, delimiter=",", ndmin=2, comments=None, skiprows=1)
+    except ValueError:  # a UnicodeDecodeError too
         return None
     return rows if rows.shape[1] == len(FEATURE_NAMES) else None
 
 
-def _numbers(cells: Iterable[str]) -> Rows:
+def _number(cell: str) -> float:
+    if cell.strip() in _UNKNOWN:
+        return np.nan
     try:
-        values = [np.nan if cell.strip() in _UNKNOWN else read_float(cell) for cell in cells]
+        return read_float(cell)
     except ValueError:
         raise _bad("A value is not a number.") from None
-    return np.array(values, dtype=np.float64).reshape(-1, len(FEATURE_NAMES))
 
 
 READERS = {"application/json": read_json, "text/csv": read_csv}

@@ -1,6 +1,6 @@
 """What is done with predictions once they are answered: asking the challenger, writing the log.
 
-A request leaves its predictions in a queue and goes on. A few times a second a thread takes them
+A request leaves its predictions in a queue and goes on. Twice a second a thread takes them
 out, asks the challenger, and writes. Whatever goes wrong there touches no answer: where the queue
 is full, predictions are dropped and counted. Why: docs/decisions/0026-prediction-log.md.
 """
@@ -33,7 +33,7 @@ OFF = "off"
 MOST_ROWS = 20_000
 """How many predictions may wait in the queue, and how many for a disk that takes none."""
 
-_TURN_SECONDS = 0.2
+_TURN_SECONDS = 0.5
 _RETRY_SECONDS = 5.0
 _SAY_SECONDS = 60.0
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,8 @@ class RowLog:
     def __init__(self, folder: Path, most: int) -> None:
         self._folder = folder
         self._most = most
-        self._tables: dict[date, list[Any]] = {}
+        self._kept: list[Scored] = []
+        self._unwritten: list[tuple[date, Any]] = []
         self._due_at = 0.0
         self.waiting = 0
 
@@ -44,10 +47,7 @@ class RowLog:
             return len(scored)
         if not self.waiting:
             self._due_at = time.monotonic() + SECONDS_A_FILE
-        table, days = _table(scored), scored.times // _DAY_SECONDS
-        for number in np.unique(days).tolist():
-            day = datetime.fromtimestamp(number * _DAY_SECONDS, UTC).date()
-            self._tables.setdefault(day, []).append(table.filter(days == number))
+        self._kept.append(scored)
         self.waiting += len(scored)
         return 0
 
@@ -57,40 +57,52 @@ class RowLog:
         Raises
         ------
         OSError
-            What could not be written is kept, and due in a minute.
+            What could not be written is kept.
         """
-        import pyarrow as pa
-
-        if not (now or self.waiting >= ROWS_A_FILE or time.monotonic() >= self._due_at):
+        due = self.waiting >= ROWS_A_FILE or time.monotonic() >= self._due_at
+        if not self.waiting or not (now or due):
             return
-        self._due_at = time.monotonic() + SECONDS_A_FILE
-        for day in list(self._tables):
-            table = pa.concat_tables(self._tables[day])
+        if self._kept:
+            self._unwritten += _tables(self._kept)
+            self._kept = []
+        while self._unwritten:
+            day, table = self._unwritten[0]
             files.write(table, files.day_folder(self._folder, ROWS, day))
-            del self._tables[day]
+            del self._unwritten[0]
             self.waiting -= table.num_rows
 
 
-def _table(scored: Scored) -> Any:
+def _tables(parts: Sequence[Scored]) -> list[tuple[date, Any]]:
+    """Return the rows of predictions by day."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    number = len(scored)
-    unknown: npt.NDArray[np.bool_] = np.isnan(scored.values)
-    not_asked: npt.NDArray[np.bool_] = np.isnan(scored.challenger)
+    def joined(name: str) -> npt.NDArray[Any]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    def versions(found: Iterable[str | None]) -> npt.NDArray[np.object_]:
+        return np.repeat(np.array([*found], dtype=object), [len(part) for part in parts])
+
+    values, times, challenger = joined("values"), joined("times"), joined("challenger")
+    unknown, not_asked = np.isnan(values), np.isnan(challenger)
     ends = np.append(0, unknown.sum(1).cumsum()).astype(np.int32)
-    challenger = pa.repeat(pa.scalar(scored.challenger_version, pa.string()), number)
+    asked = pa.array(versions(part.challenger_version for part in parts), pa.string())
     columns = [
-        scored.ids,
-        scored.request_ids,
-        (scored.times * 1e6).astype("datetime64[us]"),
-        pa.repeat(scored.model.origin.version, number),
-        *(pa.array(column, from_pandas=True) for column in scored.values.T),
-        scored.probabilities,
-        scored.labels,
+        list(chain.from_iterable(part.ids for part in parts)),
+        list(chain.from_iterable(part.request_ids for part in parts)),
+        (times * 1e6).astype("datetime64[us]"),
+        versions(part.model.origin.version for part in parts),
+        *(pa.array(column, from_pandas=True) for column in values.T),
+        joined("probabilities"),
+        joined("labels"),
         pa.ListArray.from_arrays(ends, pa.array(FEATURE_NAMES).take(np.nonzero(unknown)[1])),
-        pc.if_else(not_asked, pa.scalar(None, pa.string()), challenger),
-        pa.array(scored.challenger, mask=not_asked),
+        pc.if_else(not_asked, pa.scalar(None, pa.string()), asked),
+        pa.array(challenger, mask=not_asked),
     ]
     schema = rows_schema()
-    return pa.table(dict(zip(schema.names, columns, strict=True)), schema)
+    table = pa.table(dict(zip(schema.names, columns, strict=True)), schema)
+    days = times // _DAY_SECONDS
+    return [
+        (datetime.fromtimestamp(day * _DAY_SECONDS, UTC).date(), table.filter(days == day))
+        for day in np.unique(days).tolist()
+    ]

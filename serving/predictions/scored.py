@@ -16,7 +16,7 @@ from risk_model.model import Model
 from serving.predictions.prediction import Prediction
 
 Floats = npt.NDArray[np.floating[Any]]
-PART = 500
+PART = 1000
 """How many rows are worked on at once, so that no request waits long for the interpreter."""
 
 
@@ -145,7 +145,7 @@ class Batch:
             yield Scored(
                 self.model,
                 [f"{self.id}-{number}" for number in range(start, end)],
-                [self.request_id] * (end - start),
+                [self.request_id for _ in range(start, end)],
                 np.full(end - start, self.time),
                 self.rows[start:end].astype(np.float64),
                 self.scores.probabilities[start:end].astype(np.float64),

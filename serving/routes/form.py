@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
+from clinical.numbers import read_float
 from clinical.schema import FEATURES, Feature
 from serving.predictions.schemas import Values
 
@@ -71,11 +72,8 @@ def _read_field(feature: Feature, text: str) -> tuple[float | None, str]:
 
 def _number(text: str) -> float:
     """Return the number that a person typed, with a point or a comma; NaN where it is none."""
-    # Python, unlike anybody else, reads 0_5 as 5.
-    if len(text) > 40 or "_" in text:
-        return math.nan
     try:
-        return float(text.replace(",", "."))
+        return read_float(text.replace(",", "."))
     except ValueError:
         return math.nan
 

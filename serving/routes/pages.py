@@ -172,13 +172,13 @@ def _gate(model: Model) -> dict[str, Any] | None:
         return None
     try:
         rules = json.loads(tags.get("gate.decision", "{}")).get("rules", [])
-    except (AttributeError, ValueError):
+    except (AttributeError, ValueError, RecursionError):
         rules = []
     return {
         "verdict": tags["gate.verdict"],
         "reason": tags.get("gate.reason", ""),
         "against": tags.get("gate.against", ""),
-        "rules": rules,
+        "rules": rules if isinstance(rules, list) else [],
     }
 
 

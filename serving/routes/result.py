@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from clinical.schema import FEATURES, Feature
+from risk_model.measurements import Observed, Outcomes
+from risk_model.metadata import Metadata
 from risk_model.model import Model
 from serving.predictions.explanation import Explanation
 from serving.predictions.prediction import Prediction
 
+BESIDE = 2
+"""Bins of the probability, on either side, in which patients are like one."""
 MIDDLE = 50.0
 SMALLEST = 0.005
 """Contributions below half a percentage point are listed without a bar."""
@@ -96,13 +100,39 @@ def percent(model: Model, probability: float) -> str:
 
 
 def observed(model: Model, prediction: Prediction) -> dict[str, Any] | None:
-    """Return how many patients like this one there were, and how many had the disease."""
-    similar = model.metadata.similar(prediction.imputed, prediction.probability)
-    if similar is None or not similar[0].patients:
+    """Return how many patients like this one there were, and how many had the disease.
+
+    Those of whom as much was unknown, and whose out-of-fold probability was in the same bin or in
+    the two on either side; where that was not counted, those in the same risk band.
+    """
+    counts = _outcomes(model.metadata, prediction.imputed)
+    if counts is None:
+        found, start, end = _in_band(model, prediction)
+    else:
+        bins = len(counts["1"])
+        place = min(int(prediction.probability * bins), bins - 1)
+        first, last = max(place - BESIDE, 0), min(place + BESIDE + 1, bins)
+        healthy, diseased = (sum(counts[label][first:last]) for label in ("0", "1"))
+        found, start, end = Observed.of(healthy + diseased, diseased), first / bins, last / bins
+    if found is None or not found.patients:
         return None
-    found, start, end = similar
     share = found.diseased / found.patients
     return {**found.model_dump(), "share": share, "start": start, "end": end}
+
+
+def _outcomes(metadata: Metadata, unknown: Sequence[str]) -> Outcomes | None:
+    if unknown:
+        pattern = metadata.pattern(unknown)
+        return pattern.histogram if pattern else None
+    calibration = metadata.out_of_fold.calibration if metadata.out_of_fold else None
+    return calibration.histogram if calibration else None
+
+
+def _in_band(model: Model, prediction: Prediction) -> tuple[Observed | None, float, float]:
+    starts = [*(start for _, start in model.bands), 1.0]
+    place = [level for level, _ in model.bands].index(prediction.risk_level)
+    found = model.metadata.observed(prediction.imputed, prediction.risk_level)
+    return found, starts[place], starts[place + 1]
 
 
 def cautions(warnings: Sequence[tuple[str, str]]) -> list[str]:

@@ -6,17 +6,6 @@
 
 const main = document.getElementById("main");
 
-// Fields left by pressing something else: a message may move the page, and a button that moves
-// under a pressed mouse is not clicked.
-const left = new Set();
-let pressed = false;
-
-function release() {
-  pressed = false;
-  left.forEach(check);
-  left.clear();
-}
-
 function check(input) {
   const { low, high } = input.dataset;
   const text = input.value.trim().replace(",", ".");
@@ -82,10 +71,6 @@ main.addEventListener("input", (event) => {
   if (event.target.matches("[data-example]")) outdate();
 });
 main.addEventListener("change", (event) => {
-  if (!event.target.matches("[data-example]")) return;
-  if (pressed) left.add(event.target);
-  else check(event.target);
+  if (event.target.matches("[data-example]")) check(event.target);
 });
-document.addEventListener("mousedown", () => { pressed = true; });
-document.addEventListener("mouseup", () => setTimeout(release));
 prepare();

@@ -7,7 +7,6 @@ are measured on out-of-fold probabilities of all patients, each by a model that 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,24 +56,6 @@ def case_mix(patients: pd.DataFrame) -> dict[str, dict[str, Any]]:
             summary |= dict(zip(("q1", "median", "q3"), quartiles, strict=True))
         found[feature.name] = summary
     return found
-
-
-def flattened(measured: dict[str, Any]) -> dict[str, float]:
-    """Return what `out_of_fold` found by the names that the gate asks for, ``cv_<measure>``.
-
-    A group that is too small has no metric, and so no model of such data passes the gate.
-    """
-    flat = {f"cv_{name}": _defined(value) for name, value in measured["metrics"].items()}
-    for group in measured["groups"]:
-        word = group["group"].replace(" ", "_")
-        for name in ("roc_auc", "brier", "sensitivity", "specificity"):
-            if group["metrics"]:
-                flat[f"cv_{name}_{word}"] = _defined(group["metrics"][name])
-    return flat
-
-
-def _defined(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 def unknown_patterns(

@@ -86,24 +86,24 @@ class Lineage:
         return hashed.merge(said, on=["row_hash", LABEL.name], validate="one_to_one")
 
     @cached_property
-    def prepared(self) -> Run | None:
-        """The preprocess run that made its patients."""
-        return input_of(self.trained) if self.trained else None
-
-    @cached_property
-    def patients(self) -> pd.DataFrame | None:
-        """All prepared patients, those held out among them; None where they are not stored."""
+    def prepared(self) -> tuple[Run, str] | None:
+        """The run and the output that hold all its patients; None where they are not stored."""
         if self.trained is None:
             return None
         # Those of a file are stored by the training itself.
         run = input_of(self.trained) or self.trained
         stored = [name for name in outputs(run) if name.startswith(f"{DATA_FOLDER}/")]
-        return _table(run, stored[0]) if stored else None
+        return (run, stored[0]) if stored else None
+
+    @cached_property
+    def patients(self) -> pd.DataFrame | None:
+        """All prepared patients, those held out among them; None where they are not stored."""
+        return _table(*self.prepared) if self.prepared else None
 
     @cached_property
     def elsewhere(self) -> list[Cohort]:
         """The patients of other hospitals that came with its data."""
-        return other_hospitals(self.prepared) if self.prepared else []
+        return other_hospitals(self.prepared[0]) if self.prepared else []
 
     def has_seen(self, patients: pd.DataFrame) -> npt.NDArray[np.bool_]:
         """Mark the patients that the model was trained on, and near-copies of them.

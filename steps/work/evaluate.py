@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mlflow.data.dataset import Dataset
 from mlflow.entities import Run
 
 from clinical import archive, hospitals
@@ -26,7 +27,7 @@ from steps.runs.lineage import Lineage
 from steps.runs.reuse import archive_of, data_output, fetch_output, outputs
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.datasets import HELD_OUT, PATIENTS, log_dataset
+from steps.runs.tracking.datasets import HELD_OUT, PATIENTS, as_dataset, log_dataset
 from steps.runs.tracking.finished import artifact_uri, finished_run
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG
@@ -92,37 +93,40 @@ def log_figures(run: StepRun, model: Lineage, cohorts: list[Measured], data: str
     if model.model_id:
         run.link_model(model.model_id)
     for one in leading_first(cohorts[::-1]):
-        name, uri, digest = dataset_of(model, one.site, data)
-        patients = one.patients[[*FEATURE_NAMES, LABEL.name]]
-        log_dataset(run, patients, uri=uri, name=name, digest=digest)
-        prefixed = {f"{one.site}_{measure}": value for measure, value in one.compared.items()}
-        run.log_metrics(prefixed, name)
+        dataset = dataset_of(model, one, data)
+        log_dataset(run, dataset, model.source)
+        by_site = {f"{one.site}_{measure}": value for measure, value in one.compared.items()}
+        run.log_metrics(by_site, dataset.name)
         if one.site != OUT_OF_FOLD:
-            run.log_metrics(one.compared, name, model.model_id)
+            run.log_metrics(one.compared, dataset.name, model.model_id)
 
 
-def dataset_of(model: Lineage, site: str, data: str) -> tuple[str, str, str | None]:
-    """Return what a cohort is called as a dataset, where it is kept, and the file's digest.
+def dataset_of(model: Lineage, one: Measured, data: str) -> Dataset:
+    """Return a cohort as a dataset; the model's own patients as `train` has called them.
 
-    Of what a user gave there is none: patients whom the model has seen are left out of the file.
+    Of what a user gave there is no file's digest: patients whom the model has seen are left out.
     """
-    if not data and (known := _known(model, site)):
-        name, run, output = known
-        return name, artifact_uri(run.info.run_id, output), outputs(run).get(output)
+    name, uri, digest = one.site, data, None
     if data and not Path(data).is_file():
-        run = _run_of(data)
-        data = artifact_uri(run.info.run_id, data_output(run))
-    return site, data, None
+        given = _run_of(data)
+        uri = artifact_uri(given.info.run_id, data_output(given))
+    elif not data and (known := _known(model, one.site)):
+        name, run, output = known
+        uri, digest = artifact_uri(run.info.run_id, output), outputs(run).get(output)
+    if name == PATIENTS and model.metadata.data:
+        digest = model.metadata.data.digest
+    patients = one.patients[[*FEATURE_NAMES, LABEL.name]]
+    return as_dataset(patients, uri=uri, name=name, digest=digest)
 
 
 def _known(model: Lineage, site: str) -> tuple[str, Run, str] | None:
     """Return the dataset, the run and the output that hold a cohort of a model's own lineage."""
-    trained, prepared = model.trained, model.prepared
-    if prepared and site == OUT_OF_FOLD:
-        return PATIENTS, prepared, data_output(prepared)
-    if prepared and site in TITLES.keys() - {TRAINING} and (archived := archive_of(prepared)):
+    if model.prepared and site == OUT_OF_FOLD:
+        return PATIENTS, *model.prepared
+    archived = archive_of(model.prepared[0]) if model.prepared else None
+    if archived and site in TITLES.keys() - {TRAINING}:
         return site, *archived
-    return (HELD_OUT, trained, "split/held_out.parquet") if trained else None
+    return (HELD_OUT, model.trained, "split/held_out.parquet") if model.trained else None
 
 
 def build_champion(run: StepRun, uri: str) -> Lineage:

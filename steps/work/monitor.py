@@ -13,7 +13,7 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import DatasetInput, InputTag, LoggedModelInput
+from mlflow.entities import DatasetInput, InputTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from pandas.util import hash_pandas_object
 
@@ -31,11 +31,13 @@ from steps.runs.files import ROOT, as_json, copy_atomically, replacing
 from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.datasets import dataset_source
+from steps.runs.tracking.datasets import PATIENTS, dataset_source
 from steps.runs.tracking.step_run import StepRun
 
 LABEL = re.compile(r"registry-v([1-9]\d*)")
 """How answers name a version of the registry."""
+CURRENT = "prediction-log"
+"""What the log is called as a dataset."""
 LOGGED = ("observed_expected", "calibration_intercept", "calibration_slope", "roc_auc", "brier")
 """The measures of outcomes that are metrics of the run; monitoring.json has the rest."""
 
@@ -50,7 +52,7 @@ def monitor(run: StepRun, values: Monitor, logged: Logged) -> None:
     found = [versions.measure(model, window, logged, joined) for model, _ in models]
     notes = [*logged.notes, *notes]
     log_inputs(run, found[0], models[0][1], window)
-    log_figures(run, found[0])
+    log_figures(run, found[0], models[0][1].model_id)
     if values.textfile:
         textfile.write(Path(values.textfile), values.name, found)
     log_pages(run, values, found, joined, notes)
@@ -111,29 +113,29 @@ def join(values: Monitor, logged: Logged) -> Joined | None:
 
 def log_inputs(run: StepRun, leading: Monitored, origin: Lineage, window: Logged) -> None:
     """Note what was compared: the model, its training data as baseline, and the log."""
-    client = MlflowClient()
+    if origin.model_id:
+        run.link_model(origin.model_id)
     if origin.trained is not None and origin.trained.inputs is not None:
-        model_id = registry.model_uri(origin.trained).removeprefix("models:/")
-        client.log_inputs(run.run_id, models=[LoggedModelInput(model_id)])
         baseline = [
             DatasetInput(one.dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "baseline")])
             for one in origin.trained.inputs.dataset_inputs
+            if one.dataset.name == PATIENTS
         ]
-        client.log_inputs(run.run_id, datasets=baseline)
+        MlflowClient().log_inputs(run.run_id, datasets=baseline)
     label = leading.model.label
     rows, profile = (part[part["model_version"] == label] for part in (window.rows, window.profile))
     current = rows[list(FEATURE_NAMES)] if len(rows) else profile[["variable", "bin", "count"]]
     digest = hashlib.sha256(hash_pandas_object(current, index=False).to_numpy().tobytes())
-    dataset = from_pandas(
+    run.datasets[CURRENT] = from_pandas(
         current.reset_index(drop=True),
         source=dataset_source(str(window.folder)),  # type: ignore[arg-type]
-        name="prediction-log",
+        name=CURRENT,
         digest=digest.hexdigest()[:32],
     )
-    mlflow.log_input(dataset, context="current")
+    mlflow.log_input(run.datasets[CURRENT], context="current")
 
 
-def log_figures(run: StepRun, leading: Monitored) -> None:
+def log_figures(run: StepRun, leading: Monitored, model_id: str | None) -> None:
     """Log the leading model's figures and verdict."""
     found, variables = leading.found, dict(leading.found["variables"])
     figures = {name: found[name] for name in ("rows", "mean_probability", "expected_brier")}
@@ -145,10 +147,10 @@ def log_figures(run: StepRun, leading: Monitored) -> None:
         }
     measured = (found["outcomes"] or {}).get("measured")
     if measured:
-        figures |= {
-            name: measured["metrics"][name] for name in LOGGED if name in measured["metrics"]
-        }
-    mlflow.log_metrics({k: v for k, v in figures.items() if v is not None and math.isfinite(v)})
+        figures |= {name: measured["metrics"].get(name) for name in LOGGED}
+    run.log_metrics(figures, CURRENT, model_id)
+    run.rename(f"version {leading.model.version}", leading.verdict.word)
+    run.describe(leading.verdict.reason)
     run.tag("monitor.verdict", leading.verdict.word)
     run.tag("monitor.reason", leading.verdict.reason)
     run.tag("monitor.version", leading.model.version)

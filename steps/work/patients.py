@@ -21,7 +21,7 @@ from steps.runs.files import sha256
 from steps.runs.launching import input_run
 from steps.runs.lineage import other_hospitals
 from steps.runs.reuse import DATA_FOLDER, data_output, fetch_output, work_key
-from steps.runs.tracking.datasets import log_dataset
+from steps.runs.tracking.datasets import as_dataset, log_dataset
 from steps.runs.tracking.finished import artifact_uri
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import DIGEST_TAG, INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
@@ -54,7 +54,7 @@ def read_patients(run: StepRun, values: Train | Sweep, given: Run | None) -> Inp
     run.tag(DIGEST_TAG, digest)
     if from_file and isinstance(values, Train):
         _store(run, patients)
-    log_dataset(run, patients, uri=uri, digest=digest)
+    log_dataset(run, as_dataset(patients, uri=uri, digest=digest), source)
     return Input(patients, data, source, digest, elsewhere, origins)
 
 

@@ -12,13 +12,14 @@ from mlflow.entities import Run
 from clinical import archive, cohort
 from clinical.codings.columns import list_names
 from clinical.preparation import Prepared, extend, prepare
+from risk_model.metadata import Origin
 from steps.parameters.entry_points import Preprocess
 from steps.reports import data_report
 from steps.runs.files import ROOT, copy_atomically, sha256
 from steps.runs.launching import input_run
 from steps.runs.reuse import DATA_FOLDER, data_output, fetch_output, work_key
 from steps.runs.terminal import echo
-from steps.runs.tracking.datasets import log_dataset
+from steps.runs.tracking.datasets import as_dataset, log_dataset
 from steps.runs.tracking.finished import artifact_uri, latest_or_named
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import DIGEST_TAG, INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
@@ -35,7 +36,7 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
     run.rename(source)
     run.tag(SOURCE_TAG, source)
     if values.extra:
-        prepared = add(run, prepared, path, Path(values.extra), source)
+        prepared = add(run, prepared, sha256(path), Path(values.extra), source)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         patients = folder / "patients.parquet"
@@ -51,27 +52,24 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
             copy_atomically(file, ROOT / "data" / file.name)
         uri, digest = artifact_uri(run.run_id, f"{DATA_FOLDER}/{patients.name}"), sha256(patients)
         run.tag(DIGEST_TAG, digest)
-        log_dataset(run, prepared.frame, uri=uri, digest=digest)
+        log_dataset(run, as_dataset(prepared.frame, uri=uri, digest=digest), source)
     if unused := prepared.report["ignored"]:
         echo(f"preprocess: columns that are not used: {list_names(unused)}")
     echo(f"preprocess: {len(prepared.frame)} patients kept; data/data_report.html tells the rest")
 
 
-def add(run: StepRun, prepared: Prepared, path: Path, extra: Path, source: str) -> Prepared:
-    """Return the patients of a file with those of a further one, and note both on the run."""
+def add(run: StepRun, prepared: Prepared, digest: str, extra: Path, source: str) -> Prepared:
+    """Return the patients of a file with those of a further one, and note where each are from."""
     further = prepare(extra, extra.name)
     both = extend(prepared, further)
     kept, copies = (both.report["extra"][name] for name in ("kept", "near_copies"))
-    parts = (
-        ("source", path, source, prepared.frame, len(prepared.frame)),
-        ("extra", extra, "file", further.frame, kept),
-    )
-    origins = []
-    for name, file, origin, patients, count in parts:
-        digest = sha256(file)
-        origins.append({"source": origin, "digest": digest, "patients": count})
-        log_dataset(run, patients, uri=str(file), name=name, digest=digest)
-    run.tag(ORIGINS_TAG, json.dumps(origins))
+    origins = [
+        Origin(source=source, digest=digest, patients=len(prepared.frame)),
+        Origin(source="file", digest=sha256(extra), patients=kept),
+    ]
+    run.tag(ORIGINS_TAG, json.dumps([part.model_dump() for part in origins]))
+    extended = as_dataset(further.frame, uri=str(extra), name="extra", digest=origins[1].digest)
+    log_dataset(run, extended, "file")
     echo(f"preprocess: {kept} patients of {extra.name} are added, {copies} near-copies are not")
     return both
 

@@ -10,6 +10,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities import Run
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from sklearn.ensemble import StackingClassifier
 from sklearn.inspection import permutation_importance
 
@@ -31,7 +32,7 @@ from steps.runs import provenance
 from steps.runs.files import ROOT, copy_atomically, replacing, sha256
 from steps.runs.lineage import Lineage
 from steps.runs.terminal import echo
-from steps.runs.tracking.datasets import HELD_OUT, PATIENTS, log_dataset
+from steps.runs.tracking.datasets import HELD_OUT, PATIENTS, as_dataset, log_dataset
 from steps.runs.tracking.finished import artifact_uri, latest_or_named
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG
@@ -44,12 +45,14 @@ PERMUTATIONS = 10
 def train(run: StepRun, values: Train, given: Run | None) -> None:
     """Fit on the training rows, measure on the held-out ones, log everything."""
     data = read_patients(run, values, given)
-    run.rename(values.model, data.source)
     seed = values.random_state
     origin, base = updating.follow(values.base) if values.model == RECALIBRATED else (None, None)
     if origin:
         data = updating.without_seen(data, origin)
         run.tag(SOURCE_TAG, data.source)
+        if origin.model_id:
+            run.link_model(origin.model_id)
+    run.rename(values.model, data.source)
     recipe = updating.recipe(origin) if origin else estimators.from_parameters(values)
     # Not salted with the seed: whatever models are compared, the same patients are held out.
     fitting, held_out = copies.split(data.patients, values.test_size)
@@ -78,16 +81,20 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
             run.log_file(picture, "plots")
             copy_atomically(picture, ROOT / "plots" / picture.name)
         model_id = log_model(run, folder, done, content, metadata)
-    log_figures(run, metadata, model_id)
+    log_figures(run, held_out, metadata, model_id)
     run.describe(wording.described(metadata.measured))
     echo(summary(values.model, metadata))
 
 
-def log_figures(run: StepRun, metadata: Metadata, model_id: str) -> None:
+def log_figures(run: StepRun, held_out: pd.DataFrame, metadata: Metadata, model_id: str) -> None:
     """Log the figures by which models are compared; the model's metadata has all of them."""
-    validated, held_out = metadata.measured.values()
+    name = "split/held_out.parquet"
+    uri, digest = artifact_uri(run.run_id, name), run.outputs[name]
+    dataset = as_dataset(held_out, uri=uri, name=HELD_OUT, digest=digest)
+    log_dataset(run, dataset, metadata.source)
+    validated, checked = metadata.measured.values()
     run.log_metrics({f"cv_{name}": validated[name] for name in COMPARED}, PATIENTS, model_id)
-    run.log_metrics({name: held_out.get(name) for name in metrics.NAMES}, HELD_OUT, model_id)
+    run.log_metrics({name: checked.get(name) for name in metrics.NAMES}, HELD_OUT, model_id)
 
 
 def log_split(
@@ -110,9 +117,6 @@ def log_split(
     pd.DataFrame({"row_hash": hashes}).to_parquet(rows, index=False)
     for path in (test, rows):
         run.log_file(path, "split")
-    name = f"split/{test.name}"
-    uri, digest = artifact_uri(run.run_id, name), run.outputs[name]
-    log_dataset(run, held_out, uri=uri, name=HELD_OUT, digest=digest)
 
 
 def log_out_of_fold(
@@ -148,7 +152,8 @@ def log_model(
     cards = rendering.write(folder, metadata)
     references = onnx_export.reference_cases(done.model, done.fitted)
     contents = Contents(done.model, content, metadata, references, cards)
-    name, tags = f"{done.parameters['model']}_model", {SOURCE_TAG: done.data.source}
+    name, about = f"{done.parameters['model']}_model", wording.described(metadata.measured)
+    tags = {SOURCE_TAG: done.data.source, MLFLOW_RUN_NOTE: about}
     uri = saving.log(name, contents, provenance.requirements(), tags)
     stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     run.outputs[uri] = sha256(stored)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from clinical.errors import DataError
+from clinical.hospitals import Cohort
 from risk_model.metadata import FORMAT, Base
 from risk_model.serialization import read_estimator
 from steps.modelling.calibration import Update
@@ -14,6 +15,8 @@ from steps.runs import lineage
 from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
+
+EARLIER = "Earlier patients, held out from the model that was updated"
 
 
 def follow(uri: str) -> tuple[Lineage, Base]:
@@ -47,7 +50,9 @@ def recipe(origin: Lineage) -> Update:
 
 
 def without_seen(data: Input, origin: Lineage) -> Input:
-    """Return patients whom a model has not seen; synthetic ones stay so, whoever joins them.
+    """Return patients whom a model has not seen, and beside them those held out from it.
+
+    An update of a model of synthetic patients is one of synthetic patients.
 
     Raises
     ------
@@ -60,4 +65,7 @@ def without_seen(data: Input, origin: Lineage) -> Input:
     if seen.all():
         raise DataError("the model was trained on all of these patients: nothing can be learnt")
     source = "synthetic" if origin.source == "synthetic" else data.source
-    return replace(data, patients=data.patients[~seen].reset_index(drop=True), source=source)
+    earlier = origin.held_out
+    elsewhere = [] if earlier is None else [Cohort("earlier", EARLIER, earlier, len(earlier))]
+    patients = data.patients[~seen].reset_index(drop=True)
+    return replace(data, patients=patients, source=source, elsewhere=elsewhere)

@@ -11,8 +11,8 @@ from clinical.archive import open_source
 from clinical.copies import row_hashes
 from clinical.errors import DataError
 from clinical.frame import REQUIRED
-from clinical.preparation import prepare
-from clinical.schema import FEATURES
+from clinical.preparation import extend, prepare
+from clinical.schema import FEATURE_NAMES, FEATURES
 from tests.clinical.patient_files import (
     SICK_UCI,
     WELL_UCI,
@@ -135,3 +135,22 @@ def test_a_measurement_that_nobody_has_has_no_figures() -> None:
     rows = [changed(SICK_UCI, chol=0), changed(WELL_UCI, chol="?")]
     figures = prepare(csv_bytes(rows, header=False), "x").report["features"]["chol"]
     assert figures == {"missing": 2, "missing_share": 1.0, "by_class": {"0": None, "1": None}}
+
+
+def test_who_is_in_two_files_or_nearly_so_counts_once(uci_zip: Path, tmp_path: Path) -> None:
+    members = open_source(uci_zip)
+    own, other = (
+        prepare(members[name], name)
+        for name in ("processed.cleveland.data", "processed.hungarian.data")
+    )
+    copied = own.frame.iloc[:30].assign(chol=own.frame["chol"].iloc[:30] + 1)
+    known = other.frame[other.frame[list(FEATURE_NAMES)].notna().sum(axis=1) >= 10].iloc[:5]
+    twice = known.assign(age=known["age"] + 1)
+    path = tmp_path / "extra.parquet"
+    pd.concat([copied, other.frame, twice]).to_parquet(path, index=False)
+    both = extend(own, prepare(path, path.name, "canonical"))
+    assert both.report["extra"]["near_copies"] >= 35
+    assert both.report["extra"]["kept"] == len(both.frame) - len(own.frame)
+    pd.testing.assert_frame_equal(both.frame.iloc[: len(own.frame)], own.frame)
+    assert both.report["prevalence"]["all"]["patients"] == len(both.frame)
+    assert set(row_hashes(both.frame)) <= set(row_hashes(own.frame)) | set(row_hashes(other.frame))

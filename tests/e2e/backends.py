@@ -63,7 +63,7 @@ def assert_two_mains_leave_one_champion(machine: Remote) -> None:
     """Run two mains at once; both finish, each with a version, and one version is in charge."""
     before = machine.client.search_model_versions(f"name = '{NAME}'")
     both = [machine.start("main", source="sample", n_estimators=count) for count in (30, 31)]
-    assert [process.wait(timeout=400) for process in both] == [0, 0]
+    assert [process.wait(timeout=900) for process in both] == [0, 0]
     versions = machine.client.search_model_versions(f"name = '{NAME}'")
     full = [machine.client.get_model_version(NAME, str(v.version)) for v in versions]
     assert len(full) == len(before) + 2
@@ -74,10 +74,10 @@ def assert_two_mains_leave_one_champion(machine: Remote) -> None:
 def assert_main_goes_on_after_a_restart(machine: Remote, postgres: Postgres) -> None:
     """Restart the database while main trains; main, started again, does only what is missing."""
     process = machine.start("main", source="sample", n_estimators=40)
-    wait_for(lambda: machine.runs("train", "RUNNING"), 120, "the training")
+    wait_for(lambda: machine.runs("train", "RUNNING"), what="the training")
     postgres.stop()
     postgres.start()
-    code = process.wait(timeout=300)
+    code = process.wait(timeout=900)
     again = machine.launch("main", source="sample", n_estimators=40).succeeded()
     for step in ("download", "preprocess"):
         assert f"{step}: reused run" in again.output
@@ -93,10 +93,10 @@ def assert_a_restart_fails_no_request(
     before = service.version()
     with Load(service.port, connections=4) as load:
         postgres.stop()
-        wait_for(lambda: service.ready()[1]["degraded"], 60, "degraded")
+        wait_for(lambda: service.ready()[1]["degraded"], what="degraded")
         assert service.ready()[0] == 200
         postgres.start()
-        wait_for(lambda: not service.ready()[1]["degraded"], 60, "recovery")
+        wait_for(lambda: not service.ready()[1]["degraded"], what="recovery")
         target = "2" if before == "registry-v1" else "1"
         machine.client.set_registered_model_alias(NAME, "champion", target)
         service.wait_for_version(f"registry-v{target}", 60)
@@ -192,7 +192,7 @@ def a_postgres() -> Iterator[Postgres]:
 def answers(url: str) -> bool:
     """Return whether a web server is there, whatever it says."""
     try:
-        requests.get(url, timeout=5)
+        requests.get(url, timeout=60)
     except requests.RequestException:
         return False
     return True
@@ -210,7 +210,7 @@ def a_server(words: list[str], folder: Path, url: str, **env: str) -> Iterator[N
             env={**kept, "MLFLOW_DISABLE_TELEMETRY": "true", **env},
         )  # fmt: skip
     try:
-        wait_for(lambda: answers(url) or process.poll() is not None, 90, " ".join(words))
+        wait_for(lambda: answers(url) or process.poll() is not None, what=" ".join(words))
         assert process.poll() is None, log.read_text()
         yield
     finally:

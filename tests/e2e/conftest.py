@@ -68,7 +68,7 @@ class Clone:
             **more,
         }
 
-    def run(self, *words: str, cwd: Path | None = None, timeout: float = 300, **env: str) -> Done:
+    def run(self, *words: str, cwd: Path | None = None, timeout: float = 900, **env: str) -> Done:
         """Run a command in the clone and wait for it."""
         done = subprocess.run(
             words,

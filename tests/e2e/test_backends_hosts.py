@@ -37,7 +37,7 @@ class Hosts:
             service.wait_for_version(version)
 
     def status(self, path: str) -> int:
-        return requests.get(f"http://127.0.0.1:{self.proxy}{path}", timeout=10).status_code
+        return requests.get(f"http://127.0.0.1:{self.proxy}{path}", timeout=60).status_code
 
 
 def configuration(services: list[Service], port: int) -> str:
@@ -129,7 +129,7 @@ def test_a_host_without_a_model_gets_no_request_that_the_other_can_answer(
 ) -> None:
     nothing = f"sqlite:///{tmp_path}/nothing.db"
     with running(tmp_path / "empty", nothing, wait=False) as empty:
-        wait_for(lambda: psutil.pid_exists(empty.process.pid) and _answers(empty), 60, "an answer")
+        wait_for(lambda: psutil.pid_exists(empty.process.pid) and _answers(empty), what="an answer")
         assert empty.ready()[0] == 503
         (tmp_path / "second").mkdir()
         port = free_port()

@@ -92,10 +92,10 @@ def test_the_database_going_while_a_step_works_is_told_in_one_line(
         [sys.executable, "-m", "steps.train", "--n_estimators=300"],
         cwd=machine.path, env=machine.environment(), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    wait_for(lambda: machine.runs("train", "RUNNING"), 120, "the training")
+    wait_for(lambda: machine.runs("train", "RUNNING"), what="the training")
     postgres.stop()
     try:
-        said = process.communicate(timeout=200)[1]
+        said = process.communicate(timeout=900)[1]
     finally:
         postgres.start()
     assert process.returncode == 1
@@ -139,7 +139,7 @@ def test_two_steps_that_race_for_a_new_database_work_or_name_what_is_to_be_done(
             subprocess.Popen(words, cwd=made.path, env=env, stderr=subprocess.PIPE, text=True)
         )
     for process in processes:
-        said = process.communicate(timeout=120)[1]
+        said = process.communicate(timeout=900)[1]
         assert "Traceback" not in said
         if process.returncode:
             assert process.returncode == 2, said

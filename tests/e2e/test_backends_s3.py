@@ -122,7 +122,7 @@ def test_another_machine_with_an_empty_cache_serves_and_goes_on_without_the_buck
         with Load(service.port, connections=4) as load:
             # The registry names a version whose files cannot be had: the old one stays.
             machine.client.set_registered_model_alias(NAME, "champion", "2")
-            wait_for(lambda: service.ready()[1]["problems"], 90, "a problem in /ready")
+            wait_for(lambda: service.ready()[1]["problems"], what="a problem in /ready")
         load.assert_lost_nothing()
         assert set(load.versions) == {"registry-v1"}
         problems = service.ready()[1]["problems"]

@@ -47,7 +47,7 @@ def is_running(step: str, database: Path) -> bool:
 
 def freeze_in_its_run(clone: Clone, step: str, launcher: int) -> None:
     """Stop a step between the start and the end of its run, however short that is."""
-    wait_for(lambda: process_of(step, launcher), 120, f"{step} to start")
+    wait_for(lambda: process_of(step, launcher), what=f"{step} to start")
     process = process_of(step, launcher)
     assert process is not None
 
@@ -59,7 +59,7 @@ def freeze_in_its_run(clone: Clone, step: str, launcher: int) -> None:
         process.resume()
         return False
 
-    wait_for(frozen, 120, f"the run of {step}", every=0.01)
+    wait_for(frozen, what=f"the run of {step}", every=0.01)
 
 
 def no_half_written_files(clone: Clone) -> bool:
@@ -102,9 +102,9 @@ def test_ctrl_c_ends_every_run_of_main_as_killed(bare_store: Clone) -> None:
             start_new_session=True,
         )  # fmt: skip
     database = bare_store.path / "mlflow.db"
-    wait_for(lambda: is_running("preprocess", database), 180, "preprocess", every=0.01)
+    wait_for(lambda: is_running("preprocess", database), what="preprocess", every=0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all of them at once
-    process.wait(timeout=120)
+    process.wait(timeout=900)
     output = log.read_text()
     assert output.count("stopped\n") == 1, output
     assert "main: stopped\n" in output
@@ -122,7 +122,7 @@ def test_a_reader_of_the_log_that_goes_away_fails_no_run(bare_store: Clone) -> N
     )  # fmt: skip
     assert process.stdout
     process.stdout.close()
-    assert process.wait(timeout=120) == 0
+    assert process.wait(timeout=900) == 0
     assert bare_store.runs("download")[0].info.status == "FINISHED"
 
 
@@ -218,7 +218,7 @@ def test_a_full_disk_fails_the_run_and_leaves_no_half_written_file(
 def test_a_locked_database_is_told_and_nothing_hangs(bare_store: Clone) -> None:
     database = sqlite3.connect(bare_store.path / "mlflow.db", check_same_thread=False)
     database.execute("BEGIN EXCLUSIVE")
-    release = threading.Timer(100, database.rollback)
+    release = threading.Timer(800, database.rollback)
     release.start()
     try:
         done = bare_store.step("download", source="sample")

@@ -109,7 +109,7 @@ def test_mlflow_ui_starts_on_what_the_pipeline_left(cleveland: Clone) -> None:
     )  # fmt: skip
 
     try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), 90, "mlflow ui")
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), what="mlflow ui")
     finally:
         process.terminate()
         process.wait(60)
@@ -127,7 +127,7 @@ def test_the_service_answers_the_requests(cleveland: Clone, entry: str) -> None:
     try:
         ready = f"http://127.0.0.1:{port}/ready"
         service = Service(process, port, cleveland.path / "service.log")
-        wait_for(lambda: answers(ready) and service.serving() == 2, 90, "a model in each worker")
+        wait_for(lambda: answers(ready) and service.serving() == 2, what="a model in each worker")
         done, explained = (
             cleveland.run("bash", "-c", request.replace("8000", str(port))).succeeded()
             for request in requests_of_the_pages()

@@ -97,7 +97,7 @@ def test_a_killed_job_leaves_nothing_in_its_place_and_may_be_started_again(
 ) -> None:
     output = tmp_path / "killed.parquet"
     process = start(cleveland, many, output)
-    wait_for(lambda: list(tmp_path.glob(".killed.parquet.*/parts/*.parquet")), 120, "a part")
+    wait_for(lambda: list(tmp_path.glob(".killed.parquet.*/parts/*.parquet")), what="a part")
     kill_tree(process)
     assert not output.exists()
     cleveland.step("score", input=many, output=output).succeeded()
@@ -199,7 +199,7 @@ def test_patients_in_s3_are_read_from_there(
 
 def test_sigterm_ends_the_job_and_its_workers(cleveland: Clone, many: Path, tmp_path: Path) -> None:
     process = start(cleveland, many, tmp_path / "out")
-    wait_for(lambda: list(tmp_path.glob(".out.*/parts/*.parquet")), 120, "a part")
+    wait_for(lambda: list(tmp_path.glob(".out.*/parts/*.parquet")), what="a part")
     family = psutil.Process(process.pid).children(recursive=True)
     process.terminate()
     assert process.wait(timeout=60) == 130

@@ -261,3 +261,39 @@ def test_batches_that_cannot_be_scored_are_no_failures_in_the_log(service: Servi
     said = service.log.read_bytes()[before:]
     assert b"Traceback" not in said
     assert b"4711" not in said
+
+
+TRAILER = b"2\r\n{}\r\n0\r\nsmith\r\n\r\n"
+HOST = b" HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [
+        *(
+            (400, line + HOST + b"Content-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n%b" % pair)
+            for line in (
+                b"POST /predict",
+                b"POST /explain",
+                b"POST /",
+                b"POST /nothing",
+                b"GET /ready",
+            )
+            for pair in ((JSON_TYPE, TRAILER), (b"application/x-www-form-urlencoded", TRAILER))
+        ),
+        (400, b"GET /ready HTTP/1.1\r\n\r\n"),
+        (501, JSON_HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + TRAILER),
+        (404, b"GET //metrics" + HOST + b"\r\n"),
+        (404, b"GET /static//x" + HOST + b"\r\n"),
+        (404, b"GET /static//example.org/" + HOST + b"\r\n"),
+    ],
+)
+def test_it_is_refused_as_http_says_and_answered_once(
+    service: Service, status: int, content: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(content)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(2**16), b""))
+    assert answer.startswith(b"HTTP/1.1 %d" % status)
+    assert answer.count(b"\r\nContent-Length: ") + answer.count(b"<html>") == 1

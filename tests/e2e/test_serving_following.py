@@ -121,7 +121,7 @@ def test_promotion_and_rollback_show_within_the_polling_interval_and_two_seconds
     def promote(*words: str) -> None:
         command = [sys.executable, "-m", "steps.promote", *words]
         env = environment(tmp_path, MLFLOW_TRACKING_URI=world.uri)
-        subprocess.run(command, env=env, cwd=tmp_path, check=True, timeout=120)
+        subprocess.run(command, env=env, cwd=tmp_path, check=True, timeout=900)
 
     seconds = []
     with Load(service.port, connections=2) as load:

@@ -182,7 +182,7 @@ def test_mlflows_server_and_ours_answer_alike(
         )  # fmt: skip
     theirs = Service(peer, port, tmp_path / "peer.log")
     try:
-        wait_for(lambda: peer.poll() is not None or alive(theirs), 120, "mlflow models serve")
+        wait_for(lambda: peer.poll() is not None or alive(theirs), what="mlflow models serve")
         for body in requests(stored.patients):
             compare(service, theirs, json.dumps(body).encode(), JSON)
         for made in (stored.patients, stored.patients.drop(columns=["ca", "thal"])):

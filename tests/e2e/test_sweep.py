@@ -78,10 +78,10 @@ def test_main_reuses_the_training_of_the_winner(swept: Clone) -> None:
 def test_a_worker_that_is_killed_costs_no_result(bare_store: Clone, patients: Path) -> None:
     process = bare_store.start("sweep", data=patients, trials=13, **FORESTS)
     try:
-        wait_for(lambda: has_begun(bare_store), 200, "the first candidates")
+        wait_for(lambda: has_begun(bare_store), what="the first candidates")
         victims = [one for one in workers_below(process.pid) if one.is_running()]
         victims[0].kill()
-        assert process.wait(timeout=400) == 0
+        assert process.wait(timeout=900) == 0
     finally:
         if process.poll() is None:
             kill_tree(process)
@@ -100,7 +100,7 @@ def test_a_killed_sweep_keeps_its_candidates_and_leaves_nobody_behind(
     bare_store: Clone, patients: Path
 ) -> None:
     process = bare_store.start("sweep", data=patients, trials=24, **FORESTS)
-    wait_for(lambda: has_begun(bare_store), 200, "the first candidates")
+    wait_for(lambda: has_begun(bare_store), what="the first candidates")
     step = next(
         one for one in psutil.Process(process.pid).children(recursive=True)
         if "steps.sweep" in " ".join(one.cmdline()) and "bash" not in one.name()
@@ -126,10 +126,10 @@ def test_a_cluster_that_runs_already_does_the_work_and_may_lose_a_worker(
         "sweep", data=patients, trials=13, scheduler=running.address, **FORESTS
     )
     try:
-        wait_for(lambda: has_begun(bare_store), 200, "the first candidates")
+        wait_for(lambda: has_begun(bare_store), what="the first candidates")
         assert workers_below(process.pid) == []
         running.processes[1].kill()
-        assert process.wait(timeout=400) == 0
+        assert process.wait(timeout=900) == 0
     finally:
         if process.poll() is None:
             kill_tree(process)

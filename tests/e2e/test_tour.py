@@ -11,7 +11,7 @@ EXECUTE = """
 import nbformat
 from nbclient import NotebookClient
 notebook = nbformat.read("docs/tour.ipynb", as_version=4)
-NotebookClient(notebook, timeout=300, resources={"metadata": {"path": "."}}).execute()
+NotebookClient(notebook, timeout=900, resources={"metadata": {"path": "."}}).execute()
 nbformat.write(notebook, "tour-executed.ipynb")
 """
 

@@ -125,27 +125,3 @@ def test_references_have_no_nan() -> None:
     assert References.read(references.as_json()) == references
     with pytest.raises(ModelError, match=r"references\.json: 'inputs\.0\.1'"):
         References.read('{"inputs": [[1.0, "x"]]}')
-
-
-@pytest.mark.parametrize(("unknown", "probability", "counts", "reach"), [
-    ((), 0.5, (5, 4), (0.3, 0.8)), ((), 1.0, (3, 3), (0.7, 1.0)), ((), 0.0, (3, 0), (0.0, 0.3)),
-    (("ca",), 0.55, (10, 5), (0.3, 0.8)), (("thal",), 0.2, (60, 20), (0.0, 0.3)),
-])  # fmt: skip
-def test_patients_like_one_have_about_the_same_probability_and_as_much_unknown(
-    unknown: tuple[str, ...], probability: float,
-    counts: tuple[int, int], reach: tuple[float, float],
-) -> None:  # fmt: skip
-    """For thal nobody has counted by probability, so that it is the band."""
-    observed = {"patients": 60, "diseased": 20, "low": 0.2, "high": 0.5}
-    bands = [{"level": "Low", "from": 0.0, "observed": observed}, {"level": "High", "from": 0.3}]
-    histogram = {"0": [1, 1, 1, 1, 0, 0, 0, 0, 0, 0], "1": [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]}
-    none = {"patients": 10, "diseased": 6, "metrics": {}, "calibration": {"histogram": histogram}}
-    patterns = [
-        {"unknown": ["ca"], "patients": 20, "histogram": {"0": [1] * 10, "1": [1] * 10}},
-        {"unknown": ["thal"], "patients": 60, "risk_bands": bands},
-    ]
-    metadata = Metadata.of({"risk_bands": bands, "out_of_fold": none, "unknown_patterns": patterns})
-    found = metadata.similar(unknown, probability)
-    assert found is not None
-    assert (found[0].patients, found[0].diseased) == counts
-    assert found[1:] == pytest.approx(reach)

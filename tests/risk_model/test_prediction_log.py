@@ -104,8 +104,8 @@ def test_days_are_read_from_first_to_last_with_their_date(tmp_path: Path) -> Non
     for day in (24, 25, 26):
         files.write(rows(f"{day}-0"), files.day_folder(tmp_path, ROWS, DAY.replace(day=day)))
     (tmp_path / "rows" / "date=yesterday").mkdir()
-    log = files.read(tmp_path, ROWS, DAY.replace(day=25), DAY, ["id"])
-    assert log.table.to_pylist() == [
+    log = files.read(tmp_path, ROWS, DAY.replace(day=25), DAY)
+    assert log.table.select(["date", "id"]).to_pylist() == [
         {"date": DAY.replace(day=25), "id": "25-0"},
         {"date": DAY, "id": "26-0"},
     ]

@@ -25,6 +25,8 @@ from clinical.schema import FEATURES
 ROOT = Path(__file__).parents[2]
 PATIENT = json.dumps({feature.name: feature.example for feature in FEATURES}).encode()
 POLL_SECONDS = 0.5
+PATIENCE = 300
+"""Seconds that nothing takes but on a machine that is busy with other things, too."""
 JSON = {"Content-Type": "application/json"}
 
 
@@ -35,7 +37,11 @@ def free_port() -> int:
 
 
 def wait_for(
-    condition: Callable[[], Any], seconds: float = 60, what: str = "it", *, every: float = 0.05
+    condition: Callable[[], Any],
+    seconds: float = PATIENCE,
+    what: str = "it",
+    *,
+    every: float = 0.05,
 ) -> Any:
     """Wait until something holds, asked every so many seconds, and return it; fail in the end."""
     end = time.monotonic() + seconds
@@ -85,7 +91,7 @@ class Service:
         self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
         """Send one request on a connection of its own; return status and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             method = "GET" if body is None else "POST"
             connection.request(method, path, body, JSON if headers is None else headers)
@@ -123,7 +129,7 @@ class Service:
         answers = all(self.version() == version for _ in range(20))
         return answers and self.serving(label) == self.serving()
 
-    def wait_for_version(self, version: str, seconds: float = 60) -> None:
+    def wait_for_version(self, version: str, seconds: float = PATIENCE) -> None:
         """Wait until every worker serves a version."""
         try:
             wait_for(lambda: self.serves(version), seconds, version)
@@ -138,7 +144,7 @@ class Service:
         found = commands(psutil.Process(self.process.pid).children(recursive=True))
         return next(child for child, words in found if "serving.following" in words)
 
-    def stop(self, seconds: float = 40) -> int:
+    def stop(self, seconds: float = PATIENCE) -> int:
         """End it as an operator does; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -179,13 +185,12 @@ def running(
     service = Service(process, port, log)
     try:
         if wait:
-            wait_for(lambda: service.version() or process.poll() is not None, 90, "a model")
+            wait_for(lambda: service.version() or process.poll() is not None, what="a model")
             assert process.poll() is None, log.read_text()
             # Workers take it up one after the other; one that still does answers seldom, if at all.
             wait_for(
                 lambda: all(service.version() for _ in range(4)) and service.serving() == workers,
-                60,
-                "a model in every worker",
+                what="a model in every worker",
             )
         yield service
     finally:
@@ -226,7 +231,7 @@ class Load:
             thread.join()
 
     def _send(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         fresh = True
         while not self._ended.is_set():
             started = time.perf_counter()

@@ -68,11 +68,14 @@ def patients(count: int, seed: int, tmp_path: Path) -> pd.DataFrame:
     return prepare(path, path.name).frame
 
 
-def others(count: int, seed: int, tmp_path: Path) -> pd.DataFrame:
-    """Return patients whose scans are unknown, and who are ill less often than they seem."""
-    made = patients(count, seed, tmp_path)
-    spared = np.random.default_rng(seed).random(count) < 0.45
-    return made.assign(ca=np.nan, thal=np.nan, disease=made[LABEL.name] * ~spared)
+def others(
+    count: int, seed: int, tmp_path: Path, unknown: tuple[str, ...] = ("ca", "thal")
+) -> pd.DataFrame:
+    """Return patients of whom some findings are unknown, and who are ill more often."""
+    made = patients(3 * count, seed, tmp_path)
+    stays = (made[LABEL.name] == 1) | (np.random.default_rng(seed).random(len(made)) < 0.3)
+    some = made[stays].sample(count, random_state=seed, ignore_index=True)
+    return some.assign(**dict.fromkeys(unknown, np.nan))
 
 
 def log_of(made: pd.DataFrame, folder: Path, version: str = "1", **more: object) -> pd.DataFrame:
@@ -163,9 +166,10 @@ def test_a_profile_is_enough_for_drift(served: Store, tmp_path: Path) -> None:
     assert served.do("monitor", f"--log={tmp_path}") == 0
     found, tags, _ = found_by(served)
     assert tags["monitor.verdict"] == "alarm"
-    drifting = {name for name, one in found["models"][0]["variables"].items() if one["drift"]}  # type: ignore[index]
-    assert {"ca", "thal"} <= drifting
-    assert "age" not in drifting
+    variables = found["models"][0]["variables"]  # type: ignore[index]
+    assert {"ca", "thal"} <= {name for name, one in variables.items() if one["drift"]}
+    assert variables["ca"]["missing_rate"] == 1
+    assert found["models"][0]["log"] == "profile"  # type: ignore[index]
 
 
 def test_outcomes_without_rows_are_refused(
@@ -208,3 +212,33 @@ def test_no_count_below_five_is_in_what_is_kept(served: Store, tmp_path: Path) -
     assert variables["chol"]["missing_rate"] is None
     run = served.client.get_run(served.latest("monitor"))
     assert "missing_rate_chol" not in run.data.metrics
+
+
+def test_an_update_waits_for_later_outcomes_and_is_judged_on_them(
+    served: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = others(900, 16, tmp_path, unknown=())
+    first, later = tmp_path / "first.parquet", tmp_path / "later.parquet"
+    made[:450].to_parquet(first, index=False)
+    made[450:].to_parquet(later, index=False)
+    assert served.do("preprocess", f"--data={first}") == 0
+    served.done("update", "train", "--model=recalibrated")
+    words = (f"--run_id={served.runs['update']}", f"--name={HOSPITAL}")
+    assert served.do("register", *words) == 0
+    assert "kept, an update is judged on later outcomes" in capsys.readouterr().err
+    update = served.client.get_model_version(HOSPITAL, "1")
+    assert update.aliases == ["challenger"]
+    before, after = model_of(), model_of(name=HOSPITAL)
+    assert after.metadata.base is not None
+    assert (after.metadata.base.uri, after.metadata.refits) == (f"models:/{NAME}/1", None)
+    assert after.metadata.source == "file"
+    assert [one.site for one in after.metadata.elsewhere or ()] == ["earlier"]
+    ill, rows = made[LABEL.name][450:], made[450:]
+    expected = [model.probabilities(rows).sum() for model in (before, after)]
+    assert ill.sum() / expected[0] > 1.15
+    assert ill.sum() / expected[1] == pytest.approx(1, abs=0.12)
+    assert served.do("register", *words, f"--outcomes={later}") == 0
+    decision = capsys.readouterr().err
+    assert "passed, better on 450 later outcomes" in decision
+    assert "earlier patients, reported" in decision
+    assert served.client.get_model_version(HOSPITAL, "1").aliases == ["champion"]

@@ -7,6 +7,7 @@ import warnings
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.data.dataset import Dataset
 from mlflow.data.dataset_source import DatasetSource
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.pandas_dataset import from_pandas
@@ -31,29 +32,30 @@ def dataset_source(uri: str) -> DatasetSource | None:
         return None
 
 
-def log_dataset(
-    run: StepRun,
-    patients: pd.DataFrame,
-    *,
-    uri: str,
-    name: str = PATIENTS,
-    digest: str | None = None,
-) -> None:
-    """Log a frame as an input of a run that is tagged with its data source.
+def as_dataset(
+    patients: pd.DataFrame, *, uri: str, name: str = PATIENTS, digest: str | None = None
+) -> Dataset:
+    """Return a frame as MLflow's dataset.
 
     `uri` says where it is kept, `digest` is the file's SHA-256; by default MLflow computes one.
     """
     with warnings.catch_warnings():
-        # MLflow warns that a whole-numbered column, here the label, could not hold unknown values,
-        # and its digest is computed in a way that pandas warns of.
-        warnings.simplefilter("ignore")
-        dataset = from_pandas(
+        # MLflow computes its digest in a way that pandas warns of.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return from_pandas(
             patients.reset_index(drop=True),
             source=dataset_source(uri),  # type: ignore[arg-type]
             name=name,
             targets=LABEL.name,
             digest=digest and digest[:32],
         )
-        tags = MlflowClient().get_run(run.run_id).data.tags
-        mlflow.log_input(dataset, context=tags[STEP_TAG], tags={SOURCE_TAG: tags[SOURCE_TAG]})
-    run.datasets[name] = dataset
+
+
+def log_dataset(run: StepRun, dataset: Dataset, source: str) -> None:
+    """Log a dataset as an input of the active run, with its data source."""
+    step = MlflowClient().get_run(run.run_id).data.tags[STEP_TAG]
+    with warnings.catch_warnings():
+        # MLflow warns that a whole-numbered column, here the label, could not hold unknown values.
+        warnings.simplefilter("ignore", UserWarning)
+        mlflow.log_input(dataset, context=step, tags={SOURCE_TAG: source})
+    run.datasets[dataset.name] = dataset

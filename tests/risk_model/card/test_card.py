@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from risk_model.card import rendering
-from risk_model.card.content import Scale
+from risk_model.card.charts import Scale
 from risk_model.card.wording import MEASURES, between, comparison
 from risk_model.metadata import Metadata
 

@@ -9,7 +9,7 @@ import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from serving.following.candidates import Candidate
 from serving.following.follower import RETRY_BAD_SECONDS, RETRY_FETCH_SECONDS, Follower
 from serving.following.probe import check_model
 from serving.following.state import State, read_json, wait_for
+from tests.serving import forge
 from tests.serving import service as services
 from tests.serving.service import environment
 
@@ -220,6 +221,39 @@ def test_what_a_worker_cannot_load_is_fetched_again_where_it_is_damaged(bench: B
     assert bench.state.current.stat().st_ino != before
 
 
+def test_a_damaged_cache_replaces_nothing_while_the_registry_is_down(bench: Bench) -> None:
+    bench.look("v1")
+    bench.look("v2")
+    before = bench.published
+    Path(before["directory"], "content").write_text("damaged")
+    bench.state.report_load_failure(before["key"])
+    bench.registry.down = True
+    bench.look()
+    assert bench.published == before
+    bench.registry.down = False
+    bench.look()
+    assert bench.registry.fetched == ["v1", "v2", "v2"]
+    assert Path(before["directory"], "content").read_text() == "v2"
+
+
+def test_what_another_service_serves_stays_in_the_cache(bench: Bench) -> None:
+    bench.look("v1")
+    served = Path(bench.published["directory"])
+    bench.begin("second")
+    for version in ("v2", "v3", "v4", "v5", "v6"):
+        bench.look(version)
+    assert served.is_dir()
+    assert len([path for path in (bench.folder / "models").iterdir() if path.is_dir()]) == 4
+
+
+def test_what_is_served_without_the_registry_naming_it_is_said(bench: Bench) -> None:
+    bench.look("v1")
+    bench.registry.named = []
+    bench.look()
+    assert bench.status["degraded"] is True
+    assert "names no model" in bench.status["problems"][0]
+
+
 def test_a_pinned_source_has_no_fallback(bench: Bench) -> None:
     bench.look("v1")
     bench.begin("second", MODEL_URI="models:/x/9")
@@ -325,20 +359,36 @@ def test_plots_that_cannot_be_fetched_leave_nothing_behind(bench: Bench) -> None
     }  # fmt: skip
 
 
-class _Endless:
-    """An object that takes an hour to load."""
+class _Does:
+    """An object whose loading does something else."""
+
+    def __init__(self, *what: Any) -> None:
+        self._what = what
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return time.sleep, (3600,)
+        return self._what[0], self._what[1:]
 
 
-def test_a_model_that_does_not_come_to_an_end_of_loading_is_refused(tmp_path: Path) -> None:
-    content = pickle.dumps(_Endless())
+@pytest.mark.parametrize(
+    ("loaded", "why"),
+    [
+        (lambda: _Does(time.sleep, 3600), "longer than 20 s"),
+        (lambda: _Does(os.abort), "was ended by signal 6"),
+        (lambda: _Does(os._exit, 1), "The process that loaded it ended."),
+        (lambda: forge.fit("logistic"), "for one patient, more than the 0.0001 s"),
+    ],
+    ids=["endless", "crash", "exit", "slow"],
+)
+def test_a_model_is_tried_in_a_process_that_may_die(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: Callable[[], Any], why: str
+) -> None:
+    monkeypatch.setenv("HEART_PATIENT_SECONDS", "0.0001")
+    content = pickle.dumps(loaded())
     (tmp_path / "model.pkl").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     (tmp_path / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
-    with pytest.raises(ModelError, match="longer than 3 s"):
-        check_model(Origin("k", "local-pickle", "s", str(tmp_path)), 3)
+    with pytest.raises(ModelError, match=why):
+        check_model(Origin("k", "local-pickle", "s", str(tmp_path)), 20)
 
 
 def test_a_disk_that_takes_nothing_does_not_end_the_follower(tmp_path: Path) -> None:

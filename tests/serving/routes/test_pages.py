@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from clinical.schema import FEATURES, Feature
 from risk_model.metadata import Metadata
 from risk_model.model import Model
+from serving.predictions.prediction import Prediction
 from serving.routes import result
 from tests.serving import forge
 from tests.serving.conftest import FakeFollowing, MakeApp
@@ -169,6 +170,31 @@ def test_the_rate_is_that_of_patients_of_whom_as_much_was_unknown(
     assert "like this one had" not in client.post("/", data=form(patient, chol="")).text
 
 
+@pytest.mark.parametrize(("unknown", "probability", "counts", "reach"), [
+    ([], 0.5, (5, 4), (0.3, 0.8)), ([], 1.0, (3, 3), (0.7, 1.0)), ([], 0.0, (3, 0), (0.0, 0.3)),
+    (["ca"], 0.55, (10, 5), (0.3, 0.8)), (["thal"], 0.2, (60, 20), (0.0, 0.3)),
+])  # fmt: skip
+def test_patients_like_one_have_about_the_same_probability_and_as_much_unknown(
+    model: Model, unknown: list[str], probability: float,
+    counts: tuple[int, int], reach: tuple[float, float],
+) -> None:  # fmt: skip
+    """For thal nobody has counted by probability, so that it is the band."""
+    seen = {"patients": 60, "diseased": 20, "low": 0.2, "high": 0.5}
+    bands = [{"level": "Low", "from": 0.0, "observed": seen}, {"level": "High", "from": 0.3}]
+    histogram = {"0": [1, 1, 1, 1, 0, 0, 0, 0, 0, 0], "1": [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]}
+    known = {"patients": 10, "diseased": 6, "metrics": {}, "calibration": {"histogram": histogram}}
+    patterns = [
+        {"unknown": ["ca"], "patients": 20, "histogram": {"0": [1] * 10, "1": [1] * 10}},
+        {"unknown": ["thal"], "patients": 60, "risk_bands": bands},
+    ]
+    same = forge.knowing(model, risk_bands=bands, out_of_fold=known, unknown_patterns=patterns)
+    level = same.risk_level(probability)
+    found = result.observed(same, Prediction(0, probability, level, unknown, []))
+    assert found is not None
+    assert (found["patients"], found["diseased"]) == counts
+    assert (found["start"], found["end"]) == pytest.approx(reach)
+
+
 def test_the_form_says_how_sure_a_probability_is(
     client: FlaskClient, following: FakeFollowing, patient: Any
 ) -> None:
@@ -226,7 +252,9 @@ def test_unknown_is_taken_where_it_is_allowed(
     assert answer.status_code == (200 if feature.nullable else 422)
 
 
-@pytest.mark.parametrize("text", ["nan", "inf", "1e400", "9" * 5000, "-1", "true", "\u0663", "5_4"])
+@pytest.mark.parametrize(
+    "text", ["nan", "inf", "1e400", "9" * 5000, "-1", "true", "\u0665\u0664", "5_4"]
+)
 def test_what_is_no_age_is_refused(client: FlaskClient, patient: Any, text: str) -> None:
     assert client.post("/", data=form(patient, age=text)).status_code == 422
 
@@ -343,7 +371,7 @@ def test_the_gates_verdict_is_a_table_with_both_figures(
     assert "against version 2: broken." in page
 
 
-@pytest.mark.parametrize("stored", ["", "nonsense", "[]", "{}"])
+@pytest.mark.parametrize("stored", ["", "nonsense", "[]", "{}", '{"rules": 5}', "[" * 10**5])
 def test_a_decision_that_cannot_be_read_leaves_the_verdict(
     client: FlaskClient, following: FakeFollowing, stored: str
 ) -> None:

@@ -18,7 +18,7 @@ from steps.parameters.declaration import check
 from steps.parameters.entry_points import Preprocess, Train
 from steps.runs.files import sha256
 from steps.runs.store import StepError
-from steps.runs.tracking.datasets import PATIENTS, log_dataset
+from steps.runs.tracking.datasets import PATIENTS, as_dataset, log_dataset
 from steps.runs.tracking.launch_run import Launch, connect
 from steps.runs.tracking.step_run import open_run
 from steps.runs.tracking.tags import STEP_TAG
@@ -46,7 +46,7 @@ def test_a_step_that_ends_well_leaves_a_finished_run_with_its_outputs(
         run.tag("data.source", "uci")
     done = client.get_run(run.run_id)
     assert (done.info.status, done.info.run_name) == ("FINISHED", "preprocess")
-    assert done.data.params == {"data": "", "coding": "auto"}
+    assert done.data.params == {"data": "", "extra": "", "coding": "auto"}
     assert (done.data.tags[STEP_TAG], done.data.tags["data.source"]) == ("preprocess", "uci")
     digest = sha256(tmp_path / "report.json")
     assert json.loads(done.data.tags["heart.outputs"]) == {"folder/report.json": digest}
@@ -71,8 +71,7 @@ def test_a_figure_is_logged_with_its_dataset_and_not_at_all_where_it_is_undefine
 ) -> None:
     patients = pd.DataFrame({"age": [54.0, 61.0], LABEL.name: [0, 1]})
     with open_run(VALUES, None, experiment_id) as run:
-        run.tag("data.source", "uci")
-        log_dataset(run, patients, uri="/data/patients.parquet")
+        log_dataset(run, as_dataset(patients, uri="/data/patients.parquet"), "uci")
         run.log_metrics({"brier": 0.1, "roc_auc": None, "f1": float("nan")}, PATIENTS)
     assert client.get_run(run.run_id).data.metrics == {"brier": 0.1}
     (given,) = client.get_run(run.run_id).inputs.dataset_inputs

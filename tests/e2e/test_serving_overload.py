@@ -1,0 +1,121 @@
+"""Clients that ask for too much, or do not take what they asked for."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from clinical.schema import FEATURES
+from tests.serving.service import JSON, PATIENT, Load, Service, running
+
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def service(new_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    home = tmp_path_factory.mktemp("home")
+    settings = {"MODEL_URI": str(new_folder), "HEART_SEND_SECONDS": "2"}
+    with running(home, "", workers=1, **settings) as made:
+        yield made
+
+
+def connect(service: Service, content: bytes, buffer: int | None = None) -> socket.socket:
+    """Send something on a connection of its own, and read nothing."""
+    connection = socket.socket()
+    if buffer is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    connection.connect(("127.0.0.1", service.port))
+    connection.sendall(content)
+    return connection
+
+
+def test_readers_that_never_read_are_let_go_and_hold_up_nobody(service: Service) -> None:
+    page = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+    readers = [connect(service, page * 4, buffer=4096) for _ in range(260)]
+    try:
+        with Load(service.port, connections=2, pause=0.05) as load:
+            time.sleep(6)
+        load.assert_lost_nothing()
+        assert load.quantile(0.9) < 1
+        worker = psutil.Process(service.workers()[0].pid)
+        assert len(worker.net_connections("tcp")) < 100
+    finally:
+        for reader in readers:
+            reader.close()
+    assert "Traceback" not in service.log.read_text()
+
+
+def test_a_burst_of_explanations_whose_clients_left_holds_up_nobody(service: Service) -> None:
+    unlike = {f.name: max(f.codes) if f.codes else f.high for f in FEATURES}
+    body = json.dumps(unlike).encode()
+    head = f"POST /explain HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"  # noqa: E501
+    for _ in range(1000):
+        connect(service, head.encode() + body).close()
+    with Load(service.port, connections=2, pause=0.01) as load:
+        time.sleep(3)
+    load.assert_lost_nothing()
+    assert service.ready()[0] == 200
+    assert service.ask("/explain", body)[0] == 200
+    waiting = [connect(service, head.encode() + body) for _ in range(200)]
+    answers = {int(connection.recv(100).split()[1]) for connection in waiting}
+    assert answers == {200, 503}
+    for connection in waiting:
+        connection.close()
+
+
+BODIES = {
+    "empty lists": b'{"instances":[' + b"[]," * (31 * MIB // 3) + b"[]]}",
+    "empty objects": b'{"instances":[' + b"{}," * (31 * MIB // 3) + b"{}]}",
+    "brackets": b"[" * 31 * MIB,
+    "lines": b"age\n" * (31 * MIB // 4),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_batch_of_nothing_is_refused_before_it_takes_memory(service: Service, name: str) -> None:
+    worker = psutil.Process(service.workers()[0].pid)
+    ended, peak = threading.Event(), [0]
+    before = worker.memory_info().rss
+
+    def watch() -> None:
+        while not ended.wait(0.005):
+            peak[0] = max(peak[0], worker.memory_info().rss)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    kind = "text/csv" if name == "lines" else "application/json"
+    with Load(service.port, connections=1, pause=0.01) as load:
+        status, problem = service.ask("/invocations", BODIES[name], {"Content-Type": kind})
+    ended.set()
+    thread.join()
+    assert (status, problem["detail"]) == (400, "The rows are too short to hold a patient.")
+    assert peak[0] - before < 3 * len(BODIES[name])
+    assert load.quantile(1) < 0.5
+
+
+def test_a_killed_worker_takes_no_more_with_it_than_it_had_in_hand(service: Service) -> None:
+    lost = 0
+    connections = [http.client.HTTPConnection("127.0.0.1", service.port) for _ in range(8)]
+    for connection in connections:
+        connection.request("POST", "/predict", PATIENT, JSON)
+        connection.getresponse().read()
+    service.workers()[0].kill()
+    for connection in connections:
+        with suppress(OSError):
+            connection.close()
+        try:  # anew, as a client does whose kept connection was closed
+            connection.request("POST", "/predict", PATIENT, JSON)
+            lost += connection.getresponse().status != 200
+        except (OSError, http.client.HTTPException):
+            lost += 1
+        connection.close()
+    assert lost == 0
