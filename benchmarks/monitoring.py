@@ -1,6 +1,6 @@
 """Measure how often `monitor` finds drift where there is none, and how little it finds.
 
-Run as ``python -m benchmarks.monitoring [simulations]`` (1,000 take a quarter of an hour); it
+Run as ``python -m benchmarks.monitoring [simulations]`` (1,000 take some minutes); it
 writes the figures to docs/benchmarks.md, and exits 1 where more than LIMIT of the windows without
 drift are found to drift. Baseline and window are both drawn afresh, from synthetic patients; of the
 probability, from what one model says of them.
@@ -167,7 +167,7 @@ def table(
             *lines,
             "",
             f"Outcomes of an unchanged population, against a card of {CARD} patients: intercept "
-            f"or slope were found to have left it in {shares}, {simulations // 2:,} times each.",
+            f"or slope were found to have left it in {shares}, {simulations // 4:,} times each.",
         ]
     )
 
@@ -185,7 +185,7 @@ def main() -> int:
     alarms = {size: false_alarms(every, size, simulations) for size in SIZES}
     shifts = {f.name: {size: smallest(every, f, size) for size in SIZES} for f in FEATURES}
     p = every[PROBABILITY].to_numpy()
-    outcomes = {size: left(y, p, size, simulations // 2) for size in OUTCOMES}
+    outcomes = {size: left(y, p, size, simulations // 4) for size in OUTCOMES}
     paste(
         "monitoring",
         "python -m benchmarks.monitoring",

@@ -1,12 +1,16 @@
-"""The paths on this machine that URIs of MLflow name: of files, and of SQLite databases."""
+"""Paths on this machine: those that URIs of MLflow name, and where this user may keep files."""
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
+import tempfile
 from pathlib import Path
 from urllib.parse import urldefrag
 from urllib.request import url2pathname
+
+NAME = "heart-disease-model"
 
 # A colon alone may be a part of a file's name.
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -33,3 +37,27 @@ def sqlite_path(uri: str) -> Path | None:
     except ArgumentError:
         return None
     return Path(database) if database and database != ":memory:" else None
+
+
+def ensure_account() -> None:
+    """Give a user whom the machine does not know, as in many containers, a home and a name.
+
+    MLflow cannot be imported without the one, and opens no run without the other.
+    """
+    if not os.environ.get("HOME"):
+        os.environ.pop("HOME", None)
+    try:
+        Path.home()
+    except RuntimeError:
+        temporary_folder().mkdir(mode=0o700, exist_ok=True)
+        os.environ["HOME"] = str(temporary_folder())
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = str(os.getuid())
+
+
+def temporary_folder() -> Path:
+    """Return the folder among the temporary files that is this user's, for want of another."""
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    return Path(tempfile.gettempdir(), f"{NAME}-{user}")

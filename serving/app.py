@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Flask, request
 
+from risk_model.locations import ensure_account
 from serving.following.worker import Following
 from serving.http import problems
 from serving.http.gevent_support import BackgroundThread
@@ -43,6 +44,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         The WSGI application, which serves at once and has a model as soon as there is one.
     """
     protect_server_log()
+    ensure_account()
     settings = read_settings(config)
     app = Flask(__name__)
     app.url_map.merge_slashes = False  # //metrics is not /metrics, whatever a proxy in front thinks

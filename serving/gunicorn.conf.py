@@ -19,9 +19,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from serving.http.keys import warn_if_open  # noqa: E402 -- after the path is set
+from risk_model.locations import ensure_account  # noqa: E402 -- after the path is set
+from serving.http.keys import warn_if_open  # noqa: E402
 from serving.settings import STATE_FOLDER, SettingError, read_settings  # noqa: E402
 
+ensure_account()
 if "SCRIPT_NAME" in os.environ:  # gunicorn would answer 500 to every path outside of it
     os.environ["HEART_ROOT_PATH"] = os.environ.pop("SCRIPT_NAME")
 try:
@@ -31,7 +33,7 @@ except SettingError as error:
 
 
 def _address(host: str, port: int) -> str:
-    if host.startswith(("unix:", "fd://")):
+    if host.startswith("unix:"):
         return host
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 

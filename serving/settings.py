@@ -7,6 +7,7 @@ table is what docs/settings.md is made from.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,16 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return read
 
 
+def _host(text: str) -> str:
+    kind, _, path = text.partition(":")
+    is_socket = kind == "unix" and 0 < len(os.fsencode(path)) <= _LONGEST_SOCKET
+    if not is_socket and (kind in ("unix", "fd") or not re.fullmatch(r"[\w.:%\[\]-]+", text)):
+        raise ValueError(
+            f"a name, an address, or unix: and a path of at most {_LONGEST_SOCKET} bytes"
+        )
+    return text
+
+
 def _port(text: str) -> Any:
     # What Kubernetes sets for a service that is named heart; not meant for us.
     return _number(int, 0, 65535)("8000" if text.startswith("tcp://") else text)
@@ -106,12 +117,13 @@ def _keys(text: str) -> tuple[str, ...]:
 
 
 MIB = 2**20
+_LONGEST_SOCKET = 107  # what Linux takes
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "HEART_HOST",
         "127.0.0.1",
-        str,
+        _host,
         "Address to listen on, such as 0.0.0.0, ::1, or unix: and the path of a socket.",
     ),
     Setting(

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from steps.parameters.declaration import as_texts, parameters_of
 from steps.parameters.entry_points import Serve
-from steps.runs.files import ROOT, ensure_account
+from steps.runs.files import ROOT
 from steps.runs.running import parse_or_refuse
 
 SETTINGS = {"host": "HEART_HOST", "port": "HEART_PORT", "workers": "HEART_WORKERS"}
@@ -31,7 +31,6 @@ def become_service(values: Serve) -> NoReturn:
 
 def main() -> int:
     """Run the step from the command line."""
-    ensure_account()
     if values := parse_or_refuse(Serve, __doc__):
         become_service(values)
     return 2

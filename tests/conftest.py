@@ -16,10 +16,6 @@ from tests.serving import forge
 
 ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI") == "true"
-TIME = (
-    "time on two cores: some 20 minutes with -n 2, 35 without; "
-    "3 minutes for those that start no server: -n 2 -m 'not server and not slow'"
-)
 
 
 def pytest_configure() -> None:
@@ -96,7 +92,9 @@ def copy_database(
 
 
 def pytest_report_header() -> str:
-    return TIME
+    """Say beforehand how long the tests take, as the README does."""
+    before = (ROOT / "README.md").read_text().partition("\n\n<!-- test -->")[0]
+    return before.rpartition("\n\n")[2]
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from serving.following.monitor_run import MonitorRuns
 from serving.following.probe import make_check
 from serving.following.registry import MlflowRegistry
 from serving.following.state import State, wait_for
-from serving.http.log import log_event
+from serving.http.log import log_event, log_failure
 from serving.settings import read_settings
 
 
@@ -59,14 +60,15 @@ def main(folder: str, parent: int) -> None:
     follower = Follower(registry, cache, state, settings, check)
     follower.start_deadline()
     upkeep.start(settings)
-    monitor_runs = MonitorRuns(registry)
-    challenger = ChallengerFollower(registry, cache, state, check)
+    # A registry of their own: what takes long there must not hold up what is served.
+    beside: Any = _LateRegistry(settings)
+    monitor_runs = MonitorRuns(beside, lambda: follower.current)
+    challenger = ChallengerFollower(beside, cache, state, check)
+    looks = (monitor_runs.look, *([challenger.look] if settings["HEART_SHADOW"] else []))
+    threading.Thread(target=_look_beside, args=(looks, settings), daemon=True).start()
     while os.getppid() == parent and state.folder.is_dir():
         try:
             follower.look()
-            monitor_runs.look(follower.current)
-            if settings["HEART_SHADOW"]:
-                challenger.look()
         except ReplacedError:
             # Open connections would go on reading the file that was there: begin again.
             words = [sys.executable, "-m", "serving.following", *sys.argv[1:]]
@@ -75,6 +77,19 @@ def main(folder: str, parent: int) -> None:
             if state.folder.is_dir():
                 log_event("follower.failed", "error", why=error.strerror)
         _wait(wake_up, settings["HEART_POLL_SECONDS"], parent)
+
+
+def _look_beside(looks: Sequence[Callable[[], None]], settings: Mapping[str, Any]) -> None:
+    """Look, again and again, at what answers do not need."""
+    while True:
+        time.sleep(settings["HEART_POLL_SECONDS"])
+        for look in looks:
+            try:
+                look()
+            except ReplacedError:
+                pass  # The main thread begins this process again.
+            except Exception as error:  # the thread must outlive whatever one look brings
+                log_failure(error, event="beside.failed")
 
 
 class _LateRegistry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,16 +60,19 @@ class MonitorRuns:
     Parameters
     ----------
     registry : Registry
+    served : callable
+        Returns what is served.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, served: Callable[[], Origin | None]) -> None:
         self._registry = registry
+        self._served = served
         self._looked_at = -EVERY_SECONDS
         self._key = ""
 
-    def look(self, served: Origin | None) -> None:
+    def look(self) -> None:
         """Fetch the report of the latest run on what is served, where that is another one."""
-        if served is None:
+        if (served := self._served()) is None:
             return
         early = time.monotonic() < self._looked_at + EVERY_SECONDS
         if early and served.key == self._key:

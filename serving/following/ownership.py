@@ -7,6 +7,7 @@ import stat
 import tempfile
 from pathlib import Path
 
+from risk_model.locations import temporary_folder
 from serving.settings import cache_home
 
 
@@ -86,8 +87,7 @@ def private_folder(name: str, preferred: Path | None = None) -> Path:
     It is `preferred`, or one of the user's cache; where that cannot be written, or others may write
     it, one below the folder for temporary files, which has the same name at the next start.
     """
-    temporary = Path(tempfile.gettempdir()) / f"heart-disease-model-{os.geteuid()}"
-    for folder in (preferred or cache_home() / name, temporary / name):
+    for folder in (preferred or cache_home() / name, temporary_folder() / name):
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             require_ours(folder.parent)

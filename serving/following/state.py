@@ -73,8 +73,9 @@ class State:
         self._wake_up = folder / "wake_up"
 
     def make(self) -> State:
-        """Make the folder and the wake_up."""
+        """Make the folder and what is in it, as far as it is not there."""
         self.load_failures.mkdir(parents=True, exist_ok=True)
+        self.metrics.mkdir(exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.mkfifo(self._wake_up, 0o600)
         return self

@@ -108,7 +108,6 @@ class Following:
         self._beginner: int | None = None
         self.state: State = instance_state(owner)
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ and "gunicorn" in sys.modules:
-            self.state.metrics.mkdir(exist_ok=True)
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self.state.metrics)
         self.folder = self.state.folder
         self._shadow = ShadowModel(self.state.challenger)
@@ -186,6 +185,8 @@ class Following:
 
     def _keep_follower(self) -> None:
         """Start a follower where there is none; of several at once, one gets the lock."""
+        if not self.state.folder.is_dir():  # somebody has cleared the cache; its follower has ended
+            self.state.make()
         early = time.monotonic() - self._spawned_at < _RESPAWN_SECONDS
         if not early and not self.state.has_follower():
             self._end_own_follower()

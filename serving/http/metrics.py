@@ -264,7 +264,7 @@ class _Follower:
 def prepare_directory(directory: Path) -> None:
     """Make an empty folder for the workers' metrics and name it in the environment."""
     shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
 
 

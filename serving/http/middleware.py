@@ -126,7 +126,7 @@ class Middleware:
             hot = self._hot.get(environ["PATH_INFO"])
             if hot is None or environ["REQUEST_METHOD"] != "POST":
                 if environ["PATH_INFO"] in _COSTLY and has_left(environ):
-                    left = Answer(503, b"")  # for nobody; Flask would take a hundred times as long
+                    left = problem_answer(Problem(503, "The client has left."), environ)
                     return self._send(environ, start_response, left, "(left)", started)
                 return self._through_flask(environ, start_response, started)
             answer = _answer(hot, environ)
@@ -181,6 +181,8 @@ class Middleware:
         self._record(environ, route, answer.status, started)
         _limit_waiting(environ, self._send_seconds)
         body = answer.body
+        if environ["REQUEST_METHOD"] == "HEAD":
+            return ()
         if len(body) <= _PIECE:
             return (body,)
         return [body[start : start + _PIECE] for start in range(0, len(body), _PIECE)]

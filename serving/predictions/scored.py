@@ -145,7 +145,7 @@ class Batch:
             yield Scored(
                 self.model,
                 [f"{self.id}-{number}" for number in range(start, end)],
-                [self.request_id] * (end - start),
+                [self.request_id for _ in range(start, end)],
                 np.full(end - start, self.time),
                 self.rows[start:end].astype(np.float64),
                 self.scores.probabilities[start:end].astype(np.float64),

@@ -14,6 +14,7 @@ from clinical.hospitals import Cohort
 from clinical.schema import LABEL
 from risk_model.metadata import Metadata
 from steps.modelling import clinical_metrics, evaluation
+from steps.monitoring.reading import periods
 
 JUDGED = ("calibration_intercept", "calibration_slope")
 LEVEL = 0.05
@@ -87,16 +88,13 @@ def _coverage(patients: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _periods(patients: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return observed / expected over time: in periods of as many patients each, in their order."""
-    ordered = patients.sort_values("timestamp")
-    count = int(np.clip(len(ordered) // PERIOD, 1, PERIODS))
+    """Return observed / expected over time."""
     found = []
-    for places in np.array_split(np.arange(len(ordered)), count):
-        part = ordered.iloc[places]
+    for part in periods(patients, PERIOD, PERIODS):
         y, p = part[LABEL.name].to_numpy(np.int8), part["probability"].to_numpy(float)
         if clinical_metrics.enough(y):
             metrics = clinical_metrics.with_intervals(y, p, SEED, ("observed_expected",))
-            dates = {"from": part["timestamp"].min(), "to": part["timestamp"].max()}
+            dates = {"from": part["timestamp"].iloc[0], "to": part["timestamp"].iloc[-1]}
             shown = {name: f"{date:%Y-%m-%d}" for name, date in dates.items()}
             found.append({**shown, "patients": len(y), "metrics": metrics})
     return found

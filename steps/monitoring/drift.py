@@ -22,7 +22,7 @@ from clinical.schema import FEATURES
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-DRAWS = 2000
+SCREENING, DRAWS = 200, 2000
 LEVEL = 0.04
 """How often some variable of a window is found to drift where nothing has changed, at most.
 
@@ -105,10 +105,13 @@ def compare(before: Counts, now: Counts, random: np.random.Generator, *, nominal
         apart = (one / before.sum() - other / now.sum()) @ cuts.T
         return np.asarray((apart**2 / (share * (1 - share))).sum(axis=-1))
 
-    drawn = random.multivariate_hypergeometric(both, int(now.sum()), DRAWS, method="marginals")
-    as_far = int(np.count_nonzero(distance(both - drawn, drawn) >= distance(before, now) - 1e-12))
+    for draws in (SCREENING, DRAWS):
+        drawn = random.multivariate_hypergeometric(both, int(now.sum()), draws, method="marginals")
+        as_far = np.count_nonzero(distance(both - drawn, drawn) >= distance(before, now) - 1e-12)
+        if as_far > SCREENING / 10:
+            break  # far from any level: more draws would say no more
     chance = float(psi(both - drawn, drawn).mean())
-    return Drift(float(psi(before, now)), chance, (1 + as_far) / (1 + DRAWS))
+    return Drift(float(psi(before, now)), chance, float((1 + as_far) / (1 + draws)))
 
 
 def compare_all(before: Mapping[str, Counts], now: Mapping[str, Counts]) -> dict[str, Drift]:
@@ -117,6 +120,7 @@ def compare_all(before: Mapping[str, Counts], now: Mapping[str, Counts]) -> dict
     compared = {
         name: compare(before[name], counts, random, nominal=name in _NOMINAL)
         for name, counts in now.items()
+        if before[name].sum() and counts.sum()
     }
     found = {}
     rejecting = True

@@ -84,6 +84,16 @@ def read(folder: Path) -> Logged:
     return Logged(folder, frames[ROWS].drop_duplicates("id"), frames[PROFILE], notes)
 
 
+def periods(rows: pd.DataFrame, least: int, most: int) -> list[pd.DataFrame]:
+    """Divide rows by their time into parts of as many patients each: at least so many, if it can.
+
+    There are at most so many parts.
+    """
+    ordered = rows.sort_values("timestamp")
+    count = int(np.clip(len(ordered) // least, 1, most))
+    return [ordered.iloc[places] for places in np.array_split(np.arange(len(ordered)), count)]
+
+
 def count_baseline(bins: Bins) -> dict[str, Counts]:
     """Return the baseline's counts by variable; the last is that of unknown values."""
     return {name: np.array([*one.counts, one.missing], np.int64) for name, one in bins.items()}

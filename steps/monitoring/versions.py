@@ -12,7 +12,7 @@ import pandas as pd
 from clinical.schema import FEATURE_NAMES
 from risk_model.measurements import Histogram
 from risk_model.metadata import Metadata
-from risk_model.prediction_log import PROBABILITY, SMALLEST
+from risk_model.prediction_log import PROBABILITY, PROFILE, ROWS, SMALLEST
 from steps.monitoring import alarms, calibration, drift, reading, shadow
 from steps.monitoring.alarms import Verdict
 from steps.monitoring.drift import Counts, Drift
@@ -65,58 +65,51 @@ class Monitored:
 
 
 def measure(model: Model, window: Logged, whole: Logged, joined: Joined | None) -> Monitored:
-    """Measure drift in a window, and calibration on all patients whose outcome is known by now."""
-    rows, profile = (part[part["model_version"] == model.label]
-                     for part in (window.rows, window.profile))  # fmt: skip
-    if len(rows):
-        # Who asks again about the same patient is no other patient.
-        patients = rows.drop_duplicates([*FEATURE_NAMES])
-        now = reading.count_rows(model.bins, patients)
+    """Measure drift in a window, and calibration on all patients whose outcome is known by now.
+
+    Where there are rows, they count, and no profile beside them.
+    """
+    rows, profile = (_of(model, part) for part in (window.rows, window.profile))
+    # Who asks again about the same patient is no other patient.
+    patients = rows.drop_duplicates([*FEATURE_NAMES])
+    if kept_rows := len(rows) > 0:
+        now, summary = reading.count_rows(model.bins, patients), _of_rows(rows)
     else:
-        patients, now = rows, reading.count_profile(model.bins, profile)
-    asked = len(rows) or int(now[PROBABILITY].sum())
-    compared = drift.compare_all(model.before, now) if model.before and asked else None
-    found: dict[str, Any] = {
+        now = reading.count_profile(model.bins, profile)
+        summary = _of_bins(model.bins[PROBABILITY], now[PROBABILITY])
+    asked, kind = len(rows) or int(now[PROBABILITY].sum()), ROWS if kept_rows else PROFILE
+    compared = drift.compare_all(model.before, now) if model.before else None
+    every, known = _of(model, whole.rows), _of(model, joined.patients) if joined else rows.iloc[:0]
+    outcomes = calibration.measure(known, every, model.metadata) if len(known) else None
+    verdict = alarms.judge(asked, kind, compared, outcomes["judged"] if outcomes else [])
+    found = {
         "model_version": model.label,
         "version": model.version,
-        "log": "rows" if len(rows) else "profile",
+        "verdict": verdict.word,
+        "reason": verdict.reason,
+        "log": kind,
         "rows": asked,
         "repeated": len(rows) - len(patients),
-        **(_of_rows(rows) if len(rows) else _of_bins(model.bins[PROBABILITY], now[PROBABILITY])),
+        **summary,
         "variables": _variables(model, now, compared),
-        "outcomes": None,
-        "shadow": [],
+        "outcomes": outcomes,
+        "shadow": shadow.compare(rows, known),
     }
-    if joined is not None:
-        theirs = joined.patients[joined.patients["model_version"] == model.label]
-        all_rows = whole.rows[whole.rows["model_version"] == model.label]
-        found["outcomes"] = (
-            calibration.measure(theirs, all_rows, model.metadata) if len(all_rows) else None
-        )
-    known = joined.patients if joined else rows.iloc[:0]
-    found["shadow"] = shadow.compare(rows, known[known["model_version"] == model.label])
-    judged = found["outcomes"]["judged"] if found["outcomes"] else []
-    verdict = alarms.judge(asked, found["log"], compared, judged)
-    return Monitored(model, verdict, found | {"verdict": verdict.word, "reason": verdict.reason})
+    return Monitored(model, verdict, found)
+
+
+def _of(model: Model, logged: pd.DataFrame) -> pd.DataFrame:
+    return logged[logged["model_version"] == model.label]
 
 
 def _of_rows(rows: pd.DataFrame) -> dict[str, Any]:
     """Return what the probabilities are on the whole, and over time."""
     p = rows["probability"].to_numpy(float)
-    ordered = rows.sort_values("timestamp")
-    count = int(np.clip(len(ordered) // PERIOD, 1, PERIODS))
-    points = []
-    for places in np.array_split(np.arange(len(ordered)), count):
-        part = ordered.iloc[places]
-        if len(part) >= SMALLEST:
-            points.append(
-                {
-                    "from": part["timestamp"].min().isoformat(timespec="seconds"),
-                    "to": part["timestamp"].max().isoformat(timespec="seconds"),
-                    "rows": len(part),
-                    "mean_probability": float(part["probability"].mean()),
-                }
-            )
+    points = [
+        {"from": part["timestamp"].iloc[0].isoformat(timespec="seconds"), "rows": len(part),
+         "mean_probability": float(part["probability"].mean())}
+        for part in reading.periods(rows, PERIOD, PERIODS) if len(part) >= SMALLEST
+    ]  # fmt: skip
     return {"mean_probability": float(p.mean()), "expected_brier": float((p * (1 - p)).mean()),
             "over_time": points}  # fmt: skip
 

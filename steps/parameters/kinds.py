@@ -179,7 +179,7 @@ def log_folder(text: str) -> str:
 def replaced_path(text: str) -> str:
     """Return the absolute path of a file that is made or replaced; empty for none."""
     path = os.path.abspath(os.path.expanduser(text)) if text else ""
-    if path and not os.path.isdir(os.path.dirname(path)):
+    if path and (os.path.isdir(path) or not os.path.isdir(os.path.dirname(path))):
         raise ValueError("empty (none), or a file in an existing folder")
     return path
 

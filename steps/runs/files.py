@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import glob
 import hashlib
 import json
@@ -10,14 +9,14 @@ import math
 import os
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from risk_model.locations import NAME, temporary_folder
+
 ROOT = Path(__file__).resolve().parents[2]
-NAME = "heart-disease-model"
 ABANDONED_SECONDS = 3600
 
 
@@ -29,30 +28,7 @@ def cache_dir() -> Path:
     base = os.environ.get("XDG_CACHE_HOME", "")
     home = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
     chosen = home / NAME
-    return next((folder for folder in (chosen, _temporary()) if _is_writable(folder)), chosen)
-
-
-def ensure_account() -> None:
-    """Give a user whom the machine does not know, as in many containers, a home and a name.
-
-    MLflow cannot be imported without the one, and opens no run without the other.
-    """
-    if not os.environ.get("HOME"):
-        os.environ.pop("HOME", None)
-    try:
-        Path.home()
-    except RuntimeError:
-        _temporary().mkdir(mode=0o700, exist_ok=True)
-        os.environ["HOME"] = str(_temporary())
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):
-        os.environ["LOGNAME"] = str(os.getuid())
-
-
-def _temporary() -> Path:
-    user = os.getuid() if hasattr(os, "getuid") else ""
-    return Path(tempfile.gettempdir(), f"{NAME}-{user}")
+    return next((folder for folder in (chosen, temporary_folder()) if _is_writable(folder)), chosen)
 
 
 def _is_writable(folder: Path) -> bool:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from risk_model.locations import ensure_account
 from steps.parameters.declaration import ParameterError, parse, step_name
 from steps.runs import stopping
-from steps.runs.files import ensure_account
 from steps.runs.terminal import echo, outlive_readers
 
 if TYPE_CHECKING:

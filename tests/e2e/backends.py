@@ -192,7 +192,7 @@ def a_postgres() -> Iterator[Postgres]:
 def answers(url: str) -> bool:
     """Return whether a web server is there, whatever it says."""
     try:
-        requests.get(url, timeout=5)
+        requests.get(url, timeout=60)
     except requests.RequestException:
         return False
     return True

@@ -37,7 +37,7 @@ class Hosts:
             service.wait_for_version(version)
 
     def status(self, path: str) -> int:
-        return requests.get(f"http://127.0.0.1:{self.proxy}{path}", timeout=10).status_code
+        return requests.get(f"http://127.0.0.1:{self.proxy}{path}", timeout=60).status_code
 
 
 def configuration(services: list[Service], port: int) -> str:

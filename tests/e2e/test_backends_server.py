@@ -138,13 +138,13 @@ def test_a_service_that_the_server_does_not_let_in_says_so_and_shows_no_password
     wrong = WHO | {"MLFLOW_TRACKING_PASSWORD": "a-mistaken-password"}
     with running(tmp_path / "home", machine.store, wait=False, **wrong) as service:
         wait_for(lambda: "401" in _ready(service.port), what="the refusal in /ready")
-        assert requests.get(f"http://127.0.0.1:{service.port}/ready", timeout=10).status_code == 503
+        assert requests.get(f"http://127.0.0.1:{service.port}/ready", timeout=60).status_code == 503
         assert "mistaken" not in _ready(service.port) + service.log.read_text()
 
 
 def _ready(port: int) -> str:
     try:
-        return requests.get(f"http://127.0.0.1:{port}/ready", timeout=10).text
+        return requests.get(f"http://127.0.0.1:{port}/ready", timeout=60).text
     except requests.RequestException:
         return ""
 

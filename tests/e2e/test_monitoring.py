@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests import pages
-from tests.e2e.conftest import Clone, Done, model_facts, wait_for
+from tests.e2e.conftest import Clone, Done, model_facts
 from tests.e2e.test_readme import answers
-from tests.serving.service import free_port
+from tests.serving.service import free_port, wait_for
 
 HUNGARY = "heart-disease-hungary"
 
@@ -32,9 +32,8 @@ def run(clone: Clone, block: str) -> list[Done]:
 
 def ask_the_service(clone: Clone) -> None:
     """Run the page's service, and its patients against it, on a port of its own."""
-    (command,), (script,) = (
-        pages.blocks(f"walk-through {what}") for what in ("service", "patients")
-    )
+    (command,) = pages.blocks("walk-through service")
+    (script,) = pages.blocks("walk-through patients")
     port = str(free_port())
     with (clone.path.parent / "service.log").open("wb") as log:
         process = subprocess.Popen(

@@ -43,7 +43,7 @@ def test_the_rows_of_patients_are_where_the_page_says_and_are_erased(
 
     holding = [run for step in ("download", "preprocess", "train") for run in clone.runs(step)]
     assert len(holding) == 4
-    delete, collect, erase = pages.blocks("erase")
+    delete, collect, erase = pages.blocks("erase runs")
     for block in (delete, collect):
         for run in holding:
             line = block.replace("<run id>", run.info.run_id)

@@ -61,7 +61,7 @@ def test_an_upgrade_by_usr2_loses_nothing_and_leaves_nothing(registry: str, tmp_
     with running(home, registry, GUNICORN_CMD_ARGS=f"--pid {pidfile}") as service:
         with Load(service.port, headers={**JSON, "Connection": "close"}) as load:
             service.process.send_signal(signal.SIGUSR2)
-            new = wait_for(lambda: (home / "pid.2").is_file() and (home / "pid.2").read_text(), 20)
+            new = wait_for(lambda: (home / "pid.2").is_file() and (home / "pid.2").read_text())
             after = psutil.Process(int(new))
             wait_for(lambda: len(after.children()) == 3, 90, "the new generation's workers")
             assert service.stop() == 0
@@ -70,10 +70,10 @@ def test_an_upgrade_by_usr2_loses_nothing_and_leaves_nothing(registry: str, tmp_
         assert service.version() == "registry-v1"
         after.send_signal(signal.SIGHUP)
         time.sleep(2)
-        wait_for(lambda: service.version() == "registry-v1", 20)
+        wait_for(lambda: service.version() == "registry-v1")
         after.terminate()
         psutil.wait_procs([after], 40)
-    wait_for(lambda: not followers(home), 10, "the followers' end")
+    wait_for(lambda: not followers(home), what="the followers' end")
     assert not list((home / "cache").rglob("services/*"))
 
 
@@ -82,7 +82,7 @@ def test_after_hup_and_stop_no_folder_and_no_follower_is_left(
 ) -> None:
     before = {worker.pid for worker in service.workers()}
     service.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: not before & {worker.pid for worker in service.workers()}, 40, "new workers")
+    wait_for(lambda: not before & {worker.pid for worker in service.workers()}, what="new workers")
     assert service.version() == "registry-v1"
     assert service.stop() == 0
     assert followers(tmp_path) == []
@@ -112,10 +112,10 @@ def test_a_full_disk_costs_metrics_of_new_workers_and_no_answer(
             with Load(service.port, connections=4, retry=True) as load:
                 victim = service.workers()[0]
                 victim.kill()
-                wait_for(lambda: "metrics.incomplete" in service.log.read_text(), 20)
+                wait_for(lambda: "metrics.incomplete" in service.log.read_text())
                 time.sleep(3)
             load.assert_lost_nothing()
-            wait_for(lambda: len(service.workers()) == 2, 10)
+            wait_for(lambda: len(service.workers()) == 2)
             assert "heart_metrics_incomplete 1.0" in service.ask("/metrics")[1]
             assert "SIGBUS" not in service.log.read_text()
     finally:
@@ -144,7 +144,7 @@ def test_it_starts_wherever_it_is_put(
     with running(home, registry, wait=not address, command=command, **given) as service:
         if not address:
             assert service.version() == "registry-v1"
-        wait_for(lambda: "Listening at: " in service.log.read_text(), 20)
+        wait_for(lambda: "Listening at: " in service.log.read_text())
         assert address in service.log.read_text()
     assert "Traceback" not in service.log.read_text()
 

@@ -111,7 +111,7 @@ def again(prepared: Path) -> list[Candidate]:
     fitting, _ = copies.split(pd.read_parquet(prepared), 0.2)
     patients = Patients(*columns(fitting))
     values = vars(check(Train, {"calibration": "none", "random_state": str(SEED)}))
-    fixed = {k: v for k, v in values.items() if k not in ("data", "test_size")}
+    fixed = {k: v for k, v in values.items() if k not in ("data", "base", "test_size")}
     rows = np.arange(len(patients.labels))
     return [
         Candidate(drawn, searching.cross_validate(patients, rows, {**fixed, **drawn}))
@@ -218,7 +218,7 @@ def test_a_scheduler_that_does_not_answer_is_told_within_seconds(
 ) -> None:
     start = time.monotonic()
     assert do("--scheduler=tcp://127.0.0.1:9") == 1
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 60
     said = capsys.readouterr().err
     assert said.startswith("sweep: the Dask scheduler tcp://127.0.0.1:9 does not answer")
     assert said.count("\n") == 1

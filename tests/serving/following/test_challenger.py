@@ -14,8 +14,9 @@ from serving.errors import RegistryError
 from serving.following.cache import Cache
 from serving.following.candidates import Candidate
 from serving.following.challenger import NONE, ChallengerFollower, ShadowModel
-from serving.following.probe import check_model
+from serving.following.probe import make_check
 from serving.following.state import State
+from serving.settings import read_settings
 
 
 class FakeRegistry:
@@ -54,7 +55,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, model_folder: Path) -> Bench:
-    return Bench(tmp_path, model_folder, check_model)
+    return Bench(tmp_path, model_folder, make_check(read_settings()))
 
 
 V4 = Candidate("registry-v4", "alias challenger", "models:/m/4", "4")

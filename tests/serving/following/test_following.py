@@ -63,6 +63,16 @@ def test_a_model_that_failed_is_forgotten_when_the_one_that_serves_is_wanted_aga
     assert "degraded" not in bench.worker.status()
 
 
+def test_a_follower_that_is_silent_is_a_reason_to_be_degraded(bench: Bench) -> None:
+    bench.publish(bench.good)
+    write_json(bench.state.status, {"looks": 3, "degraded": False})
+    assert not bench.worker.status()["problems"]
+    os.utime(bench.state.status, (0, 0))
+    status = bench.worker.status()
+    assert status["degraded"] is True
+    assert "The follower has not reported" in status["problems"][0]
+
+
 def test_the_metrics_tell_why_a_model_is_served_now(bench: Bench) -> None:
     bench.publish(bench.good)
     bench.publish(replace(bench.good, source="alias champion"))

@@ -49,7 +49,7 @@ def served(following: FakeFollowing, model: Model, tmp_path: Path) -> Model:
 
 
 def fetch(registry: Any, served: Model) -> None:
-    MonitorRuns(registry).look(served.origin)
+    MonitorRuns(registry, lambda: served.origin).look()
 
 
 def test_without_a_run_it_says_how_to_make_one(

@@ -26,7 +26,7 @@ TRIALS = 3
 FIXED: dict[str, Any] = {
     name: value
     for name, value in vars(select(Train, {}, n_estimators=10)).items()
-    if name not in ("data", "test_size")
+    if name not in ("data", "base", "test_size")
 }
 
 

@@ -64,6 +64,9 @@ TAKEN: dict[object, dict[str, object]] = {
         "Production": "champion", "production": "champion", "Staging": "challenger",
         "Archived": "archived",
     },
+    kinds.file: dict.fromkeys(("", __file__)),
+    kinds.log_folder: dict.fromkeys(("", "/")),
+    kinds.replaced_path: dict.fromkeys(("", "/heart.prom")),
     kinds.input_path: dict.fromkeys(("", "/in/patients.csv", "/in/*.csv", "s3://bucket/in")),
     kinds.output_path: dict.fromkeys(("", "/nowhere/scored.parquet")),
     kinds.scheduler: dict.fromkeys(
@@ -89,6 +92,9 @@ REFUSED: dict[object, tuple[str, ...]] = {
     kinds.model_uri: ("", "models:/", "runs:/abc", "nowhere", "/nowhere", "champion"),
     kinds.version: ("0", "-1", "1.0", "latest", "v3", "\uff13", "9" * 20),
     kinds.target: ("", "winner", "CHAMPION", "none"),
+    kinds.file: ("nowhere.csv", "/", "~nobody_of_this_name/x.csv", "a" * 5000),
+    kinds.log_folder: ("nowhere", __file__, "a" * 5000),
+    kinds.replaced_path: ("/", "/nowhere/heart.prom", "a" * 5000 + "/heart.prom"),
     kinds.input_path: (),  # what is not there is told by the step, whatever kind of source it is
     kinds.output_path: ("/", "~", "s3://bucket/scored.parquet", "file:///scored.parquet"),
     kinds.scheduler: (

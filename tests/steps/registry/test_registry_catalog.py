@@ -99,7 +99,7 @@ def test_a_decision_that_is_too_long_for_a_tag_is_made_again(catalog: Catalog) -
     )
     # It is not read from a tag, but judged anew, which asks for the model.
     with pytest.raises(StepError, match="has no model"):
-        register.decide(NAME, registry.named(NAME, one), trained)  # type: ignore[arg-type]
+        register.decide(NAME, registry.named(NAME, one), trained, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["heart-disease-model", "default.heart-disease-model", "a..b"])

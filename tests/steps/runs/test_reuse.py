@@ -51,6 +51,7 @@ def test_a_key_is_64_hex_digits_and_the_same_each_time(training: Train) -> None:
 OTHER = {
     "model": "extra_trees", "n_estimators": 101, "max_depth": 6, "min_samples_leaf": 2, "C": 0.1,
     "calibration": "none", "test_size": 0.25, "random_state": 43,
+    "base": "models:/another-model@champion",
 }  # fmt: skip
 
 
@@ -74,6 +75,22 @@ def test_the_content_of_the_input_matters_and_its_place_does_not(
     assert work_key(replace(training, data=str(moved))) == before
     moved.write_text("others")
     assert work_key(replace(training, data=str(moved))) != before
+
+
+def test_the_content_of_an_extra_file_matters_and_its_place_does_not(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.parquet" for name in "abc"]
+    for path, text in zip(paths, ("patients", "patients", "others"), strict=True):
+        path.write_text(text)
+    alone, *keys = (
+        work_key(check(Preprocess, {"data": str(paths[0]), "extra": str(extra)}))
+        for extra in ("", *paths)
+    )
+    assert keys[0] == keys[1]
+    assert len({alone, *keys}) == 3
+
+
+def test_an_update_is_never_reused_for_its_base_may_be_another_by_now(training: Train) -> None:
+    assert work_key(replace(training, model="recalibrated")) is None
 
 
 @pytest.fixture(scope="module")
