@@ -120,6 +120,14 @@ def test_the_service_and_the_pipeline_mean_the_same_registered_model() -> None:
         assert '"heart-disease-model"' in settings.read_text()
 
 
+def test_the_release_is_the_newest_of_the_changelog_wherever_it_is_stated() -> None:
+    released = re.findall(r"^## \[([\d.]+)\] - ([\d-]+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (project, str(citation["date-released"])) == released[0]
+    assert project == citation["version"]
+
+
 def test_no_lock_file_replaces_the_requirements() -> None:
     """With ``--env-manager uv``, MLflow would install from uv.lock instead."""
     assert not (ROOT / "uv.lock").exists()

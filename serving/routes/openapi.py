@@ -95,4 +95,4 @@ def _own_version() -> str:
     try:
         return version("heart-disease-model")
     except PackageNotFoundError:
-        return "0.1.0"  # run from a clone, as is usual
+        return "0.2.0"  # run from a clone, as is usual

@@ -1,1 +1,1 @@
-"""MLflow's runs: the frame of a step, launching, reuse, downloads, tracking and the store."""
+"""MLflow's runs: frame of a step, launching, reuse, downloads, lineage (who saw which patients)."""

@@ -1,1 +1,1 @@
-"""What the tracking store holds of a step: experiment, run, and what earlier runs have left."""
+"""One run in the store: opening and closing it, experiment, datasets, tags, earlier runs."""

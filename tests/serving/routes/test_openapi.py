@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import Any
 
 from flask.testing import FlaskClient
 
 from clinical.schema import FEATURES
+from tests.conftest import ROOT
 from tests.serving.conftest import MakeApp
 
 
 def test_every_feature_is_described_with_codes_unit_and_example(client: FlaskClient) -> None:
     document = client.get("/openapi.json").get_json()
     assert document["openapi"] == "3.1.0"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert document["info"]["version"] == project["version"]
     patient = document["components"]["schemas"]["Patient"]
     assert patient["required"] == [feature.name for feature in FEATURES]
     for feature in FEATURES:
