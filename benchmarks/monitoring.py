@@ -21,7 +21,7 @@ import pandas as pd
 from benchmarks.coverage import patients
 from benchmarks.pasting import paste
 from clinical.schema import FEATURES, Feature
-from risk_model.prediction_log import PROBABILITY, bins_of
+from risk_model.prediction_log.records import PROBABILITY, bins_of
 from steps.modelling import clinical_metrics, estimators, facts
 from steps.modelling.metrics import Floats, Labels
 from steps.monitoring import calibration, drift, reading

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from risk_model import prediction_log_files as files
+from risk_model.prediction_log import files
 from serving.following import upkeep
 from serving.settings import read_settings
 

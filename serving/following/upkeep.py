@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from risk_model import prediction_log_files as files
-from risk_model.prediction_log import PROFILE, ROWS, default_folder
+from risk_model.prediction_log import files
+from risk_model.prediction_log.records import PROFILE, ROWS, default_folder
 from serving.http.log import log_event, log_failure
 
 EVERY_SECONDS = 60.0

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from clinical.schema import FEATURE_NAMES
-from risk_model import prediction_log_files as files
 from risk_model.measurements import Histogram
 from risk_model.model import Model
-from risk_model.prediction_log import (
+from risk_model.prediction_log import files
+from risk_model.prediction_log.records import (
     PROFILE,
     SMALLEST,
     UNKNOWN,

@@ -19,7 +19,7 @@ from typing import Any
 
 from risk_model.engines import Rows, Scores
 from risk_model.model import Model
-from risk_model.prediction_log import ROWS, default_folder
+from risk_model.prediction_log.records import ROWS, default_folder
 from serving.http.gevent_support import BackgroundThread
 from serving.http.log import log_event, log_failure
 from serving.http.metrics import Metrics

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical.schema import FEATURE_NAMES
-from risk_model import prediction_log_files as files
-from risk_model.prediction_log import ROWS, rows_schema
+from risk_model.prediction_log import files
+from risk_model.prediction_log.records import ROWS, rows_schema
 from serving.predictions.scored import Scored
 
 ROWS_A_FILE = 1000

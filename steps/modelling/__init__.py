@@ -1,1 +1,1 @@
-"""Fitting and judging a model: pipelines, cross-validation, metrics, calibration by pattern, ONNX."""
+"""Fitting and judging a model: pipelines, cross-validation, metrics, calibration, ONNX."""

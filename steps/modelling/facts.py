@@ -14,11 +14,12 @@ from sklearn.ensemble import StackingClassifier
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
-from risk_model import cautions, prediction_log
+from risk_model import cautions
 from risk_model.bands import RISK_BANDS
 from risk_model.engines import Engine, OnnxEngine, SklearnEngine, score_many
 from risk_model.measurements import Baseline, Histogram
 from risk_model.metadata import FORMAT, Base, Git, Metadata, Origin
+from risk_model.prediction_log import records
 from steps.modelling import assessment, clinical_metrics, estimators
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import OutOfFold
@@ -143,7 +144,7 @@ def baseline(fitted: pd.DataFrame, probabilities: Floats) -> Baseline:
         for feature in FEATURES
     }
     return Baseline(
-        log_schema=prediction_log.SCHEMA,
+        log_schema=records.SCHEMA,
         patients=len(fitted),
         features=features,
         probability=histogram(probabilities),
@@ -160,7 +161,7 @@ def histogram(values: Floats, codes: tuple[int, ...] = ()) -> Histogram:
         if codes
         else Histogram(edges=edges, counts=(0,) * (len(edges) + 1))
     )
-    counts, missing = prediction_log.count(bins, values)
+    counts, missing = records.count(bins, values)
     return bins.model_copy(update={"counts": tuple(counts.tolist()), "missing": missing})
 
 

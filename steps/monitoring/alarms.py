@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from risk_model.card.wording import MEASURES
-from risk_model.prediction_log import PROBABILITY
+from risk_model.prediction_log.records import PROBABILITY
 from steps.monitoring.drift import Drift
 
 OK, WARNING, ALARM, INSUFFICIENT = "ok", "warning", "alarm", "insufficient"

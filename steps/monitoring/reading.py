@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from risk_model import prediction_log, prediction_log_files
 from risk_model.measurements import Histogram
-from risk_model.prediction_log import PROFILE, ROWS
+from risk_model.prediction_log import files, records
+from risk_model.prediction_log.records import PROFILE, ROWS
 from steps.monitoring.drift import Counts
 from steps.runs.store import StepError
 
@@ -65,7 +65,7 @@ def read(folder: Path) -> Logged:
     StepError
         Where there is none.
     """
-    kinds = {kind: prediction_log_files.days(folder, kind) for kind in (ROWS, PROFILE)}
+    kinds = {kind: files.days(folder, kind) for kind in (ROWS, PROFILE)}
     if not any(kinds.values()):
         raise StepError(
             f"there is no prediction log in {folder}: expected {ROWS}/date=<day>/ or "
@@ -78,7 +78,7 @@ def read(folder: Path) -> Logged:
     notes = [f"what was logged on {day}, a day that is yet to come, is left out" for day in later]
     frames = {}
     for kind in kinds:
-        table, problems = prediction_log_files.read(folder, kind, last=last)
+        table, problems = files.read(folder, kind, last=last)
         frames[kind], notes = table.to_pandas(), notes + problems
     # Files that are merged while they are read may be read twice.
     return Logged(folder, frames[ROWS].drop_duplicates("id"), frames[PROFILE], notes)
@@ -102,7 +102,7 @@ def count_baseline(bins: Bins) -> dict[str, Counts]:
 def count_rows(bins: Bins, rows: pd.DataFrame) -> dict[str, Counts]:
     """Return counts by variable of rows; the last is that of unknown values."""
     return {
-        name: np.append(*prediction_log.count(one, rows[name])).astype(np.int64)
+        name: np.append(*records.count(one, rows[name])).astype(np.int64)
         for name, one in bins.items()
     }
 

@@ -12,7 +12,7 @@ import pandas as pd
 from clinical.schema import FEATURE_NAMES
 from risk_model.measurements import Histogram
 from risk_model.metadata import Metadata
-from risk_model.prediction_log import PROBABILITY, PROFILE, ROWS, SMALLEST
+from risk_model.prediction_log.records import PROBABILITY, PROFILE, ROWS, SMALLEST
 from steps.monitoring import alarms, calibration, drift, reading, shadow
 from steps.monitoring.alarms import Verdict
 from steps.monitoring.drift import Counts, Drift

@@ -13,7 +13,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 from clinical.schema import FEATURES, Feature
 from risk_model.card.wording import MEASURES, between, number, percent
-from risk_model.prediction_log import PROBABILITY, SMALLEST
+from risk_model.prediction_log.records import PROBABILITY, SMALLEST
 from steps.reports import drawing
 from steps.reports.drawing import NO, SOFT, YES
 from steps.reports.pages import render

@@ -18,7 +18,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from pandas.util import hash_pandas_object
 
 from clinical.schema import FEATURE_NAMES
-from risk_model.prediction_log import PROBABILITY, SCHEMA, bins_of, default_folder
+from risk_model.prediction_log.records import PROBABILITY, SCHEMA, bins_of, default_folder
 from steps.monitoring import outcomes, reading, textfile, versions
 from steps.monitoring.outcomes import Joined
 from steps.monitoring.reading import Logged

@@ -12,8 +12,8 @@ import pytest
 from mlflow import MlflowClient
 
 from clinical.schema import FEATURE_NAMES
-from risk_model import prediction_log_files as files
-from risk_model.prediction_log import PROFILE, ROWS, SMALLEST, rows_schema
+from risk_model.prediction_log import files
+from risk_model.prediction_log.records import PROFILE, ROWS, SMALLEST, rows_schema
 from tests import pages
 from tests.e2e.conftest import Clone
 from tests.serving import forge

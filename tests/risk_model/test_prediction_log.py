@@ -11,9 +11,9 @@ import pyarrow.parquet
 import pytest
 
 from clinical.schema import FEATURES
-from risk_model import prediction_log_files as files
 from risk_model.measurements import Baseline, Histogram
-from risk_model.prediction_log import (
+from risk_model.prediction_log import files
+from risk_model.prediction_log.records import (
     PROBABILITY,
     PROFILE,
     ROWS,

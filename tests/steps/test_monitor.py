@@ -15,7 +15,7 @@ from clinical import cohort
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model.model import Model
-from risk_model.prediction_log import bins_of
+from risk_model.prediction_log.records import bins_of
 from steps.monitoring import reading
 from steps.runs import lineage
 from steps.work import download, preprocess, train

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from risk_model import prediction_log_files as files
-from risk_model.prediction_log import PROFILE, ROWS
+from risk_model.prediction_log import files
+from risk_model.prediction_log.records import PROFILE, ROWS
 from serving import erase
 from serving.following import upkeep
 from tests.risk_model.test_prediction_log import counts, ids, rows

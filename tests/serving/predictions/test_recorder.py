@@ -14,10 +14,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from clinical.schema import FEATURE_NAMES, FEATURES
-from risk_model import prediction_log_files as files
 from risk_model.engines import Rows, Scores
 from risk_model.model import Model, Origin
-from risk_model.prediction_log import PROBABILITY, PROFILE, ROWS, SMALLEST
+from risk_model.prediction_log import files
+from risk_model.prediction_log.records import PROBABILITY, PROFILE, ROWS, SMALLEST
 from tests.serving import forge
 from tests.serving.conftest import FakeFollowing, MakeApp
 

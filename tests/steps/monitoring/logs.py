@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 
 from clinical.schema import FEATURE_NAMES
-from risk_model import prediction_log_files
-from risk_model.prediction_log import PROFILE, ROWS, profile_schema, rows_schema
+from risk_model.prediction_log import files
+from risk_model.prediction_log.records import PROFILE, ROWS, profile_schema, rows_schema
 
 NOW = datetime.now(UTC)
 
@@ -44,7 +44,7 @@ def write_rows(root: Path, rows: pd.DataFrame) -> Path:
         column = pa.array(rows[name], pa.float64(), from_pandas=True)
         table = table.set_column(schema.get_field_index(name), name, column)
     day = rows["timestamp"].iloc[0].date()
-    return prediction_log_files.write(table, prediction_log_files.day_folder(root, ROWS, day))
+    return files.write(table, files.day_folder(root, ROWS, day))
 
 
 def write_profile(root: Path, counts: dict[str, list[int]], version: str = "registry-v1") -> Path:
@@ -56,6 +56,4 @@ def write_profile(root: Path, counts: dict[str, list[int]], version: str = "regi
         if count
     ]
     table = pa.Table.from_pylist(rows, profile_schema())
-    return prediction_log_files.write(
-        table, prediction_log_files.day_folder(root, PROFILE, NOW.date())
-    )
+    return files.write(table, files.day_folder(root, PROFILE, NOW.date()))

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from clinical.schema import FEATURES
-from risk_model.prediction_log import bins_of
+from risk_model.prediction_log.records import bins_of
 from steps.monitoring import reading
 from steps.runs.store import StepError
 from tests.steps.monitoring.logs import rows_of, write_profile, write_rows

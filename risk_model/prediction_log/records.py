@@ -9,7 +9,7 @@ Two kinds, each in a folder of its own below the log's, with a folder for each d
     are to be added up. Each is at least SMALLEST.
 
 Names that begin with a point are files that are being written. Files are read with
-`risk_model.prediction_log_files`, which knows what a merged file replaces.
+`risk_model.prediction_log.files`, which knows what a merged file replaces.
 """
 
 from __future__ import annotations

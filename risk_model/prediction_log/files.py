@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from risk_model.prediction_log import ROWS, SCHEMA, SCHEMA_KEY, profile_schema, rows_schema
+from risk_model.prediction_log.records import ROWS, SCHEMA, SCHEMA_KEY, profile_schema, rows_schema
 
 MERGED_ROWS = 200_000
 """The most rows of a merged file: some megabytes on the disk, some ten in memory."""
