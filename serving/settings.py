@@ -63,9 +63,8 @@ def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[
         except ValueError:
             value = None
         if value is None or not low <= value <= high:
-            raise ValueError(
-                f"{'an integer' if kind is int else 'a number'} in [{low:g}, {high:g}]"
-            )
+            noun = "an integer" if kind is int else "a number"
+            raise ValueError(f"{noun} in [{low:g}, {high:g}]")
         return value
 
     return read
@@ -84,9 +83,7 @@ def _host(text: str) -> str:
     kind, _, path = text.partition(":")
     is_socket = kind == "unix" and 0 < len(os.fsencode(path)) <= _LONGEST_SOCKET
     if not is_socket and (kind in ("unix", "fd") or not re.fullmatch(r"[\w.:%\[\]-]+", text)):
-        raise ValueError(
-            f"a name, an address, or unix: and a path of at most {_LONGEST_SOCKET} bytes"
-        )
+        raise ValueError(f"a name, an address, or unix: and a path of {_LONGEST_SOCKET} bytes")
     return text
 
 
