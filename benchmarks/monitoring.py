@@ -146,8 +146,8 @@ def table(
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += [
         "",
-        f"The drift of one feature that is found in {100 * FOUND:.0f} % of {WINDOWS} windows: standard "
-        "deviations by which it is moved, or percentage points by which a code is more frequent.",
+        f"The drift of one feature that is found in {100 * FOUND:.0f} % of {WINDOWS} windows: "
+        "standard deviations by which it is moved, or percentage points by which a code is more frequent.",
         "",
         f"| feature | {head} |",
         "|---" * (1 + len(SIZES)) + "|",
