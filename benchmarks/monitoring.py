@@ -1,6 +1,6 @@
 """Measure how often `monitor` finds drift where there is none, and how little it finds.
 
-Run as ``python -m benchmarks.monitoring [simulations]`` (1,000 take some minutes); it
+Run as ``python -m benchmarks.monitoring [simulations]`` (1,000 take five minutes); it
 writes the figures to docs/benchmarks.md, and exits 1 where more than LIMIT of the windows without
 drift are found to drift. Baseline and window are both drawn afresh, from synthetic patients; of the
 probability, from what one model says of them.
@@ -33,11 +33,12 @@ BASELINE = 242
 SIZES = (50, 200, 1_000, 10_000)
 LIMIT = 0.05
 FOUND = 0.8
-RAISED = {"sex": 1, "cp": 0, "fbs": 1, "restecg": 0, "exang": 1, "slope": 1, "ca": 1, "thal": 3}
-"""The code of each coded feature that becomes more frequent."""
+RAISED = {"sex": 1, "cp": 0, "thal": 3}
+"""The code of some features that becomes more frequent."""
+SHIFTED = [feature for feature in FEATURES if feature.name in {"age", "trestbps", *RAISED}]
 WINDOWS = 200
 """How many windows there are for each shift that is tried."""
-OUTCOMES = (200,)
+OUTCOMES = 200
 CARD = 303
 
 
@@ -135,7 +136,7 @@ def table(
         f"A baseline of {BASELINE} synthetic patients and a window of others, both drawn afresh. "
         f"Without drift, in {simulations:,} windows each: how often any of the 13 features or the "
         "probability was found to drift (a warning or an alarm), and by a size that matters (an "
-        f"alarm). At most {LIMIT:.0%} are promised.",
+        f"alarm). At most {100 * LIMIT:.0f} % are promised.",
         "",
         f"| | {head} |",
         "|---" * (1 + len(SIZES)) + "|",
@@ -145,13 +146,13 @@ def table(
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += [
         "",
-        f"The drift of one feature that is found in {FOUND:.0%} of {WINDOWS} windows: standard "
-        "deviations by which it is moved, or percentage points by which a code is more frequent.",
+        f"The drift of one feature that is found in {100 * FOUND:.0f} % of {WINDOWS} windows: "
+        "standard deviations by which it is moved, or percentage points by which a code is more frequent.",
         "",
         f"| feature | {head} |",
         "|---" * (1 + len(SIZES)) + "|",
     ]
-    for feature in FEATURES:
+    for feature in SHIFTED:
         cells = (_cell(feature, shifts[feature.name][size]) for size in SIZES)
         what = (
             f"{feature.name}: {feature.codes[RAISED[feature.name]]}"
@@ -159,15 +160,14 @@ def table(
             else feature.name
         )
         lines.append(f"| {what} | {' | '.join(cells)} |")
-    shares = ", ".join(
-        f"{100 * share:.1f} % of {size:,} outcomes" for size, share in outcomes.items()
-    )
+    ((size, share),) = outcomes.items()
     return "\n".join(
         [
             *lines,
             "",
-            f"Outcomes of an unchanged population, against a card of {CARD} patients: intercept "
-            f"or slope were found to have left it in {shares}, {simulations // 4:,} times each.",
+            f"Of an unchanged population, {size} outcomes against a card of {CARD} patients: "
+            f"intercept or slope were found to have left it in {100 * share:.1f} % of "
+            f"{simulations // 4:,} simulations.",
         ]
     )
 
@@ -183,9 +183,9 @@ def main() -> int:
     simulations = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     every, y = population()
     alarms = {size: false_alarms(every, size, simulations) for size in SIZES}
-    shifts = {f.name: {size: smallest(every, f, size) for size in SIZES} for f in FEATURES}
+    shifts = {f.name: {size: smallest(every, f, size) for size in SIZES} for f in SHIFTED}
     p = every[PROBABILITY].to_numpy()
-    outcomes = {size: left(y, p, size, simulations // 4) for size in OUTCOMES}
+    outcomes = {OUTCOMES: left(y, p, OUTCOMES, simulations // 4)}
     paste(
         "monitoring",
         "python -m benchmarks.monitoring",
