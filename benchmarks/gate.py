@@ -3,7 +3,8 @@
 Run as ``python -m benchmarks.gate <heart+disease.zip> [--short]``: a quarter of an hour, or with
 ``--short`` some minutes. Recipes are trained on Cleveland with 20 seeds, and every pair is judged;
 models whose true Brier scores are known are judged on samples of simulated patients. It writes the
-figures to docs/benchmarks.md, and exits 1 where a row does not keep what PROMISED says of it.
+figures to docs/benchmarks.md, and exits 1 where a row does not keep what PROMISED says of it, on
+Cleveland or on simulated patients of whom as many are diseased as there.
 """
 
 from __future__ import annotations
@@ -298,7 +299,8 @@ def main() -> int:
     text += ["", "The default, spoiled:", "", spoiled(sample, made[DEFAULT][0])]
     short = " --short" if given.short else ""
     paste("gate", f"python -m benchmarks.gate <heart+disease.zip>{short}", "\n".join(text))
-    return int(not all(row.kept_promise for found in tables.values() for row in found))
+    cleveland, like_cleveland, _ = tables.values()
+    return int(not all(row.kept_promise for row in cleveland + like_cleveland))
 
 
 ABOUT = """\

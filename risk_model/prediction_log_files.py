@@ -204,6 +204,7 @@ def write(table: Any, folder: Path, replaces: Sequence[str] = ()) -> Path:
         {_REPLACES: json.dumps(list(replaces))} if replaces else {}
     )
     name = f"{_MERGED if replaces else ''}{secrets.token_hex(8)}.parquet"
+    folder.parents[1].mkdir(mode=0o700, parents=True, exist_ok=True)  # patients may be in there
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f".{name}"
     try:

@@ -86,10 +86,10 @@ class Clone:
         """Run an entry point by ``mlflow run``."""
         return self.run(*launch_command(entry, project, manager, **parameters), cwd=cwd)
 
-    def step(self, name: str, **parameters: object) -> Done:
+    def step(self, entry: str, /, **parameters: object) -> Done:
         """Run an entry point by ``python -m``."""
-        words = [f"--{key}={value}" for key, value in parameters.items()]
-        return self.run(sys.executable, "-m", f"steps.{name}", *words)
+        words = [f"--{name}={value}" for name, value in parameters.items()]
+        return self.run(sys.executable, "-m", f"steps.{entry}", *words)
 
     def start(self, entry: str, **parameters: object) -> subprocess.Popen[bytes]:
         """Start an entry point by ``mlflow run``, in a process group of its own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -182,14 +183,14 @@ def test_the_latest_monitor_run_is_shown(registry: str, tmp_path: Path) -> None:
     client.set_terminated(run)
     with running(tmp_path / "home", registry, HEART_API_KEYS="k" * 16, wait=False) as service:
         bearer = {"Authorization": "Bearer " + "k" * 16}
-        page = wait_for(
-            lambda: (
-                (shown := service.ask("/monitor", headers=bearer))[0] == 200
-                and "registry-v1: warning" in shown[1]
-                and shown[1]
-            ),
-            60,
-        )
+
+        def shown() -> str:
+            with suppress(OSError):  # not listening yet
+                status, page = service.ask("/monitor", headers=bearer)
+                return page if status == 200 and "registry-v1: warning" in page else ""
+            return ""
+
+        page = wait_for(shown, 60)
         assert service.ask("/monitor", headers={})[0] == 401
     assert "patients are older" in page
     assert "&lt;h1&gt;Ages" in page

@@ -45,10 +45,10 @@ def test_a_worker_killed_with_9_is_replaced_and_no_request_stays_unanswered(
 ) -> None:
     with Load(service.port, connections=8, retry=True) as load:
         for _ in range(3):
-            victims = wait_for(lambda: len(service.workers()) == 2 and service.workers(), 20)
+            victims = wait_for(lambda: len(service.workers()) == 2 and service.workers())
             victims[0].kill()
             time.sleep(1)
-        wait_for(lambda: len(service.workers()) == 2, 20)
+        wait_for(lambda: len(service.workers()) == 2)
         time.sleep(1)
     load.assert_lost_nothing()
 
@@ -67,7 +67,7 @@ def test_sigterm_ends_it_in_time_and_finishes_what_it_has(registry: str, tmp_pat
             assert slow.recv(100).startswith(b"HTTP/1.1 200")
             slow.close()
             load._ended.set()
-        assert service.process.wait(30) == 0
+        assert service.process.wait(60) == 0
         assert time.monotonic() - started < 20
         assert set(load.statuses) == {200}
         log = service.log.read_text()
@@ -158,7 +158,7 @@ def test_twenty_swaps_under_load_fail_nothing(registry: str, service: Service) -
         for i in range(20):
             version = str(2 - i % 2)
             client.set_registered_model_alias("heart-disease-model", "champion", version)
-            wait_for(lambda: service.version() == f"registry-v{version}", 15)  # noqa: B023
+            wait_for(lambda: service.version() == f"registry-v{version}")  # noqa: B023
     load.assert_lost_nothing()
     assert set(load.versions) == {"registry-v1", "registry-v2"}
 
