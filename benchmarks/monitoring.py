@@ -147,7 +147,8 @@ def table(
     lines += [
         "",
         f"The drift of one feature that is found in {100 * FOUND:.0f} % of {WINDOWS} windows: "
-        "standard deviations by which it is moved, or percentage points by which a code is more frequent.",
+        "standard deviations by which it is moved, or percentage points by which a code is more "
+        "frequent.",
         "",
         f"| feature | {head} |",
         "|---" * (1 + len(SIZES)) + "|",

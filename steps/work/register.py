@@ -123,7 +123,7 @@ def decide(
         settled = against in (number(version), tags.get(AGAINST_TAG, ""))
         if (settled or "rolled_back" in tags) and DECISION_TAG in tags:
             return _read_decision(tags)
-    return _judge(name, trained, champion, later)
+    return _judge(trained, champion, later)
 
 
 def _read_decision(tags: dict[str, str]) -> gate.Decision:
@@ -133,7 +133,7 @@ def _read_decision(tags: dict[str, str]) -> gate.Decision:
 
 
 def _judge(
-    name: str, trained: Run, champion: ModelVersion | None, later: pd.DataFrame | None
+    trained: Run, champion: ModelVersion | None, later: pd.DataFrame | None
 ) -> gate.Decision:
     limits, against = gate.read_rules(), number(champion) if champion else ""
     try:
@@ -142,10 +142,12 @@ def _judge(
     except ModelError as error:
         return gate.refuse(str(error), against)
     base = model.metadata.base
-    if champion is None and base is None:
+    # Not by the version's own URI: a workspace gives its files out by requests of its own. And
+    # under a name of its own, an update is compared with the model that it is one of.
+    source = champion.source if champion else base.uri if base else None
+    if source is None:
         return gate.judge(candidate, None, limits)
-    # Under a name of its own, an update is compared with the model that it is one of.
-    before = lineage.follow(f"models:/{name}/{against}" if champion or not base else base.uri)
+    before = lineage.follow(source)
     if model.metadata.is_update:
         return updates.judge(model, before, against, later, limits)
     return gate.judge(candidate, champion_of(against, before, model), limits)

@@ -13,6 +13,7 @@ import pytest
 from tests import pages
 from tests.e2e.conftest import Clone, Done, model_facts
 from tests.e2e.test_readme import answers
+from tests.servers import gives, serving
 from tests.serving.service import free_port, wait_for
 
 HUNGARY = "heart-disease-hungary"
@@ -26,8 +27,8 @@ def walked(cleveland: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return Clone(path)
 
 
-def run(clone: Clone, block: str) -> list[Done]:
-    return [clone.run("bash", "-c", line).succeeded() for line in block.strip().splitlines()]
+def run(clone: Clone, block: str, **env: str) -> list[Done]:
+    return [clone.run("bash", "-c", line, **env).succeeded() for line in block.strip().splitlines()]
 
 
 def ask_the_service(clone: Clone) -> None:
@@ -60,7 +61,7 @@ def aliases(clone: Clone, name: str, version: str) -> list[str]:
     return list(clone.client.get_model_version(name, version).aliases)
 
 
-def test_the_walk_through_is_as_the_page_tells_it(walked: Clone) -> None:
+def test_the_walk_through_is_as_the_page_tells_it(walked: Clone, uci_zip: Path) -> None:
     _, long_beach, budapest, update, later, retrained = pages.blocks("walk-through")
     ask_the_service(walked)
 
@@ -89,7 +90,8 @@ def test_the_walk_through_is_as_the_page_tells_it(walked: Clone) -> None:
     assert cohort["patients"] == 145
     assert 0.9 < cohort["metrics"]["observed_expected"] < 1.1
 
-    run(walked, retrained)
+    with serving(gives(uci_zip.read_bytes())) as server:
+        run(walked, retrained, HEART_UCI_URL=server.url())
     facts: dict[str, Any] = model_facts(walked.runs("train", "FINISHED")[0], walked.client)
     assert [part["source"] for part in facts["data"]["origins"]] == ["uci", "file"]
     assert [part["patients"] for part in facts["data"]["origins"]] == [303, 146]
