@@ -163,7 +163,7 @@ def test_the_rate_is_that_of_patients_of_whom_as_much_was_unknown(
     page = client.post("/", data=form(patient, ca="unknown", thal="unknown")).text
     assert "of 102 (95&nbsp;%" in page
     assert "with as much unknown" in page
-    assert "calibrated for patients without: major vessels coloured, thallium scan" in page
+    assert "Unknown: major vessels coloured, thallium scan. The model is calibrated" in page
     # All known: as the bands of all patients; not measured: nothing.
     assert "of 102 (95" not in client.post("/", data=form(patient)).text
     assert "like this one had" in client.post("/", data=form(patient)).text
