@@ -166,7 +166,7 @@ def test_a_second_main_reuses_every_step_but_register(cleveland: Clone, uci_zip:
     for step in ("download", "preprocess", "train"):
         assert f"{step}: reused run" in done.output
     assert len(cleveland.runs("train")) == trained
-    assert children(cleveland, cleveland.runs("main")[0]) == ["register"]
+    assert children(cleveland, cleveland.runs("main")[0]) == ["register version 1 passed"]
 
 
 def test_another_file_of_the_same_patients_gives_a_model_that_agrees(
@@ -188,7 +188,7 @@ def test_train_alone_in_a_fresh_clone_builds_what_it_needs(clone: Clone) -> None
     assert "SYNTHETIC SAMPLE" in done.output
     (run,) = clone.runs("train")
     assert run.data.tags["data.source"] == "synthetic"
-    assert children(clone, run) == ["preprocess"]
+    assert children(clone, run) == ["preprocess synthetic"]
     model = clone.client.get_logged_model(run.outputs.model_outputs[0].model_id)
     assert model.tags["data.source"] == "synthetic"
     assert clone.launches()[0].data.tags["heart.run_id"] == run.info.run_id
