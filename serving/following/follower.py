@@ -77,7 +77,7 @@ class Follower:
         """Look at the registry once and publish what follows from it."""
         self._refetch_damaged()
         problems: list[str] = []
-        degraded = False
+        degraded, answered = False, True
         self._counts["looks"] += 1
         try:
             found = self._follow(problems)
@@ -86,7 +86,7 @@ class Follower:
         except RegistryError as error:
             self._counts["errors"] += 1
             problems.append(str(error))
-            degraded = True
+            degraded, answered = True, False
             log_event("registry.error", "warning", why=str(error))
         self._first_look = False
         if self.current is None and not self._settings["MODEL_URI"]:
@@ -94,6 +94,8 @@ class Follower:
             if self.current is None and self._local_refused:
                 problems.append(self._local_refused)
         self._report(problems, degraded)
+        if answered and self.current is not None:  # after the report, for it may take its time
+            self._fetch_plots(self.current)
 
     def _follow(self, problems: list[str]) -> bool:
         """Go through the candidates; tell whether the first one is what is served now.
@@ -119,7 +121,6 @@ class Follower:
         if current is not None and current.key == key and key not in self._damaged:
             origin = replace(origin, directory=current.directory)
             self._go_over(origin)
-            self._fetch_plots(origin)
             return True
         if self._is_bad(key, problems):
             return False
@@ -138,7 +139,6 @@ class Follower:
             self._note_bad(origin, str(error), pause, problems)
             return False
         self._go_over(origin)
-        self._fetch_plots(origin)
         return True
 
     def _go_over(self, origin: Origin) -> None:

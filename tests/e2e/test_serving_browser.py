@@ -75,7 +75,9 @@ def test_from_the_form_to_an_answer(page: Any) -> None:
     page.get_by_role("heading", name="Result").wait_for()
     assert page.get_by_text("of generated patients like this one had the disease").is_visible()
     assert page.get_by_role("img", name="Probability of disease").is_visible()
-    assert page.get_by_text("Unknown: major vessels coloured. The model put in typical values.").is_visible()
+    assert page.get_by_text(
+        "Unknown: major vessels coloured. The model put in typical values."
+    ).is_visible()
     assert page.get_by_text("0.90 with major vessels coloured").is_visible()
     assert page.evaluate("() => document.activeElement.id") == "answer"
     assert violations(page) == []

@@ -186,7 +186,7 @@ def test_a_champion_that_fails_leaves_the_old_one_serving(
     assert "heart_failed_swaps_total 1.0" in service.ask("/metrics")[1]
     world.champion(4)
     service.wait_for_version("registry-v4")
-    assert service.ready()[1]["degraded"] is False
+    wait_for(lambda: not service.ready()[1]["degraded"], what="the report on version 4")
 
 
 def test_the_registrys_database_may_go_and_come_back(world: World, service: Service) -> None:
