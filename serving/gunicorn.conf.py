@@ -24,6 +24,9 @@ from serving.http.keys import warn_if_open  # noqa: E402
 from serving.settings import STATE_FOLDER, SettingError, read_settings  # noqa: E402
 
 ensure_account()
+# Workers are processes enough. And where this is not set, scikit-learn counts the cores by
+# starting a program, which a thread beside gevent's loop cannot: the request would never end.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 if "SCRIPT_NAME" in os.environ:  # gunicorn would answer 500 to every path outside of it
     os.environ["HEART_ROOT_PATH"] = os.environ.pop("SCRIPT_NAME")
 try:

@@ -140,6 +140,8 @@ def test_a_model_without_a_twin_is_served_by_scikit_learn(world: World, service:
     service.wait_for_version("registry-v3", 120)
     assert service.predict()[1]["engine"] == "scikit-learn"
     assert service.ready()[1]["engine"] == "scikit-learn"
+    assert "Traceback" not in service.log.read_text()
+    assert "physical cores" not in service.log.read_text()
 
 
 def test_without_an_alias_the_stage_and_then_the_latest_version_is_served(

@@ -165,7 +165,7 @@ def test_a_fresh_environment_of_the_models_own_requirements_predicts(
     assert done.returncode == 0, done.stderr[-4000:]
     answers = json.loads((tmp_path / "answer.json").read_text())["predictions"]
     expected = mlflow.pyfunc.load_model(stored.uri).predict(known)
-    found = pd.DataFrame(answers)[list(expected.columns)]
+    found = pd.DataFrame(answers).astype(expected.dtypes)[list(expected.columns)]
     pd.testing.assert_frame_equal(found, expected, atol=1e-5)
 
 

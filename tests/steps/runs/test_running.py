@@ -111,7 +111,7 @@ def test_wrong_parameters_exit_2_with_a_line_each_and_no_run(
     assert capsys.readouterr() == (
         "",
         "train: unknown parameter 'depth'. train takes: data, model, n_estimators, max_depth, "
-        "min_samples_leaf, C, calibration, test_size, random_state.\n"
+        "min_samples_leaf, C, calibration, test_size, random_state, base.\n"
         "train: 'max_depth' must be an integer in [1, 100]. Got '0' instead.\n",
     )
     assert client.get_experiment_by_name(EXPERIMENT) is None
