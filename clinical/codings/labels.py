@@ -20,9 +20,8 @@ from clinical.codings.definitions import (
 )
 from clinical.codings.evidence import Evidence
 from clinical.errors import DataError
-from clinical.frame import Mask
 from clinical.schema import LABEL
-from clinical.tables import Column
+from clinical.tables import Column, Mask
 
 SURE = 2.0
 """The standard errors beyond which a sign counts, so that a small or odd sample passes."""

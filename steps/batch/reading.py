@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 from fsspec.utils import read_block
 
 from clinical.errors import DataError
-from clinical.frame import Mask
 from clinical.schema import FEATURE_NAMES
-from clinical.tables import Column, read_text
+from clinical.tables import Column, Mask, read_text
 from steps.batch.inputs import Partition
 
 BATCH_ROWS = 1 << 18

@@ -16,9 +16,8 @@ import pyarrow.parquet as pq
 from clinical.codings.conversion import convert
 from clinical.codings.definitions import Coding
 from clinical.codings.evidence import Evidence, count_coding_evidence, require_coding
-from clinical.frame import Mask, unknown_cells
 from clinical.schema import FEATURES
-from clinical.tables import RAGGED, Column
+from clinical.tables import RAGGED, Column, Mask, unknown_cells
 from risk_model.bands import risk_levels
 from risk_model.engines import score_many
 from risk_model.model import Model, Origin, load

@@ -30,10 +30,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
+from clinical.copies import assign_folds
 from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
 from risk_model import patterns
-from steps.modelling import folds
 from steps.modelling.logistic import fit_lines
 
 Floats = NDArray[np.float64]
@@ -193,7 +193,7 @@ def _masked_scores(fitted: Pipeline, features: pd.DataFrame, y: Labels) -> Float
     The columns are prepared as in the fitted pipeline, which looks at no label: what replaces an
     unknown finding must be the same in all folds, or their scores are not alike.
     """
-    columns, fold = fitted[:-1], folds.assign(features, y, FOLDS)
+    columns, fold = fitted[:-1], assign_folds(features, y, FOLDS)
     known = columns.transform(features)
     masked = columns.transform(_masked(features)).reshape(patterns.COUNT, len(y), -1)
     p = np.empty((patterns.COUNT, len(y)))

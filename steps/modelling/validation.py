@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from clinical.copies import SALT, assign_folds
 from clinical.errors import DataError
 from risk_model import patterns
-from steps.modelling import folds
 from steps.modelling.calibration import masked_probabilities
 from steps.modelling.metrics import NAMES, Floats, Labels, scores
 
@@ -66,16 +66,16 @@ def require_both_classes(held_out: Labels, test_size: float) -> None:
 
 
 def cross_validated(
-    recipe: Recipe, features: pd.DataFrame, y: Labels, salt: int = folds.SALT
+    recipe: Recipe, features: pd.DataFrame, y: Labels, salt: int = SALT
 ) -> OutOfFold:
-    """Fit and ask a model by stratified 10-fold cross-validation; see `folds.assign`.
+    """Fit and ask a model by stratified 10-fold cross-validation; see `assign_folds`.
 
     Raises
     ------
     DataError
         Where a class has fewer patients than there are folds.
     """
-    fold = folds.assign(features, y, FOLDS, salt)
+    fold = assign_folds(features, y, FOLDS, salt)
     masked = np.full((patterns.COUNT, len(y)), np.nan)
     rows = []
     for number in range(FOLDS):

@@ -118,15 +118,6 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     assert "more than 64 MiB" in refusal(zipped(tmp_path, many))
 
 
-def test_a_bomb_is_refused(tmp_path: Path) -> None:
-    assert "200 times" in refusal(zipped(tmp_path, {"zeros.csv": b"0" * (8 << 20)}))
-
-
-def test_small_members_may_compress_well(tmp_path: Path) -> None:
-    path = zipped(tmp_path, {"zeros.csv": b"0" * (1 << 20)})
-    assert len(open_source(path)["zeros.csv"]) == 1 << 20  # type: ignore[arg-type]
-
-
 def test_a_bomb_that_lies_about_its_size_is_refused(tmp_path: Path) -> None:
     path = zipped(tmp_path, {"zeros.csv": b"0" * (8 << 20)})
     content = bytearray(path.read_bytes())

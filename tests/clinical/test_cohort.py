@@ -14,10 +14,9 @@ from scipy.stats import spearmanr
 from clinical.archive import CLEVELAND, open_source
 from clinical.cohort import FIGURES, draw, is_sample, sample, write_uci
 from clinical.copies import row_hashes
-from clinical.frame import REQUIRED
 from clinical.patients import read_patients
 from clinical.preparation import prepare
-from clinical.schema import FEATURE_NAMES
+from clinical.schema import FEATURE_NAMES, REQUIRED
 from tests.clinical.patient_files import require_canonical
 
 SAMPLE_SHA256 = "fb6cd3ec05604b0f884bae811b4fb8a9ad88d8afe2d4c026a83c758942bd62ce"
