@@ -70,7 +70,7 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, Path | bytes]:
 
 
 def choose_member(members: Mapping[str, Path | bytes]) -> str:
-    """Choose the file of patients among the members of a source.
+    """Return the name of the file of patients among the members of a source.
 
     A single member is always chosen, so that its reader can say what is wrong with it. Among
     many, `CLEVELAND` is, else the only one that looks like a file of patients.
@@ -78,7 +78,7 @@ def choose_member(members: Mapping[str, Path | bytes]) -> str:
     Raises
     ------
     DataError
-        Where there is none, or more than one, naming what was expected and what was found.
+        Where there is none, or more than one.
     """
     if len(members) == 1:
         return next(iter(members))

@@ -30,16 +30,12 @@ _UNKNOWN_BITS = np.float64(np.nan).view(np.uint64)
 
 
 def row_hashes(frame: pd.DataFrame) -> Hashes:
-    """Hash the 13 features of each patient.
+    """Hash the 13 features of each patient, shape (patients,).
 
     The hash depends on the values alone: not on the index, the row order, further columns, the
     platform, or a library's version. It chains the 64-bit finaliser of SplitMix64 over the
-    float64 bits of the features. Distinct patients may collide, as in any 64-bit hash: among a
-    million of them with a probability of about 3e-8.
-
-    Returns
-    -------
-    ndarray of uint64, shape (patients,)
+    float64 bits of the features. Among a million distinct patients two collide with a
+    probability of about 3e-8.
 
     References
     ----------
@@ -106,15 +102,9 @@ def contradictory(hashes: Hashes, dropped: Mask) -> Mask:
 
 @dataclass(frozen=True)
 class _Pattern:
-    """Patients who know the same findings.
+    """Patients who know the same findings, and a hash of each of their findings, shape (13, n).
 
-    Parameters
-    ----------
-    known : ndarray of bool, shape (13,)
-    rows : ndarray of int
-        Their places.
-    hashes : ndarray of uint64, shape (13, patients)
-        A hash of each finding; their sum stands for any set of findings.
+    The sum of such hashes stands for any set of findings.
     """
 
     known: Mask
@@ -159,16 +149,11 @@ def has_near_copy(patients: pd.DataFrame, others: pd.DataFrame) -> Mask:
 
 
 def near_copies(frame: pd.DataFrame) -> Hashes:
-    """Return one hash for all copies and near-copies of a patient.
+    """Return one hash for all copies and near-copies of a patient, shape (patients,).
 
-    A group is one patient with the near-copies of that patient, so that a chain of small changes
-    does not grow: whoever has most near-copies comes first, then whoever has the lower hash.
-    Neither the order of the rows nor their index matters.
-
-    Returns
-    -------
-    ndarray of uint64, shape (patients,)
-        The hash of the patient who stands for the group: their own for who has no near-copy.
+    A group is one patient with the near-copies of that patient, whose hash stands for it, so that
+    a chain of small changes does not grow: whoever has most near-copies comes first, then whoever
+    has the lower hash. Neither the order of the rows nor their index matters.
     """
     hashes, first, which = np.unique(row_hashes(frame), return_index=True, return_inverse=True)
     neighbours, degree = _neighbours(frame.iloc[first])
@@ -238,15 +223,6 @@ def split(
     a larger `test_size` contains the test set of a smaller one, and copies and near-copies of one
     patient (see `near_copies`) count as one patient and are on one side, even where they
     contradict each other about the label (they count as diseased).
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Canonical, with ``disease``.
-    test_size : float
-        Share of the patients to hold out, between 0 and 1.
-    seed : int
-        Another seed gives another split.
     """
     if not 0 < test_size < 1:
         raise ValueError("test_size must be a number between 0 and 1, both excluded")

@@ -46,14 +46,10 @@ class Patients:
         ``disease`` where the file has a label: int8, or float64 where some rows lack it.
     coding : str
         "uci", "statlog", "heart.csv", "canonical" or "zero_based".
-    rows : int
-        The rows read.
     disguised : dict of str to int
         How many numbers in a column stood for an unknown value and became NaN.
-    converted : list of str
-        What was recoded, in words.
-    ignored : list of str
-        The columns that were not used.
+    converted, ignored : list of str
+        What was recoded, in words, and the columns that were not used.
     """
 
     frame: pd.DataFrame
@@ -75,8 +71,7 @@ def read_patients(source: Source, name: str, coding: str = AUTO) -> Patients:
     name : str
         What messages call the file.
     coding : str
-        The coding that the user states: auto (recognise it), uci, heart.csv, canonical,
-        zero_based.
+        The coding that the user states: auto (recognise it), or a name of ``CODINGS``.
 
     Raises
     ------

@@ -75,15 +75,11 @@ def prepare(source: Source, name: str, coding: str = AUTO) -> Prepared:
 
 
 def extend(prepared: Prepared, extra: Prepared) -> Prepared:
-    """Return the patients of two files as one; who is a near-copy of another counts once.
+    """Return the patients of two files as one; of near-copies, those of `prepared` stay.
 
-    Parameters
-    ----------
-    prepared : Prepared
-        Of two near-copies, that of these patients stays.
-    extra : Prepared
-        What becomes of them is in the report under ``extra``: `file`, `coding`, `rows`, `dropped`
-        and, of the rows kept, how many are ``near_copies`` and how many are ``kept`` after all.
+    What becomes of the others is in the report under ``extra``: `file`, `coding`, `rows`,
+    `dropped` and, of the rows kept, how many are ``near_copies`` and how many are ``kept`` after
+    all.
     """
     drop = has_near_copy(extra.frame, prepared.frame)
     drop |= pd.Series(near_copies(extra.frame)).duplicated().to_numpy()
@@ -117,9 +113,6 @@ def _require_both_classes(frame: pd.DataFrame, name: str) -> None:
             f"'{name}' cannot train a model: expected patients of both classes "
             f"({', '.join(LABEL.codes.values())}), found {only}."
         )
-
-
-# -- The figures of the report ---------------------------------------------------------------------
 
 
 def describe(frame: pd.DataFrame) -> dict[str, Any]:

@@ -27,12 +27,9 @@ class Feature:
     ----------
     name : str
         The name on the wire and in files, such as ``chol``.
-    title, help : str
-        What a person reads: a label, and one sentence that explains it.
-    hint : str
-        What the form adds to the title, where that does not say all.
-    group : str
-        The heading under which the form shows it.
+    title, help, hint, group : str
+        What a person reads: a label, one sentence that explains it, what the form adds to the
+        label, and the heading under which the form shows it.
     low, high : float
         The possible values, both ends included, in `unit`.
     example : float

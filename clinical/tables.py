@@ -243,10 +243,9 @@ def _read_parquet(source: Source, layout: Layout, wanted: Sequence[str]) -> Tabl
 
 
 def plain_cell(value: Any) -> Any:
-    """Return a cell for a CSV file in such a way that no spreadsheet takes it for a formula.
+    """Return a cell for a CSV file that no spreadsheet takes for a formula: after an apostrophe.
 
-    Numbers stay as they are, as numbers or as text; before any other text that could start a
-    formula there is an apostrophe.
+    Numbers stay as they are, as numbers or as text.
     """
     text = isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value)
     return f"'{value}" if text and value.startswith(_FORMULA_STARTS) else value

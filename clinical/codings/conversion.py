@@ -46,21 +46,18 @@ class Converted:
 def convert(columns: Mapping[str, Column], coding: Coding) -> Converted:
     """Convert the features, and the label where there is one; the input stays as it is.
 
-    Parameters
-    ----------
-    columns : mapping of str to ndarray
-        As the file writes them, float64, NaN where unknown. What the coding does not know is
-        left out.
+    It is as the file writes it: float64, NaN where unknown. What the coding does not know is left
+    out.
     """
     converted = Converted()
     for feature in FEATURES:
         if feature.name in columns:
             known, hidden = _unmask(columns[feature.name], coding.disguised.get(feature.name, ()))
-            outside = (known < feature.low) | (known > feature.high)
-            checked = (
-                _recode(known, coding.codes_of(feature)) if feature.codes else (known, outside)
-            )
-            converted.add(feature.name, *checked, hidden)
+            if feature.codes:
+                known, bad = _recode(known, coding.codes_of(feature))
+            else:
+                bad = (known < feature.low) | (known > feature.high)
+            converted.add(feature.name, known, bad, hidden)
     for name, label in coding.labels.items():
         if name in columns:
             known, hidden = _unmask(columns[name], ())
