@@ -45,8 +45,6 @@ class Contents:
         The fitted scikit-learn pipeline.
     onnx : bytes or None
         The same as an ONNX model, where it has that form.
-    metadata : Metadata
-    references : References
     cards : sequence of Path
         The model card's files.
     """
@@ -65,10 +63,8 @@ def log(name: str, contents: Contents, pins: str, tags: Mapping[str, str]) -> st
     ----------
     name : str
         Such as ``random_forest_model``: ``runs:/<run>/<name>`` resolves.
-    contents : Contents
     pins : str
         The content of requirements.txt, from which the model's own are taken.
-    tags : mapping of str to str
     """
     info = Model.log(
         None,
