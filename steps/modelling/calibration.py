@@ -58,12 +58,6 @@ class Calibration:
     The calibrated log-odds are ``intercepts[k] + slopes[:, k] @ scores`` for pattern k. The first
     score is the log-odds of the pipeline's probability; where there is an isotonic calibration,
     the second is the log-odds of what that makes of it.
-
-    Parameters
-    ----------
-    intercepts : array of float, shape (n_patterns,)
-    slopes : array of float, shape (n_scores, n_patterns)
-    isotonic : IsotonicRegression, optional
     """
 
     intercepts: Floats
@@ -149,13 +143,7 @@ def as_model(fitted: Pipeline, calibration: Calibration) -> StackingClassifier:
 
 @dataclass(frozen=True)
 class Update:
-    """A model whose pipeline stays as it is, while its calibration is moved for other patients.
-
-    Parameters
-    ----------
-    model : StackingClassifier
-        As `as_model` makes it.
-    """
+    """A model whose pipeline stays as it is, while its calibration is moved for other patients."""
 
     model: StackingClassifier
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,9 +14,9 @@ from sklearn.ensemble import StackingClassifier
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
-from risk_model import cautions
+from risk_model import cautions, model
 from risk_model.bands import RISK_BANDS
-from risk_model.engines import Engine, OnnxEngine, SklearnEngine, score_many
+from risk_model.engines import Engine, OnnxEngine, SklearnEngine
 from risk_model.measurements import Baseline, Histogram
 from risk_model.metadata import FORMAT, Base, Git, Metadata, Origin
 from risk_model.prediction_log import records
@@ -32,18 +32,14 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Input:
-    """What a model is trained and tried on.
+    """What a model is trained and tried on: prepared patients, and those of other hospitals.
 
     Parameters
     ----------
-    patients : DataFrame
-        Prepared.
     data : str
         What names them to `train`: the id of a preprocess run, or a path.
     source, digest : str
         The value of ``data.source``, and the SHA-256 of the patients' file.
-    elsewhere : list of Cohort
-        Patients of other hospitals, where the data came with some.
     origins : sequence of Origin
         Where they come from, if from several files.
     """
@@ -62,22 +58,14 @@ class Training:
 
     Parameters
     ----------
-    run_id : str
-    parameters : mapping
-        Those of the step.
-    data : Input
     labels : array of int, shape (n_patients,)
         Of all patients.
-    validated : OutOfFold
-        What cross-validation found.
-    model : StackingClassifier
-        The fitted model.
     fitted, held_out : DataFrame
         The features that it was fitted on, and those that it was not.
     measures : dict of str to float
         Its figures on the held-out patients, and by cross-validation.
     refits : dict or None
-        What `refits.measure` found; None for an update.
+        What `validation.refit_ranges` found; None for an update.
     base : Base or None
         The model that it is an update of.
     """
@@ -132,12 +120,7 @@ def gather(done: Training, content: bytes | None, git: Git, repository: str | No
 def baseline(fitted: pd.DataFrame, probabilities: Floats) -> Baseline:
     """Return what a model's patients were like, in bins that hold about as many of them each.
 
-    Parameters
-    ----------
-    fitted : DataFrame
-        Those that it was fitted on.
-    probabilities : array of float
-        Out of fold, as new patients' would be.
+    The probabilities are out of fold, as new patients' would be.
     """
     features = {
         feature.name: histogram(fitted[feature.name].to_numpy(float), tuple(feature.codes))
@@ -176,7 +159,9 @@ def _data(done: Training) -> dict[str, Any]:
 
 def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str, Any]:
     """Return what needs the fitted model: what moves its answers, other hospitals."""
-    predict = _probabilities(done.model, content)
+    # Of its ONNX model, which is what is served.
+    engine: Engine = SklearnEngine(done.model) if content is None else OnnxEngine(content)
+    predict = model.Model(engine, model.Origin(), Metadata()).probabilities
     known = seen(done.fitted, done.model)
     reference = assessment.reference(predict, known)
     return {
@@ -186,19 +171,6 @@ def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str
         "importance": assessment.importance(predict, done.held_out, reference),
         "elsewhere": assessment.elsewhere(done.data.elsewhere, predict, seed),
     }
-
-
-def _probabilities(
-    model: StackingClassifier, content: bytes | None
-) -> Callable[[pd.DataFrame], Floats]:
-    """Return a model's probabilities as a function: those of its ONNX model, which is served."""
-    engine: Engine = SklearnEngine(model) if content is None else OnnxEngine(content)
-
-    def predict(patients: pd.DataFrame) -> Floats:
-        columns = [patients[name].to_numpy(float) for name in FEATURE_NAMES]
-        return np.asarray(score_many(engine, columns).probabilities, dtype=float)
-
-    return predict
 
 
 def seen(training: pd.DataFrame, model: StackingClassifier) -> dict[str, dict[str, Any]]:

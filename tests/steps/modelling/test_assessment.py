@@ -17,19 +17,13 @@ from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model import shapley
 from risk_model.bands import RISK_BANDS
 from steps.modelling import assessment, clinical_metrics, estimators, facts, onnx_export
-from steps.modelling.estimators import Recipe
 from steps.modelling.validation import OutOfFold, cross_validated
-from steps.parameters.declaration import Value, select
-from steps.parameters.entry_points import CALIBRATIONS, Train
+from steps.parameters.entry_points import CALIBRATIONS
+from tests.steps.recipes import build
 
 pytestmark = pytest.mark.slow
 
 Patients = tuple[pd.DataFrame, np.ndarray]
-
-
-def build(**values: Value) -> Recipe:
-    """Return the unfitted model of train's defaults, but for some parameters."""
-    return estimators.from_parameters(select(Train, values))
 
 
 SEED = 42

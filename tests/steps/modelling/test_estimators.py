@@ -11,16 +11,10 @@ from sklearn.ensemble import StackingClassifier
 from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model.serialization import REVIEWED_TYPES, read_skops
 from steps.modelling import estimators
-from steps.modelling.estimators import Recipe
 from steps.modelling.validation import cross_validated
-from steps.parameters.declaration import Value, select
-from steps.parameters.entry_points import CALIBRATIONS, MODELS, Train
-
-
-def build(**values: Value) -> Recipe:
-    """Return the unfitted model of train's defaults, but for some parameters."""
-    return estimators.from_parameters(select(Train, values))
-
+from steps.parameters.declaration import Value
+from steps.parameters.entry_points import CALIBRATIONS, MODELS
+from tests.steps.recipes import build
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 

@@ -9,23 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.ensemble import StackingClassifier
 
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model import patterns
 from risk_model.metadata import Git
-from steps.modelling import estimators, facts, metrics, onnx_export
+from steps.modelling import facts, metrics, onnx_export
 from steps.modelling.facts import Input, Training
 from steps.modelling.validation import OutOfFold
 from steps.parameters.declaration import check
 from steps.parameters.entry_points import Train
+from tests.steps.recipes import small
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 VALUES = vars(check(Train, {}))
-
-
-def fitted(features: pd.DataFrame, y: np.ndarray) -> StackingClassifier:
-    return estimators.build("random_forest", 5, 3, 1, 1).fit(features, y)
 
 
 def training(sample: Patients, **measures: float) -> Training:
@@ -34,7 +30,7 @@ def training(sample: Patients, **measures: float) -> Training:
     p = np.clip(y + np.random.default_rng(1).normal(0, 0.4, len(y)), 0.01, 0.99)
     data = Input(features.assign(**{LABEL.name: y}), "", "synthetic", "d" * 64, [])
     found = metrics.with_intervals(y, p, 1) | measures
-    model = fitted(features, y)
+    model = small().fit(features, y)
     validated = OutOfFold(np.tile(p, (patterns.COUNT, 1)), np.zeros(len(y), np.intp), {})
     sure = {"count": 0, "level": 0.95, "bins": []}
     return Training(
