@@ -98,9 +98,7 @@ def test_ticks_are_where_they_say() -> None:
 def test_nothing_is_drawn_in_a_colour_that_the_dark_hides() -> None:
     with drawing.colours(on_page=True):
         for name, (_, draw) in plots.of_cohort(*cohort(), 1).items():
-            figure, axes = drawing.canvas()
-            draw(axes)
-            picture = drawing.svg(figure, name, name)
+            picture = drawing.svg(name, name, draw)
             assert set(re.findall(r"#[0-9a-f]{6}\b", picture)) <= {"#ffffff"}, name
 
 
