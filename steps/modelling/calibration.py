@@ -85,7 +85,7 @@ def learn(kind: str, p: Floats, y: Labels, unknown: NDArray[np.intp]) -> Calibra
     Parameters
     ----------
     kind : str
-        A name of ``parameters.CALIBRATIONS``: the calibration where all is known.
+        One of CALIBRATIONS: the calibration where all is known.
     p : array of float, shape (n_patterns, n_rows)
         The pipeline's probabilities, with the findings of each pattern masked.
     y, unknown : arrays of int, shape (n_rows,)
@@ -151,12 +151,7 @@ class Update:
         """Return the model with intercept and slope of its log-odds fitted to patients.
 
         A line of a line is a line: each pattern of unknown findings keeps a calibration of the
-        same form.
-
-        Raises
-        ------
-        DataError
-            Where there is no line, or the higher the probability the fewer are ill.
+        same form. A `DataError` where the higher the probability, the fewer are ill.
 
         References
         ----------

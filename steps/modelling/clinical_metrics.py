@@ -5,7 +5,7 @@ The core measures of Van Calster et al. (2025), https://arxiv.org/abs/2412.10288
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clinical.schema import FEATURES
-from risk_model.bands import RISK_BANDS
+from risk_model.bands import RISK_BANDS, risk_levels
 from risk_model.measurements import Observed
 from steps.modelling import metrics
 from steps.modelling.logistic import fit_lines
@@ -128,25 +128,22 @@ def by_group(patients: pd.DataFrame, y: Labels, p: Floats, seed: int) -> list[di
     found: list[dict[str, Any]] = []
     for name, members in groups(patients).items():
         labels = y[members]
-        measured = with_intervals(labels, p[members], seed) if enough(labels) else None
         found.append(
             {
                 "group": name,
                 "patients": len(labels),
                 "diseased": int(labels.sum()),
-                "metrics": measured,
-                "risk_bands": bands(labels, p[members], dict(RISK_BANDS)),
+                "metrics": with_intervals(labels, p[members], seed) if enough(labels) else None,
+                "risk_bands": bands(labels, p[members]),
             }
         )
     return found
 
 
-def bands(y: Labels, p: Floats, cuts: Mapping[str, float]) -> list[dict[str, Any]]:
+def bands(y: Labels, p: Floats) -> list[dict[str, Any]]:
     """Return each risk band with how many patients fell into it, and how many of them were ill."""
-    starts = list(cuts.values())
-    place = np.searchsorted(starts, p, side="right") - 1
-    found = []
-    for i, (level, start) in enumerate(cuts.items()):
+    place, found = risk_levels(RISK_BANDS, p), []
+    for i, (level, start) in enumerate(RISK_BANDS):
         total, ill = int((place == i).sum()), int(y[place == i].sum())
         observed = Observed.of(total, ill).model_dump()
         found.append({"level": level, "from": start, "observed": observed})

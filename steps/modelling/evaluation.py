@@ -23,15 +23,9 @@ Predict = Callable[[pd.DataFrame], Floats]
 
 @dataclass(frozen=True)
 class Measured:
-    """A cohort with what was said of it.
+    """A cohort with the probabilities of its patients; `found` has counts and measures as JSON.
 
-    Parameters
-    ----------
-    patients : DataFrame
-    y, p : arrays of shape (n_patients,)
-        Labels and probabilities of disease.
-    found : dict
-        Counts and measures, as JSON can hold them: see `assessment.cohort`, and `groups`.
+    See `assessment.cohort`, and `groups`.
     """
 
     patients: pd.DataFrame

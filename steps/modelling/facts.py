@@ -15,7 +15,6 @@ from sklearn.ensemble import StackingClassifier
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from risk_model import cautions, model
-from risk_model.bands import RISK_BANDS
 from risk_model.engines import Engine, OnnxEngine, SklearnEngine
 from risk_model.measurements import Baseline, Histogram
 from risk_model.metadata import FORMAT, Base, Git, Metadata, Origin
@@ -107,7 +106,7 @@ def gather(done: Training, content: bytes | None, git: Git, repository: str | No
                 patients[list(FEATURE_NAMES)], labels, validated, seed
             ),
             "refits": done.refits,
-            "risk_bands": clinical_metrics.bands(labels, validated.probabilities, dict(RISK_BANDS)),
+            "risk_bands": clinical_metrics.bands(labels, validated.probabilities),
             **_of_the_fitted(done, content, seed),
             "baseline": baseline(done.fitted, validated.probabilities),
             "base": done.base,

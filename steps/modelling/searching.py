@@ -67,14 +67,9 @@ def draw(models: Sequence[str], trials: int, seed: int) -> list[Parameters]:
 
 
 class Search:
-    """A search on a cluster. All fits are sent at once; a worker that dies loses none of them.
+    """A search on a cluster, among what `draw` returned; `base` has the other parameters.
 
-    Parameters
-    ----------
-    drawn : list of dict
-        See `draw`.
-    base : Train
-        The parameters of `train`, but for those that were drawn.
+    All fits are sent at once; a worker that dies loses none of them.
     """
 
     def __init__(

@@ -33,8 +33,6 @@ def draw(
         `uri`, `source`, and `metadata`: a Metadata, which may be empty.
     cohorts : sequence of Measured
         The one that matters most first.
-    seed : int
-        Of the intervals of the curves.
     calibrations : mapping, optional
         What `evaluation.calibrations` found, on the patients of the first cohort.
     """
