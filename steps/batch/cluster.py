@@ -120,13 +120,15 @@ def _join(scheduler: str) -> Iterator[Client]:
 
 def _require_same_versions(scheduler: str, client: Client) -> None:
     found = client.get_versions(packages=list(NEEDED))
-    problems = set()
-    for node in (found["scheduler"], *found["workers"].values()):
-        for name in NEEDED:
-            here, there = (of["packages"].get(name) for of in (found["client"], node))
-            # Patch releases of Python, such as 3.11.9.final.0, understand each other.
-            if here != there and (name != "python" or here.split(".")[:2] != there.split(".")[:2]):
-                problems.add(f"{name} {here} is needed, {there or 'none'} is there")
+    # Patch releases of Python, such as 3.11.9.final.0, understand each other.
+    here, *nodes = (
+        {**node["packages"], "python": ".".join(node["packages"]["python"].split(".")[:2])}
+        for node in (found["client"], found["scheduler"], *found["workers"].values())
+    )
+    problems = {
+        f"{name} {here[name]} is needed, {node.get(name) or 'none'} is there"
+        for node in nodes for name in NEEDED if node.get(name) != here[name]
+    }  # fmt: skip
     if problems:
         raise StepError(
             f"the Dask scheduler {scheduler} or its workers lack what this project needs: "

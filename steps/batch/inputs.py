@@ -31,6 +31,9 @@ PARTITION_BYTES = 6 << 20
 BATCH_ROWS = 1 << 18
 FLOATS = pa.schema(dict.fromkeys(FEATURE_NAMES, pa.float64()))
 
+Rows = tuple[dict[str, Column], Any, dict[str, Mask]]
+"""13 columns of numbers, what names the patients, and what is wrong: see `read_text`."""
+
 
 @dataclass(frozen=True)
 class File:
@@ -51,9 +54,9 @@ class File:
         return bool(self.layout.delimiter)
 
     @property
-    def id_column(self) -> str | None:
+    def ids(self) -> list[str]:
         """The column that names its patients, if any."""
-        return next((name for name in ("id", "patient_id") if name in self.layout.names), None)
+        return [name for name in ("id", "patient_id") if name in self.layout.names][:1]
 
     @property
     def label(self) -> str | None:
@@ -69,18 +72,6 @@ class Partition(NamedTuple):
     file: File
     start: int
     stop: int
-
-
-class Rows(NamedTuple):
-    """Some rows of a file: 13 columns of numbers, and what names the patients, if anything does.
-
-    `wrong` marks what cannot be used, as `clinical.tables.read_text` returns it.
-    """
-
-    size: int
-    columns: dict[str, Column]
-    ids: Any
-    wrong: dict[str, Mask]
 
 
 def find(source: str) -> list[File]:
@@ -148,7 +139,7 @@ def _inspect(fs: Any, path: str, name: str) -> File:
         with fs.open(path, "rb", cache_type="none") as stream:
             start = bytes(stream.read(HEADER_BYTES))
         file = _read_footer(file) if start.startswith(b"PAR1") else _read_header(file, start)
-        _require_patients(list(file.layout.names), file.id_column)
+        _require_patients(list(file.layout.names), file.ids)
     except DataError as error:
         raise DataError(f"'{name}': {error}") from None
     return file
@@ -183,7 +174,7 @@ def _read_footer(file: File) -> File:
     return replace(file, layout=Layout(names, len(names)), row_groups=metadata.num_row_groups)
 
 
-def _require_patients(names: list[str], id_column: str | None) -> None:
+def _require_patients(names: list[str], ids: list[str]) -> None:
     if missing := [name for name in FEATURE_NAMES if name not in names]:
         found = ["none of them" if len(missing) == len(FEATURE_NAMES) else "the others"]
         found += [f"rename '{name}' to {ALIASES[name]}" for name in names if name in ALIASES]
@@ -191,8 +182,8 @@ def _require_patients(names: list[str], id_column: str | None) -> None:
             f"expected the columns {', '.join(FEATURE_NAMES)}; missing: {', '.join(missing)} "
             f"(found {'; '.join(found)})"
         )
-    if twice := [name for name in (*FEATURE_NAMES, id_column) if names.count(str(name)) > 1]:
-        raise DataError(f"these columns are there twice: {', '.join(map(str, twice))}")
+    if twice := [name for name in (*FEATURE_NAMES, *ids) if names.count(name) > 1]:
+        raise DataError(f"these columns are there twice: {', '.join(twice)}")
 
 
 def divide(files: Iterable[File], size: int = PARTITION_BYTES) -> Iterator[Partition]:
@@ -235,13 +226,12 @@ def _read_lines(partition: Partition) -> Iterator[Rows]:
     if b"\r" in lines and re.search(rb"\r(?!\n|\Z)", lines):
         raise DataError("lines must end in LF or CR LF")
     if lines:
-        ids = [file.id_column] if file.id_column else []
-        yield _rows(*read_text(lines, replace(file.layout, skip=0), FEATURE_NAMES, ids))
+        yield _rows(*read_text(lines, replace(file.layout, skip=0), FEATURE_NAMES, file.ids))
 
 
 def _read_row_group(partition: Partition) -> Iterator[Rows]:
     file = partition.file
-    wanted = [*FEATURE_NAMES, *([file.id_column] if file.id_column else [])]
+    wanted = [*FEATURE_NAMES, *file.ids]
     with file.fs.open(file.path, "rb") as stream:
         parquet = pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20)
         names = [parquet.schema_arrow.names[file.layout.names.index(name)] for name in wanted]
@@ -254,4 +244,4 @@ def _rows(table: Any, wrong: dict[str, Mask]) -> Rows:
     floats = table.select(FEATURE_NAMES).cast(FLOATS, safe=False)
     columns = {name: floats.column(name).to_numpy() for name in FEATURE_NAMES}
     rest = table.columns[len(FEATURE_NAMES) :] or [pa.nulls(len(table))]
-    return Rows(len(table), columns, rest[0].cast(pa.string()), wrong)
+    return columns, rest[0].cast(pa.string()), wrong

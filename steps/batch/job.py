@@ -131,8 +131,8 @@ def _describe(run: StepRun, values: Score, job: Job) -> dict[str, object]:
     echo(f"score: {what} ({size}) by {job.version} ({engine})")
     if job.model.source == "synthetic":
         echo("score: the model was trained on SYNTHETIC patients: its answers mean nothing")
-    used = {*FEATURE_NAMES, *BY_LABEL, *(file.id_column for file in job.files)}
-    names = {name for file in job.files for name in file.layout.names} - used
+    names = {name for file in job.files for name in file.layout.names if name not in file.ids}
+    names -= {*FEATURE_NAMES, *BY_LABEL}
     if unused := sorted(name for name in names if not is_index(name)):
         echo(f"score: columns that are not used: {list_names(unused)}")
     model = {"uri": values.model_uri, "version": job.version, "engine": engine}
@@ -168,7 +168,7 @@ def _require_shared(client: Client, folder: Path) -> None:
 
 
 def _score(client: Client, job: Job, folder: Path) -> Counts:
-    with_id = any(file.id_column for file in job.files)
+    with_id = any(file.ids for file in job.files)
     columns = [name for name in SCHEMA if with_id or name != "id"]
     scorer = Scorer(str(folder), job.version, _recognise(client, job), columns)
     futures = client.map(scorer.score, list(divide(job.files)), pure=False)

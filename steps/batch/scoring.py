@@ -47,7 +47,7 @@ Counts = Counter[tuple[str, str]]
 
 def count_evidence(partition: Partition) -> Evidence:
     """Count what the first rows of a partition show of their coding."""
-    return count_coding_evidence(next((rows.columns for rows in read(partition)), {}))
+    return count_coding_evidence(next((columns for columns, _, _ in read(partition)), {}))
 
 
 @lru_cache(maxsize=1)
@@ -87,13 +87,13 @@ class Scorer:
                 path.open("wb") as stream,
                 pq.ParquetWriter(stream, schema, **_ENCODING) as writer,
             ):
-                for rows in read(partition):
-                    evidence += count_coding_evidence(rows.columns)
-                    columns, wrong = _check(rows.columns, rows.wrong, self.coding)
-                    problem, usable = _describe(wrong, expected, rows.size)
-                    output = self._predict(columns, usable, counts)
-                    source = pa.repeat(file.name, rows.size).dictionary_encode()
-                    output |= {"source": source, "id": rows.ids, "problem": problem}
+                for columns, ids, unread in read(partition):
+                    evidence += count_coding_evidence(columns)
+                    converted, wrong = _check(columns, unread, self.coding)
+                    problem, usable = _describe(wrong, expected, len(ids))
+                    output = self._predict(converted, usable, counts)
+                    source = pa.repeat(file.name, len(ids)).dictionary_encode()
+                    output |= {"source": source, "id": ids, "problem": problem}
                     writer.write_table(pa.table(output).select(self.columns).cast(schema))
                     counts.update({("problem", name): int(m.sum()) for name, m in wrong.items()})
             require_coding(evidence, self.coding, f"'{file.name}'")
