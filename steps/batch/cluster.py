@@ -29,7 +29,7 @@ PACKAGES = ("clinical", "risk_model", "steps")
 # Tasks and results are objects of these: they must be there in the versions that are here.
 NEEDED = (
     "cloudpickle", "dask", "distributed", "fsspec", "joblib", "numpy", "onnxruntime", "pandas",
-    "pyarrow", "python", "scikit-learn", "scipy", "skops",
+    "pyarrow", "scikit-learn", "scipy", "skops",
 )  # fmt: skip
 CONNECT_SECONDS = 5
 SETTINGS: dict[str, object] = {
@@ -127,8 +127,10 @@ def _require_same_versions(scheduler: str, client: Client) -> None:
     )
     problems = {
         f"{name} {here[name]} is needed, {node.get(name) or 'none'} is there"
-        for node in nodes for name in NEEDED if node.get(name) != here[name]
-    }  # fmt: skip
+        for node in nodes
+        for name in (*NEEDED, "python")
+        if node.get(name) != here[name]
+    }
     if problems:
         raise StepError(
             f"the Dask scheduler {scheduler} or its workers lack what this project needs: "
