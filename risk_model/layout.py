@@ -32,7 +32,6 @@ CARD = f"{EXTRA}/card.md"
 ONNX = "model.onnx"
 ONNX_1 = f"{EXTRA}/twin.onnx"
 SKOPS = "model.skops"
-MLMODEL = "MLmodel"
 
 
 @dataclass(frozen=True)
@@ -76,16 +75,6 @@ class StoredFiles:
         digest = self.metadata.files.get(SKOPS)
         if digest and digest != _sha256(file_inside(self.folder, SKOPS).read_bytes()):
             raise ModelError(f"{SKOPS} is not the one that was written.")
-
-    def names(self) -> list[str]:
-        """Return the names of the files that are needed to predict."""
-        known = [name for name in (METADATA, REFERENCES) if (self.folder / name).is_file()]
-        if self.onnx:
-            return [*known, self.onnx[0]]
-        if self.metadata.format > 1:
-            return [*known, MLMODEL, SKOPS]
-        paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        return [path.relative_to(self.folder).as_posix() for path in paths]
 
 
 def _sha256(content: bytes) -> str:

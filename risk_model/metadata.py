@@ -223,10 +223,6 @@ class Metadata(Part):
         """Return the content of model.json."""
         return self.model_dump_json(by_alias=True, exclude_unset=True, indent=2) + "\n"
 
-    def with_files(self, digests: Mapping[str, str]) -> Self:
-        """Return the same with the SHA-256 of the files that hold the model."""
-        return self.model_copy(update={"files": dict(digests)})
-
 
 class References(Part):
     """Patients that nobody is, with the probabilities that were right when it was trained.

@@ -111,7 +111,7 @@ def save_model(
     _add_python_function(folder, model)
     _add_extras(folder, contents)
     model.model_size_bytes = sum(file.stat().st_size for file in folder.rglob("*"))
-    model.save(str(folder / layout.MLMODEL))
+    model.save(str(folder / "MLmodel"))
 
 
 def signature() -> ModelSignature:
@@ -192,7 +192,8 @@ def _add_extras(folder: Path, contents: Contents) -> None:
     names = [name for name in (layout.SKOPS, layout.ONNX) if (folder / name).is_file()]
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     (folder / layout.EXTRA).mkdir()
-    (folder / layout.METADATA).write_text(contents.metadata.with_files(digests).as_json())
+    metadata = contents.metadata.model_copy(update={"files": digests})
+    (folder / layout.METADATA).write_text(metadata.as_json())
     (folder / layout.REFERENCES).write_text(contents.references.as_json())
     for card in contents.cards:
         shutil.copyfile(card, folder / layout.EXTRA / card.name)

@@ -55,11 +55,6 @@ def measure(cohort: Cohort, p: Floats, seed: int, notes: Iterable[str] = ()) -> 
     return Measured(cohort.patients, y, p, found, list(notes))
 
 
-def features(cohort: Cohort) -> pd.DataFrame:
-    """Return what a model is asked about a cohort."""
-    return cohort.patients[list(FEATURE_NAMES)]
-
-
 def refitted(
     parameters: Mapping[str, Value], training: pd.DataFrame, cohort: Cohort, seed: int
 ) -> dict[str, Any] | None:
@@ -75,7 +70,7 @@ def refitted(
     # A model that an older version has trained has fewer parameters.
     recipe = estimators.from_parameters(select(Train, parameters))
     model = recipe.fit(x.assign(**hidden), y)
-    p = model.predict_proba(features(cohort).assign(**hidden))[:, 1]
+    p = model.predict_proba(cohort.patients[list(FEATURE_NAMES)].assign(**hidden))[:, 1]
     measured = assessment.cohort(cohort, p, seed)
     return {"without": lacking, "metrics": measured["metrics"]}
 

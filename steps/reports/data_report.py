@@ -114,8 +114,5 @@ def _histogram(axes: Axes, feature: Feature, groups: Groups) -> None:
     known = np.concatenate(list(groups.values()))
     low, high = (known.min(), known.max()) if len(known) else (feature.low, feature.high)
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
-    for label, values in groups.items():
-        heights = np.histogram(values, edges)[0] / max(len(values), 1)
-        axes.stairs(heights, edges, fill=True, alpha=0.35, color=COLOURS[label])
-        axes.stairs(heights, edges, color=COLOURS[label], linewidth=1.2)
+    drawing.outcomes(axes, edges, {LABEL.codes[label]: groups[label] for label in COLOURS})
     drawing.in_percent(axes, "y")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from jinja2 import Environment
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -77,6 +78,14 @@ def legend(axes: Axes) -> None:
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
+
+
+def outcomes(axes: Axes, edges: Any, probabilities: dict[str, Any]) -> None:
+    """Draw how values are spread among those without and with the disease, by the label's name."""
+    for colour, (label, values) in zip((NO, YES), probabilities.items(), strict=True):
+        heights = np.histogram(values, edges)[0] / max(len(values), 1)
+        axes.stairs(heights, edges, fill=True, alpha=0.35, color=colour, label=label)
+        axes.stairs(heights, edges, color=colour, lw=1.2)
 
 
 def svg(key: str, title: str, draw: Draw, width: float = LARGE[0], height: float = LARGE[1]) -> str:

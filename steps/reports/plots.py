@@ -154,12 +154,8 @@ def confusion(axes: Axes, y: Labels, p: Floats) -> None:
 
 def distributions(axes: Axes, y: Labels, p: Floats) -> None:
     """Draw how the probabilities are spread among those with and without the disease."""
-    edges = np.linspace(0, 1, curves.BINS + 1)
-    for label, colour in ((0, NO), (1, YES)):
-        given = p[y == label]
-        heights = np.histogram(given, edges)[0] / max(len(given), 1)
-        axes.stairs(heights, edges, fill=True, alpha=0.35, color=colour, label=LABEL.codes[label])
-        axes.stairs(heights, edges, color=colour, lw=1.2)
+    groups = {name: p[y == label] for label, name in LABEL.codes.items()}
+    drawing.outcomes(axes, np.linspace(0, 1, curves.BINS + 1), groups)
     axes.set(xlabel="predicted probability", ylabel="share of patients", xlim=(0, 1))
     drawing.in_percent(axes, "x", "y")
     drawing.legend(axes)
