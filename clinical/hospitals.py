@@ -94,6 +94,5 @@ def read_cohorts(path: Path, coding: str = AUTO) -> list[Cohort]:
     """Read every hospital that an archive of UCI has; none where it is another file."""
     members = open_source(path)
     named = {site_of(name): name for name in members}
-    return [
-        read_cohort(members[named[site]], named[site], coding) for site in TITLES if site in named
-    ]
+    names = [named[site] for site in TITLES if site in named]
+    return [read_cohort(members[name], name, coding) for name in names]

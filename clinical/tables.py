@@ -33,9 +33,9 @@ _PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 RAGGED = "number of columns"
 """What is wrong with a row that has more or fewer cells than the first row."""
 
-NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
-"""A number as a regular expression of Arrow's."""
-
+# As Arrow's regular expressions are written.
+_NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+_WORDS = "|".join(re.escape(word) for word in UNKNOWN)
 
 #: For each column, the first rows whose cells are not usable, and how many there are.
 Faults = dict[str, tuple[list[int], int]]
@@ -220,7 +220,7 @@ def _read_carefully(
 def _numbers(cells: Any, decimal: str) -> tuple[Column, Mask]:
     """Return texts as numbers, NaN where they are none, and a mark where they are not unknown."""
     texts = cells.combine_chunks()
-    pattern = NUMBER.replace(r"\.", decimal) if decimal != "." else NUMBER
+    pattern = _NUMBER.replace(r"\.", decimal) if decimal != "." else _NUMBER
     numeric = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
     plain = pc.utf8_trim_whitespace(pc.if_else(numeric, texts, None).cast(pa.string()))
     plain = pc.replace_substring(plain, decimal, ".")
@@ -228,9 +228,6 @@ def _numbers(cells: Any, decimal: str) -> tuple[Column, Mask]:
     wrong = pc.invert(pc.or_(numeric, pc.fill_null(unknown, True)))
     values = plain.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return np.asarray(values), np.asarray(wrong.to_numpy(zero_copy_only=False), dtype=np.bool_)
-
-
-_WORDS = "|".join(re.escape(word) for word in UNKNOWN)
 
 
 def _read_parquet(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:

@@ -98,7 +98,13 @@ def gather(done: Training, content: bytes | None, git: Git, repository: str | No
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "label": LABEL.definition,
             "parameters": dict(done.parameters),
-            "data": _data(done),
+            "data": {
+                "source": done.data.source,
+                "digest": done.data.digest,
+                "rows": {"train": len(done.fitted), "test": len(done.held_out)},
+                "prevalence": float(labels.mean()),
+                **({"origins": tuple(done.data.origins)} if done.data.origins else {}),
+            },
             # Such as the precision of a model that says nobody is ill.
             "metrics": {k: v for k, v in done.measures.items() if math.isfinite(v)},
             "out_of_fold": assessment.out_of_fold(patients, labels, validated, seed),
@@ -145,15 +151,6 @@ def histogram(values: Floats, codes: tuple[int, ...] = ()) -> Histogram:
     )
     counts, missing = records.count(bins, values)
     return bins.model_copy(update={"counts": tuple(counts.tolist()), "missing": missing})
-
-
-def _data(done: Training) -> dict[str, Any]:
-    return {
-        "source": done.data.source,
-        "digest": done.data.digest,
-        "rows": {"train": len(done.fitted), "test": len(done.held_out)},
-        "prevalence": float(done.labels.mean()),
-    } | ({"origins": tuple(done.data.origins)} if done.data.origins else {})
 
 
 def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str, Any]:

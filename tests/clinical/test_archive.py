@@ -176,12 +176,3 @@ def test_damage_anywhere_is_a_data_error_or_harmless(tmp_path: Path) -> None:
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     assert "No such file" in refusal(tmp_path / "nothing.csv")
     assert "directory" in refusal(tmp_path)
-
-
-def test_nothing_is_extracted(
-    uci_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    members = open_source(uci_zip)
-    read_patients(members[choose_member(members)], "x")
-    assert list(tmp_path.iterdir()) == []

@@ -39,14 +39,6 @@ def change(folder: Path, name: str, **parts: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | parts))
 
 
-def test_a_twin_gives_the_pipelines_scores(folder: Path, pipeline: Any) -> None:
-    rows = forge.patients(100, seed=11, unknown=0.3)
-    scores = open_model(folder).engine.score(rows)
-    expected = forge.probabilities(pipeline, rows)
-    assert np.abs(scores.probabilities - expected).max() <= 1e-5
-    assert (scores.labels == (expected > 0.5)).all()
-
-
 @pytest.mark.parametrize(
     "damage",
     [

@@ -107,11 +107,6 @@ def test_the_measures_are_those_of_scikit_learn(
     assert tried[0].measures == pytest.approx(expected)
 
 
-def test_the_lowest_brier_score_wins(tried: Sequence[Candidate]) -> None:
-    lowest = min(one.measures["cv_brier_mean"] for one in tried)
-    assert searching.best(tried).measures["cv_brier_mean"] == lowest
-
-
 def test_each_patient_is_judged_by_the_winner_of_a_search_without_them(
     regressions: Search, tried: Sequence[Candidate], patients: Patients
 ) -> None:
