@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from clinical.codings.definitions import (
     BY_LABEL,
     CANONICAL,
+    CODINGS,
     HEART_CSV,
     UCI,
     ZERO_BASED,
     Coding,
     offer,
 )
-from clinical.codings.evidence import TELLING, Evidence
+from clinical.codings.evidence import TELLING, Evidence, count_coding_evidence, require_coding
 from clinical.errors import DataError
 
 
@@ -72,6 +75,40 @@ def coding_of_rows(evidence: Evidence, label: str | None = None) -> Coding | Non
     if coding is not None:
         require_no_objections(evidence, coding)
     return coding
+
+
+def coding_of_files(
+    counted: Mapping[tuple[str, str | None], Evidence], stated: Coding | None
+) -> Coding:
+    """Return the one coding of files without a label to learn from.
+
+    Parameters
+    ----------
+    counted : mapping
+        What was counted on rows of each file, by its name and the name of its label, if any.
+    stated : Coding, optional
+        The coding that the user stated.
+
+    Raises
+    ------
+    DataError
+        Where they are in several codings, or none of them tells its own.
+    """
+    found: dict[str, str] = {}
+    for (name, label), evidence in counted.items():
+        try:
+            coding = stated or coding_of_rows(evidence, label)
+            if coding:
+                require_coding(evidence, coding, "expected one coding")
+                found.setdefault(coding.name, name)
+        except DataError as error:
+            raise DataError(f"'{name}': {error}") from None
+    if len(found) > 1:
+        each = ", ".join(f"'{name}' is {coding}" for coding, name in found.items())
+        raise DataError(f"expected one coding in all files, found several: {each}")
+    if not found and any(evidence.rows for evidence in counted.values()):
+        return recognise_without_label(count_coding_evidence({}))  # which refuses them
+    return CODINGS[next(iter(found), CANONICAL.name)]
 
 
 def require_no_objections(evidence: Evidence, coding: Coding) -> None:

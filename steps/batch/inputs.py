@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 from fsspec.utils import read_block
 
-from clinical.codings.columns import ALIASES
+from clinical.codings.columns import require_features
 from clinical.codings.definitions import BY_LABEL
 from clinical.errors import DataError
 from clinical.layout import Layout, inspect
@@ -139,7 +139,7 @@ def _inspect(fs: Any, path: str, name: str) -> File:
         with fs.open(path, "rb", cache_type="none") as stream:
             start = bytes(stream.read(HEADER_BYTES))
         file = _read_footer(file) if start.startswith(b"PAR1") else _read_header(file, start)
-        _require_patients(list(file.layout.names), file.ids)
+        require_features(list(file.layout.names), file.ids)
     except DataError as error:
         raise DataError(f"'{name}': {error}") from None
     return file
@@ -172,18 +172,6 @@ def _read_footer(file: File) -> File:
     if text:
         raise DataError(f"expected numbers in {', '.join(text)}, found text")
     return replace(file, layout=Layout(names, len(names)), row_groups=metadata.num_row_groups)
-
-
-def _require_patients(names: list[str], ids: list[str]) -> None:
-    if missing := [name for name in FEATURE_NAMES if name not in names]:
-        found = ["none of them" if len(missing) == len(FEATURE_NAMES) else "the others"]
-        found += [f"rename '{name}' to {ALIASES[name]}" for name in names if name in ALIASES]
-        raise DataError(
-            f"expected the columns {', '.join(FEATURE_NAMES)}; missing: {', '.join(missing)} "
-            f"(found {'; '.join(found)})"
-        )
-    if twice := [name for name in (*FEATURE_NAMES, *ids) if names.count(name) > 1]:
-        raise DataError(f"these columns are there twice: {', '.join(twice)}")
 
 
 def divide(files: Iterable[File], size: int = PARTITION_BYTES) -> Iterator[Partition]:

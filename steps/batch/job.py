@@ -22,9 +22,8 @@ from mlflow.store.artifact.utils.models import get_model_name_and_version
 from tqdm import tqdm
 
 from clinical.codings.columns import is_index, list_names
-from clinical.codings.definitions import BY_LABEL, CODINGS, Coding, stated_coding
-from clinical.codings.evidence import count_coding_evidence, require_coding
-from clinical.codings.recognition import coding_of_rows, recognise_without_label
+from clinical.codings.definitions import BY_LABEL, Coding, stated_coding
+from clinical.codings.recognition import coding_of_files
 from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
 from risk_model.layout import open_folder
@@ -170,30 +169,14 @@ def _require_shared(client: Client, folder: Path) -> None:
 def _score(client: Client, job: Job, folder: Path) -> Counts:
     with_id = any(file.ids for file in job.files)
     columns = [name for name in SCHEMA if with_id or name != "id"]
-    scorer = Scorer(str(folder), job.version, _recognise(client, job), columns)
+    # The one coding of all files, from the beginning of each.
+    beginnings = [next(divide([file])) for file in job.files]
+    counted = client.gather(client.map(count_evidence, beginnings, pure=False))
+    named = [(file.name, file.label) for file in job.files]
+    coding = coding_of_files(dict(zip(named, counted, strict=True)), job.coding)
+    scorer = Scorer(str(folder), job.version, coding, columns)
     futures = client.map(scorer.score, list(divide(job.files)), pure=False)
     done, counts = as_completed(futures, client.loop), Counts()
     for future in tqdm(done, "score", len(futures), disable=not sys.stderr.isatty()):
         counts.update(future.result())
     return counts
-
-
-def _recognise(client: Client, job: Job) -> Coding:
-    """Recognise the one coding of all files, from the beginning of each."""
-    beginnings = [next(divide([file])) for file in job.files]
-    counted = client.gather(client.map(count_evidence, beginnings, pure=False))
-    found: dict[str, str] = {}
-    for file, evidence in zip(job.files, counted, strict=True):
-        try:
-            coding = job.coding or coding_of_rows(evidence, file.label)
-            if coding:
-                require_coding(evidence, coding, "expected one coding")
-                found.setdefault(coding.name, file.name)
-        except DataError as error:
-            raise DataError(f"'{file.name}': {error}") from None
-    if len(found) > 1:
-        each = ", ".join(f"'{name}' is {coding}" for coding, name in found.items())
-        raise DataError(f"expected one coding in all files, found several: {each}")
-    if not found and any(evidence.rows for evidence in counted):
-        return recognise_without_label(count_coding_evidence({}))  # which refuses them
-    return CODINGS[next(iter(found), "canonical")]
