@@ -27,20 +27,10 @@ UNKNOWN = ("", "?", "na", "n/a", "nan", "null", "none")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a file is laid out.
+    """How a file is laid out: its columns, how many, what divides its cells, and where its rows begin.
 
-    Parameters
-    ----------
-    names : sequence of str
-        The columns, in lower case; empty for a text file without a header.
-    width : int
-        The number of columns.
-    delimiter : str
-        What divides the cells of a text file; empty for Parquet.
-    skip : int
-        The lines of a text file up to its first row.
-    decimal : str
-        What stands before the decimals of a text file.
+    Without a header there are no `names`, which are in lower case; `delimiter` is empty for Parquet;
+    `skip` counts the lines up to the first row; `decimal` stands before the decimals.
     """
 
     names: Sequence[str]

@@ -34,10 +34,9 @@ class Origin:
     ----------
     key : str
         Names its content: a candidate of the same key is the same model.
-    version : str
-        What an answer says: ``registry-v3``, ``run-<id>``, ``local-pickle``, ...
-    source : str
-        In words: ``alias champion``, ``stage Production``, ``latest train run``, ...
+    version, source : str
+        What an answer says, such as ``registry-v3``, ``run-<id>``, ``local-pickle``; and in words,
+        such as ``alias champion``, ``stage Production``, ``latest train run``.
     directory : str
         The model's files on this host.
     tags : mapping of str to str

@@ -76,16 +76,10 @@ def is_index(column: str) -> bool:
 
 
 def recognise_columns(names: Sequence[str], width: int, stated: Coding | None = None) -> Columns:
-    """Find the features and the label among the columns of a file.
+    """Find the features and the label among the columns of a file, in lower case.
 
-    Parameters
-    ----------
-    names : sequence of str
-        In lower case; empty for a file without a header.
-    width : int
-        The number of columns.
-    stated : Coding, optional
-        The coding that the user stated; decides what a file without a header has for a label.
+    There are no names for a file without a header: the coding that the user stated, or UCI's, decides
+    what its label is.
 
     Raises
     ------

@@ -56,21 +56,11 @@ class Direction:
 
 
 def direction(frame: pd.DataFrame, diseased: Column, in_every_coding: bool = False) -> Direction:
-    """Return which way a label points.
+    """Return which way a label points: diseased is 1, 0, or NaN where unknown.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        The features, in the canonical coding unless `in_every_coding`.
-    diseased : ndarray
-        1, 0, or NaN where unknown.
-    in_every_coding : bool
-        Look only at the signs whose codes are the same in every coding.
-
-    Notes
-    -----
-    The signs are angina during exercise, a coloured vessel, a reversible defect and the absence
-    of chest pain. All four hospitals of the UCI archive show them.
+    The features are in the canonical coding, unless only those signs are looked at whose codes are
+    the same `in_every_coding`. The signs are angina during exercise, a coloured vessel, a reversible
+    defect and the absence of chest pain; all four hospitals of the UCI archive show them.
     """
     signs = _signs(frame)
     scores = {

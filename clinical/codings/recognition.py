@@ -21,12 +21,7 @@ from clinical.errors import DataError
 def recognise(evidence: Evidence, label: str | None, label_is_named: bool = True) -> Coding:
     """Return the coding of a file from which something will be learnt.
 
-    Parameters
-    ----------
-    label : str or None
-        The name of its label.
-    label_is_named : bool
-        Whether a header names it; a file without one is UCI's.
+    A file whose label no header names is UCI's.
 
     Raises
     ------
@@ -80,19 +75,10 @@ def coding_of_rows(evidence: Evidence, label: str | None = None) -> Coding | Non
 def coding_of_files(
     counted: Mapping[tuple[str, str | None], Evidence], stated: Coding | None
 ) -> Coding:
-    """Return the one coding of files without a label to learn from.
+    """Return the one coding of files that are to be scored, the one that is stated if any.
 
-    Parameters
-    ----------
-    counted : mapping
-        What was counted on rows of each file, by its name and the name of its label, if any.
-    stated : Coding, optional
-        The coding that the user stated.
-
-    Raises
-    ------
-    DataError
-        Where they are in several codings, or none of them tells its own.
+    What was counted on their rows is given by their names and those of their labels. A `DataError`
+    where they are in several codings, or none of them tells its own.
     """
     found: dict[str, str] = {}
     for (name, label), evidence in counted.items():

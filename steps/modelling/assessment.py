@@ -7,7 +7,7 @@ are measured on out-of-fold probabilities of all patients, each by a model that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -106,11 +106,6 @@ def cohort(one: Cohort, p: Floats, seed: int) -> dict[str, Any]:
         "risk_bands": clinical_metrics.bands(y, p),
         "case_mix": case_mix(one.patients),
     }
-
-
-def elsewhere(cohorts: Sequence[Cohort], predict: Predict, seed: int) -> list[dict[str, Any]]:
-    """Return how a model does in hospitals other than its own."""
-    return [cohort(c, predict(c.patients[list(FEATURE_NAMES)]), seed) for c in cohorts]
 
 
 def reference(predict: Predict, seen: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -165,7 +165,9 @@ def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str
         "unseen_pairs": cautions.unseen_pairs(done.fitted, Metadata.of({"seen": known}).seen),
         "reference": reference,
         "importance": assessment.importance(predict, done.held_out, reference),
-        "elsewhere": assessment.elsewhere(done.data.elsewhere, predict, seed),
+        "elsewhere": [
+            assessment.cohort(one, predict(one.patients), seed) for one in done.data.elsewhere
+        ],
     }
 
 

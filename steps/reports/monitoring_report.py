@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-from clinical.schema import FEATURES, Feature
+from clinical.schema import FEATURES
 from risk_model.card.wording import MEASURES, between, number, percent
 from risk_model.prediction_log.records import PROBABILITY, SMALLEST
 from steps.reports import drawing
@@ -132,15 +132,11 @@ def shares(axes: Axes, *, name: str, one: Mapping[str, Any]) -> None:
 
 def _labels(name: str, one: Mapping[str, Any]) -> list[str]:
     """Return what each bin holds, the last of them what is unknown."""
-    feature = _FEATURES.get(name)
     if one["codes"]:
-        return [*(_code(feature, code) for code in one["codes"]), "unknown"]
+        known = _FEATURES[name].codes if name in _FEATURES else {}
+        return [*(known.get(code, str(code)) for code in one["codes"]), "unknown"]
     ends = [f"{edge:.3g}" for edge in one["edges"] or ()]
     if not ends:
         return ["known", "unknown"]
     between = [f"{low} to {high}" for low, high in pairwise(ends)]
     return [f"under {ends[0]}", *between, f"{ends[-1]} and over", "unknown"]
-
-
-def _code(feature: Feature | None, code: int) -> str:
-    return feature.codes[code] if feature else str(code)

@@ -43,7 +43,9 @@ def draw(path: Path, tried: pd.DataFrame, winner: int, honest: Mapping[str, floa
         means = tried.loc[[winner], f"cv_{measure}_mean"]
         for axes, name in zip(row, names, strict=True):
             axes.spines[["top", "right"]].set_visible(False)
-            _draw_honest(axes, honest, measure)
+            low, high = honest[f"{measure}_ci_low"], honest[f"{measure}_ci_high"]
+            axes.axhspan(low, high, color=GREY, alpha=0.15, lw=0)
+            axes.axhline(honest[measure], ls="--", color=GREY, label="nested, with 95 % interval")
             _draw_candidates(axes, tried, name, measure)
             axes.plot(
                 tried.loc[[winner], name], means, "*", ms=15, mfc="gold", mec="black",
@@ -58,12 +60,6 @@ def draw(path: Path, tried: pd.DataFrame, winner: int, honest: Mapping[str, floa
     _draw_legend(figure, grid[0], 1 + len(names))
     figure.savefig(path, dpi=120)
     return path
-
-
-def _draw_honest(axes: Axes, honest: Mapping[str, float], measure: str) -> None:
-    low, high = honest[f"{measure}_ci_low"], honest[f"{measure}_ci_high"]
-    axes.axhspan(low, high, color=GREY, alpha=0.15, lw=0)
-    axes.axhline(honest[measure], ls="--", color=GREY, label="nested, with 95 % interval")
 
 
 def _draw_candidates(axes: Axes, tried: pd.DataFrame, name: str, measure: str) -> None:
