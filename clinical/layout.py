@@ -27,10 +27,10 @@ UNKNOWN = ("", "?", "na", "n/a", "nan", "null", "none")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a file is laid out: its columns, how many, what divides its cells, and where its rows begin.
+    """How a file is laid out: its columns, what divides its cells, and where its rows begin.
 
-    Without a header there are no `names`, which are in lower case; `delimiter` is empty for Parquet;
-    `skip` counts the lines up to the first row; `decimal` stands before the decimals.
+    Without a header there are no `names`, which are in lower case; the `delimiter` of Parquet is
+    empty; `skip` counts the lines up to the first row; `decimal` stands before the decimals.
     """
 
     names: Sequence[str]

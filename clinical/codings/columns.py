@@ -78,8 +78,8 @@ def is_index(column: str) -> bool:
 def recognise_columns(names: Sequence[str], width: int, stated: Coding | None = None) -> Columns:
     """Find the features and the label among the columns of a file, in lower case.
 
-    There are no names for a file without a header: the coding that the user stated, or UCI's, decides
-    what its label is.
+    There are no names for a file without a header: the coding that the user stated, or UCI's,
+    decides what its label is.
 
     Raises
     ------

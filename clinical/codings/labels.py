@@ -59,8 +59,9 @@ def direction(frame: pd.DataFrame, diseased: Column, in_every_coding: bool = Fal
     """Return which way a label points: diseased is 1, 0, or NaN where unknown.
 
     The features are in the canonical coding, unless only those signs are looked at whose codes are
-    the same `in_every_coding`. The signs are angina during exercise, a coloured vessel, a reversible
-    defect and the absence of chest pain; all four hospitals of the UCI archive show them.
+    the same `in_every_coding`. The signs are angina during exercise, a coloured vessel, a
+    reversible defect and the absence of chest pain; all four hospitals of the UCI archive show
+    them.
     """
     signs = _signs(frame)
     scores = {

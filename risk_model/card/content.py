@@ -32,6 +32,11 @@ PATTERNS = (
 )  # fmt: skip
 """The patterns of unknown findings that a card shows, the other hospitals' among them."""
 
+ABOUT_PATTERNS = (
+    "Cross-validated, with these findings hidden from patients of whom all others are known. "
+    "Slope, ca and thal are what Hungary and Long Beach mostly lack; chol, fbs and ca what "
+    "Switzerland does."
+)
 PATTERN_MEASURES = ("roc_auc", "brier", "calibration_intercept", "observed_expected", "sensitivity")
 THRESHOLDS = (0.1, 0.2, 0.3, 0.5)
 TREES = ("n_estimators", "max_depth", "min_samples_leaf")
