@@ -87,39 +87,6 @@ def test_an_undefined_figure_is_null() -> None:
     json.loads(metadata.as_json(), parse_constant=refuse)
 
 
-def test_there_is_room_for_what_open_work_will_measure() -> None:
-    band = {"level": "Low", "from": 0.0, "observed": None}
-    histogram = {"codes": None, "edges": [50.0, 60.0], "counts": [7, 8, 9], "missing": 2}
-    content: dict[str, Any] = {
-        "format": 2,
-        "unknown_patterns": [
-            {
-                "unknown": ["ca", "thal"],
-                "patients": 303,
-                "metrics": {"observed_expected": 1.01, "brier": 0.151},
-                "risk_bands": [band],
-                "histogram": {"0": [9, 1], "1": [2, 8]},
-            }
-        ],
-        "refits": {
-            "count": 200,
-            "level": 0.95,
-            "bins": [
-                {"start": 0.3, "end": 0.4, "patients": 30, "low": 0.2, "high": 0.6,
-                 "changes_band": 0.5}
-            ],
-        },
-        "baseline": {
-            "log_schema": 1,
-            "patients": 242,
-            "features": {"age": histogram},
-            "probability": histogram,
-        },
-    }  # fmt: skip
-    known = read(**content).as_dict()
-    assert {name: known[name] for name in content} == content
-
-
 def test_references_have_no_nan() -> None:
     references = References(inputs=((1.0, None),), probabilities=(0.5,))
     assert References.read(references.as_json()) == references

@@ -121,12 +121,6 @@ def test_what_cannot_be_scored_is_one_line_without_a_value(
     assert found.value.get_http_status_code() == 400
 
 
-def test_uci_codes_are_refused_rather_than_scored(model: Any, patients: pd.DataFrame) -> None:
-    uci = patients.assign(cp=4, slope=3, thal=7)
-    with pytest.raises(MlflowException, match=r"'cp' must.*'slope' must.*'thal' must"):
-        model.predict(uci)
-
-
 def test_no_patients_get_no_answers(model: Any, patients: pd.DataFrame) -> None:
     answer = model.predict(patients[:0])
     assert answer.shape == (0, 3)

@@ -12,7 +12,7 @@ import pytest
 
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model import patterns
-from risk_model.metadata import Git
+from risk_model.metadata import Git, Metadata
 from steps.modelling import facts, metrics, onnx_export
 from steps.modelling.facts import Input, Training
 from steps.modelling.validation import OutOfFold
@@ -42,6 +42,7 @@ def known(done: Training) -> dict[str, Any]:
     """Return the metadata as strict JSON has them."""
     content = onnx_export.convert(done.model, done.fitted)
     metadata = facts.gather(done, content, Git(commit="c" * 40), None)
+    assert Metadata.read(metadata.as_json()) == metadata
     return dict(json.loads(metadata.as_json(), parse_constant=refuse))
 
 
