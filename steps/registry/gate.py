@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -165,11 +165,20 @@ def conclude(found: list[Rule], against: str, reason: str, *, better: bool = Tru
     return Decision("passed" if better else "kept", reason, against, found)
 
 
+def heed(decision: Decision, evidence: Rule) -> Decision:
+    """Return a decision with a further rule, which can only turn it to the worse."""
+    both = [*decision.rules, evidence]
+    if evidence.passed:
+        return replace(decision, rules=both)
+    return conclude(both, decision.against, decision.reason)
+
+
 def table(decision: Decision) -> str:
     """Return the decision as lines for a terminal."""
-    head = f"  {'rule':<72} {'candidate':>10} {'champion':>10}"
+    width = max([72, *(len(rule.rule) for rule in decision.rules)])
+    head = f"  {'rule':<{width}} {'candidate':>10} {'champion':>10}"
     lines = [
-        f"  {rule.rule:<72} {_cell(rule.candidate):>10} {_cell(rule.champion):>10}"
+        f"  {rule.rule:<{width}} {_cell(rule.candidate):>10} {_cell(rule.champion):>10}"
         f"  {'ok' if rule.passed else 'BROKEN'}"
         for rule in decision.rules
     ]

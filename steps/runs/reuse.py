@@ -1,7 +1,7 @@
 """Which finished run already did what a step is about to do.
 
-The key of a piece of work is the SHA-256 of all that decides its outcome. A run carries its key,
-and the digests of its outputs, as tags; it is reused only where both still hold.
+The key of a piece of work is the SHA-256 of all that decides its outcome. A run carries its key as
+a tag, and the digests of its outputs as a file; it is reused only where both still hold.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from steps.parameters.entry_points import RECALIBRATED, Download, Preprocess, Tr
 from steps.runs.downloads import stated_digest
 from steps.runs.files import ROOT, sha256
 from steps.runs.sources import UCI_DIGEST, resolve_auto
-from steps.runs.store import store_errors
-from steps.runs.tracking.finished import finished_runs, input_of
-from steps.runs.tracking.tags import KEY_TAG, OUTPUTS_TAG
+from steps.runs.store import StepError, store_errors
+from steps.runs.tracking.finished import finished_runs, input_of, stored_artifact
+from steps.runs.tracking.tags import KEY_TAG, OUTPUTS_FILE, OUTPUTS_TAG
 
 PACKAGES = ("clinical", "risk_model", "steps")
 _BY_CONTENT = ("source", "data", "extra")
@@ -150,20 +150,22 @@ def find(step: str, key: str, experiment_id: str) -> Run | None:
 
 def _is_intact(run: Run) -> bool:
     """Return whether a run has outputs, and all of them still exist and hash the same."""
-    recorded = outputs(run)
     try:
+        recorded = outputs(run)
         return bool(recorded) and all(
             sha256(fetch_output(run, name)) == digest for name, digest in recorded.items()
         )
-    except store_errors(OSError):
+    except store_errors(StepError, OSError):
         # Whatever keeps an output from being read, the answer is to make it anew.
         return False
 
 
 def outputs(run: Run) -> dict[str, str]:
     """Return the SHA-256 of each output of a run by its artifact path or model URI."""
-    recorded: dict[str, str] = json.loads(run.data.tags.get(OUTPUTS_TAG, "{}"))
-    return recorded
+    text = run.data.tags.get(OUTPUTS_TAG)
+    if text is None and (path := stored_artifact(run, OUTPUTS_FILE)):
+        text = path.read_text()
+    return dict(json.loads(text or "{}"))
 
 
 def data_output(run: Run) -> str:

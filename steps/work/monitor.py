@@ -25,6 +25,7 @@ from steps.monitoring.reading import Logged
 from steps.monitoring.versions import Model, Monitored
 from steps.parameters.entry_points import Monitor
 from steps.registry import versions as registry
+from steps.registry.evidence import FIGURES, VERSION_TAG
 from steps.reports import monitoring_report
 from steps.runs import lineage
 from steps.runs.files import ROOT, as_json, copy_atomically, replacing
@@ -153,7 +154,7 @@ def log_figures(run: StepRun, leading: Monitored, model_id: str | None) -> None:
     run.describe(leading.verdict.reason)
     run.tag("monitor.verdict", leading.verdict.word)
     run.tag("monitor.reason", leading.verdict.reason)
-    run.tag("monitor.version", leading.model.version)
+    run.tag(VERSION_TAG, leading.model.version)
 
 
 def log_pages(
@@ -171,7 +172,7 @@ def log_pages(
     }  # fmt: skip
     models = [one.found for one in found]
     with tempfile.TemporaryDirectory() as name:
-        page, figures = Path(name, "monitoring.html"), Path(name, "monitoring.json")
+        page, figures = Path(name, "monitoring.html"), Path(name, FIGURES)
         page.write_text(monitoring_report.draw(about, models))
         figures.write_text(as_json({**about, "models": models}))
         for file in (page, figures):
