@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run
+from mlflow.entities import Param, Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from clinical import copies
@@ -88,19 +87,19 @@ def find(
 def log_candidate(run: StepRun, candidate: Candidate, number: int) -> None:
     """Log a candidate as a finished run below this one."""
     client = MlflowClient()
+    parent = client.get_run(run.run_id)
     # Of the same owner: should this process be killed, no run stays open.
-    owner = client.get_run(run.run_id).data.tags[OWNER_TAG]
+    owner = parent.data.tags[OWNER_TAG]
     tags = {STEP_TAG: CANDIDATE, MLFLOW_PARENT_RUN_ID: run.run_id, OWNER_TAG: owner}
     name = f"{candidate.parameters['model']} {number}"
-    created = client.create_run(run.experiment_id, tags=tags, run_name=name)
-    now = time.time_ns() // 1_000_000
-    client.log_batch(
-        created.info.run_id,
-        [Metric(key, value, now, 0) for key, value in candidate.measures.items()],
-        [Param(key, str(value)) for key, value in candidate.parameters.items()],
-    )
-    client.set_terminated(created.info.run_id)
-    client.delete_tag(created.info.run_id, OWNER_TAG)
+    run_id = client.create_run(run.experiment_id, tags=tags, run_name=name).info.run_id
+    client.log_inputs(run_id, datasets=parent.inputs.dataset_inputs)
+    parameters = [Param(key, str(value)) for key, value in candidate.parameters.items()]
+    client.log_batch(run_id, params=parameters)
+    made = StepRun(run_id, run.experiment_id, datasets=run.datasets)
+    made.log_metrics(candidate.measures, PATIENTS)
+    client.set_terminated(run_id)
+    client.delete_tag(run_id, OWNER_TAG)
 
 
 def log_findings(run: StepRun, tried: Sequence[Candidate], honest: Mapping[str, float]) -> None:

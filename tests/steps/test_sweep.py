@@ -188,10 +188,12 @@ def test_the_picture_is_an_artifact_and_a_working_copy(swept: Swept) -> None:
     assert (swept.folder / "plots" / "search.png").read_bytes() == Path(path).read_bytes()
 
 
-def test_the_data_is_noted_as_for_train(swept: Swept) -> None:
+def test_the_data_is_noted_as_for_train_on_each_candidate_too(swept: Swept) -> None:
     (given,) = swept.run.inputs.dataset_inputs
     assert {tag.key: tag.value for tag in given.tags}["mlflow.data.context"] == "sweep"
     assert swept.run.data.tags["data.source"] == "file"
+    for candidate in swept.candidates:
+        assert candidate.inputs.dataset_inputs == swept.run.inputs.dataset_inputs
 
 
 def test_a_picture_of_one_parameter_can_be_drawn_too(tmp_path: Path) -> None:
