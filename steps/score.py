@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from steps.parameters.entry_points import Score
@@ -45,10 +45,7 @@ def resolve(values: Score, _experiment_id: str) -> Job:
     return jobs.plan(values.input, values.output, values.model_uri, values.coding)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the step with the words of a command line; this process's by default."""
-    return run_step(Score, lambda: Work(score, resolve), __doc__, argv, ahead=ahead)
-
+main = partial(run_step, Score, lambda: Work(score, resolve), __doc__, ahead=ahead)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -89,24 +89,12 @@ def read_rules(path: Path = ROOT / "gate.toml") -> dict[str, Any]:
 
 
 def judge(candidate: Candidate, champion: Champion | None, limits: Mapping[str, Any]) -> Decision:
-    """Decide about a candidate.
-
-    Parameters
-    ----------
-    candidate : Candidate
-    champion : Champion or None
-        None where there is none yet.
-    limits : mapping
-        What `read_rules` returns.
-    """
+    """Decide about a candidate, by the limits that `read_rules` returns."""
     found = alone(candidate, limits)
     if champion is None:
         return conclude(found, "", "there was no champion, and no rule is broken")
-    synthetic = candidate.source == cohort.SYNTHETIC, champion.source == cohort.SYNTHETIC
-    words = "no synthetic patients against real ones"
-    passed = synthetic != (True, False)
-    found.append(Rule(words, candidate.source, champion.source, passed))
-    if synthetic == (False, True):
+    found.append(rules.not_synthetic(candidate.source, champion.source))
+    if champion.source == cohort.SYNTHETIC and candidate.source != cohort.SYNTHETIC:
         reason = "the champion has seen synthetic patients only"
         return conclude(found, champion.version, reason)
     compared, better = against(champion, limits)
@@ -139,15 +127,7 @@ def against(champion: Champion, limits: Mapping[str, Any]) -> tuple[list[Rule], 
 
 
 def refuse(why: str, against: str) -> Decision:
-    """Return the rejection of a candidate that cannot be used at all.
-
-    Parameters
-    ----------
-    why : str
-        One sentence, such as that of a ModelError.
-    against : str
-        The champion's version, or empty.
-    """
+    """Return the rejection of a candidate that cannot be used at all; `why` is a sentence."""
     rule = Rule("the stored model passes its checks", None, None, passed=False)
     return Decision("rejected", f"broken: {rule.rule}: {why.rstrip('.')}", against, [rule])
 

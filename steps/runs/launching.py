@@ -37,14 +37,6 @@ BUILDS: Mapping[type, type] = {
 def run_or_reuse(values: object, run: StepRun, cache: bool = True) -> Run:
     """Return a finished run of the step with these parameters: an equal one, or else a new one.
 
-    Parameters
-    ----------
-    values : parameters of an entry point
-    run : StepRun
-        The open run under which a new one nests.
-    cache : bool
-        False to do the work anew whatever there is.
-
     Raises
     ------
     StepError

@@ -35,10 +35,7 @@ DATA_FOLDER = "data"
 def work_key(values: object) -> str | None:
     """Return the key of a step's work as 64 hex digits, or None where it is never reused.
 
-    Parameters
-    ----------
-    values : parameters of an entry point
-        `data` must name a run or a file.
+    The `data` of the parameters must name a run or a file.
     """
     match values:
         case Download():
@@ -88,16 +85,14 @@ def archive_of(prepared: Run) -> tuple[Run, str] | None:
 def _key(values: object, digest: str) -> str:
     step = step_name(type(values))
     parameters = {k: v for k, v in as_texts(values).items() if k not in _BY_CONTENT}
-    content = {"step": step, "parameters": parameters, "input": digest, **digests_of_code(step)}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def digests_of_code(module: str) -> dict[str, object]:
-    """Return what decides how a module of the steps works: its sources, and the libraries."""
-    return {
-        "sources": digests_of_sources(module),
+    content = {
+        "step": step,
+        "parameters": parameters,
+        "input": digest,
+        "sources": digests_of_sources(step),
         "requirements": sha256(ROOT / "requirements.txt"),
     }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def digests_of_sources(module: str) -> dict[str, str]:

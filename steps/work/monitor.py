@@ -28,7 +28,7 @@ from steps.registry import versions as registry
 from steps.registry.evidence import FIGURES, VERSION_TAG
 from steps.reports import monitoring_report
 from steps.runs import lineage
-from steps.runs.files import ROOT, as_json, copy_atomically, replacing
+from steps.runs.files import as_json, replacing
 from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
@@ -176,8 +176,7 @@ def log_pages(
         page.write_text(monitoring_report.draw(about, models))
         figures.write_text(as_json({**about, "models": models}))
         for file in (page, figures):
-            run.log_file(file)
-            copy_atomically(file, ROOT / "reports" / file.name)
+            run.log_file(file, copy="reports")
 
 
 def fail(fail_on: str, found: list[Monitored]) -> None:

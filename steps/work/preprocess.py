@@ -15,7 +15,7 @@ from clinical.preparation import Prepared, extend, prepare
 from risk_model.metadata import Origin
 from steps.parameters.entry_points import Preprocess
 from steps.reports import data_report
-from steps.runs.files import ROOT, copy_atomically, sha256
+from steps.runs.files import sha256
 from steps.runs.launching import input_run
 from steps.runs.reuse import DATA_FOLDER, data_output, fetch_output, work_key
 from steps.runs.terminal import echo
@@ -45,11 +45,9 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
         report.write_text(json.dumps(prepared.report, indent=2) + "\n")
         page = folder / "data_report.html"
         page.write_text(data_report.draw(prepared.report, prepared.frame))
-        run.log_file(patients, DATA_FOLDER)
+        run.log_file(patients, DATA_FOLDER, copy="data")
         for file in (report, page):
-            run.log_file(file)
-        for file in (patients, report, page):
-            copy_atomically(file, ROOT / "data" / file.name)
+            run.log_file(file, copy="data")
         uri, digest = artifact_uri(run.run_id, f"{DATA_FOLDER}/{patients.name}"), sha256(patients)
         run.tag(DIGEST_TAG, digest)
         log_dataset(run, as_dataset(prepared.frame, uri=uri, digest=digest), source)

@@ -24,7 +24,7 @@ from steps.modelling.searching import DECIDES, FOLDS, MEASURES, Candidate, Patie
 from steps.parameters.declaration import as_texts, check, select
 from steps.parameters.entry_points import Sweep, Train
 from steps.reports import search_plot
-from steps.runs.files import ROOT, as_json, copy_atomically
+from steps.runs.files import as_json
 from steps.runs.launching import run_or_reuse
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import PATIENTS
@@ -117,8 +117,7 @@ def log_findings(run: StepRun, tried: Sequence[Candidate], honest: Mapping[str, 
         run.log_file(figures)
         winner = tried.index(best)
         picture = search_plot.draw(Path(name, "search.png"), table, winner, honest)
-        run.log_file(picture, "plots")
-        copy_atomically(picture, ROOT / "plots" / picture.name)
+        run.log_file(picture, "plots", copy="plots")
 
 
 def summary(best: Candidate, honest: Mapping[str, float], trained: Run) -> str:

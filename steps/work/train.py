@@ -78,8 +78,7 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
         log_out_of_fold(run, folder, data.patients, validated)
         losses = permutation_losses(model, x, y, seed)
         for picture in plots.draw_all(folder, y, p, found, losses):
-            run.log_file(picture, "plots")
-            copy_atomically(picture, ROOT / "plots" / picture.name)
+            run.log_file(picture, "plots", copy="plots")
         model_id = log_model(run, folder, done, content, metadata)
     log_figures(run, held_out, metadata, model_id)
     run.describe(wording.described(metadata.measured))

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,10 +19,8 @@ from steps.monitoring import reading
 from steps.registry import decisions
 from steps.registry import versions as registry
 from steps.runs import lineage
-from steps.work import download, preprocess, train
-from tests.steps.conftest import copy_database, use_store
 from tests.steps.monitoring.logs import rows_of, write_profile, write_rows
-from tests.steps.test_steps import NAME, SMALL, Store
+from tests.steps.stores import NAME, SMALL, Store, steps_in, store_in_use
 
 HOSPITAL = "heart-disease-other"
 
@@ -34,29 +31,19 @@ def served(
 ) -> Iterator[Store]:
     """Return a store with a champion of synthetic patients."""
     folder = tmp_path_factory.mktemp("served")
-    made = Store(copy_database(empty_database, folder), folder)
-    before = mlflow.get_tracking_uri()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        patch.chdir(folder)
-        for module in (download, preprocess, train):
-            patch.setattr(module, "ROOT", made.copies)
-        use_store(made.uri)
+    with steps_in(folder, empty_database) as made:
         made.done("download", "download", f"--source={sample_file}")
         made.done("preprocess", "preprocess", "--data=")
         made.done("train", "train", *SMALL)
         made.done("register", "register", "--promote=false")
         made.done("promote", "promote", "--version=1")
         yield made
-    use_store(before)
 
 
 @pytest.fixture(autouse=True)
 def same_store(served: Store) -> Iterator[None]:
-    before = mlflow.get_tracking_uri()
-    use_store(served.uri)
-    yield
-    use_store(before)
+    with store_in_use(served.uri):
+        yield
 
 
 def model_of(version: str = "1", name: str = NAME) -> Model:

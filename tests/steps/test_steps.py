@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from clinical import cohort, copies
 from clinical.codings.definitions import ZERO_BASED
@@ -32,56 +28,12 @@ from steps.runs import lineage, reuse
 from steps.runs.files import ROOT, sha256
 from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
-from steps.runs.tracking import experiment
-from steps.work import download, preprocess, register, train
+from steps.work import register
 from tests.clinical.patient_files import require_canonical
-from tests.conftest import copy_database
 from tests.servers import gives, serving
-from tests.steps.conftest import use_store
+from tests.steps.stores import NAME, SMALL, Store, steps_in, store_in_use
 
 pytestmark = pytest.mark.slow
-
-NAME = "heart-disease-model"
-SMALL = ("--n_estimators=25",)
-
-
-@dataclass
-class Store:
-    """A store in which the steps have run, with the folder of their working copies."""
-
-    uri: str
-    folder: Path
-    runs: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def client(self) -> MlflowClient:
-        return MlflowClient(self.uri, self.uri)
-
-    @property
-    def copies(self) -> Path:
-        return self.folder / "copies"
-
-    def run(self, step: str) -> Run:
-        return self.client.get_run(self.runs[step])
-
-    def artifacts(self, step: str) -> Path:
-        return Path(self.run(step).info.artifact_uri.removeprefix("file://"))
-
-    def do(self, step: str, *words: str) -> int:
-        """Run a step in this process, and return its exit code."""
-        entry = importlib.import_module(f"steps.{step}")
-        return int(entry.main(words))
-
-    def latest(self, step: str) -> str:
-        experiment_id = experiment.open_experiment(None)
-        query = f"tags.`heart.step` = '{step}'"
-        order = ["attributes.start_time DESC"]
-        return str(self.client.search_runs([experiment_id], query, order_by=order)[0].info.run_id)
-
-    def done(self, name: str, step: str, *words: str) -> None:
-        """Run a step that must succeed, and remember its run by a name."""
-        assert self.do(step, *words) == 0
-        self.runs[name] = self.latest(step)
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +42,7 @@ def pipeline(
 ) -> Iterator[Store]:
     """Return a store in which each step ran once on a file, and train with two other models."""
     folder = tmp_path_factory.mktemp("pipeline")
-    made = Store(copy_database(empty_database, folder), folder)
-    before = mlflow.get_tracking_uri()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        patch.chdir(folder)
-        for module in (download, preprocess, train):
-            patch.setattr(module, "ROOT", made.copies)
-        use_store(made.uri)
+    with steps_in(folder, empty_database) as made:
         made.done("download", "download", f"--source={sample_file}")
         made.done("preprocess", "preprocess", "--data=")
         made.done("train", "train", *SMALL)
@@ -108,7 +53,6 @@ def pipeline(
         made.done("poor", "train", "--n_estimators=1", "--max_depth=1")
         made.done("register", "register", f"--run_id={made.runs['train']}")
         yield made
-    use_store(before)
 
 
 @pytest.fixture(autouse=True)
@@ -117,11 +61,8 @@ def same_store(request: pytest.FixtureRequest) -> Iterator[None]:
     if "store" in request.fixturenames:
         yield
         return
-    made = request.getfixturevalue("pipeline")
-    before = mlflow.get_tracking_uri()
-    use_store(made.uri)
-    yield
-    use_store(before)
+    with store_in_use(request.getfixturevalue("pipeline").uri):
+        yield
 
 
 def test_the_prepared_patients_are_canonical(pipeline: Store) -> None:

@@ -20,7 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 from risk_model.locations import file_path
 from steps.parameters.declaration import as_texts, step_name
 from steps.parameters.uris import redact_credentials
-from steps.runs.files import sha256
+from steps.runs.files import ROOT, copy_atomically, sha256
 from steps.runs.store import StepError, explain, store_errors
 from steps.runs.terminal import echo
 from steps.runs.tracking.launch_run import Launch, end_launch
@@ -98,8 +98,11 @@ class StepRun:
             ],
         )
 
-    def log_file(self, path: Path, folder: str = "") -> None:
-        """Log a file, or a folder's files, as artifacts, and note the digests as outputs."""
+    def log_file(self, path: Path, folder: str = "", copy: str = "") -> None:
+        """Log a file as an artifact in a folder of the run, and note its digest as an output.
+
+        `copy` is the folder of the project in which a working copy is put.
+        """
         client = MlflowClient()
         name = f"{folder}/{path.name}" if folder else path.name
         try:
@@ -110,6 +113,8 @@ class StepRun:
                 f"cannot store the artifact {name}: {error.strerror or error}"
             ) from None
         self.outputs[name] = sha256(path)
+        if copy:
+            copy_atomically(path, ROOT / copy / path.name)
 
 
 def _discard(run_id: str, name: str) -> None:
