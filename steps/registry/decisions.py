@@ -57,7 +57,8 @@ def read(version: ModelVersion) -> Decision | None:
     path = stored_artifact(run, FILE) if run else None
     text = path.read_text() if path else tags.get(WHOLE_TAG)
     if text is None:
-        short = (tags.get(tag, "") for tag in (VERDICT_TAG, REASON_TAG, AGAINST_TAG))
-        return Decision(*short) if RUN_TAG in tags else None
+        if RUN_TAG not in tags:
+            return None
+        return Decision(tags[VERDICT_TAG], tags[REASON_TAG], tags.get(AGAINST_TAG, ""))
     stored = json.loads(text)
     return Decision(**stored | {"rules": [Rule(**rule) for rule in stored["rules"]]})

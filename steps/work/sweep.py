@@ -93,7 +93,7 @@ def log_candidate(run: StepRun, candidate: Candidate, number: int) -> None:
     tags = {STEP_TAG: CANDIDATE, MLFLOW_PARENT_RUN_ID: run.run_id, OWNER_TAG: owner}
     name = f"{candidate.parameters['model']} {number}"
     run_id = client.create_run(run.experiment_id, tags=tags, run_name=name).info.run_id
-    client.log_inputs(run_id, datasets=parent.inputs.dataset_inputs)
+    client.log_inputs(run_id, datasets=parent.inputs.dataset_inputs if parent.inputs else [])
     parameters = [Param(key, str(value)) for key, value in candidate.parameters.items()]
     client.log_batch(run_id, params=parameters)
     made = StepRun(run_id, run.experiment_id, datasets=run.datasets)
