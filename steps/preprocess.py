@@ -11,9 +11,10 @@ from steps.runs.running import Work, run_step
 
 def load() -> Work[Preprocess]:
     """Import the work."""
+    from steps.runs import launching
     from steps.work import preprocess
 
-    return Work(preprocess.preprocess, preprocess.resolve)
+    return Work(preprocess.preprocess, launching.named_input)
 
 
 main = partial(run_step, Preprocess, load, __doc__)

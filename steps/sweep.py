@@ -11,9 +11,10 @@ from steps.runs.running import Work, run_step
 
 def load() -> Work[Sweep]:
     """Import the work."""
+    from steps.runs import launching
     from steps.work import sweep
 
-    return Work(sweep.sweep, sweep.resolve)
+    return Work(sweep.sweep, launching.named_input)
 
 
 main = partial(run_step, Sweep, load, __doc__)

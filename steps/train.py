@@ -11,9 +11,10 @@ from steps.runs.running import Work, run_step
 
 def load() -> Work[Train]:
     """Import the work."""
+    from steps.runs import launching
     from steps.work import train
 
-    return Work(train.train, train.resolve)
+    return Work(train.train, launching.named_input)
 
 
 main = partial(run_step, Train, load, __doc__)

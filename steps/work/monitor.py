@@ -12,7 +12,6 @@ from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import DatasetInput, InputTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from pandas.util import hash_pandas_object
@@ -32,7 +31,7 @@ from steps.runs.files import as_json, replacing
 from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.datasets import PATIENTS, dataset_source
+from steps.runs.tracking.datasets import PATIENTS, as_dataset
 from steps.runs.tracking.step_run import StepRun
 
 LABEL = re.compile(r"registry-v([1-9]\d*)")
@@ -127,11 +126,8 @@ def log_inputs(run: StepRun, leading: Monitored, origin: Lineage, window: Logged
     rows, profile = (part[part["model_version"] == label] for part in (window.rows, window.profile))
     current = rows[list(FEATURE_NAMES)] if len(rows) else profile[["variable", "bin", "count"]]
     digest = hashlib.sha256(hash_pandas_object(current, index=False).to_numpy().tobytes())
-    run.datasets[CURRENT] = from_pandas(
-        current.reset_index(drop=True),
-        source=dataset_source(str(window.folder)),  # type: ignore[arg-type]
-        name=CURRENT,
-        digest=digest.hexdigest()[:32],
+    run.datasets[CURRENT] = as_dataset(
+        current, uri=str(window.folder), name=CURRENT, digest=digest.hexdigest(), targets=None
     )
     mlflow.log_input(run.datasets[CURRENT], context="current")
 

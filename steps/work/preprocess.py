@@ -20,7 +20,7 @@ from steps.runs.launching import input_run
 from steps.runs.reuse import DATA_FOLDER, data_output, fetch_output, work_key
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import as_dataset, log_dataset
-from steps.runs.tracking.finished import artifact_uri, latest_or_named
+from steps.runs.tracking.finished import artifact_uri
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import DIGEST_TAG, INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
 
@@ -80,8 +80,3 @@ def find_input(run: StepRun, values: Preprocess, given: Run | None) -> tuple[Pat
     run.tag(INPUT_TAG, before.info.run_id)
     path = fetch_output(before, data_output(before))
     return path, before.info.run_id, before.data.tags[SOURCE_TAG]
-
-
-def resolve(values: Preprocess, experiment_id: str) -> Run | None:
-    """Look up the run that `data` names; an empty one means the latest."""
-    return latest_or_named("download", values.data, experiment_id)

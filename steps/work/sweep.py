@@ -28,7 +28,6 @@ from steps.runs.files import as_json
 from steps.runs.launching import run_or_reuse
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import PATIENTS
-from steps.runs.tracking.finished import latest_or_named
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import OWNER_TAG, STEP_TAG
 from steps.work.patients import read_patients
@@ -141,8 +140,3 @@ def summary(best: Candidate, honest: Mapping[str, float], trained: Run) -> str:
             f"Register: {REGISTER} -P run_id={trained.info.run_id}",
         ]
     )
-
-
-def resolve(values: Sweep, experiment_id: str) -> Run | None:
-    """Look up the run that `data` names; an empty one is looked for when the work begins."""
-    return latest_or_named("preprocess", values.data, experiment_id)

@@ -33,7 +33,7 @@ from steps.runs.files import ROOT, copy_atomically, replacing, sha256
 from steps.runs.lineage import Lineage
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import HELD_OUT, PATIENTS, as_dataset, log_dataset
-from steps.runs.tracking.finished import artifact_uri, latest_or_named
+from steps.runs.tracking.finished import artifact_uri
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG
 from steps.work import updating
@@ -172,8 +172,3 @@ def summary(model: str, metadata: Metadata) -> str:
     """Return how good the model is: cross-validated, and on the held-out patients as a check."""
     figures = wording.comparison(metadata.measured)
     return "\n".join([f"train: {model}, with 95 % intervals", *figures])
-
-
-def resolve(values: Train, experiment_id: str) -> Run | None:
-    """Look up the run that `data` names; an empty one is looked for when the work begins."""
-    return latest_or_named("preprocess", values.data, experiment_id)
