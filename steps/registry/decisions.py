@@ -53,11 +53,11 @@ def read(version: ModelVersion) -> Decision | None:
     Where its file is gone, it is what the tags say of it, without the rules.
     """
     tags = registry.tags_of(version)
-    run = run_or_none(tags[RUN_TAG]) if RUN_TAG in tags else None
-    path = stored_artifact(run, FILE) if run else None
+    run_id = tags.get(RUN_TAG, "")
+    path = stored_artifact(run_id, FILE) if run_id and run_or_none(run_id) else None
     text = path.read_text() if path else tags.get(WHOLE_TAG)
     if text is None:
-        if RUN_TAG not in tags:
+        if not run_id:
             return None
         return Decision(tags[VERDICT_TAG], tags[REASON_TAG], tags.get(AGAINST_TAG, ""))
     stored = json.loads(text)

@@ -33,7 +33,7 @@ def in_shadow(name: str, champion: str, candidate: str, experiment_id: str) -> R
     order = ["attributes.start_time DESC"]
     runs = MlflowClient().search_runs([experiment_id], query, order_by=order, max_results=NEWEST)
     for run in runs:
-        path = stored_artifact(run, FIGURES)
+        path = stored_artifact(run.info.run_id, FIGURES)
         for model in json.loads(path.read_text())["models"] if path else ():
             for shadow in model["shadow"] if model["version"] == champion else ():
                 if shadow["challenger"] == f"registry-v{candidate}" and shadow["paired"]:

@@ -135,7 +135,7 @@ class Lineage:
 
 
 def _table(run: Run, name: str) -> pd.DataFrame | None:
-    path = stored_artifact(run, name)
+    path = stored_artifact(run.info.run_id, name)
     return pd.read_parquet(path) if path else None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -157,10 +158,14 @@ def _is_intact(run: Run) -> bool:
 
 def outputs(run: Run) -> dict[str, str]:
     """Return the SHA-256 of each output of a run by its artifact path or model URI."""
-    text = run.data.tags.get(OUTPUTS_TAG)
-    if text is None and (path := stored_artifact(run, OUTPUTS_FILE)):
-        text = path.read_text()
-    return dict(json.loads(text or "{}"))
+    return dict(json.loads(run.data.tags.get(OUTPUTS_TAG) or _recorded(run.info.run_id)))
+
+
+@lru_cache
+def _recorded(run_id: str) -> str:
+    """Return what a run that has ended says of its outputs, asked for once: it stays."""
+    path = stored_artifact(run_id, OUTPUTS_FILE)
+    return path.read_text() if path else "{}"
 
 
 def data_output(run: Run) -> str:

@@ -60,7 +60,7 @@ def input_of(run: Run) -> Run | None:
     return run_or_none(before) if before else None
 
 
-def stored_artifact(run: Run, path: str) -> Path | None:
+def stored_artifact(run_id: str, path: str) -> Path | None:
     """Return a local copy of an artifact of a run, None where the run has none.
 
     Raises
@@ -68,7 +68,6 @@ def stored_artifact(run: Run, path: str) -> Path | None:
     StepError
         Where the store fails: what it does not give may well be there.
     """
-    run_id = run.info.run_id
     try:
         found = MlflowClient().list_artifacts(run_id, path.rpartition("/")[0] or None)
         if path not in {file.path for file in found}:
