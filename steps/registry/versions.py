@@ -75,12 +75,7 @@ def version_of(name: str, run_id: str) -> ModelVersion | None:
 
 def versions(name: str) -> list[ModelVersion]:
     """Return the versions of a registered model, in no order."""
-    client, found, token = MlflowClient(), [], None
-    while True:
-        page = client.search_model_versions(f"name = '{name}'", page_token=token)
-        found += list(page)
-        if not (token := page.token):
-            return found
+    return list(mlflow.search_model_versions(filter_string=f"name = '{name}'"))
 
 
 def named(name: str, version: str) -> ModelVersion:

@@ -346,9 +346,7 @@ def test_more_versions_than_a_page_holds_are_all_found(
     monkeypatch.setattr(
         MlflowClient,
         "search_model_versions",
-        lambda self, condition, page_token: whole(
-            self, condition, max_results=2, page_token=page_token
-        ),
+        lambda self, **how: whole(self, **how | {"max_results": 2}),
     )
     assert sorted(map(registry.number, registry.versions(NAME))) == made
 
