@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from functools import partial
 
 from steps.parameters.entry_points import Score
 from steps.runs.running import Work, run_step
@@ -33,10 +33,7 @@ def ahead(values: Score) -> None:
         forkserver.ensure_running()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the step with the words of a command line; this process's by default."""
-    return run_step(Score, load, __doc__, argv, ahead=ahead)
-
+main = partial(run_step, Score, load, __doc__, ahead=ahead)
 
 if __name__ == "__main__":
     sys.exit(main())

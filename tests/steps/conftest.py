@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 import psutil
@@ -30,9 +29,10 @@ from steps.modelling.facts import Input, Training, gather
 from steps.modelling.validation import cross_validated, refit_ranges
 from steps.parameters.declaration import select
 from steps.parameters.entry_points import Train
-from steps.runs.tracking import experiment
-from steps.work import download, evaluate, monitor, preprocess, sweep, train
+from steps.runs.tracking import experiment, step_run
+from steps.work import train
 from tests.conftest import copy_database
+from tests.steps.stores import store_in_use
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -55,7 +55,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for module in (download, preprocess, train, evaluate, sweep, monitor):
+    for module in (step_run, train):
         monkeypatch.setattr(module, "ROOT", tmp_path / "copies")
     yield
     for number, handler in handlers.items():
@@ -65,21 +65,12 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     os.environ.update(before)
 
 
-def use_store(uri: str) -> None:
-    """Make a tracking store the one that MLflow's functions talk to."""
-    while mlflow.active_run():
-        mlflow.end_run()
-    mlflow.set_tracking_uri(uri)
-
-
 @pytest.fixture
 def store(tmp_path: Path, empty_database: Path) -> Iterator[str]:
     """Return the URI of a fresh tracking store, which MLflow uses during the test."""
-    before = mlflow.get_tracking_uri()
     uri = copy_database(empty_database, tmp_path)
-    use_store(uri)
-    yield uri
-    use_store(before)
+    with store_in_use(uri):
+        yield uri
 
 
 @pytest.fixture
