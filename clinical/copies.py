@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
@@ -17,6 +18,7 @@ from clinical.schema import FEATURE_NAMES, LABEL
 Mask = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.intp]
+Keyed = tuple[Rows, Hashes]
 
 #: Near-copies know at least so many findings in common, of which at most one differs.
 KNOWN_IN_BOTH = 10
@@ -154,38 +156,61 @@ def near_copies(frame: pd.DataFrame) -> Hashes:
     has the lower hash. Neither the order of the rows nor their index matters.
     """
     hashes, first, which = np.unique(row_hashes(frame), return_index=True, return_inverse=True)
-    one, other = _pairs(frame.iloc[first]).T
-    rows, cuts, degree = np.unique(one, return_index=True, return_counts=True)
-    neighbours = dict(zip(rows.tolist(), np.split(other, cuts[1:]), strict=False))
+    neighbours, degree = _neighbours(frame.iloc[first])
     groups, grouped = hashes.copy(), np.zeros(len(hashes), dtype=np.bool_)
-    for leader in rows[np.argsort(-degree, kind="stable")].tolist():
+    for leader in sorted(neighbours, key=lambda row: (-degree[row], row)):
         if not grouped[leader]:
-            members = np.array([leader, *neighbours[leader]])
+            members = np.concatenate([[leader], *neighbours[leader]])
             members = members[~grouped[members]]
             groups[members], grouped[members] = hashes[leader], True
     return groups[which]
 
 
-def _pairs(patients: pd.DataFrame) -> Rows:
-    """Return the places of who are near-copies, once for each finding that may differ, sorted."""
-    pairs = [np.empty((0, 2), dtype=np.intp)]
+def _neighbours(patients: pd.DataFrame) -> tuple[dict[int, list[Rows]], Rows]:
+    """Return, for each patient who has near-copies, who they are, and how many."""
+    neighbours: dict[int, list[Rows]] = defaultdict(list)
+    degree = np.zeros(len(patients), dtype=np.intp)
+
+    def add(here: Keyed, there: Keyed, themselves: int) -> None:
+        (rows, keys), (rows_there, keys_there) = here, there
+        order = np.argsort(keys_there)
+        low = np.searchsorted(keys_there, keys, "left", order)
+        high = np.searchsorted(keys_there, keys, "right", order)
+        degree[rows] += high - low - themselves
+        for row, start, stop in zip(rows.tolist(), low, high, strict=True):
+            neighbours[row].append(rows_there[order[start:stop]])
+
     for one, other in combinations_with_replacement(_patterns(patients), 2):
         for keys, keys_there in _keys(one, other):
-            here = pd.DataFrame({"key": keys, "one": one.rows})
-            there = pd.DataFrame({"key": keys_there, "other": other.rows})
             if one is other:
-                here = here[here["key"].duplicated(keep=False)]
-            there = there[there["key"].isin(here["key"])]
-            found = here.merge(there, on="key")[["one", "other"]].to_numpy()
-            pairs += [found] if one is other else [found, found[:, ::-1]]
-    every = np.concatenate(pairs)
-    every = every[every[:, 0] != every[:, 1]]
-    return np.asarray(every[np.argsort(every[:, 0], kind="stable")])
+                few = np.flatnonzero(pd.Series(keys).duplicated(keep=False))
+                alike = one.rows[few], keys[few]
+                add(alike, alike, 1)
+            else:
+                few, few_there = _common(keys, keys_there)
+                here = one.rows[few], keys[few]
+                there = other.rows[few_there], keys_there[few_there]
+                add(here, there, 0)
+                add(there, here, 0)
+    return neighbours, degree
+
+
+def _common(keys: Hashes, others: Hashes) -> tuple[Rows, Rows]:
+    """Return the places of the keys that both have."""
+    # A long array against a short, sorted one, which stays in the processor's cache.
+    if len(keys) < len(others):
+        return _common(others, keys)[::-1]
+    few = np.flatnonzero(_is_in(keys, others))
+    return few, np.flatnonzero(_is_in(others, keys[few]))
 
 
 def _is_in(keys: Hashes, others: Hashes) -> Mask:
     # np.isin takes several times as long on integers of 64 bits.
-    return np.array(pd.Series(keys).isin(others))
+    if not len(others):
+        return np.zeros(len(keys), dtype=np.bool_)
+    ordered = np.sort(others)
+    places = np.searchsorted(ordered, keys)
+    return np.asarray(ordered[np.minimum(places, len(ordered) - 1)] == keys)
 
 
 def split(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,6 @@ from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import cross_validated
 from steps.parameters.declaration import Value, select
 from steps.parameters.entry_points import CALIBRATIONS, RECALIBRATED, Train
-
-Predict = Callable[[pd.DataFrame], Floats]
 
 
 @dataclass(frozen=True)
