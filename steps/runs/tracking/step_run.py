@@ -71,13 +71,7 @@ class StepRun:
     ) -> None:
         """Log those figures that are defined, with the dataset and the model that they are about.
 
-        Parameters
-        ----------
-        figures : mapping of str to float
-        dataset : str, optional
-            Its name among `datasets`.
-        model_id : str, optional
-            Of a model that the run has logged or is linked to.
+        Of the dataset, its name among `datasets`; the run has logged the model, or is linked to it.
         """
         now, about = time.time_ns() // 1_000_000, self.datasets.get(dataset)
         MlflowClient().log_batch(
