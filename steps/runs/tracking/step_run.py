@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -91,6 +92,13 @@ class StepRun:
                 if value is not None and math.isfinite(value)
             ],
         )
+
+    def log_text(self, name: str, text: str, copy: str = "") -> None:
+        """Log a text as `log_file` does a file."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, name)
+            path.write_text(text)
+            self.log_file(path, copy=copy)
 
     def log_file(self, path: Path, folder: str = "", copy: str = "") -> None:
         """Log a file as an artifact in a folder of the run, and note its digest as an output.
