@@ -65,8 +65,7 @@ def find(
     patients = Patients(*estimators.columns(fitting))
     searching.require_enough(patients.labels)
     drawn = searching.draw(values.models, values.trials, base.random_state)
-    fixed = {k: v for k, v in vars(base).items() if k not in ("data", "base", "test_size")}
-    search = Search(client, patients, drawn, fixed)
+    search = Search(client, patients, drawn, base)
     tried: list[Candidate] = []
     for candidate in search.candidates():
         tried.append(candidate)

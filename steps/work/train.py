@@ -21,11 +21,16 @@ from risk_model.flavours import saving
 from risk_model.flavours.saving import Contents
 from risk_model.layout import METADATA
 from risk_model.metadata import Git, Metadata
-from steps.modelling import estimators, facts, metrics, onnx_export, refits
+from steps.modelling import estimators, facts, metrics, onnx_export
 from steps.modelling.clinical_metrics import COMPARED
 from steps.modelling.estimators import Recipe
 from steps.modelling.facts import Training
-from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
+from steps.modelling.validation import (
+    OutOfFold,
+    cross_validated,
+    refit_ranges,
+    require_both_classes,
+)
 from steps.parameters.entry_points import RECALIBRATED, Train
 from steps.reports import plots
 from steps.runs import provenance
@@ -66,7 +71,7 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
     content = onnx_export.convert(model, fitted)
     sure = None
     if isinstance(recipe, Recipe):
-        sure = refits.measure(recipe, features, labels, validated.probabilities, seed)
+        sure = refit_ranges(recipe, features, labels, validated.probabilities, seed)
     done = Training(
         run.run_id, vars(values), data, labels, validated, model, fitted, x, found, sure, base
     )

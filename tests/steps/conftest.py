@@ -24,9 +24,9 @@ from clinical import archive, cohort, copies, hospitals
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model.metadata import Git
-from steps.modelling import estimators, metrics, refits
+from steps.modelling import estimators, metrics
 from steps.modelling.facts import Input, Training, gather
-from steps.modelling.validation import cross_validated
+from steps.modelling.validation import cross_validated, refit_ranges
 from steps.parameters.declaration import select
 from steps.parameters.entry_points import Train
 from steps.runs.tracking import experiment, step_run
@@ -178,6 +178,6 @@ def facts(sample: Patients) -> dict[str, Any]:
     other = hospitals.Cohort("va", "Elsewhere", patients.head(60).assign(ca=np.nan), 60)
     found = validated.measures | metrics.with_intervals(labels, model.predict_proba(x)[:, 1], 42)
     data = Input(patients, "", "synthetic", "f" * 64, [other])
-    sure = refits.measure(recipe, features, y, validated.probabilities, 42)
+    sure = refit_ranges(recipe, features, y, validated.probabilities, 42)
     done = Training("0" * 32, vars(values), data, y, validated, model, fitted, x, found, sure)
     return gather(done, None, Git(commit="c" * 40), None).as_dict()

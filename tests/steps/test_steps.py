@@ -14,9 +14,8 @@ import pytest
 
 from clinical import cohort, copies
 from clinical.codings.definitions import ZERO_BASED
-from clinical.frame import REQUIRED
 from clinical.patients import read_patients
-from clinical.schema import FEATURE_NAMES
+from clinical.schema import FEATURE_NAMES, REQUIRED
 from risk_model.flavours import saving
 from risk_model.model import Origin, load
 from steps.modelling import metrics

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -104,11 +105,10 @@ def again(prepared: Path) -> list[Candidate]:
     """Return the same candidates, measured in this process on the rows that `train` fits on."""
     fitting, _ = copies.split(pd.read_parquet(prepared), 0.2)
     patients = Patients(*columns(fitting))
-    values = vars(check(Train, {"calibration": "none", "random_state": str(SEED)}))
-    fixed = {k: v for k, v in values.items() if k not in ("data", "base", "test_size")}
+    base = check(Train, {"calibration": "none", "random_state": str(SEED)})
     rows = np.arange(len(patients.labels))
     return [
-        Candidate(drawn, searching.cross_validate(patients, rows, {**fixed, **drawn}))
+        Candidate(drawn, searching.cross_validate(patients, rows, replace(base, **drawn)))
         for drawn in searching.draw(MODELS.split(","), TRIALS, SEED)
     ]
 
