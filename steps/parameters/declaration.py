@@ -62,14 +62,7 @@ def parameters_of(entry: type) -> Mapping[str, Parameter]:
 
 
 def check(entry: type[P], given: Mapping[str, str]) -> P:
-    """Return the parameters of an entry point that texts stand for.
-
-    Parameters
-    ----------
-    entry : type
-        A class of parameters.
-    given : mapping of str to str
-        Texts by parameter name; what is not given gets its default.
+    """Return the parameters of an entry point that texts stand for; others get their default.
 
     Raises
     ------
@@ -96,16 +89,9 @@ def check(entry: type[P], given: Mapping[str, str]) -> P:
 
 
 def select(entry: type[P], values: Mapping[str, Value], **own: Value) -> P:
-    """Return the parameters of an entry point that are among others.
+    """Return the parameters of an entry point that are among others, or `own` instead.
 
-    Parameters
-    ----------
-    entry : type
-        A class of parameters.
-    values : mapping of str to value
-        More than it takes are ignored; what is not there gets its default.
-    own : value
-        Those that it takes instead.
+    More than it takes are ignored; what is not there gets its default.
     """
     shared = {**values, **own}
     return entry(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import textwrap
 from dataclasses import asdict
-from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
 
@@ -32,10 +30,7 @@ def keep(run: StepRun, name: str, version: str, decision: Decision) -> None:
 
     The tag that names the run is the last: whoever finds it finds the others, and the file.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, FILE)
-        path.write_text(json.dumps(asdict(decision), indent=2) + "\n")
-        run.log_file(path)
+    run.log_text(FILE, json.dumps(asdict(decision), indent=2) + "\n")
     tags = {
         VERDICT_TAG: decision.verdict,
         REASON_TAG: textwrap.shorten(decision.reason, REASON_LENGTH),

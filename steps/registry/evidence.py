@@ -15,6 +15,7 @@ from steps.runs.tracking.tags import STEP_TAG
 FIGURES = "monitoring.json"
 """The artifact in which a run of `monitor` has its figures."""
 VERSION_TAG = "monitor.version"
+IN_SHADOW = "patients in shadow"
 NEWEST = 20
 """So many runs are looked through."""
 
@@ -43,7 +44,7 @@ def in_shadow(name: str, champion: str, candidate: str, experiment_id: str) -> R
 
 def _rule(paired: Mapping[str, Any], run_id: str) -> Rule:
     words = (
-        f"Brier score, {paired['patients']} patients in shadow, not worse beyond chance "
+        f"Brier score, {paired['patients']} {IN_SHADOW}, not worse beyond chance "
         f"(monitor run {run_id})"
     )
     new, old = (paired.get(name) for name in ("challenger_brier", "brier"))

@@ -52,8 +52,6 @@ def run_step(
 
     Parameters
     ----------
-    entry : type
-        The class of its parameters.
     load : callable
         Imports the work, which takes seconds, once it is known that there is some.
     description : str

@@ -57,10 +57,7 @@ def store_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
 def reach(launched: bool) -> None:
     """Make sure that the tracking store answers, within seconds.
 
-    Parameters
-    ----------
-    launched : bool
-        Whether ``mlflow run`` started this process, maybe from another directory.
+    Where ``mlflow run`` has `launched` this process, that was maybe from another directory.
 
     Raises
     ------

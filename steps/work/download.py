@@ -48,10 +48,8 @@ def download(run: StepRun, values: Download, _: object) -> None:
             "sha256": sha256(path),
             "bytes": path.stat().st_size,
         }
-        about = Path(folder) / "source.json"
-        about.write_text(json.dumps(description, indent=2) + "\n")
         run.log_file(path, DATA_FOLDER, copy="data")
-        run.log_file(about)
+        run.log_text("source.json", json.dumps(description, indent=2) + "\n")
     run.rename(origin)
     run.tag(SOURCE_TAG, origin)
     # A fallback is recorded as what it is: asked again, `auto` looks for UCI again.

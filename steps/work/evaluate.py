@@ -63,15 +63,11 @@ def evaluate(run: StepRun, values: Evaluate, given: Lineage | None) -> None:
         "cohorts": [{**cohort.found, "notes": cohort.notes} for cohort in cohorts],
         "calibrations": {name: m for name, (_, m) in (compared or {}).items()},
     }
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        report = folder / "evaluation.html"
-        report.write_text(evaluation_report.draw(about, leading_first(cohorts), SEED, compared))
-        figures = folder / "evaluation.json"
-        figures.write_text(as_json(account))
-        for file in (report, figures):
-            run.log_file(file, copy="reports")
-        for picture in draw_pictures(folder, cohorts):
+    report = evaluation_report.draw(about, leading_first(cohorts), SEED, compared)
+    run.log_text("evaluation.html", report, copy="reports")
+    run.log_text("evaluation.json", as_json(account), copy="reports")
+    with tempfile.TemporaryDirectory() as folder:
+        for picture in draw_pictures(Path(folder), cohorts):
             run.log_file(picture, f"plots/{picture.parent.name}")
     run.describe(
         "\n".join(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -167,12 +166,8 @@ def log_pages(
         },
     }  # fmt: skip
     models = [one.found for one in found]
-    with tempfile.TemporaryDirectory() as name:
-        page, figures = Path(name, "monitoring.html"), Path(name, FIGURES)
-        page.write_text(monitoring_report.draw(about, models))
-        figures.write_text(as_json({**about, "models": models}))
-        for file in (page, figures):
-            run.log_file(file, copy="reports")
+    run.log_text("monitoring.html", monitoring_report.draw(about, models), copy="reports")
+    run.log_text(FIGURES, as_json({**about, "models": models}), copy="reports")
 
 
 def fail(fail_on: str, found: list[Monitored]) -> None:

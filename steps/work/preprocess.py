@@ -37,20 +37,15 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
     run.tag(SOURCE_TAG, source)
     if values.extra:
         prepared = add(run, prepared, sha256(path), Path(values.extra), source)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        patients = folder / "patients.parquet"
+    with tempfile.TemporaryDirectory() as folder:
+        patients = Path(folder, "patients.parquet")
         prepared.frame.to_parquet(patients, index=False)
-        report = folder / "data_report.json"
-        report.write_text(json.dumps(prepared.report, indent=2) + "\n")
-        page = folder / "data_report.html"
-        page.write_text(data_report.draw(prepared.report, prepared.frame))
         run.log_file(patients, DATA_FOLDER, copy="data")
-        for file in (report, page):
-            run.log_file(file, copy="data")
         uri, digest = artifact_uri(run.run_id, f"{DATA_FOLDER}/{patients.name}"), sha256(patients)
         run.tag(DIGEST_TAG, digest)
         log_dataset(run, as_dataset(prepared.frame, uri=uri, digest=digest), source)
+    run.log_text("data_report.json", json.dumps(prepared.report, indent=2) + "\n", copy="data")
+    run.log_text("data_report.html", data_report.draw(prepared.report, prepared.frame), copy="data")
     if unused := prepared.report["ignored"]:
         echo(f"preprocess: columns that are not used: {list_names(unused)}")
     echo(f"preprocess: {len(prepared.frame)} patients kept; data/data_report.html tells the rest")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,7 @@ from steps.registry import decisions, evidence, gate, updates
 from steps.registry import versions as registry
 from steps.registry.contenders import candidate_of, champion_of
 from steps.registry.gate import Decision
+from steps.registry.rules import Rule
 from steps.registry.versions import number
 from steps.runs import lineage
 from steps.runs.launching import input_run
@@ -115,12 +117,22 @@ def decide(
     shadow = evidence.in_shadow(name, against, number(version), run.experiment_id)
     before = decisions.read(version) if later is None else None
     if before:
-        settled = against in (number(version), before.against)
-        known = shadow is None or shadow in before.rules
-        if (settled and known) or registry.ROLLED_BACK_TAG in registry.tags_of(version):
+        if registry.ROLLED_BACK_TAG in registry.tags_of(version):
             return before
+        if against in (number(version), before.against) and (known := _known(before, shadow)):
+            return known
     decision = _judge(trained, champion, later)
     return gate.heed(decision, shadow) if shadow else decision
+
+
+def _known(before: Decision, shadow: Rule | None) -> Decision | None:
+    """Return an earlier decision with what is known by now; None where it must be made anew."""
+    if shadow is None or shadow in before.rules:
+        return before
+    own = [rule for rule in before.rules if evidence.IN_SHADOW not in rule.rule]
+    if before.verdict == "rejected" and all(rule.passed for rule in own):
+        return None  # by an earlier comparison in shadow, and nothing else
+    return gate.heed(replace(before, rules=own), shadow)
 
 
 def _judge(trained: Run, champion: ModelVersion | None, later: pd.DataFrame | None) -> Decision:

@@ -106,15 +106,12 @@ def log_findings(run: StepRun, tried: Sequence[Candidate], honest: Mapping[str, 
     table = pd.DataFrame([{**one.parameters, **one.measures} for one in tried])
     run.log_metrics(best.measures, PATIENTS)
     run.log_metrics({f"nested_{name}": honest[name] for name in MEASURES}, PATIENTS)
-    with tempfile.TemporaryDirectory() as name:
-        candidates = Path(name, "candidates.csv")
-        table.sort_values(BEST).map(plain_cell).to_csv(candidates, index=False)
-        run.log_file(candidates)
-        figures = Path(name, "search.json")
-        figures.write_text(as_json({"winner": best.parameters, "nested": honest}))
-        run.log_file(figures)
+    cells = table.sort_values(BEST).map(plain_cell)
+    run.log_text("candidates.csv", cells.to_csv(index=False, lineterminator="\n"))
+    run.log_text("search.json", as_json({"winner": best.parameters, "nested": honest}))
+    with tempfile.TemporaryDirectory() as folder:
         winner = tried.index(best)
-        picture = search_plot.draw(Path(name, "search.png"), table, winner, honest)
+        picture = search_plot.draw(Path(folder, "search.png"), table, winner, honest)
         run.log_file(picture, "plots", copy="plots")
 
 

@@ -26,19 +26,11 @@ from steps.runs.tracking.tags import OWNER_TAG
 
 @dataclass(frozen=True)
 class Launch:
-    """The run that ``mlflow run`` opened for this process.
-
-    Parameters
-    ----------
-    run_id, experiment_id : str
-        Where it is.
-    nested : bool
-        Whether another step launched it, and tells the user how it went.
-    """
+    """The run that ``mlflow run`` opened for this process."""
 
     run_id: str
     experiment_id: str
-    nested: bool = False
+    nested: bool = False  # whether another step launched it, and tells the user how it went
 
     @property
     def adoptable(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -71,13 +72,7 @@ class StepRun:
     ) -> None:
         """Log those figures that are defined, with the dataset and the model that they are about.
 
-        Parameters
-        ----------
-        figures : mapping of str to float
-        dataset : str, optional
-            Its name among `datasets`.
-        model_id : str, optional
-            Of a model that the run has logged or is linked to.
+        Of the dataset, its name among `datasets`; the run has logged the model, or is linked to it.
         """
         now, about = time.time_ns() // 1_000_000, self.datasets.get(dataset)
         MlflowClient().log_batch(
@@ -97,6 +92,13 @@ class StepRun:
                 if value is not None and math.isfinite(value)
             ],
         )
+
+    def log_text(self, name: str, text: str, copy: str = "") -> None:
+        """Log a text as `log_file` does a file."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, name)
+            path.write_text(text)
+            self.log_file(path, copy=copy)
 
     def log_file(self, path: Path, folder: str = "", copy: str = "") -> None:
         """Log a file as an artifact in a folder of the run, and note its digest as an output.

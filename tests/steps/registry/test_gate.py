@@ -19,8 +19,8 @@ from steps.modelling.validation import cross_validated
 from steps.parameters.declaration import select
 from steps.parameters.entry_points import Train
 from steps.registry import gate, rules
-from steps.registry.gate import Candidate, Champion
-from steps.registry.rules import Pairs
+from steps.registry.gate import Candidate, Champion, Decision
+from steps.registry.rules import Pairs, Rule
 
 LIMITS = gate.read_rules()
 NAN = float("nan")
@@ -276,6 +276,20 @@ def test_synthetic_models_are_compared_with_each_other() -> None:
 
 def test_the_same_question_gets_the_same_answer() -> None:
     assert judged(noisy(GOOD, 0.5)) == judged(noisy(GOOD, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("before", "passed", "after"),
+    [("kept", True, "kept"), ("kept", False, "rejected"), ("rejected", True, "rejected")],
+)
+def test_evidence_can_only_turn_a_decision_to_the_worse(
+    before: str, passed: bool, after: str
+) -> None:
+    own = Rule("of its own", None, None, passed=before == "kept")
+    evidence = Rule("in shadow", 0.2, 0.1, passed=passed)
+    decision = gate.heed(Decision(before, "whatever", "1", [own]), evidence)
+    assert (decision.verdict, decision.against) == (after, "1")
+    assert decision.rules == [own, evidence]
 
 
 @pytest.mark.parametrize("p", [GOOD, 1 - GOOD, noisy(GOOD, 2)])
