@@ -75,8 +75,12 @@ class Cache:
         shutil.rmtree(folder, ignore_errors=True)
         return None
 
-    def add(self, origin: Origin, fetch: Callable[[Path], object]) -> Path:
-        """Make an entry of what `fetch` puts into a folder."""
+    def provide(self, origin: Origin, fetch: Callable[[Path], object]) -> Origin:
+        """Return an origin with its files, which `fetch` fetches if they are not here."""
+        folder = self.find(origin.key) or self._add(origin, fetch)
+        return replace(origin, directory=str(folder))
+
+    def _add(self, origin: Origin, fetch: Callable[[Path], object]) -> Path:
         work = self.folder / f".new-{secrets.token_hex(8)}"
         work.mkdir()
         try:

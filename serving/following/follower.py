@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from risk_model.model import LOCAL, Origin
 from risk_model.serialization import PICKLE_SETTING
 from serving.errors import RegistryError
 from serving.following.cache import PLOTS, Cache
-from serving.following.candidates import Candidate, Registry
+from serving.following.candidates import Candidate
 from serving.following.ownership import read_ours
+from serving.following.registry import MlflowRegistry
 from serving.following.state import State, read_json, write_json
 from serving.http.log import log_event
 
@@ -37,17 +39,14 @@ class Follower:
 
     Parameters
     ----------
-    registry : Registry
-    cache : Cache
-    state : State
-    settings : mapping
+    registry, cache, state, settings
     check : callable
         Loads a model in order to know that it loads; raises ModelError.
     """
 
     def __init__(
         self,
-        registry: Registry,
+        registry: MlflowRegistry,
         cache: Cache,
         state: State,
         settings: Mapping[str, Any],
@@ -114,9 +113,8 @@ class Follower:
 
     def _publish(self, candidate: Candidate, problems: list[str]) -> bool:
         key = self._cache.key(candidate.version, candidate.identity)
-        origin = Origin(
-            key, candidate.version, candidate.source, "", candidate.tags, candidate.run_id
-        )
+        version, source = candidate.version, candidate.source
+        origin = Origin(key, version, source, "", candidate.tags, candidate.run_id)
         current = self.current
         if current is not None and current.key == key and key not in self._damaged:
             origin = replace(origin, directory=current.directory)
@@ -126,10 +124,7 @@ class Follower:
             return False
         started = time.monotonic()
         try:
-            folder = self._cache.find(key) or self._cache.add(
-                origin, lambda into: self._registry.fetch(candidate, into)
-            )
-            origin = replace(origin, directory=str(folder))
+            origin = self._cache.provide(origin, partial(self._registry.fetch, candidate))
             self._check(origin)
         except (ModelError, RegistryError) as error:
             fetched = isinstance(error, ModelError)
@@ -227,9 +222,9 @@ class Follower:
                 (into / EXTRA).mkdir()
                 (into / METADATA).write_bytes(known)
 
-        folder = self._cache.find(key) or self._cache.add(origin, fetch)
+        origin = self._cache.provide(origin, fetch)
         self._local_refused = ""
-        return replace(origin, directory=str(folder))
+        return origin
 
     def _refuse_local(self, why: str) -> None:
         """Say once why the local file is not taken; the status says it as long as it holds."""

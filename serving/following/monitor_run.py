@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from risk_model.model import Origin
-from serving.following.candidates import Registry
-from serving.following.registry import REPORT
+from serving.following.registry import REPORT, MlflowRegistry
 from serving.following.state import read_json, write_json
 from serving.http.log import log_event
 
@@ -59,12 +58,12 @@ class MonitorRuns:
 
     Parameters
     ----------
-    registry : Registry
+    registry
     served : callable
         Returns what is served.
     """
 
-    def __init__(self, registry: Registry, served: Callable[[], Origin | None]) -> None:
+    def __init__(self, registry: MlflowRegistry, served: Callable[[], Origin | None]) -> None:
         self._registry = registry
         self._served = served
         self._looked_at = -EVERY_SECONDS

@@ -10,9 +10,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
 from statistics import median
-from typing import Any
 
 from risk_model.checks import made_up_patients
 from risk_model.errors import ModelError
@@ -22,11 +20,6 @@ from serving.settings import read_settings
 
 _MEMORY = 4 * 2**30
 _TRIES = 5
-
-
-def make_check(settings: Mapping[str, Any]) -> Callable[[Origin], None]:
-    """Return what raises ModelError for a model that does not load or answer, or not in time."""
-    return lambda origin: check_model(origin, settings["HEART_CHECK_SECONDS"])
 
 
 def check_model(origin: Origin, seconds: float) -> None:

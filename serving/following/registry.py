@@ -5,10 +5,12 @@ Only the follower imports this module's MLflow side; nothing here runs in a work
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +49,19 @@ class MlflowRegistry:
     """
 
     def __init__(self, name: str, experiment: str, pinned: str = "") -> None:
-        import mlflow
-
-        self._mlflow = mlflow
         self._name = name
         self._experiment = experiment
         self._pinned = pinned
         self._files: dict[str, tuple[int, int]] = {}
         self.notes: list[str] = []
+        """What somebody should know though it is no fault, as of the last look."""
+
+    @cached_property
+    def _mlflow(self) -> Any:
+        """MLflow, whose import takes seconds: in the follower they count towards its first look."""
+        import mlflow
+
+        return mlflow
 
     def _client(self) -> Any:
         """Return a client, unless a database file is gone: a client would make an empty one."""
@@ -79,38 +86,36 @@ class MlflowRegistry:
             raise ReplacedError
 
     def candidates(self) -> Iterator[Candidate]:
-        """Yield candidates, best first."""
+        """Yield candidates, best first.
+
+        Raises
+        ------
+        RegistryError
+            Where the registry does not answer.
+        """
         self.notes = []
-        try:
+        with _asking(), contextlib.suppress(NothingThereError):
             if self._pinned:
                 yield self._resolve_pinned()
                 return
             client = self._client()
             yield from self._registered(client)
             yield from self._trained(client)
-        except NothingThereError:
-            return
-        except (RegistryError, ReplacedError):
-            raise
-        except Exception as error:
-            raise RegistryError(f"The registry does not answer: {_words(error)}") from error
 
     def challenger(self) -> Candidate | None:
         """Return what the alias challenger names, None where there is no such alias."""
-        try:
+        with _asking(), contextlib.suppress(NothingThereError):
             client = self._client()
             model = self._find(lambda: client.get_registered_model(self._name))
-            number = (model.aliases or {}).get(CHALLENGER) if model else None
-            if number is None:
-                return None
-            version = self._find(lambda: client.get_model_version(self._name, str(number)))
-        except NothingThereError:
+            return self._aliased(client, model, CHALLENGER) if model else None
+        return None
+
+    def _aliased(self, client: Any, model: Any, alias: str) -> Candidate | None:
+        number = (model.aliases or {}).get(alias)
+        if number is None:
             return None
-        except (RegistryError, ReplacedError):
-            raise
-        except Exception as error:
-            raise RegistryError(f"The registry does not answer: {_words(error)}") from error
-        return of_version(version, f"alias {CHALLENGER}") if version else None
+        version = self._find(lambda: client.get_model_version(self._name, str(number)))
+        return of_version(version, f"alias {alias}") if version else None
 
     def _registered(self, client: Any) -> Iterator[Candidate]:
         model = self._find(lambda: client.get_registered_model(self._name))
@@ -120,12 +125,9 @@ class MlflowRegistry:
         staged = next(
             (v for v in model.latest_versions or [] if v.current_stage == PRODUCTION), None
         )
-        number = (model.aliases or {}).get(CHAMPION)
-        self.notes = _disagreement(number, staged)
-        if number is not None:
-            version = self._find(lambda: client.get_model_version(self._name, str(number)))
-            if version is not None:
-                yield of_version(version, f"alias {CHAMPION}")
+        self.notes = _disagreement((model.aliases or {}).get(CHAMPION), staged)
+        if (champion := self._aliased(client, model, CHAMPION)) is not None:
+            yield champion
         if staged is not None:
             yield of_version(staged, f"stage {PRODUCTION}")
         versions = client.search_model_versions(f"name='{self._name}'", max_results=1000)
@@ -208,7 +210,10 @@ class MlflowRegistry:
         _lift(Path(got), folder)
 
     def monitor_run(self, version: str) -> dict[str, str] | None:
-        """Return the latest run of `monitor` on a version, None where there is none."""
+        """Return the latest run of `monitor` on a version, None where there is none.
+
+        By the names of `serving.following.monitor_run.MonitorRun`.
+        """
         client = self._client()
         experiment = client.get_experiment_by_name(self._experiment_path())
         if experiment is None or not version.startswith(REGISTERED):
@@ -274,6 +279,17 @@ class MlflowRegistry:
         outputs = client.get_run(runs.parse_runs_uri(uri)[0]).outputs
         logged = [client.get_logged_model(m.model_id) for m in outputs.model_outputs]
         return [runs.get_underlying_uri(uri), *(model.artifact_location for model in logged)]
+
+
+@contextlib.contextmanager
+def _asking() -> Iterator[None]:
+    """Raise RegistryError where the registry does not answer, whatever MLflow raises then."""
+    try:
+        yield
+    except (NothingThereError, RegistryError, ReplacedError):
+        raise
+    except Exception as error:
+        raise RegistryError(f"The registry does not answer: {_words(error)}") from error
 
 
 def _lift(got: Path, folder: Path) -> None:

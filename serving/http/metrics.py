@@ -9,9 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
 
 # Every metric: name, kind, labels, help. Alerts and dashboard in deploy/ are checked against it.
 METRICS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
@@ -177,14 +182,14 @@ class Metrics:
         self._made["heart_prediction_log_dropped_total"].inc(count)
 
     def asked(
-        self, version: str, differences: Sequence[float], disagreements: int, shed: int, failed: int
+        self, version: str, differences: Floats, disagreements: int, shed: int, failed: int
     ) -> None:
         """Count what came of asking a challenger about some patients.
 
         Parameters
         ----------
         version : str
-        differences : sequence of float
+        differences : ndarray, shape (n,)
             Its probabilities less the answers'.
         disagreements : int
             How many of these it puts into the other class.
@@ -195,9 +200,7 @@ class Metrics:
         for outcome, count in outcomes.items():
             self._made["heart_shadow_predictions_total"].labels(version, outcome).inc(count)
         self._made["heart_shadow_disagreements_total"].labels(version).inc(disagreements)
-        observe = self._made["heart_shadow_difference"].labels(version).observe
-        for difference in differences:
-            observe(abs(difference))
+        _observe(self._made["heart_shadow_difference"].labels(version), np.abs(differences))
 
     def swap_failed(self) -> None:
         """Count a model that this worker could not take up."""
@@ -230,6 +233,14 @@ class Metrics:
         follower.register(_Follower(status))
         body = self._client.generate_latest(registry) + self._client.generate_latest(follower)
         return body, self._client.CONTENT_TYPE_LATEST
+
+
+def _observe(histogram: Any, values: Floats) -> None:
+    """Observe many values as if one by one, which would hold up requests for milliseconds."""
+    places = np.searchsorted(histogram._upper_bounds, values)
+    for place, count in zip(*np.unique(places, return_counts=True), strict=True):
+        histogram._buckets[place].inc(int(count))
+    histogram._sum.inc(float(values.sum()))
 
 
 _COMPUTED = {

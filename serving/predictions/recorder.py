@@ -1,6 +1,6 @@
 """What is done with predictions once they are answered: asking the challenger, writing the log.
 
-A request leaves its predictions in a queue and goes on. Twice a second a thread takes them
+A request leaves its predictions in a queue and goes on. Once a second a thread takes them
 out, asks the challenger, and writes. Whatever goes wrong there touches no answer: where the queue
 is full, predictions are dropped and counted. Why: docs/decisions/0026-prediction-log.md.
 """
@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -33,17 +32,10 @@ OFF = "off"
 MOST_ROWS = 20_000
 """How many predictions may wait in the queue, and how many for a disk that takes none."""
 
-_TURN_SECONDS = 0.5
+_TURN_SECONDS = 1.0
+_SECONDS_A_FILE = 60.0
 _RETRY_SECONDS = 5.0
 _SAY_SECONDS = 60.0
-
-
-@dataclass
-class _Done:
-    """What came of a turn."""
-
-    dropped: int = 0
-    asked: list[Asked] = field(default_factory=list)
 
 
 class Recorder:
@@ -78,8 +70,8 @@ class Recorder:
         self._waiting = 0
         self._background = BackgroundThread()
         self._turns, self._queue_lock = threading.Lock(), threading.Lock()
-        self._process: int | None = None
-        self._retry_at = 0.0
+        self._started = False
+        self._due_at = 0.0
         self._problem = ""
         self._missing = 0
         self._said_at = -_SAY_SECONDS
@@ -96,9 +88,10 @@ class Recorder:
         """Take one prediction; return its id, which is empty where rows are not kept."""
         if not self._is_on:
             return ""
+        self._start()
         own, request_id = _ids(environ)
         id_ = f"{own}-0"
-        with self._taking():
+        with self._queue_lock:
             if self._room(1):
                 last = self._queue[-1] if self._queue else None
                 if not isinstance(last, Singles) or last.model is not model:
@@ -113,22 +106,17 @@ class Recorder:
         """Take a batch; return the id of its request, which is empty where rows are not kept."""
         if not self._is_on:
             return ""
+        self._start()
         id_, request_id = _ids(environ)
-        with self._taking():
+        with self._queue_lock:
             if room := self._room(len(rows)):
                 batch = Batch(model, id_, request_id, time.time(), rows, scores, room)
                 self._queue.append(batch)
         return id_ if self._shows_ids else ""
 
-    def _taking(self) -> threading.Lock:
-        """Return the lock of the queue."""
-        if self._process != os.getpid():
-            self._start()
-        return self._queue_lock
-
     def _room(self, wanted: int) -> int:
         """Reserve room for some predictions; return for how many there is."""
-        taken = min(wanted, max(MOST_ROWS - self._waiting, 0))
+        taken = min(wanted, MOST_ROWS - self._waiting)
         self._waiting += taken
         if taken < wanted:
             self._drop(wanted - taken)
@@ -137,9 +125,11 @@ class Recorder:
     # -- in spare time ---------------------------------------------------------------------------
 
     def _start(self) -> None:
-        """Begin in this process: not before its first prediction, for a server may fork."""
+        """Begin, at the first prediction: before that a server may fork, or gevent take over."""
+        if self._started:
+            return
         self._turns, self._queue_lock = threading.Lock(), threading.Lock()
-        self._process = os.getpid()
+        self._started = True
         threading.Thread(target=self._run, name="recorder", daemon=True).start()
         atexit.register(self.finish)
 
@@ -159,32 +149,43 @@ class Recorder:
         with self._turns:
             with self._queue_lock:
                 taken, self._queue, self._waiting = self._queue, [], 0
-            done = self._background(lambda: self._work(taken, now))
-        for each in done.asked:
-            self._metrics.asked(**asdict(each))
-        if done.dropped:
-            self._drop(done.dropped)
+            asked, dropped = self._background(lambda: self._work(taken, now))
+        for each in asked:
+            self._metrics.asked(*each)
+        if dropped:
+            self._drop(dropped)
 
-    def _work(self, taken: Sequence[Singles | Batch], now: bool) -> _Done:
-        done = _Done()
+    def _work(self, taken: Sequence[Singles | Batch], now: bool) -> tuple[list[Asked], int]:
+        """Return what came of asking the challenger, and how many predictions are not logged."""
+        answers, dropped, log = [], 0, self._log
         for scored in chain.from_iterable(each.parts() for each in taken):
             try:
                 if self._shadow is not None and (asked := self._shadow.ask(scored)):
-                    done.asked.append(asked)
-                if self._log is not None:
-                    done.dropped += self._log.add(scored)
+                    answers.append(asked)
+                if log is None:
+                    continue
+                if log.waiting + len(scored) > log.most_rows:
+                    dropped += len(scored)
+                    continue
+                if not log.waiting:
+                    self._due_at = time.monotonic() + _SECONDS_A_FILE
+                log.add(scored)
             except Exception as error:
-                done.dropped += len(scored)
+                dropped += len(scored)
                 log_failure(error, event="prediction.log.failed")
-        if self._log is not None and (now or time.monotonic() >= self._retry_at):
-            self._write(self._log, now)
-        return done
+        if log is not None and log.waiting and (now or self._is_due(log)):
+            self._write(log)
+        return answers, dropped
 
-    def _write(self, log: RowLog | ProfileLog, now: bool) -> None:
+    def _is_due(self, log: RowLog | ProfileLog) -> bool:
+        full = log.waiting >= log.rows_a_file and not self._problem
+        return full or time.monotonic() >= self._due_at
+
+    def _write(self, log: RowLog | ProfileLog) -> None:
         try:
-            log.write(now=now)
+            log.write()
         except OSError as error:
-            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            self._due_at = time.monotonic() + _RETRY_SECONDS
             why = os.strerror(error.errno) if error.errno else type(error).__name__
             if why != self._problem:
                 log_event("prediction.log.failed", "error", why=why, waiting=log.waiting)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from itertools import chain
@@ -17,51 +16,42 @@ from risk_model.prediction_log import files
 from risk_model.prediction_log.records import ROWS, rows_schema
 from serving.predictions.scored import Scored
 
-ROWS_A_FILE = 1000
-SECONDS_A_FILE = 60.0
 _DAY_SECONDS = 86_400
 
 
 class RowLog:
-    """Keeps rows until a file of them is due.
+    """Keeps rows until they are written.
 
     Parameters
     ----------
     folder : Path
         The log's.
-    most : int
-        How many rows are kept where they cannot be written; further ones are dropped.
+    most_rows : int
+        How many rows are kept where they cannot be written.
     """
 
-    def __init__(self, folder: Path, most: int) -> None:
+    rows_a_file = 1000
+
+    def __init__(self, folder: Path, most_rows: int) -> None:
         self._folder = folder
-        self._most = most
+        self.most_rows = most_rows
         self._kept: list[Scored] = []
         self._unwritten: list[tuple[date, Any]] = []
-        self._due_at = 0.0
         self.waiting = 0
 
-    def add(self, scored: Scored) -> int:
-        """Take predictions; return how many there is no room for."""
-        if self.waiting + len(scored) > self._most:
-            return len(scored)
-        if not self.waiting:
-            self._due_at = time.monotonic() + SECONDS_A_FILE
+    def add(self, scored: Scored) -> None:
+        """Take predictions."""
         self._kept.append(scored)
         self.waiting += len(scored)
-        return 0
 
-    def write(self, *, now: bool = False) -> None:
-        """Write what there is, where it is due or is to be written now.
+    def write(self) -> None:
+        """Write what there is.
 
         Raises
         ------
         OSError
             What could not be written is kept.
         """
-        due = self.waiting >= ROWS_A_FILE or time.monotonic() >= self._due_at
-        if not self.waiting or not (now or due):
-            return
         if self._kept:
             self._unwritten += _tables(self._kept)
             self._kept = []

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from serving.errors import NotExplained, NotLoaded
-from serving.following.worker import Follows
+from serving.following.worker import Following
 from serving.http.bodies import read_body, require_json
 from serving.http.gevent_support import BackgroundThread
 from serving.http.keys import Keys
@@ -18,7 +18,7 @@ from serving.predictions.schemas import read_patient
 
 
 def make_blueprint(
-    following: Follows, settings: Mapping[str, Any], background: BackgroundThread
+    following: Following, settings: Mapping[str, Any], background: BackgroundThread
 ) -> Blueprint:
     """Return the route. It goes through Flask: what it computes takes far longer than that."""
     blueprint = Blueprint("explain", __name__)

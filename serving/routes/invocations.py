@@ -18,7 +18,7 @@ from risk_model.bands import risk_levels
 from risk_model.engines import Rows, Scores
 from risk_model.model import Model
 from serving.errors import NotLoaded, Problem
-from serving.following.worker import Follows
+from serving.following.worker import Following
 from serving.http.bodies import media_type, read_body
 from serving.http.gevent_support import in_thread
 from serving.http.keys import Keys
@@ -36,7 +36,11 @@ class Batches:
     """Answers POST /invocations, straight from the WSGI environment."""
 
     def __init__(
-        self, following: Follows, metrics: Metrics, settings: Mapping[str, Any], recorder: Recorder
+        self,
+        following: Following,
+        metrics: Metrics,
+        settings: Mapping[str, Any],
+        recorder: Recorder,
     ) -> None:
         self._following = following
         self._metrics = metrics

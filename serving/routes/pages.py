@@ -20,7 +20,7 @@ from risk_model.metadata import Metadata
 from risk_model.model import Model
 from serving.errors import NotLoaded, Problem
 from serving.following.cache import PLOTS
-from serving.following.worker import Follows
+from serving.following.worker import Following
 from serving.http import bodies
 from serving.http.gevent_support import BackgroundThread
 from serving.http.keys import Keys
@@ -44,7 +44,7 @@ _PLOT_TITLES = {
 
 
 def make_blueprint(
-    following: Follows,
+    following: Following,
     metrics: Metrics,
     settings: Mapping[str, Any],
     background: BackgroundThread,

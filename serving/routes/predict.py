@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from serving.errors import NotLoaded
-from serving.following.worker import Follows
+from serving.following.worker import Following
 from serving.http.bodies import read_body, require_json
 from serving.http.keys import Keys
 from serving.http.metrics import Metrics
@@ -22,7 +22,11 @@ class Predictor:
     """Answers POST /predict, straight from the WSGI environment."""
 
     def __init__(
-        self, following: Follows, metrics: Metrics, settings: Mapping[str, Any], recorder: Recorder
+        self,
+        following: Following,
+        metrics: Metrics,
+        settings: Mapping[str, Any],
+        recorder: Recorder,
     ) -> None:
         self._following = following
         self._metrics = metrics

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, request
 from werkzeug.datastructures import Headers
 
 from serving.errors import Problem
-from serving.following.worker import Follows
+from serving.following.worker import Following
 from serving.http.bodies import read_body
 from serving.http.metrics import Metrics
 
@@ -81,7 +81,7 @@ def check(secret: str, headers: Headers, body: bytes, now: float, replays: Repla
 
 
 def make_blueprint(
-    following: Follows,
+    following: Following,
     metrics: Metrics,
     settings: Mapping[str, Any],
     clock: Callable[[], float] = time.time,
