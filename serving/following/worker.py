@@ -183,7 +183,7 @@ class Following:
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             log_event("model.refused", "error", model_version=origin.version, why=str(error))
             if self._metrics is not None:
-                self._metrics.swap_failed()
+                self._metrics.count("heart_worker_swaps_total", "failed")
             self.state.report_load_failure(origin.key)
             return
         self._failed = None
@@ -194,7 +194,7 @@ class Following:
             "model.serving", model_version=origin.version, source=origin.source, engine=engine
         )
         if self._metrics is not None:
-            self._metrics.swapped()
+            self._metrics.count("heart_worker_swaps_total", "loaded")
         self._tell(model)
 
     def _tell(self, model: Model) -> None:

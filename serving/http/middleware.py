@@ -111,7 +111,7 @@ class Middleware:
         if self._yield is None:
             self._yield = self._start(environ)
         if self._held >= self._limit:
-            self._metrics.shed()
+            self._metrics.count("heart_shed_requests_total")
             return self._send(environ, start_response, _overloaded(), "(shed)", started)
         self._held += 1
         try:
@@ -216,7 +216,7 @@ class Middleware:
             status,
             seconds,
         ):
-            self._metrics.log_line_lost()
+            self._metrics.count("heart_log_lines_lost_total")
 
 
 def _limit_waiting(environ: Environ, seconds: float | None) -> None:

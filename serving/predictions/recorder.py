@@ -199,7 +199,7 @@ class Recorder:
 
     def _drop(self, count: int) -> None:
         self._missing += count
-        self._metrics.prediction_dropped(count)
+        self._metrics.count("heart_prediction_log_dropped_total", by=count)
         if time.monotonic() >= self._said_at + _SAY_SECONDS:
             self._said_at = time.monotonic()
             log_event("prediction.log.dropped", "error", rows_missing=self._missing)

@@ -101,9 +101,9 @@ def make_blueprint(
         try:
             new = check(secret, request.headers, body, clock(), replays)
         except Problem:
-            metrics.webhook("refused")
+            metrics.count("heart_webhooks_total", "refused")
             raise
-        metrics.webhook("taken" if new else "repeated")
+        metrics.count("heart_webhooks_total", "taken" if new else "repeated")
         if new:
             following.notify()
         return Response(status=204)
