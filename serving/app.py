@@ -21,6 +21,7 @@ from serving.routes import (
     explain,
     health,
     invocations,
+    model,
     monitor,
     pages,
     predict,
@@ -67,6 +68,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.register_blueprint(webhooks.make_blueprint(following, metrics, settings))
     app.register_blueprint(documentation.make_blueprint(settings))
     app.register_blueprint(pages.make_blueprint(following, metrics, settings, background, recorder))
+    app.register_blueprint(model.make_blueprint(following, recorder))
     app.register_blueprint(monitor.make_blueprint(following, settings))
     app.before_request(_remember_route)
     if settings["HEART_KEYS_FOR"] == "everything":

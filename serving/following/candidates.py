@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from serving.errors import RegistryError
+
 REGISTERED = "registry-v"
 """How answers name a registered version, before its number."""
 
@@ -36,7 +38,7 @@ class Candidate:
     run_id: str = ""
 
 
-class NothingThereError(Exception):
+class NothingThereError(RegistryError):
     """There is no registry yet: nothing has been trained."""
 
 

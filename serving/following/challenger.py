@@ -28,10 +28,7 @@ NONE = "HEART_SHADOW is set, and no version of the registry has the alias challe
 
 
 class ChallengerFollower:
-    """The follower's side: publishes the version that the alias challenger names.
-
-    Its parameters are those of `serving.following.follower.Follower`.
-    """
+    """The follower's side: publishes the version that the alias challenger names."""
 
     def __init__(
         self, registry: MlflowRegistry, cache: Cache, state: State, check: Callable[[Origin], None]
@@ -46,13 +43,7 @@ class ChallengerFollower:
         self._retry_at = 0.0
 
     def look(self) -> None:
-        """Look at the registry once, and publish the challenger, or why there is none.
-
-        Raises
-        ------
-        OSError
-            Such as on a full disk.
-        """
+        """Look at the registry once, and publish the challenger, or why there is none."""
         try:
             candidate = self._registry.challenger()
         except RegistryError:

@@ -7,8 +7,6 @@ published stays.
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +20,7 @@ from risk_model.layout import EXTRA, METADATA
 from risk_model.model import LOCAL, Origin
 from risk_model.serialization import PICKLE_SETTING
 from serving.errors import RegistryError
-from serving.following.cache import PLOTS, Cache
+from serving.following.cache import PLOTS, Cache, make_folder
 from serving.following.candidates import Candidate
 from serving.following.ownership import read_ours
 from serving.following.registry import MlflowRegistry
@@ -37,11 +35,7 @@ _COUNTS = ("looks", "errors", "swaps", "failed_swaps")
 class Follower:
     """Decides what is served.
 
-    Parameters
-    ----------
-    registry, cache, state, settings
-    check : callable
-        Loads a model in order to know that it loads; raises ModelError.
+    Its check loads a model in order to know that it loads, and raises ModelError.
     """
 
     def __init__(
@@ -240,13 +234,9 @@ class Follower:
         if not origin.run_id or origin.key == self._plots_of or (folder / PLOTS).is_dir():
             return
         self._plots_of = origin.key
-        work = folder / f".plots-{secrets.token_hex(8)}"
-        work.mkdir()
         try:
-            self._registry.fetch_plots(origin.run_id, work)
-            os.replace(work, folder / PLOTS)
+            make_folder(folder / PLOTS, partial(self._registry.fetch_plots, origin.run_id))
         except Exception as error:  # plots are an ornament: a model serves without them
-            shutil.rmtree(work, ignore_errors=True)
             log_event("plots.missing", "warning", why=type(error).__name__)
 
     def _report(self, problems: list[str], degraded: bool) -> None:

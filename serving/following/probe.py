@@ -25,12 +25,6 @@ _TRIES = 5
 def check_model(origin: Origin, seconds: float) -> None:
     """Load a model and let it answer, in a child process: it may crash, or never come to an end.
 
-    Parameters
-    ----------
-    origin : Origin
-    seconds : float
-        How long the child may take.
-
     Raises
     ------
     ModelError
@@ -59,12 +53,7 @@ def check_model(origin: Origin, seconds: float) -> None:
 
 
 def check_pace(model: Model, seconds: float) -> None:
-    """Refuse a model that takes too long for one patient.
-
-    Raises
-    ------
-    ModelError
-    """
+    """Raise ModelError for a model that takes too long for one patient."""
     took = []
     for row in made_up_patients(_TRIES).tolist():
         started = time.perf_counter()

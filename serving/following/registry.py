@@ -40,10 +40,8 @@ class MlflowRegistry:
 
     Parameters
     ----------
-    name : str
-        The registered model.
-    experiment : str
-        Where train runs are looked for.
+    name, experiment : str
+        The registered model, and where train runs are looked for.
     pinned : str
         A model URI that is the only candidate; empty: those of the registry, in order.
     """
@@ -79,20 +77,12 @@ class MlflowRegistry:
             if uri in self._files:
                 raise RegistryError("The registry's database file is gone.") from error
             raise NothingThereError from error
-        if self._files.setdefault(uri, (found.st_dev, found.st_ino)) != (
-            found.st_dev,
-            found.st_ino,
-        ):
+        file = found.st_dev, found.st_ino
+        if self._files.setdefault(uri, file) != file:
             raise ReplacedError
 
     def candidates(self) -> Iterator[Candidate]:
-        """Yield candidates, best first.
-
-        Raises
-        ------
-        RegistryError
-            Where the registry does not answer.
-        """
+        """Yield candidates, best first; raise RegistryError where the registry does not answer."""
         self.notes = []
         with _asking(), contextlib.suppress(NothingThereError):
             if self._pinned:
@@ -196,17 +186,11 @@ class MlflowRegistry:
 
     def fetch(self, candidate: Candidate, folder: Path) -> None:
         """Put the files of a candidate into a folder."""
-        try:
+        with _asking(f"The files of {candidate.version} cannot be fetched"):
             self._refuse_links(candidate.uri)
             got = self._mlflow.artifacts.download_artifacts(
                 artifact_uri=candidate.uri, dst_path=str(folder)
             )
-        except ModelError:
-            raise
-        except Exception as error:
-            raise RegistryError(
-                f"The files of {candidate.version} cannot be fetched: {_words(error)}"
-            ) from error
         _lift(Path(got), folder)
 
     def monitor_run(self, version: str) -> dict[str, str] | None:
@@ -250,12 +234,7 @@ class MlflowRegistry:
                 client.download_artifacts(run_id, file.path, str(folder))
 
     def _refuse_links(self, uri: str) -> None:
-        """Refuse artifacts on this machine that hold links: a download would copy what they name.
-
-        Raises
-        ------
-        ModelError
-        """
+        """Raise ModelError for links among artifacts here: a download would copy what they name."""
         from mlflow.utils.file_utils import local_file_uri_to_path
         from mlflow.utils.uri import is_local_uri
 
@@ -282,14 +261,14 @@ class MlflowRegistry:
 
 
 @contextlib.contextmanager
-def _asking() -> Iterator[None]:
-    """Raise RegistryError where the registry does not answer, whatever MLflow raises then."""
+def _asking(failure: str = "The registry does not answer") -> Iterator[None]:
+    """Raise RegistryError for whatever MLflow raises."""
     try:
         yield
-    except (NothingThereError, RegistryError, ReplacedError):
+    except (ModelError, RegistryError, ReplacedError):
         raise
     except Exception as error:
-        raise RegistryError(f"The registry does not answer: {_words(error)}") from error
+        raise RegistryError(f"{failure}: {_words(error)}") from error
 
 
 def _lift(got: Path, folder: Path) -> None:

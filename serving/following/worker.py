@@ -66,7 +66,6 @@ class Following:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self.state.metrics)
         self.folder = self.state.folder
         self._shadow = ShadowModel(self.state.challenger)
-        self._metrics: Metrics | None = None
         self._stamp: tuple[int, int] | None = None
         self._failed: tuple[str, str] | None = None
         self._retry_at = 0.0
@@ -82,7 +81,7 @@ class Following:
         return self._shadow.model
 
     def attach(self, metrics: Metrics) -> None:
-        """Give it the metrics to report to."""
+        """Give it the metrics to report to, before it starts."""
         self._metrics = metrics
 
     def start(self) -> None:
@@ -182,8 +181,7 @@ class Following:
             self._failed = (origin.version, str(error))
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             log_event("model.refused", "error", model_version=origin.version, why=str(error))
-            if self._metrics is not None:
-                self._metrics.count("heart_worker_swaps_total", "failed")
+            self._metrics.count("heart_worker_swaps_total", "failed")
             self.state.report_load_failure(origin.key)
             return
         self._failed = None
@@ -193,16 +191,12 @@ class Following:
         log_event(
             "model.serving", model_version=origin.version, source=origin.source, engine=engine
         )
-        if self._metrics is not None:
-            self._metrics.count("heart_worker_swaps_total", "loaded")
+        self._metrics.count("heart_worker_swaps_total", "loaded")
         self._tell(model)
 
     def _tell(self, model: Model) -> None:
-        if self._metrics is not None:
-            origin = model.origin
-            self._metrics.serves(
-                origin.version, origin.source, model.engine.name, model.data_source
-            )
+        version, source = model.origin.version, model.origin.source
+        self._metrics.serves(version, source, model.engine.name, model.data_source)
 
     def status(self) -> dict[str, Any]:
         """Return the follower's status, and what this worker adds to it."""

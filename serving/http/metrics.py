@@ -112,13 +112,7 @@ _COMPUTED: dict[str, Callable[[Mapping[str, Any]], float]] = {
 
 
 class Metrics:
-    """The metrics of one process.
-
-    Parameters
-    ----------
-    status : callable
-        Returns the follower's status, a mapping, when the metrics are asked for.
-    """
+    """The metrics of one process, and of the follower as its `status()` has them when asked."""
 
     def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
         import prometheus_client
@@ -179,18 +173,7 @@ class Metrics:
     def asked(
         self, version: str, differences: Floats, disagreements: int, shed: int, failed: int
     ) -> None:
-        """Count what came of asking a challenger about some patients.
-
-        Parameters
-        ----------
-        version : str
-        differences : ndarray, shape (n,)
-            Its probabilities less the answers'.
-        disagreements : int
-            How many of these it puts into the other class.
-        shed, failed : int
-            About how many others it was not asked, or in vain.
-        """
+        """Count what came of asking a challenger: see `serving.predictions.shadow.Asked`."""
         outcomes = {"scored": len(differences), "shed": shed, "failed": failed}
         for outcome, count in outcomes.items():
             self.count("heart_shadow_predictions_total", version, outcome, by=count)

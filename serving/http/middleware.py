@@ -7,6 +7,7 @@ docs/decisions/0006-request-path.md.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -126,8 +127,8 @@ class Middleware:
             hot = self._hot.get(environ["PATH_INFO"])
             if hot is None or environ["REQUEST_METHOD"] != "POST":
                 if environ["PATH_INFO"] in _COSTLY and has_left(environ):
-                    left = problem_answer(Problem(503, "The client has left."), environ)
-                    return self._send(environ, start_response, left, "(left)", started)
+                    self._record(environ, "(left)", 503, started)
+                    raise ConnectionResetError(errno.ECONNRESET, "The client has left.")
                 return self._through_flask(environ, start_response, started)
             answer = _answer(hot, environ)
             return self._send(environ, start_response, answer, environ["PATH_INFO"], started)

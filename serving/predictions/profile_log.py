@@ -30,11 +30,6 @@ class ProfileLog:
     A count is kept until it is SMALLEST or more, if need be into the next day; then it is written,
     for the day that it is written on, and counted anew. So no count and no difference of two of
     them points at fewer patients, and rare values are not lost for being rare.
-
-    Parameters
-    ----------
-    folder : Path
-        The log's.
     """
 
     rows_a_file = most_rows = math.inf  # only time and SMALLEST decide
@@ -60,13 +55,7 @@ class ProfileLog:
         self.waiting += len(scored)
 
     def write(self) -> None:
-        """Write the counts that are not small.
-
-        Raises
-        ------
-        OSError
-            What could not be written is kept.
-        """
+        """Write the counts that are not small; what could not be written (OSError) is kept."""
         import pyarrow as pa
 
         ready = {key: number for key, number in self._counts.items() if number >= SMALLEST}

@@ -24,13 +24,9 @@ from serving.http.log import log_event, log_failure
 from serving.http.metrics import Metrics
 from serving.predictions.prediction import Prediction
 from serving.predictions.profile_log import ProfileLog
-from serving.predictions.row_log import RowLog
+from serving.predictions.row_log import MOST_ROWS, RowLog
 from serving.predictions.scored import Batch, Singles
 from serving.predictions.shadow import Asked, Shadow
-
-OFF = "off"
-MOST_ROWS = 20_000
-"""How many predictions may wait in the queue, and how many for a disk that takes none."""
 
 _TURN_SECONDS = 1.0
 _SECONDS_A_FILE = 60.0
@@ -51,16 +47,13 @@ class Recorder:
     """
 
     def __init__(
-        self,
-        settings: Mapping[str, Any],
-        metrics: Metrics,
-        challenger: Callable[[], Model | None],
+        self, settings: Mapping[str, Any], metrics: Metrics, challenger: Callable[[], Model | None]
     ) -> None:
         kind, share = settings["HEART_PREDICTION_LOG"], settings["HEART_SHADOW"]
         folder = Path(settings["HEART_PREDICTION_LOG_DIR"] or default_folder())
         self._log: RowLog | ProfileLog | None = None
-        if kind != OFF:
-            self._log = RowLog(folder, MOST_ROWS) if kind == ROWS else ProfileLog(folder)
+        if kind != "off":
+            self._log = RowLog(folder) if kind == ROWS else ProfileLog(folder)
         self._shadow = Shadow(share, challenger) if share else None
         self._is_on = self._log is not None or self._shadow is not None
         self._challenger = challenger

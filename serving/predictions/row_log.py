@@ -16,25 +16,19 @@ from risk_model.prediction_log import files
 from risk_model.prediction_log.records import ROWS, rows_schema
 from serving.predictions.scored import Scored
 
+MOST_ROWS = 20_000
+"""How many predictions may wait in the queue, and how many for a disk that takes none."""
+
 _DAY_SECONDS = 86_400
 
 
 class RowLog:
-    """Keeps rows until they are written.
+    """Keeps rows until they are written, up to MOST_ROWS where they cannot be."""
 
-    Parameters
-    ----------
-    folder : Path
-        The log's.
-    most_rows : int
-        How many rows are kept where they cannot be written.
-    """
+    rows_a_file, most_rows = 1000, MOST_ROWS
 
-    rows_a_file = 1000
-
-    def __init__(self, folder: Path, most_rows: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.most_rows = most_rows
         self._kept: list[Scored] = []
         self._unwritten: list[tuple[date, Any]] = []
         self.waiting = 0
@@ -45,13 +39,7 @@ class RowLog:
         self.waiting += len(scored)
 
     def write(self) -> None:
-        """Write what there is.
-
-        Raises
-        ------
-        OSError
-            What could not be written is kept.
-        """
+        """Write what there is; what could not be written (OSError) is kept."""
         if self._kept:
             self._unwritten += _tables(self._kept)
             self._kept = []

@@ -70,10 +70,6 @@ class Singles:
 
     Each patient's numbers are packed into bytes: numbers of Python that wait would cost each
     request memory that no cache holds.
-
-    Parameters
-    ----------
-    model : Model
     """
 
     def __init__(self, model: Model) -> None:
@@ -116,21 +112,7 @@ class Singles:
 
 @dataclass(frozen=True)
 class Batch:
-    """The predictions of one request for many patients.
-
-    Parameters
-    ----------
-    model : Model
-    id : str
-        The service's own, of the request.
-    request_id : str, optional
-        The client's.
-    time : float
-    rows : ndarray, shape (n, 13)
-    scores : Scores
-    count : int
-        How many of the rows are meant, from the first on.
-    """
+    """The predictions of one request for many patients, of which the first `count` are meant."""
 
     model: Model
     id: str

@@ -42,15 +42,7 @@ class Asked(NamedTuple):
 
 
 class Shadow:
-    """Asks the challenger about a share of the patients.
-
-    Parameters
-    ----------
-    share : float
-        From 0 to 1.
-    challenger : callable
-        Returns the model, None where there is none.
-    """
+    """Asks the challenger, where there is one, about a share of the patients, from 0 to 1."""
 
     def __init__(self, share: float, challenger: Callable[[], Model | None]) -> None:
         self._share = share

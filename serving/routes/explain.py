@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from serving.errors import NotExplained
+from serving.errors import Problem
 from serving.http.gevent_support import BackgroundThread
 from serving.predictions.explanation import explain, to_json
 from serving.routes.predict import Predictor
+
+_NOT_EXPLAINED = (
+    "This model names no reference patient with whom others could be compared, or one that is not "
+    "what it puts in place of unknown values, so its answers cannot be explained; those of a model "
+    "trained by this release can."
+)
 
 
 def make_blueprint(predictor: Predictor, background: BackgroundThread) -> Blueprint:
@@ -20,7 +26,7 @@ def make_blueprint(predictor: Predictor, background: BackgroundThread) -> Bluepr
         # Up to 8,192 combinations: other requests go on meanwhile.
         found = background(lambda: explain(model, values, prediction), request.environ)
         if found is None:
-            raise NotExplained
+            raise Problem(409, _NOT_EXPLAINED)
         return Response(to_json(model, prediction, found), content_type="application/json")
 
     return blueprint

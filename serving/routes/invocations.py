@@ -54,13 +54,7 @@ class Batches:
         self._places = threading.BoundedSemaphore(_BATCHES_AT_ONCE)
 
     def __call__(self, environ: Environ) -> Answer:
-        """Score a batch.
-
-        Raises
-        ------
-        Problem
-            Whatever is wrong with the request; 503 without a model or with too many batches.
-        """
+        """Score a batch; 503 (Problem) without a model or with too many batches."""
         self._keys.require(environ)
         kind = media_type(environ)
         if kind not in protocol.READERS:

@@ -1,25 +1,19 @@
-"""The pages for a person: / with the form, /model with what is being served."""
+"""/: the form, and the answer to it."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
-from jinja2 import TemplateError
+from flask import Blueprint, Response, make_response, render_template, request
 from markupsafe import Markup, escape
 
-from clinical.schema import FEATURES, LABEL
+from clinical.schema import FEATURES
 from risk_model.card import rendering, wording
-from risk_model.layout import CARD
-from risk_model.metadata import Metadata
 from risk_model.model import Model
 from serving.errors import NotLoaded, Problem
-from serving.following.cache import PLOTS
 from serving.following.worker import Following
 from serving.http import bodies
 from serving.http.gevent_support import BackgroundThread
@@ -34,13 +28,6 @@ from serving.routes.form import Typed, in_columns, read_form
 from serving.routes.health import readiness
 
 _TITLES = {feature.name: feature.inline for feature in FEATURES}
-_PLOT_TITLES = {
-    "roc": "ROC curve",
-    "precision_recall": "Precision and recall",
-    "calibration": "Calibration",
-    "confusion_matrix": "Confusion matrix",
-    "permutation_importance": "Importance of the features",
-}
 
 
 def make_blueprint(
@@ -92,33 +79,6 @@ def make_blueprint(
         )
         return show(typed, answered=model, **answer)
 
-    @blueprint.get("/model")
-    def show_model() -> Response:
-        model = following.model
-        status, ready = readiness(following, recorder)
-        parts: dict[str, Any] = {"model": model, "ready": ready, "label": LABEL}
-        if model is not None:
-            parts |= _card(model) | {"gate": _gate(model), "plots": _plots(model)}
-        return make_response(render_template("model.html", **parts), status)
-
-    @blueprint.get("/model/card.md")
-    def card_file() -> Response:
-        model = following.model
-        if model is None or not _carries_card(model):
-            raise Problem(404, "The model that is served carries no card.")
-        name = f"{model.origin.version}-card.md"
-        return send_from_directory(
-            model.origin.directory, CARD, mimetype="text/markdown",
-            as_attachment=True, download_name=name, max_age=0,
-        )  # fmt: skip
-
-    @blueprint.get("/model/plots/<name>.png")
-    def plot(name: str) -> Response:
-        model = following.model
-        if model is None or name not in _PLOT_TITLES:
-            raise Problem(404, "There is no such plot.")
-        return send_from_directory(Path(model.origin.directory) / PLOTS, f"{name}.png")
-
     return blueprint
 
 
@@ -147,43 +107,3 @@ def _answer(model: Model, values: Values, background: BackgroundThread) -> dict[
         moved, unmoved = result.moves(explanation, values)
         parts |= {"explanation": explanation, "moves": moved, "unmoved": unmoved}
     return parts
-
-
-def _card(model: Model) -> dict[str, Any]:
-    """Return the model card, as far as the model carries what it is made of."""
-    try:
-        shown = rendering.as_fragment(model.metadata, 2)
-        lacking = rendering.lacking(model.metadata)
-    except (KeyError, TypeError, ValueError, TemplateError):  # another project, which knew less
-        nothing = Metadata()
-        shown, lacking = rendering.as_fragment(nothing, 2), rendering.lacking(nothing)
-    title = rendering.title(model.metadata)
-    return {"title": title, "card": shown, "lacking": lacking, "has_file": _carries_card(model)}
-
-
-def _carries_card(model: Model) -> bool:
-    return Path(model.origin.directory, CARD).is_file()
-
-
-def _gate(model: Model) -> dict[str, Any] | None:
-    """Return the gate's verdict: its words, and its rules with both models' figures."""
-    tags = model.origin.tags
-    if not tags.get("gate.verdict"):
-        return None
-    try:
-        rules = json.loads(tags.get("gate.decision", "{}")).get("rules", [])
-    except (AttributeError, ValueError, RecursionError):
-        rules = []
-    return {
-        "verdict": tags["gate.verdict"],
-        "reason": tags.get("gate.reason", ""),
-        "against": tags.get("gate.against", ""),
-        "rules": rules if isinstance(rules, list) else [],
-    }
-
-
-def _plots(model: Model) -> list[tuple[str, str]]:
-    folder = Path(model.origin.directory) / PLOTS
-    return [
-        (name, title) for name, title in _PLOT_TITLES.items() if (folder / f"{name}.png").is_file()
-    ]

@@ -35,13 +35,7 @@ class Predictor:
         self._seconds = settings["HEART_BODY_SECONDS"]
 
     def predict(self, environ: Environ) -> tuple[Model, Values, Prediction]:
-        """Score the patient of a request; return what was used, what was sent, and the prediction.
-
-        Raises
-        ------
-        Problem
-            Whatever is wrong with the request; 503 without a model.
-        """
+        """Score the patient of a request; raise Problem where that cannot be."""
         self._keys.require(environ)
         require_json(environ)
         body = read_body(environ, self._limit, self._seconds)

@@ -23,12 +23,7 @@ FRESH_SECONDS = 300
 
 
 class Replays:
-    """The delivery ids of the last minutes, shared by the workers of a service as empty files.
-
-    Parameters
-    ----------
-    folder : Path
-    """
+    """The delivery ids of the last minutes, shared by the workers of a service as empty files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -163,7 +163,7 @@ def test_another_content_type_is_a_415(client: FlaskClient) -> None:
     assert client.post("/invocations", data=b"{}").status_code == 415
 
 
-@pytest.mark.parametrize("count", [999, 1001, 5003, 10_000])
+@pytest.mark.parametrize("count", [999, 1001, 5003])
 def test_each_of_many_rows_gets_its_own_answer_in_its_place(
     client: FlaskClient, pipeline: Any, count: int
 ) -> None:
