@@ -49,7 +49,9 @@ def patients() -> Patients:
 def fixed() -> dict[str, object]:
     """Return the parameters that all candidates share."""
     values = vars(check(Train, {}))
-    return {name: value for name, value in values.items() if name not in ("data", "test_size")}
+    return {
+        name: value for name, value in values.items() if name not in ("data", "base", "test_size")
+    }
 
 
 def on_cluster(workers: int, trials: int) -> float:
