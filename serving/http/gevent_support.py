@@ -59,17 +59,12 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 def in_thread(function: Callable[[], T]) -> T:
     """Call something long so that other requests go on meanwhile: in a real thread under gevent."""
-    if not is_patched():
-        return function()
-    from gevent import get_hub
-
-    result: T = _outcome(get_hub().threadpool.apply(_settled, (function,)))
-    return result
+    return in_threads([function])[0]
 
 
 def in_threads(functions: Sequence[Callable[[], T]]) -> list[T]:
     """Call functions that let go of the interpreter side by side, in real threads under gevent."""
-    if len(functions) == 1 or not is_patched():
+    if not is_patched():
         return [function() for function in functions]
     from gevent import get_hub
 
