@@ -1,6 +1,6 @@
 """What is done with predictions once they are answered: asking the challenger, writing the log.
 
-A request leaves its predictions in a queue and goes on. Once a second a thread takes them
+A request leaves its predictions in a queue and goes on. Twice a second a thread takes them
 out, asks the challenger, and writes. Whatever goes wrong there touches no answer: where the queue
 is full, predictions are dropped and counted. Why: docs/decisions/0026-prediction-log.md.
 """
@@ -28,7 +28,7 @@ from serving.predictions.row_log import MOST_ROWS, RowLog
 from serving.predictions.scored import Batch, Singles
 from serving.predictions.shadow import Asked, Shadow
 
-_TURN_SECONDS = 1.0
+_TURN_SECONDS = 0.5
 _SECONDS_A_FILE = 60.0
 _RETRY_SECONDS = 5.0
 _SAY_SECONDS = 60.0
