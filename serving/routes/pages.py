@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,23 +10,17 @@ from flask import Blueprint, Response, make_response, render_template, request
 from markupsafe import Markup, escape
 
 from clinical.schema import FEATURES
-from risk_model.card import rendering, wording
-from risk_model.model import Model
-from serving.errors import NotLoaded, Problem
+from risk_model.card import rendering
+from serving.errors import NotLoaded
 from serving.following.worker import Following
 from serving.http import bodies
 from serving.http.gevent_support import BackgroundThread
 from serving.http.keys import Keys
 from serving.http.metrics import Metrics
-from serving.predictions.explanation import explain
-from serving.predictions.prediction import predict
 from serving.predictions.recorder import Recorder
-from serving.predictions.schemas import Values
 from serving.routes import result
 from serving.routes.form import Typed, in_columns, read_form
 from serving.routes.health import readiness
-
-_TITLES = {feature.name: feature.inline for feature in FEATURES}
 
 
 def make_blueprint(
@@ -72,7 +65,7 @@ def make_blueprint(
         model = following.model
         if model is None:
             return show(typed, 503, failure=NotLoaded().detail)
-        answer = _answer(model, values, background)
+        answer = result.answer(model, values, background, request.environ)
         metrics.predicted(answer["prediction"].label, model.origin.version)
         answer["prediction_id"] = recorder.take(
             request.environ, model, values, answer["prediction"]
@@ -85,25 +78,3 @@ def make_blueprint(
 def _commands(text: str) -> Markup:
     """Return a message as HTML, with the commands that stand in backticks marked as such."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
-
-
-def _answer(model: Model, values: Values, background: BackgroundThread) -> dict[str, Any]:
-    """Return what the page shows of an answer."""
-    prediction = predict(model, values)
-    parts: dict[str, Any] = {
-        "prediction": prediction,
-        "percent": result.percent(model, prediction.probability),
-        "cautions": result.cautions(prediction.warnings),
-        "bands": result.bands(model),
-        "observed": result.observed(model, prediction),
-        "titles": _TITLES,
-        "population": wording.population(model.metadata),
-        "why_low": wording.why_low(model.metadata),
-    }
-    explanation = None
-    with contextlib.suppress(Problem):  # too many at once: the answer comes without it
-        explanation = background(lambda: explain(model, values, prediction), request.environ)
-    if explanation is not None:
-        moved, unmoved = result.moves(explanation, values)
-        parts |= {"explanation": explanation, "moves": moved, "unmoved": unmoved}
-    return parts
