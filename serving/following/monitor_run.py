@@ -6,17 +6,17 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from risk_model.model import Origin
 from serving.following.cache import make_folder
-from serving.following.registry import REPORT, MlflowRegistry
+from serving.following.registry import MlflowRegistry
 from serving.following.state import read_json, write_json
 from serving.http.log import log_event
 
 EVERY_SECONDS = 30.0
+REPORT = "monitoring.html"
 _LATEST = "monitor_run.json"
 
 
@@ -75,8 +75,10 @@ class MonitorRuns:
         if found is None or (known is not None and known.run_id == found["run_id"]):
             return
         run_id = found["run_id"]
-        name = f"monitor-{quote(run_id, safe='')}"
-        folder = make_folder(directory / name, partial(self._registry.fetch_report, run_id))
+        folder = make_folder(
+            directory / f"monitor-{quote(run_id, safe='')}",
+            lambda work: self._registry.fetch_file(run_id, REPORT, work),
+        )
         write_json(directory / _LATEST, asdict(MonitorRun(**found, folder=str(folder))))
         if known is not None:
             shutil.rmtree(known.folder, ignore_errors=True)

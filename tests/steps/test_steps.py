@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from clinical import cohort, copies
 from clinical.codings.definitions import ZERO_BASED
-from clinical.frame import REQUIRED
 from clinical.patients import read_patients
-from clinical.schema import FEATURE_NAMES
+from clinical.schema import FEATURE_NAMES, REQUIRED
 from risk_model.flavours import saving
 from risk_model.model import Origin, load
 from steps.modelling import metrics
+from steps.registry import decisions
 from steps.registry import versions as registry
 from steps.registry.contenders import champion_of
 from steps.registry.gate import Champion
@@ -31,56 +27,12 @@ from steps.runs import lineage, reuse
 from steps.runs.files import ROOT, sha256
 from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
-from steps.runs.tracking import experiment
-from steps.work import download, preprocess, register, train
+from steps.work import register
 from tests.clinical.patient_files import require_canonical
-from tests.conftest import copy_database
 from tests.servers import gives, serving
-from tests.steps.conftest import use_store
+from tests.steps.stores import NAME, SMALL, Store, steps_in, store_in_use
 
 pytestmark = pytest.mark.slow
-
-NAME = "heart-disease-model"
-SMALL = ("--n_estimators=25",)
-
-
-@dataclass
-class Store:
-    """A store in which the steps have run, with the folder of their working copies."""
-
-    uri: str
-    folder: Path
-    runs: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def client(self) -> MlflowClient:
-        return MlflowClient(self.uri, self.uri)
-
-    @property
-    def copies(self) -> Path:
-        return self.folder / "copies"
-
-    def run(self, step: str) -> Run:
-        return self.client.get_run(self.runs[step])
-
-    def artifacts(self, step: str) -> Path:
-        return Path(self.run(step).info.artifact_uri.removeprefix("file://"))
-
-    def do(self, step: str, *words: str) -> int:
-        """Run a step in this process, and return its exit code."""
-        entry = importlib.import_module(f"steps.{step}")
-        return int(entry.main(words))
-
-    def latest(self, step: str) -> str:
-        experiment_id = experiment.open_experiment(None)
-        query = f"tags.`heart.step` = '{step}'"
-        order = ["attributes.start_time DESC"]
-        return str(self.client.search_runs([experiment_id], query, order_by=order)[0].info.run_id)
-
-    def done(self, name: str, step: str, *words: str) -> None:
-        """Run a step that must succeed, and remember its run by a name."""
-        assert self.do(step, *words) == 0
-        self.runs[name] = self.latest(step)
 
 
 @pytest.fixture(scope="module")
@@ -89,14 +41,7 @@ def pipeline(
 ) -> Iterator[Store]:
     """Return a store in which each step ran once on a file, and train with two other models."""
     folder = tmp_path_factory.mktemp("pipeline")
-    made = Store(copy_database(empty_database, folder), folder)
-    before = mlflow.get_tracking_uri()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        patch.chdir(folder)
-        for module in (download, preprocess, train):
-            patch.setattr(module, "ROOT", made.copies)
-        use_store(made.uri)
+    with steps_in(folder, empty_database) as made:
         made.done("download", "download", f"--source={sample_file}")
         made.done("preprocess", "preprocess", "--data=")
         made.done("train", "train", *SMALL)
@@ -107,7 +52,6 @@ def pipeline(
         made.done("poor", "train", "--n_estimators=1", "--max_depth=1")
         made.done("register", "register", f"--run_id={made.runs['train']}")
         yield made
-    use_store(before)
 
 
 @pytest.fixture(autouse=True)
@@ -116,11 +60,8 @@ def same_store(request: pytest.FixtureRequest) -> Iterator[None]:
     if "store" in request.fixturenames:
         yield
         return
-    made = request.getfixturevalue("pipeline")
-    before = mlflow.get_tracking_uri()
-    use_store(made.uri)
-    yield
-    use_store(before)
+    with store_in_use(request.getfixturevalue("pipeline").uri):
+        yield
 
 
 def test_the_prepared_patients_are_canonical(pipeline: Store) -> None:
@@ -226,15 +167,47 @@ def test_the_version_says_what_it_is(pipeline: Store) -> None:
     assert version is not None
     assert {
         "model", "data.source", "git.commit", "git.dirty",
-        "gate.verdict", "gate.reason", "gate.decision",
-    } <= set(version.tags)  # fmt: skip
+        "gate.verdict", "gate.reason", "gate.against", "gate.run", "champion.since",
+    } == set(version.tags)  # fmt: skip
+    assert max(map(len, version.tags.values())) < 100
     assert version.tags["gate.verdict"] == "passed"
     words = version.description
     assert words.index("Cross-validated") < words.index("Held out")
     assert "Not for clinical use" in words
-    decision = json.loads(version.tags["gate.decision"])
-    kept = json.loads((pipeline.artifacts("register") / "gate_decision.json").read_text())
-    assert decision == kept
+    assert version.tags["gate.run"] == pipeline.runs["register"]
+    decision = decisions.read(version)
+    assert decision is not None
+    assert len(decision.rules) > 10
+    assert decision.reason == version.tags["gate.reason"]
+
+
+def test_a_decision_of_an_earlier_release_stands_and_is_kept_as_now(
+    pipeline: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (pipeline.artifacts("register") / "gate_decision.json").read_text()
+    told = whole.replace("there was no champion", "an earlier release has found no champion")
+    pipeline.client.set_model_version_tag(NAME, "1", "gate.decision", told)
+    pipeline.client.delete_model_version_tag(NAME, "1", "gate.run")
+    pipeline.done("again", "register", f"--run_id={pipeline.runs['train']}")
+    assert "passed, an earlier release has found no champion" in capsys.readouterr().err
+    tags = pipeline.client.get_model_version(NAME, "1").tags
+    assert tags["gate.run"] == pipeline.runs["again"]
+    assert "gate.decision" not in tags
+
+
+@pytest.mark.parametrize("gone", ["file", "run"])
+def test_a_decision_whose_file_is_gone_stands_by_its_tags(pipeline: Store, gone: str) -> None:
+    words = f"--run_id={pipeline.runs['train']}"
+    pipeline.done("lost", "register", words)
+    if gone == "file":
+        (pipeline.artifacts("lost") / "gate_decision.json").unlink()
+    else:
+        pipeline.client.set_model_version_tag(NAME, "1", "gate.run", "0" * 32)
+    pipeline.done("anew", "register", words)
+    decision = decisions.read(registry.named(NAME, "1"))
+    assert decision is not None
+    assert (decision.verdict, decision.rules) == ("passed", [])
+    assert "no champion" in decision.reason
 
 
 def test_a_worse_model_is_registered_and_rejected_and_the_run_finishes(

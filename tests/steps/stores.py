@@ -1,0 +1,90 @@
+"""Tracking stores in which the steps run, one after the other in this process."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from steps.runs.tracking import experiment, step_run
+from steps.work import train
+from tests.conftest import copy_database
+
+NAME = "heart-disease-model"
+SMALL = ("--n_estimators=25",)
+
+
+@dataclass
+class Store:
+    """A store in which the steps have run, with the folder of their working copies."""
+
+    uri: str
+    folder: Path
+    runs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.uri, self.uri)
+
+    @property
+    def copies(self) -> Path:
+        return self.folder / "copies"
+
+    def run(self, step: str) -> Run:
+        return self.client.get_run(self.runs[step])
+
+    def artifacts(self, step: str) -> Path:
+        return Path(self.run(step).info.artifact_uri.removeprefix("file://"))
+
+    def do(self, step: str, *words: str) -> int:
+        """Run a step in this process, and return its exit code."""
+        entry = importlib.import_module(f"steps.{step}")
+        return int(entry.main(words))
+
+    def latest(self, step: str) -> str:
+        experiment_id = experiment.open_experiment(None)
+        query = f"tags.`heart.step` = '{step}'"
+        order = ["attributes.start_time DESC"]
+        return str(self.client.search_runs([experiment_id], query, order_by=order)[0].info.run_id)
+
+    def done(self, name: str, step: str, *words: str) -> None:
+        """Run a step that must succeed, and remember its run by a name."""
+        assert self.do(step, *words) == 0
+        self.runs[name] = self.latest(step)
+
+
+@contextmanager
+def store_in_use(uri: str) -> Iterator[None]:
+    """Make a tracking store the one that MLflow's functions talk to."""
+    before = mlflow.get_tracking_uri()
+    use_store(uri)
+    try:
+        yield
+    finally:
+        use_store(before)
+
+
+def use_store(uri: str) -> None:
+    """Make it so for good."""
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_tracking_uri(uri)
+
+
+@contextmanager
+def steps_in(folder: Path, empty_database: Path) -> Iterator[Store]:
+    """Give the steps a store, a cache and working copies in a folder."""
+    made = Store(copy_database(empty_database, folder), folder)
+    with pytest.MonkeyPatch.context() as patch, store_in_use(made.uri):
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.chdir(folder)
+        for module in (step_run, train):
+            patch.setattr(module, "ROOT", made.copies)
+        yield made
