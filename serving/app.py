@@ -14,13 +14,14 @@ from serving.http.gevent_support import BackgroundThread
 from serving.http.keys import Keys
 from serving.http.log import protect_server_log
 from serving.http.metrics import Metrics
-from serving.http.middleware import Middleware
+from serving.http.middleware import Handler, Middleware
 from serving.predictions.recorder import Recorder
 from serving.routes import (
     documentation,
     explain,
     health,
     invocations,
+    model,
     monitor,
     pages,
     predict,
@@ -57,22 +58,24 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.extensions["heart"] = {"following": following, "metrics": metrics, "recorder": recorder}
     predictor = predict.Predictor(following, metrics, settings, recorder)
     batches = invocations.Batches(following, metrics, settings, recorder)
+    hot: dict[str, Handler] = {"/predict": predictor, "/invocations": batches}
+    for path in hot:  # the middleware answers; of Flask, other methods get 405
+        app.add_url_rule(path, path, methods=["POST"])
     background, keys = BackgroundThread(), Keys(settings["HEART_API_KEYS"])
     problems.register(app)
     app.register_blueprint(health.make_blueprint(following, metrics, settings, recorder))
-    app.register_blueprint(predict.make_blueprint(predictor))
-    app.register_blueprint(explain.make_blueprint(following, settings, background))
-    app.register_blueprint(invocations.make_blueprint(batches))
+    app.register_blueprint(explain.make_blueprint(predictor, background))
     app.register_blueprint(webhooks.make_blueprint(following, metrics, settings))
     app.register_blueprint(documentation.make_blueprint(settings))
     app.register_blueprint(pages.make_blueprint(following, metrics, settings, background, recorder))
+    app.register_blueprint(model.make_blueprint(following, recorder))
     app.register_blueprint(monitor.make_blueprint(following, settings))
     app.before_request(_remember_route)
     if settings["HEART_KEYS_FOR"] == "everything":
         app.before_request(lambda: _require_key(keys))
     app.wsgi_app = Middleware(  # type: ignore[method-assign]
         app.wsgi_app,
-        {"/predict": predictor, "/invocations": batches},
+        hot,
         metrics,
         following.ensure,
         settings,

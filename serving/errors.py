@@ -45,15 +45,3 @@ class NotLoaded(Problem):
         super().__init__(
             503, "Model not loaded. Service unavailable.", headers={"Retry-After": "2"}
         )
-
-
-class NotExplained(Problem):
-    """The model of now cannot be explained."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            409,
-            "This model names no reference patient with whom others could be compared, or one "
-            "that is not what it puts in place of unknown values, so its answers cannot be "
-            "explained; those of a model trained by this release can.",
-        )

@@ -139,12 +139,13 @@ def _import_early() -> None:
 
 
 def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names them
-    """See how a request of this worker's class lets others go first."""
+    """See how a request of this worker's class lets others go first, threads too."""
     from gevent import get_hub
 
     from serving.http.gevent_support import fair_yield
     from serving.http.log import log_uncaught
 
+    sys.setswitchinterval(0.001)  # no request waits longer for a thread that is busy
     get_hub().print_exception = log_uncaught
     _own["turn"] = fair_yield()
 

@@ -170,10 +170,7 @@ SETTINGS: tuple[Setting, ...] = (
         "`score` and the gate read it too.",
     ),
     Setting(
-        "HEART_POLL_SECONDS",
-        "2",
-        _number(float, 0.1, 3600),
-        "How often the registry is asked.",
+        "HEART_POLL_SECONDS", "2", _number(float, 0.1, 3600), "How often the registry is asked."
     ),
     Setting(
         "HEART_START_SECONDS",

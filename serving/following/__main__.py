@@ -7,29 +7,33 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from risk_model.locations import sqlite_path
 from serving.following import upkeep
 from serving.following.cache import Cache
-from serving.following.candidates import Registry, ReplacedError
+from serving.following.candidates import ReplacedError
 from serving.following.challenger import ChallengerFollower
 from serving.following.follower import Follower
 from serving.following.monitor_run import MonitorRuns
-from serving.following.probe import make_check
+from serving.following.probe import check_model
 from serving.following.registry import MlflowRegistry
 from serving.following.state import State, wait_for
 from serving.http.log import log_event, log_failure
 from serving.settings import read_settings
 
-
-def _registry(settings: Mapping[str, Any]) -> Registry:
+_MLFLOW_DEFAULTS = {
     # A registry that hangs must not hold the follower for MLflow's default of many minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+def _registry(settings: Mapping[str, Any]) -> MlflowRegistry:
     return MlflowRegistry(
         settings["HEART_MODEL_NAME"], settings["MLFLOW_EXPERIMENT_NAME"], settings["MODEL_URI"]
     )
@@ -53,15 +57,16 @@ def main(folder: str, parent: int) -> None:
         return  # The service has ended meanwhile, and its folder with it.
     if lock is None:
         return  # Another follower is there.
+    for name, value in _MLFLOW_DEFAULTS.items():
+        os.environ.setdefault(name, value)
     settings = read_settings()
     cache = Cache(namespace(settings), settings["HEART_CACHED_MODELS"])
-    registry: Any = _LateRegistry(settings)
-    check = make_check(settings)
+    check = partial(check_model, seconds=settings["HEART_CHECK_SECONDS"])
+    # Two, for what takes long beside must not hold up what is served.
+    registry, beside = _registry(settings), _registry(settings)
     follower = Follower(registry, cache, state, settings, check)
     follower.start_deadline()
     upkeep.start(settings)
-    # A registry of their own: what takes long there must not hold up what is served.
-    beside: Any = _LateRegistry(settings)
     monitor_runs = MonitorRuns(beside, lambda: follower.current)
     challenger = ChallengerFollower(beside, cache, state, check)
     looks = (monitor_runs.look, *([challenger.look] if settings["HEART_SHADOW"] else []))
@@ -71,8 +76,7 @@ def main(folder: str, parent: int) -> None:
             follower.look()
         except ReplacedError:
             # Open connections would go on reading the file that was there: begin again.
-            words = [sys.executable, "-m", "serving.following", *sys.argv[1:]]
-            os.execv(sys.executable, words)  # noqa: S606
+            os.execv(sys.executable, sys.orig_argv)  # noqa: S606
         except OSError as error:  # a full disk; or the service has ended, and its folder with it
             if state.folder.is_dir():
                 log_event("follower.failed", "error", why=error.strerror)
@@ -90,23 +94,6 @@ def _look_beside(looks: Sequence[Callable[[], None]], settings: Mapping[str, Any
                 pass  # The main thread begins this process again.
             except Exception as error:  # the thread must outlive whatever one look brings
                 log_failure(error, event="beside.failed")
-
-
-class _LateRegistry:
-    """Makes the registry on its first use, after the deadline for the first look runs."""
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._settings = settings
-        self._made: Registry | None = None
-
-    @property
-    def _real(self) -> Registry:
-        if self._made is None:
-            self._made = _registry(self._settings)
-        return self._made
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
 
 
 def _wait(wake_up: int, seconds: float, parent: int) -> None:

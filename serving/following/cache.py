@@ -1,12 +1,12 @@
 """The disk cache of models, by version, with digests.
 
 ``$XDG_CACHE_HOME/heart-disease-model/models/<key>/`` holds a model's files and ``entry.json``: what
-it is and the SHA-256 of each file. An entry is made beside its place and moved in, so that it is
-there whole or not at all.
+it is and the SHA-256 of each file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -46,6 +46,20 @@ def _digests(folder: Path) -> dict[str, str]:
     }
 
 
+def make_folder(folder: Path, fill: Callable[[Path], object]) -> Path:
+    """Make a folder of what a function puts into one: it is there whole, or as it was."""
+    work = folder.with_name(f".new-{secrets.token_hex(8)}")
+    work.mkdir()
+    try:
+        fill(work)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(work, folder)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return folder
+
+
 class Cache:
     """The models that this host has served.
 
@@ -56,7 +70,7 @@ class Cache:
     keep : int
         How many entries stay.
     folder : Path, optional
-        Where; by default in the user's cache.
+        By default one in the user's cache.
     """
 
     def __init__(self, namespace: str, keep: int = 5, folder: Path | None = None) -> None:
@@ -76,29 +90,23 @@ class Cache:
         if not folder.is_dir():
             return None
         recorded = read_json(folder / ENTRY).get("digests")
-        if recorded:
-            try:
-                if all(_digest(folder / name) == value for name, value in recorded.items()):
-                    return folder
-            except OSError:
-                pass  # A file is gone or unreadable: damaged, as below.
+        with contextlib.suppress(OSError):  # a file is gone or unreadable: damaged too
+            if recorded and all(_digest(folder / name) == was for name, was in recorded.items()):
+                return folder
         shutil.rmtree(folder, ignore_errors=True)
         return None
 
-    def add(self, origin: Origin, fetch: Callable[[Path], object]) -> Path:
-        """Make an entry of what `fetch` puts into a folder."""
-        work = self.folder / f".new-{secrets.token_hex(8)}"
-        work.mkdir()
-        try:
+    def provide(self, origin: Origin, fetch: Callable[[Path], object]) -> Origin:
+        """Return an origin with its files, which `fetch` puts into a folder."""
+        folder = self.find(origin.key) or self._add(origin, fetch)
+        return replace(origin, directory=str(folder))
+
+    def _add(self, origin: Origin, fetch: Callable[[Path], object]) -> Path:
+        def fill(work: Path) -> None:
             fetch(work)
             write_json(work / ENTRY, {"origin": asdict(origin), "digests": _digests(work)})
-            folder = self.folder / origin.key
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(work, folder)
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
-        return folder
+
+        return make_folder(self.folder / origin.key, fill)
 
     def remove(self, key: str) -> None:
         """Remove an entry."""
@@ -107,11 +115,7 @@ class Cache:
     def remember(self, origin: Origin, served: Collection[str] = ()) -> None:
         """Note what is served, for a start without a registry; let old entries go.
 
-        Parameters
-        ----------
-        origin : Origin
-        served : collection of str
-            Keys of entries that other services serve, which stay; as does the one before this.
+        The one before this stays, as do those whose keys are in `served`, by other services.
         """
         stay = {origin.key, str(read_json(self._last).get("key")), *served}
         write_json(self._last, asdict(origin))
@@ -124,13 +128,11 @@ class Cache:
     def last_served(self) -> Origin | None:
         """Return what this host served last, where its files are still right."""
         content = read_json(self._last)
-        if not content:
-            return None
         try:
             origin = Origin(**content)
         except TypeError:
             return None
-        folder = self.find(origin.key)
-        if folder is None:
+        if not origin.key:
             return None
-        return replace(origin, directory=str(folder))
+        folder = self.find(origin.key)
+        return replace(origin, directory=str(folder)) if folder else None

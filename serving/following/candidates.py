@@ -1,11 +1,12 @@
-"""What could be served, and where candidates come from."""
+"""What could be served."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from serving.errors import RegistryError
 
 REGISTERED = "registry-v"
 """How answers name a registered version, before its number."""
@@ -37,59 +38,7 @@ class Candidate:
     run_id: str = ""
 
 
-class Registry(Protocol):
-    """Where candidates come from."""
-
-    @property
-    def notes(self) -> list[str]:
-        """What somebody should know though it is no fault, as of the last look."""
-        ...
-
-    def candidates(self) -> Iterator[Candidate]:
-        """Yield candidates, best first.
-
-        Raises
-        ------
-        RegistryError
-            Where the registry does not answer.
-        """
-        ...
-
-    def challenger(self) -> Candidate | None:
-        """Return what the alias challenger names, None where there is no such alias.
-
-        Raises
-        ------
-        RegistryError
-        """
-        ...
-
-    def fetch(self, candidate: Candidate, folder: Path) -> None:
-        """Put the files of a candidate into a folder.
-
-        Raises
-        ------
-        RegistryError
-        """
-        ...
-
-    def monitor_run(self, version: str) -> dict[str, str] | None:
-        """Return the latest run of `monitor` on a version, None where there is none.
-
-        By the names of `serving.following.monitor_run.MonitorRun`.
-        """
-        ...
-
-    def fetch_file(self, run_id: str, name: str, folder: Path) -> None:
-        """Put a file of a run into a folder."""
-        ...
-
-    def fetch_plots(self, run_id: str, folder: Path) -> None:
-        """Put the plots of a run into a folder, as far as there are any."""
-        ...
-
-
-class NothingThereError(Exception):
+class NothingThereError(RegistryError):
     """There is no registry yet: nothing has been trained."""
 
 

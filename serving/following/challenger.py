@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from risk_model.layout import open_folder
 from risk_model.model import Model, Origin, load
 from serving.errors import RegistryError
 from serving.following.cache import Cache
-from serving.following.candidates import Candidate, Registry
-from serving.following.state import State, read_json, write_json
+from serving.following.candidates import Candidate
+from serving.following.registry import MlflowRegistry
+from serving.following.state import State, read_json, stamp, write_json
 from serving.http.gevent_support import in_thread
 from serving.http.log import log_event
 
@@ -26,19 +28,10 @@ NONE = "HEART_SHADOW is set, and no version of the registry has the alias challe
 
 
 class ChallengerFollower:
-    """The follower's side: publishes the version that the alias challenger names.
-
-    Parameters
-    ----------
-    registry : Registry
-    cache : Cache
-    state : State
-    check : callable
-        Loads a model in order to know that it loads; raises ModelError.
-    """
+    """The follower's side: publishes the version that the alias challenger names."""
 
     def __init__(
-        self, registry: Registry, cache: Cache, state: State, check: Callable[[Origin], None]
+        self, registry: MlflowRegistry, cache: Cache, state: State, check: Callable[[Origin], None]
     ) -> None:
         self._registry = registry
         self._cache = cache
@@ -50,13 +43,7 @@ class ChallengerFollower:
         self._retry_at = 0.0
 
     def look(self) -> None:
-        """Look at the registry once, and publish the challenger, or why there is none.
-
-        Raises
-        ------
-        OSError
-            Such as on a full disk.
-        """
+        """Look at the registry once, and publish the challenger, or why there is none."""
         try:
             candidate = self._registry.challenger()
         except RegistryError:
@@ -77,20 +64,16 @@ class ChallengerFollower:
             self._publish(None, f"{candidate.version} is not in shadow: {error}")
 
     def _is_there(self, key: str) -> bool:
-        return (
-            self._origin is not None
-            and self._origin.key == key
-            and Path(self._origin.directory).is_dir()
-        )
+        origin = self._origin
+        return origin is not None and origin.key == key and Path(origin.directory).is_dir()
 
     def _fetch(self, key: str, candidate: Candidate) -> Origin:
-        origin = Origin(key, candidate.version, candidate.source, run_id=candidate.run_id)
-        folder = self._cache.find(key) or self._cache.add(
-            origin, lambda into: self._registry.fetch(candidate, into)
+        origin = self._cache.provide(
+            Origin(key, candidate.version, candidate.source, run_id=candidate.run_id),
+            partial(self._registry.fetch, candidate),
         )
-        origin = replace(origin, directory=str(folder))
         self._check(origin)
-        if open_folder(folder).onnx is None:
+        if open_folder(Path(origin.directory)).onnx is None:
             # Such a model would hold the interpreter for milliseconds, and requests with it.
             raise ModelError("it has no ONNX model, and would be in the way of requests.")
         return origin
@@ -105,17 +88,12 @@ class ChallengerFollower:
 
 
 class ShadowModel:
-    """A worker's side: the model that is published for the shadow.
-
-    Parameters
-    ----------
-    published : Path
-    """
+    """A worker's side: the model that is published for the shadow."""
 
     def __init__(self, published: Path) -> None:
         self.model: Model | None = None
         self._path = published
-        self._stamp = (0, 0)
+        self._stamp: tuple[int, int] | None = None
         self._note = ""
 
     @property
@@ -125,13 +103,9 @@ class ShadowModel:
 
     def check(self) -> None:
         """Take up what is published, where that has changed."""
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
+        if (found := stamp(self._path)) in (None, self._stamp):
             return
-        if (stamp := (found.st_mtime_ns, found.st_ino)) == self._stamp:
-            return
-        self._stamp = stamp
+        self._stamp = found
         published = read_json(self._path)
         origin, self._note = published.get("origin"), published.get("note", "")
         try:

@@ -7,8 +7,6 @@ published stays.
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,9 +20,10 @@ from risk_model.layout import EXTRA, METADATA
 from risk_model.model import LOCAL, Origin
 from risk_model.serialization import PICKLE_SETTING
 from serving.errors import RegistryError
-from serving.following.cache import GATE_RUN, PLOTS, Cache, decision_path
-from serving.following.candidates import Candidate, Registry
+from serving.following.cache import GATE_RUN, PLOTS, Cache, decision_path, make_folder
+from serving.following.candidates import Candidate
 from serving.following.ownership import read_ours
+from serving.following.registry import MlflowRegistry
 from serving.following.state import State, read_json, write_json
 from serving.http.log import log_event
 
@@ -36,19 +35,12 @@ _COUNTS = ("looks", "errors", "swaps", "failed_swaps")
 class Follower:
     """Decides what is served.
 
-    Parameters
-    ----------
-    registry : Registry
-    cache : Cache
-    state : State
-    settings : mapping
-    check : callable
-        Loads a model in order to know that it loads; raises ModelError.
+    Its check loads a model in order to know that it loads, and raises ModelError.
     """
 
     def __init__(
         self,
-        registry: Registry,
+        registry: MlflowRegistry,
         cache: Cache,
         state: State,
         settings: Mapping[str, Any],
@@ -115,9 +107,8 @@ class Follower:
 
     def _publish(self, candidate: Candidate, problems: list[str]) -> bool:
         key = self._cache.key(candidate.version, candidate.identity)
-        origin = Origin(
-            key, candidate.version, candidate.source, "", candidate.tags, candidate.run_id
-        )
+        version, source = candidate.version, candidate.source
+        origin = Origin(key, version, source, "", candidate.tags, candidate.run_id)
         current = self.current
         if current is not None and current.key == key and key not in self._damaged:
             origin = replace(origin, directory=current.directory)
@@ -127,10 +118,7 @@ class Follower:
             return False
         started = time.monotonic()
         try:
-            folder = self._cache.find(key) or self._cache.add(
-                origin, lambda into: self._registry.fetch(candidate, into)
-            )
-            origin = replace(origin, directory=str(folder))
+            origin = self._cache.provide(origin, partial(self._registry.fetch, candidate))
             self._check(origin)
         except (ModelError, RegistryError) as error:
             fetched = isinstance(error, ModelError)
@@ -228,9 +216,9 @@ class Follower:
                 (into / EXTRA).mkdir()
                 (into / METADATA).write_bytes(known)
 
-        folder = self._cache.find(key) or self._cache.add(origin, fetch)
+        origin = self._cache.provide(origin, fetch)
         self._local_refused = ""
-        return replace(origin, directory=str(folder))
+        return origin
 
     def _refuse_local(self, why: str) -> None:
         """Say once why the local file is not taken; the status says it as long as it holds."""
@@ -252,13 +240,9 @@ class Follower:
         if not run_id or target in self._fetched or target.is_dir():
             return
         self._fetched.add(target)
-        work = target.with_name(f".{target.name}-{secrets.token_hex(8)}")
-        work.mkdir()
         try:
-            fetch(run_id, folder=work)
-            os.replace(work, target)
+            make_folder(target, lambda work: fetch(run_id, folder=work))
         except Exception as error:  # an ornament: a model serves without it
-            shutil.rmtree(work, ignore_errors=True)
             log_event("artifact.missing", "warning", what=target.name, why=type(error).__name__)
 
     def _report(self, problems: list[str], degraded: bool) -> None:

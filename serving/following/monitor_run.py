@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from risk_model.model import Origin
-from serving.following.candidates import Registry
+from serving.following.cache import make_folder
+from serving.following.registry import MlflowRegistry
 from serving.following.state import read_json, write_json
 from serving.http.log import log_event
 
@@ -21,16 +22,7 @@ _LATEST = "monitor_run.json"
 
 @dataclass(frozen=True)
 class MonitorRun:
-    """A run of `monitor`.
-
-    Parameters
-    ----------
-    run_id, verdict, reason : str
-    ended_at : str
-        In UTC, to the second.
-    folder : str
-        Where its report is.
-    """
+    """A run of `monitor`, when it ended (UTC), and the folder of its report."""
 
     run_id: str
     verdict: str
@@ -55,16 +47,9 @@ def latest(directory: str) -> MonitorRun | None:
 
 
 class MonitorRuns:
-    """Fetches the latest run's report every now and then: the follower's side.
+    """Fetches the report of the latest run on what is served, every now and then."""
 
-    Parameters
-    ----------
-    registry : Registry
-    served : callable
-        Returns what is served.
-    """
-
-    def __init__(self, registry: Registry, served: Callable[[], Origin | None]) -> None:
+    def __init__(self, registry: MlflowRegistry, served: Callable[[], Origin | None]) -> None:
         self._registry = registry
         self._served = served
         self._looked_at = -EVERY_SECONDS
@@ -89,13 +74,11 @@ class MonitorRuns:
         known = latest(served.directory)
         if found is None or (known is not None and known.run_id == found["run_id"]):
             return
-        folder = directory / f"monitor-{secrets.token_hex(8)}"
-        folder.mkdir()
-        try:
-            self._registry.fetch_file(found["run_id"], REPORT, folder)
-            write_json(directory / _LATEST, asdict(MonitorRun(**found, folder=str(folder))))
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+        run_id = found["run_id"]
+        folder = make_folder(
+            directory / f"monitor-{quote(run_id, safe='')}",
+            lambda work: self._registry.fetch_file(run_id, REPORT, work),
+        )
+        write_json(directory / _LATEST, asdict(MonitorRun(**found, folder=str(folder))))
         if known is not None:
             shutil.rmtree(known.folder, ignore_errors=True)

@@ -34,13 +34,7 @@ def _is_own_group(gid: int) -> bool:
 
 
 def require_ours(path: Path) -> None:
-    """Refuse a link, and what somebody else may change.
-
-    Raises
-    ------
-    PermissionError
-        With one line, which names the path and says what would be taken.
-    """
+    """Raise PermissionError, in one line, for a link and for what somebody else may change."""
     found = path.lstat()
     if stat.S_ISLNK(found.st_mode) or not is_ours(found):
         raise _refusal(path)

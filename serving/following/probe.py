@@ -10,9 +10,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
 from statistics import median
-from typing import Any
 
 from risk_model.checks import made_up_patients
 from risk_model.errors import ModelError
@@ -24,19 +22,8 @@ _MEMORY = 4 * 2**30
 _TRIES = 5
 
 
-def make_check(settings: Mapping[str, Any]) -> Callable[[Origin], None]:
-    """Return what raises ModelError for a model that does not load or answer, or not in time."""
-    return lambda origin: check_model(origin, settings["HEART_CHECK_SECONDS"])
-
-
 def check_model(origin: Origin, seconds: float) -> None:
     """Load a model and let it answer, in a child process: it may crash, or never come to an end.
-
-    Parameters
-    ----------
-    origin : Origin
-    seconds : float
-        How long the child may take.
 
     Raises
     ------
@@ -66,12 +53,7 @@ def check_model(origin: Origin, seconds: float) -> None:
 
 
 def check_pace(model: Model, seconds: float) -> None:
-    """Refuse a model that takes too long for one patient.
-
-    Raises
-    ------
-    ModelError
-    """
+    """Raise ModelError for a model that takes too long for one patient."""
     took = []
     for row in made_up_patients(_TRIES).tolist():
         started = time.perf_counter()

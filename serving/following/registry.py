@@ -5,10 +5,12 @@ Only the follower imports this module's MLflow side; nothing here runs in a work
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,23 +39,26 @@ class MlflowRegistry:
 
     Parameters
     ----------
-    name : str
-        The registered model.
-    experiment : str
-        Where train runs are looked for.
+    name, experiment : str
+        The registered model, and where train runs are looked for.
     pinned : str
         A model URI that is the only candidate; empty: those of the registry, in order.
     """
 
     def __init__(self, name: str, experiment: str, pinned: str = "") -> None:
-        import mlflow
-
-        self._mlflow = mlflow
         self._name = name
         self._experiment = experiment
         self._pinned = pinned
         self._files: dict[str, tuple[int, int]] = {}
         self.notes: list[str] = []
+        """What somebody should know though it is no fault, as of the last look."""
+
+    @cached_property
+    def _mlflow(self) -> Any:
+        """MLflow, whose import takes seconds: in the follower they count towards its first look."""
+        import mlflow
+
+        return mlflow
 
     def _client(self) -> Any:
         """Return a client, unless a database file is gone: a client would make an empty one."""
@@ -71,45 +76,35 @@ class MlflowRegistry:
             if uri in self._files:
                 raise RegistryError("The registry's database file is gone.") from error
             raise NothingThereError from error
-        if self._files.setdefault(uri, (found.st_dev, found.st_ino)) != (
-            found.st_dev,
-            found.st_ino,
-        ):
+        file = found.st_dev, found.st_ino
+        if self._files.setdefault(uri, file) != file:
             raise ReplacedError
 
     def candidates(self) -> Iterator[Candidate]:
-        """Yield candidates, best first."""
+        """Yield candidates, best first; raise RegistryError where the registry does not answer."""
         self.notes = []
-        try:
+        with _asking(), contextlib.suppress(NothingThereError):
             if self._pinned:
                 yield self._resolve_pinned()
                 return
             client = self._client()
             yield from self._registered(client)
             yield from self._trained(client)
-        except NothingThereError:
-            return
-        except (RegistryError, ReplacedError):
-            raise
-        except Exception as error:
-            raise RegistryError(f"The registry does not answer: {_words(error)}") from error
 
     def challenger(self) -> Candidate | None:
         """Return what the alias challenger names, None where there is no such alias."""
-        try:
+        with _asking(), contextlib.suppress(NothingThereError):
             client = self._client()
             model = self._find(lambda: client.get_registered_model(self._name))
-            number = (model.aliases or {}).get(CHALLENGER) if model else None
-            if number is None:
-                return None
-            version = self._find(lambda: client.get_model_version(self._name, str(number)))
-        except NothingThereError:
+            return self._aliased(client, model, CHALLENGER) if model else None
+        return None
+
+    def _aliased(self, client: Any, model: Any, alias: str) -> Candidate | None:
+        number = (model.aliases or {}).get(alias)
+        if number is None:
             return None
-        except (RegistryError, ReplacedError):
-            raise
-        except Exception as error:
-            raise RegistryError(f"The registry does not answer: {_words(error)}") from error
-        return of_version(version, f"alias {CHALLENGER}") if version else None
+        version = self._find(lambda: client.get_model_version(self._name, str(number)))
+        return of_version(version, f"alias {alias}") if version else None
 
     def _registered(self, client: Any) -> Iterator[Candidate]:
         model = self._find(lambda: client.get_registered_model(self._name))
@@ -119,12 +114,9 @@ class MlflowRegistry:
         staged = next(
             (v for v in model.latest_versions or [] if v.current_stage == PRODUCTION), None
         )
-        number = (model.aliases or {}).get(CHAMPION)
-        self.notes = _disagreement(number, staged)
-        if number is not None:
-            version = self._find(lambda: client.get_model_version(self._name, str(number)))
-            if version is not None:
-                yield of_version(version, f"alias {CHAMPION}")
+        self.notes = _disagreement((model.aliases or {}).get(CHAMPION), staged)
+        if (champion := self._aliased(client, model, CHAMPION)) is not None:
+            yield champion
         if staged is not None:
             yield of_version(staged, f"stage {PRODUCTION}")
         versions = client.search_model_versions(f"name='{self._name}'", max_results=1000)
@@ -193,21 +185,18 @@ class MlflowRegistry:
 
     def fetch(self, candidate: Candidate, folder: Path) -> None:
         """Put the files of a candidate into a folder."""
-        try:
+        with _asking(f"The files of {candidate.version} cannot be fetched"):
             self._refuse_links(candidate.uri)
             got = self._mlflow.artifacts.download_artifacts(
                 artifact_uri=candidate.uri, dst_path=str(folder)
             )
-        except ModelError:
-            raise
-        except Exception as error:
-            raise RegistryError(
-                f"The files of {candidate.version} cannot be fetched: {_words(error)}"
-            ) from error
         _lift(Path(got), folder)
 
     def monitor_run(self, version: str) -> dict[str, str] | None:
-        """Return the latest run of `monitor` on a version, None where there is none."""
+        """Return the latest run of `monitor` on a version, None where there is none.
+
+        By the names of `serving.following.monitor_run.MonitorRun`.
+        """
         client = self._client()
         experiment = client.get_experiment_by_name(self._experiment_path())
         if experiment is None or not version.startswith(REGISTERED):
@@ -244,12 +233,7 @@ class MlflowRegistry:
                 client.download_artifacts(run_id, file.path, str(folder))
 
     def _refuse_links(self, uri: str) -> None:
-        """Refuse artifacts on this machine that hold links: a download would copy what they name.
-
-        Raises
-        ------
-        ModelError
-        """
+        """Raise ModelError for links among artifacts here: a download would copy what they name."""
         from mlflow.utils.file_utils import local_file_uri_to_path
         from mlflow.utils.uri import is_local_uri
 
@@ -273,6 +257,17 @@ class MlflowRegistry:
         outputs = client.get_run(runs.parse_runs_uri(uri)[0]).outputs
         logged = [client.get_logged_model(m.model_id) for m in outputs.model_outputs]
         return [runs.get_underlying_uri(uri), *(model.artifact_location for model in logged)]
+
+
+@contextlib.contextmanager
+def _asking(failure: str = "The registry does not answer") -> Iterator[None]:
+    """Raise RegistryError for whatever MLflow raises."""
+    try:
+        yield
+    except (ModelError, RegistryError, ReplacedError):
+        raise
+    except Exception as error:
+        raise RegistryError(f"{failure}: {_words(error)}") from error
 
 
 def _lift(got: Path, folder: Path) -> None:

@@ -54,13 +54,17 @@ def read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-class State:
-    """The folder of one running service.
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Return what is another for each replacement of such a file; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_ino
 
-    Parameters
-    ----------
-    folder : Path
-    """
+
+class State:
+    """The folder of one running service."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -49,12 +49,7 @@ def locked(root: Path, *, wait: bool) -> Iterator[bool]:
 
 
 def tidy(root: Path, keep_days: int) -> None:
-    """Delete what is old, and merge small files.
-
-    Raises
-    ------
-    OSError
-    """
+    """Delete what is old, and merge small files."""
     if not root.is_dir():
         return
     with locked(root, wait=False) as held:

@@ -15,13 +15,13 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from risk_model.errors import ModelError
 from risk_model.model import Model, Origin, load
 from risk_model.serialization import PICKLE_SETTING
 from serving.following.challenger import ShadowModel
-from serving.following.state import State, instance_state, read_json
+from serving.following.state import State, instance_state, read_json, stamp
 from serving.http.gevent_support import in_thread
 from serving.http.log import log_event, log_failure
 from serving.http.metrics import Metrics
@@ -33,45 +33,6 @@ _RETRY_SECONDS = 5.0
 _REPAIR_SECONDS = 5.0
 _BEGIN_SECONDS = 0.01
 _SILENT_SECONDS = 90.0
-
-
-class Follows(Protocol):
-    """What the routes need to know: the model of now, how its following fares."""
-
-    @property
-    def model(self) -> Model | None:
-        """What is served; None where nothing is yet."""
-        ...
-
-    @property
-    def challenger(self) -> Model | None:
-        """What is in shadow; None where nothing is."""
-        ...
-
-    @property
-    def folder(self) -> Path:
-        """Where the workers of this service keep what they share."""
-        ...
-
-    def attach(self, metrics: Metrics) -> None:
-        """Give it the metrics to report to."""
-        ...
-
-    def start(self) -> None:
-        """Begin to follow."""
-        ...
-
-    def ensure(self) -> None:
-        """Begin to follow in this process, if it does not yet."""
-        ...
-
-    def status(self) -> Mapping[str, Any]:
-        """Return how the following fares."""
-        ...
-
-    def notify(self) -> bool:
-        """Ask for a look at the registry now."""
-        ...
 
 
 def _main_process() -> int:
@@ -91,13 +52,7 @@ def _main_process() -> int:
 
 
 class Following:
-    """Keeps the model of this process the one that the follower publishes.
-
-    Parameters
-    ----------
-    settings : mapping
-        What ``read_settings`` returned.
-    """
+    """Keeps the model of this process the one that the follower publishes."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.model: Model | None = None
@@ -111,7 +66,6 @@ class Following:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self.state.metrics)
         self.folder = self.state.folder
         self._shadow = ShadowModel(self.state.challenger)
-        self._metrics: Metrics | None = None
         self._stamp: tuple[int, int] | None = None
         self._failed: tuple[str, str] | None = None
         self._retry_at = 0.0
@@ -127,7 +81,7 @@ class Following:
         return self._shadow.model
 
     def attach(self, metrics: Metrics) -> None:
-        """Give it the metrics to report to."""
+        """Give it the metrics to report to, before it starts."""
         self._metrics = metrics
 
     def start(self) -> None:
@@ -204,17 +158,14 @@ class Following:
             self._child = None
 
     def _check_published(self) -> None:
-        try:
-            found = self.state.current.stat()
-        except FileNotFoundError:
-            return
-        stamp = (found.st_mtime_ns, found.st_ino)
-        if stamp == self._stamp and (self._failed is None or time.monotonic() < self._retry_at):
+        found = stamp(self.state.current)
+        is_known = self._failed is None or time.monotonic() < self._retry_at
+        if found is None or (found == self._stamp and is_known):
             return
         published = read_json(self.state.current)
         if not published:
             return
-        self._stamp = stamp
+        self._stamp = found
         self._take_up(Origin(**published))
 
     def _take_up(self, origin: Origin) -> None:
@@ -230,29 +181,22 @@ class Following:
             self._failed = (origin.version, str(error))
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             log_event("model.refused", "error", model_version=origin.version, why=str(error))
-            if self._metrics is not None:
-                self._metrics.swap_failed()
+            self._metrics.count("heart_worker_swaps_total", "failed")
             self.state.report_load_failure(origin.key)
             return
         self._failed = None
         # One assignment: a request sees the old model or the new one, never parts of both.
         self.model = model
+        engine = model.engine.name
         log_event(
-            "model.serving",
-            model_version=origin.version,
-            source=origin.source,
-            engine=model.engine.name,
+            "model.serving", model_version=origin.version, source=origin.source, engine=engine
         )
-        if self._metrics is not None:
-            self._metrics.swapped()
+        self._metrics.count("heart_worker_swaps_total", "loaded")
         self._tell(model)
 
     def _tell(self, model: Model) -> None:
-        if self._metrics is not None:
-            origin = model.origin
-            self._metrics.serves(
-                origin.version, origin.source, model.engine.name, model.data_source
-            )
+        version, source = model.origin.version, model.origin.source
+        self._metrics.serves(version, source, model.engine.name, model.data_source)
 
     def status(self) -> dict[str, Any]:
         """Return the follower's status, and what this worker adds to it."""
@@ -295,13 +239,7 @@ def spawn_follower(state: State, settings: Mapping[str, Any]) -> int:
             environ[setting.name] = str(value)
     root = str(Path(__file__).parents[2])
     environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environ.get("PYTHONPATH"))))
-    words = [
-        sys.executable,
-        "-m",
-        "serving.following",
-        str(state.folder),
-        str(os.getpid()),
-    ]
+    words = [sys.executable, "-m", "serving.following", str(state.folder), str(os.getpid())]
     return os.posix_spawn(
         sys.executable,
         words,

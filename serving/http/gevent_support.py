@@ -26,17 +26,13 @@ def is_patched() -> bool:
     return bool(monkey.is_module_patched("socket"))
 
 
-def _nothing() -> None:
-    """Do nothing: without gevent nobody waits for this thread."""
-
-
 def fair_yield() -> Callable[[], None]:
     """Return what lets other connections go first: under gevent a switch, else nothing.
 
     A greenlet whose next request has already arrived never waits, and so would never yield.
     """
     if not is_patched():
-        return _nothing
+        return lambda: None
     from gevent import sleep
 
     return sleep  # type: ignore[no-any-return]
@@ -44,12 +40,7 @@ def fair_yield() -> Callable[[], None]:
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Limit the time of what waits inside, under gevent; other workers have their own limits.
-
-    Raises
-    ------
-    TookTooLongError
-    """
+    """Raise TookTooLongError after some time, under gevent; other workers have their own limits."""
     if not is_patched():
         yield
         return
@@ -68,17 +59,12 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 def in_thread(function: Callable[[], T]) -> T:
     """Call something long so that other requests go on meanwhile: in a real thread under gevent."""
-    if not is_patched():
-        return function()
-    from gevent import get_hub
-
-    result: T = _outcome(get_hub().threadpool.apply(_settled, (function,)))
-    return result
+    return in_threads([function])[0]
 
 
 def in_threads(functions: Sequence[Callable[[], T]]) -> list[T]:
     """Call functions that let go of the interpreter side by side, in real threads under gevent."""
-    if len(functions) == 1 or not is_patched():
+    if not is_patched():
         return [function() for function in functions]
     from gevent import get_hub
 
@@ -89,12 +75,8 @@ def in_threads(functions: Sequence[Callable[[], T]]) -> list[T]:
 class BackgroundThread:
     """One real thread under gevent, in which what is long is done one at a time.
 
-    Many at once would leave the thread of all other requests its share of the processor only.
-
-    Parameters
-    ----------
-    waiting : int
-        How many calls may wait for their turn.
+    Many at once would leave the thread of all other requests its share of the processor only. So
+    many calls may wait for their turn as `waiting` says.
     """
 
     def __init__(self, waiting: int = 32) -> None:
@@ -104,16 +86,11 @@ class BackgroundThread:
     def __call__(self, function: Callable[[], T], environ: Mapping[str, Any] | None = None) -> T:
         """Call a function there, and wait for it as a greenlet does.
 
-        Parameters
-        ----------
-        function : callable
-        environ : mapping, optional
-            Of the request that it is for, if it is for one.
-
         Raises
         ------
         Problem
-            503 where too many wait already, or where the client has left before its turn came.
+            503 where too many wait already, or where the client of the request that it is for
+            (environ) has left before its turn came.
         """
         if not is_patched():
             return function()

@@ -13,12 +13,7 @@ from serving.http.log import log_event
 
 
 class Keys:
-    """The keys that open the service; none: it is open.
-
-    Parameters
-    ----------
-    keys : sequence of str
-    """
+    """The keys that open the service; none: it is open."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._digests = [_digest(key) for key in keys]
@@ -41,13 +36,7 @@ class Keys:
         return True
 
     def require(self, environ: dict[str, Any]) -> None:
-        """Let a request pass, or not.
-
-        Raises
-        ------
-        Problem
-            401 without a key, 403 with a wrong one.
-        """
+        """Raise Problem for a request without a key (401), or with a wrong one (403)."""
         if not self._digests:
             return
         scheme, _, key = environ.get("HTTP_AUTHORIZATION", "").partition(" ")

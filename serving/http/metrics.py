@@ -9,9 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
 
 # Every metric: name, kind, labels, help. Alerts and dashboard in deploy/ are checked against it.
 METRICS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
@@ -92,22 +97,22 @@ _BUCKETS = {
     ),
     "heart_shadow_difference": (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0),
 }
-_FOLLOWER = {
-    "heart_swaps_total": "swaps",
-    "heart_failed_swaps_total": "failed_swaps",
-    "heart_registry_errors_total": "errors",
-    "heart_registry_looks_total": "looks",
+# Those that are computed from the follower's status when they are asked for.
+_COMPUTED: dict[str, Callable[[Mapping[str, Any]], float]] = {
+    "heart_swaps_total": lambda status: status.get("swaps", 0),
+    "heart_failed_swaps_total": lambda status: status.get("failed_swaps", 0),
+    "heart_registry_errors_total": lambda status: status.get("errors", 0),
+    "heart_registry_looks_total": lambda status: status.get("looks", 0),
+    "heart_registry_look_age_seconds": lambda status: (
+        time.time() - status["answered_at"] if status.get("answered_at") else -1
+    ),
+    "heart_degraded": lambda status: bool(status.get("degraded")),
+    "heart_metrics_incomplete": lambda status: status.get("incomplete", 0),
 }
 
 
 class Metrics:
-    """The metrics of one process.
-
-    Parameters
-    ----------
-    status : callable
-        Returns the follower's status, a mapping, when the metrics are asked for.
-    """
+    """The metrics of one process, and of the follower as its `status()` has them when asked."""
 
     def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
         import prometheus_client
@@ -123,7 +128,7 @@ class Metrics:
         self._made = {
             name: self._make(name, kind, labels, words)
             for name, kind, labels, words in METRICS
-            if name not in _FOLLOWER and name not in _COMPUTED
+            if name not in _COMPUTED
         }
         self._requests: dict[tuple[str, int], tuple[Callable[[], None], Callable[..., None]]] = {}
         self._predictions: dict[tuple[int, str], Callable[..., None]] = {}
@@ -160,52 +165,20 @@ class Metrics:
             )
         bound(count)
 
-    def shed(self) -> None:
-        """Count one refused request."""
-        self._made["heart_shed_requests_total"].inc()
-
-    def log_line_lost(self) -> None:
-        """Count one line about a request that could not be written."""
-        self._made["heart_log_lines_lost_total"].inc()
-
-    def webhook(self, outcome: str) -> None:
-        """Count one webhook."""
-        self._made["heart_webhooks_total"].labels(outcome).inc()
-
-    def prediction_dropped(self, count: int) -> None:
-        """Count predictions that are missing from the prediction log."""
-        self._made["heart_prediction_log_dropped_total"].inc(count)
+    def count(self, name: str, *labels: str, by: float = 1) -> None:
+        """Count on one of the counters of METRICS."""
+        counter = self._made[name]
+        (counter.labels(*labels) if labels else counter).inc(by)
 
     def asked(
-        self, version: str, differences: Sequence[float], disagreements: int, shed: int, failed: int
+        self, version: str, differences: Floats, disagreements: int, shed: int, failed: int
     ) -> None:
-        """Count what came of asking a challenger about some patients.
-
-        Parameters
-        ----------
-        version : str
-        differences : sequence of float
-            Its probabilities less the answers'.
-        disagreements : int
-            How many of these it puts into the other class.
-        shed, failed : int
-            About how many others it was not asked, or in vain.
-        """
+        """Count what came of asking a challenger: see `serving.predictions.shadow.Asked`."""
         outcomes = {"scored": len(differences), "shed": shed, "failed": failed}
         for outcome, count in outcomes.items():
-            self._made["heart_shadow_predictions_total"].labels(version, outcome).inc(count)
-        self._made["heart_shadow_disagreements_total"].labels(version).inc(disagreements)
-        observe = self._made["heart_shadow_difference"].labels(version).observe
-        for difference in differences:
-            observe(abs(difference))
-
-    def swap_failed(self) -> None:
-        """Count a model that this worker could not take up."""
-        self._made["heart_worker_swaps_total"].labels("failed").inc()
-
-    def swapped(self) -> None:
-        """Count a model that this worker took up."""
-        self._made["heart_worker_swaps_total"].labels("loaded").inc()
+            self.count("heart_shadow_predictions_total", version, outcome, by=count)
+        self.count("heart_shadow_disagreements_total", version, by=disagreements)
+        _observe(self._made["heart_shadow_difference"].labels(version), np.abs(differences))
 
     def serves(self, version: str, source: str, engine: str, data_source: str) -> None:
         """Say what this worker serves now."""
@@ -232,11 +205,12 @@ class Metrics:
         return body, self._client.CONTENT_TYPE_LATEST
 
 
-_COMPUTED = {
-    "heart_registry_look_age_seconds",
-    "heart_degraded",
-    "heart_metrics_incomplete",
-}
+def _observe(histogram: Any, values: Floats) -> None:
+    """Observe many values as if one by one, which would hold up requests for milliseconds."""
+    places = np.searchsorted(histogram._upper_bounds, values)
+    for place, count in zip(*np.unique(places, return_counts=True), strict=True):
+        histogram._buckets[place].inc(int(count))
+    histogram._sum.inc(float(values.sum()))
 
 
 class _Follower:
@@ -248,17 +222,10 @@ class _Follower:
     def collect(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        words = {name: text for name, _, _, text in METRICS}
-        for name, key in _FOLLOWER.items():
-            yield CounterMetricFamily(name, words[name], value=self._status.get(key, 0))
-        answered = self._status.get("answered_at")
-        age = time.time() - answered if answered else -1
-        name = "heart_registry_look_age_seconds"
-        yield GaugeMetricFamily(name, words[name], value=age)
-        degraded = float(bool(self._status.get("degraded")))
-        yield GaugeMetricFamily("heart_degraded", words["heart_degraded"], value=degraded)
-        name, missing = "heart_metrics_incomplete", self._status.get("incomplete", 0)
-        yield GaugeMetricFamily(name, words[name], value=missing)
+        families = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
+        for name, kind, _, words in METRICS:
+            if name in _COMPUTED:
+                yield families[kind](name, words, value=_COMPUTED[name](self._status))
 
 
 def prepare_directory(directory: Path) -> None:

@@ -7,6 +7,7 @@ docs/decisions/0006-request-path.md.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -111,7 +112,7 @@ class Middleware:
         if self._yield is None:
             self._yield = self._start(environ)
         if self._held >= self._limit:
-            self._metrics.shed()
+            self._metrics.count("heart_shed_requests_total")
             return self._send(environ, start_response, _overloaded(), "(shed)", started)
         self._held += 1
         try:
@@ -126,8 +127,8 @@ class Middleware:
             hot = self._hot.get(environ["PATH_INFO"])
             if hot is None or environ["REQUEST_METHOD"] != "POST":
                 if environ["PATH_INFO"] in _COSTLY and has_left(environ):
-                    left = problem_answer(Problem(503, "The client has left."), environ)
-                    return self._send(environ, start_response, left, "(left)", started)
+                    self._record(environ, "(left)", 503, started)
+                    raise ConnectionResetError(errno.ECONNRESET, "The client has left.")
                 return self._through_flask(environ, start_response, started)
             answer = _answer(hot, environ)
             return self._send(environ, start_response, answer, environ["PATH_INFO"], started)
@@ -216,7 +217,7 @@ class Middleware:
             status,
             seconds,
         ):
-            self._metrics.log_line_lost()
+            self._metrics.count("heart_log_lines_lost_total")
 
 
 def _limit_waiting(environ: Environ, seconds: float | None) -> None:

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from clinical.schema import FEATURES
+from clinical.schema import FEATURE_NAMES
 from risk_model.model import Model
 
 _NAN = math.nan
-_NAMES = tuple(feature.name for feature in FEATURES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def predict(model: Model, values: Sequence[float | None]) -> Prediction:
     warnings += model.combinations.warnings(values)
     imputed: list[str] = []
     if None in values:
-        imputed = [name for name, value in zip(_NAMES, values, strict=True) if value is None]
+        imputed = [name for name, value in zip(FEATURE_NAMES, values, strict=True) if value is None]
         warnings += model.unknown.get(tuple(imputed), {}).items()
     level, refits = model.risk_level(probability), model.metadata.refits
     sure = refits.range_of(probability) if refits else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +23,6 @@ from risk_model.prediction_log.records import (
 )
 from serving.predictions.scored import Scored
 
-SECONDS_A_FILE = 60.0
-
 
 class ProfileLog:
     """Counts what it is given, and writes counts that are not small.
@@ -32,25 +30,19 @@ class ProfileLog:
     A count is kept until it is SMALLEST or more, if need be into the next day; then it is written,
     for the day that it is written on, and counted anew. So no count and no difference of two of
     them points at fewer patients, and rare values are not lost for being rare.
-
-    Parameters
-    ----------
-    folder : Path
-        The log's.
     """
+
+    rows_a_file = most_rows = math.inf  # only time and SMALLEST decide
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._counts: Counter[tuple[str, str, int]] = Counter()
         self._model: Model | None = None
         self._bins: dict[str, Histogram] = {}
-        self._due_at = 0.0
         self.waiting = 0
 
-    def add(self, scored: Scored) -> int:
-        """Count predictions; return how many there is no room for, which are none."""
-        if not self.waiting:
-            self._due_at = time.monotonic() + SECONDS_A_FILE
+    def add(self, scored: Scored) -> None:
+        """Count predictions."""
         if scored.model is not self._model:
             self._model, self._bins = scored.model, bins_of(scored.model.metadata.baseline)
         values = dict(zip(FEATURE_NAMES, scored.values.T, strict=True))
@@ -61,21 +53,11 @@ class ProfileLog:
             for place in np.flatnonzero(counts).tolist():
                 self._counts[(*key, place)] += int(counts[place])
         self.waiting += len(scored)
-        return 0
 
-    def write(self, *, now: bool = False) -> None:
-        """Write the counts that are not small, where they are due or are to be written now.
-
-        Raises
-        ------
-        OSError
-            What could not be written is kept, and due in a minute.
-        """
+    def write(self) -> None:
+        """Write the counts that are not small; what could not be written (OSError) is kept."""
         import pyarrow as pa
 
-        if not (now or time.monotonic() >= self._due_at):
-            return
-        self._due_at = time.monotonic() + SECONDS_A_FILE
         ready = {key: number for key, number in self._counts.items() if number >= SMALLEST}
         if ready:
             schema = profile_schema()

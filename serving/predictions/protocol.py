@@ -57,13 +57,7 @@ def _bad(detail: str) -> Problem:
 
 
 def read_json(body: bytes) -> Rows:
-    """Return the rows of a JSON body in any of the protocol's formats.
-
-    Raises
-    ------
-    Problem
-        400 where it is not JSON or has none of the formats, or lacks a column.
-    """
+    """Return the rows of a JSON body in any of the protocol's formats."""
     _refuse_short_rows(body, b"[", b"{")
     try:
         with _without_collector():
@@ -192,13 +186,7 @@ _UNKNOWN = frozenset({
 
 
 def read_csv(body: bytes) -> Rows:
-    """Return the rows of a CSV body with a header.
-
-    Raises
-    ------
-    Problem
-        400 where it is not CSV of numbers in UTF-8, or lacks a column.
-    """
+    """Return the rows of a CSV body with a header, of numbers in UTF-8."""
     _refuse_short_rows(body, b"\n", b"\r")
     if body.partition(b"\n")[0].strip() == _HEADER and b'"' not in body:
         fast = _read_plain(body)

@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,25 +24,14 @@ from serving.http.log import log_event, log_failure
 from serving.http.metrics import Metrics
 from serving.predictions.prediction import Prediction
 from serving.predictions.profile_log import ProfileLog
-from serving.predictions.row_log import RowLog
+from serving.predictions.row_log import MOST_ROWS, RowLog
 from serving.predictions.scored import Batch, Singles
 from serving.predictions.shadow import Asked, Shadow
 
-OFF = "off"
-MOST_ROWS = 20_000
-"""How many predictions may wait in the queue, and how many for a disk that takes none."""
-
 _TURN_SECONDS = 0.5
+_SECONDS_A_FILE = 60.0
 _RETRY_SECONDS = 5.0
 _SAY_SECONDS = 60.0
-
-
-@dataclass
-class _Done:
-    """What came of a turn."""
-
-    dropped: int = 0
-    asked: list[Asked] = field(default_factory=list)
 
 
 class Recorder:
@@ -59,16 +47,13 @@ class Recorder:
     """
 
     def __init__(
-        self,
-        settings: Mapping[str, Any],
-        metrics: Metrics,
-        challenger: Callable[[], Model | None],
+        self, settings: Mapping[str, Any], metrics: Metrics, challenger: Callable[[], Model | None]
     ) -> None:
         kind, share = settings["HEART_PREDICTION_LOG"], settings["HEART_SHADOW"]
         folder = Path(settings["HEART_PREDICTION_LOG_DIR"] or default_folder())
         self._log: RowLog | ProfileLog | None = None
-        if kind != OFF:
-            self._log = RowLog(folder, MOST_ROWS) if kind == ROWS else ProfileLog(folder)
+        if kind != "off":
+            self._log = RowLog(folder) if kind == ROWS else ProfileLog(folder)
         self._shadow = Shadow(share, challenger) if share else None
         self._is_on = self._log is not None or self._shadow is not None
         self._challenger = challenger
@@ -78,8 +63,8 @@ class Recorder:
         self._waiting = 0
         self._background = BackgroundThread()
         self._turns, self._queue_lock = threading.Lock(), threading.Lock()
-        self._process: int | None = None
-        self._retry_at = 0.0
+        self._started = False
+        self._due_at = 0.0
         self._problem = ""
         self._missing = 0
         self._said_at = -_SAY_SECONDS
@@ -96,9 +81,10 @@ class Recorder:
         """Take one prediction; return its id, which is empty where rows are not kept."""
         if not self._is_on:
             return ""
+        self._start()
         own, request_id = _ids(environ)
         id_ = f"{own}-0"
-        with self._taking():
+        with self._queue_lock:
             if self._room(1):
                 last = self._queue[-1] if self._queue else None
                 if not isinstance(last, Singles) or last.model is not model:
@@ -113,22 +99,17 @@ class Recorder:
         """Take a batch; return the id of its request, which is empty where rows are not kept."""
         if not self._is_on:
             return ""
+        self._start()
         id_, request_id = _ids(environ)
-        with self._taking():
+        with self._queue_lock:
             if room := self._room(len(rows)):
                 batch = Batch(model, id_, request_id, time.time(), rows, scores, room)
                 self._queue.append(batch)
         return id_ if self._shows_ids else ""
 
-    def _taking(self) -> threading.Lock:
-        """Return the lock of the queue."""
-        if self._process != os.getpid():
-            self._start()
-        return self._queue_lock
-
     def _room(self, wanted: int) -> int:
         """Reserve room for some predictions; return for how many there is."""
-        taken = min(wanted, max(MOST_ROWS - self._waiting, 0))
+        taken = min(wanted, MOST_ROWS - self._waiting)
         self._waiting += taken
         if taken < wanted:
             self._drop(wanted - taken)
@@ -137,9 +118,11 @@ class Recorder:
     # -- in spare time ---------------------------------------------------------------------------
 
     def _start(self) -> None:
-        """Begin in this process: not before its first prediction, for a server may fork."""
+        """Begin, at the first prediction: before that a server may fork, or gevent take over."""
+        if self._started:
+            return
         self._turns, self._queue_lock = threading.Lock(), threading.Lock()
-        self._process = os.getpid()
+        self._started = True
         threading.Thread(target=self._run, name="recorder", daemon=True).start()
         atexit.register(self.finish)
 
@@ -159,32 +142,43 @@ class Recorder:
         with self._turns:
             with self._queue_lock:
                 taken, self._queue, self._waiting = self._queue, [], 0
-            done = self._background(lambda: self._work(taken, now))
-        for each in done.asked:
-            self._metrics.asked(**asdict(each))
-        if done.dropped:
-            self._drop(done.dropped)
+            asked, dropped = self._background(lambda: self._work(taken, now))
+        for each in asked:
+            self._metrics.asked(*each)
+        if dropped:
+            self._drop(dropped)
 
-    def _work(self, taken: Sequence[Singles | Batch], now: bool) -> _Done:
-        done = _Done()
+    def _work(self, taken: Sequence[Singles | Batch], now: bool) -> tuple[list[Asked], int]:
+        """Return what came of asking the challenger, and how many predictions are not logged."""
+        answers, dropped, log = [], 0, self._log
         for scored in chain.from_iterable(each.parts() for each in taken):
             try:
                 if self._shadow is not None and (asked := self._shadow.ask(scored)):
-                    done.asked.append(asked)
-                if self._log is not None:
-                    done.dropped += self._log.add(scored)
+                    answers.append(asked)
+                if log is None:
+                    continue
+                if log.waiting + len(scored) > log.most_rows:
+                    dropped += len(scored)
+                    continue
+                if not log.waiting:
+                    self._due_at = time.monotonic() + _SECONDS_A_FILE
+                log.add(scored)
             except Exception as error:
-                done.dropped += len(scored)
+                dropped += len(scored)
                 log_failure(error, event="prediction.log.failed")
-        if self._log is not None and (now or time.monotonic() >= self._retry_at):
-            self._write(self._log, now)
-        return done
+        if log is not None and log.waiting and (now or self._is_due(log)):
+            self._write(log)
+        return answers, dropped
 
-    def _write(self, log: RowLog | ProfileLog, now: bool) -> None:
+    def _is_due(self, log: RowLog | ProfileLog) -> bool:
+        full = log.waiting >= log.rows_a_file and not self._problem
+        return full or time.monotonic() >= self._due_at
+
+    def _write(self, log: RowLog | ProfileLog) -> None:
         try:
-            log.write(now=now)
+            log.write()
         except OSError as error:
-            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            self._due_at = time.monotonic() + _RETRY_SECONDS
             why = os.strerror(error.errno) if error.errno else type(error).__name__
             if why != self._problem:
                 log_event("prediction.log.failed", "error", why=why, waiting=log.waiting)
@@ -198,7 +192,7 @@ class Recorder:
 
     def _drop(self, count: int) -> None:
         self._missing += count
-        self._metrics.prediction_dropped(count)
+        self._metrics.count("heart_prediction_log_dropped_total", by=count)
         if time.monotonic() >= self._said_at + _SAY_SECONDS:
             self._said_at = time.monotonic()
             log_event("prediction.log.dropped", "error", rows_missing=self._missing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from itertools import chain
@@ -17,51 +16,30 @@ from risk_model.prediction_log import files
 from risk_model.prediction_log.records import ROWS, rows_schema
 from serving.predictions.scored import Scored
 
-ROWS_A_FILE = 1000
-SECONDS_A_FILE = 60.0
+MOST_ROWS = 20_000
+"""How many predictions may wait in the queue, and how many for a disk that takes none."""
+
 _DAY_SECONDS = 86_400
 
 
 class RowLog:
-    """Keeps rows until a file of them is due.
+    """Keeps rows until they are written, up to MOST_ROWS where they cannot be."""
 
-    Parameters
-    ----------
-    folder : Path
-        The log's.
-    most : int
-        How many rows are kept where they cannot be written; further ones are dropped.
-    """
+    rows_a_file, most_rows = 1000, MOST_ROWS
 
-    def __init__(self, folder: Path, most: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._most = most
         self._kept: list[Scored] = []
         self._unwritten: list[tuple[date, Any]] = []
-        self._due_at = 0.0
         self.waiting = 0
 
-    def add(self, scored: Scored) -> int:
-        """Take predictions; return how many there is no room for."""
-        if self.waiting + len(scored) > self._most:
-            return len(scored)
-        if not self.waiting:
-            self._due_at = time.monotonic() + SECONDS_A_FILE
+    def add(self, scored: Scored) -> None:
+        """Take predictions."""
         self._kept.append(scored)
         self.waiting += len(scored)
-        return 0
 
-    def write(self, *, now: bool = False) -> None:
-        """Write what there is, where it is due or is to be written now.
-
-        Raises
-        ------
-        OSError
-            What could not be written is kept.
-        """
-        due = self.waiting >= ROWS_A_FILE or time.monotonic() >= self._due_at
-        if not self.waiting or not (now or due):
-            return
+    def write(self) -> None:
+        """Write what there is; what could not be written (OSError) is kept."""
         if self._kept:
             self._unwritten += _tables(self._kept)
             self._kept = []

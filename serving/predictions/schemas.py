@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from pydantic_core import ErrorDetails, SchemaValidator, ValidationError, core_schema, from_json
@@ -74,33 +72,28 @@ def read_patient(body: bytes) -> Values:
 def _problem(error: ValidationError) -> Problem:
     details = error.errors(include_url=False, include_context=False, include_input=False)
     if details[0]["type"] == "json_invalid":
-        return Problem(HTTPStatus.BAD_REQUEST, _NOT_JSON)
+        return Problem(400, _NOT_JSON)
     if not details[0]["loc"]:
         return _unfit("The body must be a JSON object with the 13 fields of one patient.")
-    return field_problem([_field_error(detail) for detail in details])
+    count = f"{len(details)} fields are" if len(details) > 1 else "One field is"
+    errors = [_field_error(detail) for detail in details]
+    return Problem(422, f"{count} not valid; see errors for each of them.", errors)
 
 
 def _far_too_many(body: bytes) -> Problem:
     try:
         from_json(body)
     except ValueError:
-        return Problem(HTTPStatus.BAD_REQUEST, _NOT_JSON)
+        return Problem(400, _NOT_JSON)
     return _unfit("The object has far more fields than the 13 of one patient.")
 
 
 def _unfit(detail: str) -> Problem:
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, [{"pointer": "", "detail": detail}])
-
-
-def field_problem(errors: Sequence[Mapping[str, str]]) -> Problem:
-    """Return the 422 for fields that cannot be used."""
-    count = f"{len(errors)} fields are" if len(errors) > 1 else "One field is"
-    return Problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, f"{count} not valid; see errors for each of them.", errors
-    )
+    return Problem(422, detail, [{"pointer": "", "detail": detail}])
 
 
 def _field_error(detail: ErrorDetails) -> dict[str, str]:
+    """Say what is wrong with a field, and what would be right. Never says what was given."""
     name = str(detail["loc"][0])
     feature = _BY_NAME.get(name)
     if feature is None:
@@ -111,28 +104,18 @@ def _field_error(detail: ErrorDetails) -> dict[str, str]:
             "pointer": f"/{name}" if known else "",
             "detail": f"'{name}' {words}" if known else f"A name {words}",
         }
-    return {"pointer": f"/{name}", "detail": message(feature, missing=detail["type"] == "missing")}
-
-
-def message(feature: Feature, *, missing: bool = False) -> str:
-    """Say what is wrong with a field, and what would be right. Never says what was given."""
-    if missing:
-        return f"'{feature.name}' is missing; it must be {feature.allowed}."
-    return f"'{feature.name}' must be {feature.allowed}."
+    words = "is missing; it must be" if detail["type"] == "missing" else "must be"
+    return {"pointer": f"/{name}", "detail": f"'{name}' {words} {feature.allowed}."}
 
 
 def _repeated(body: bytes) -> Problem:
     names: list[str] = []
     json.loads(body, object_pairs_hook=lambda pairs: names.extend(name for name, _ in pairs))
     repeated = [name for name in FEATURE_NAMES if names.count(name) > 1]
-    return Problem(
-        HTTPStatus.BAD_REQUEST,
-        "The JSON object names a field more than once.",
-        [
-            {"pointer": f"/{name}", "detail": f"'{name}' is there more than once."}
-            for name in repeated
-        ],
-    )
+    errors = [
+        {"pointer": f"/{name}", "detail": f"'{name}' is there more than once."} for name in repeated
+    ]
+    return Problem(400, "The JSON object names a field more than once.", errors)
 
 
 def patient_schema() -> dict[str, Any]:

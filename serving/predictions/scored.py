@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,9 @@ from serving.predictions.prediction import Prediction
 Floats = npt.NDArray[np.floating[Any]]
 PART = 1000
 """How many rows are worked on at once, so that no request waits long for the interpreter."""
+
+_WIDTH = len(FEATURE_NAMES)
+_pack = Struct(f"{_WIDTH + 3}d").pack  # and time, probability, label
 
 
 @dataclass
@@ -61,24 +66,17 @@ class Scored:
 
 
 class Singles:
-    """Predictions of one model for single patients.
+    """Predictions of one model for single patients, which wait to become columns.
 
-    In lists of numbers and texts, none of which the garbage collector has to follow: objects that
-    wait would make it look at all others again and again.
-
-    Parameters
-    ----------
-    model : Model
+    Each patient's numbers are packed into bytes: numbers of Python that wait would cost each
+    request memory that no cache holds.
     """
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self._ids: list[str] = []
         self._request_ids: list[str | None] = []
-        self._times: list[float] = []
-        self._values: list[float | None] = []
-        self._probabilities: list[float] = []
-        self._labels: list[int] = []
+        self._numbers: list[bytes] = []
 
     def add(
         self,
@@ -88,47 +86,33 @@ class Singles:
         prediction: Prediction,
     ) -> None:
         """Add a patient, who has been scored just now."""
+        if prediction.imputed:
+            values = [math.nan if value is None else value for value in values]
         self._ids.append(id_)
         self._request_ids.append(request_id)
-        self._times.append(time.time())
-        self._values.extend(values)
-        self._probabilities.append(prediction.probability)
-        self._labels.append(prediction.label)
+        numbers = _pack(*values, time.time(), prediction.probability, prediction.label)
+        self._numbers.append(numbers)
 
     def parts(self) -> Iterator[Scored]:
         """Yield what there is in parts."""
-        width = len(FEATURE_NAMES)
-        for start in range(0, len(self._ids), PART):
+        numbers = np.frombuffer(b"".join(self._numbers)).reshape(-1, _WIDTH + 3)
+        for start in range(0, len(numbers), PART):
             part = slice(start, start + PART)
-            values = np.array(self._values[start * width : (start + PART) * width], np.float64)
+            times, probabilities, labels = numbers[part, _WIDTH:].T
             yield Scored(
                 self.model,
                 self._ids[part],
                 self._request_ids[part],
-                np.array(self._times[part]),
-                values.reshape(-1, width),
-                np.array(self._probabilities[part]),
-                np.array(self._labels[part], np.int64),
+                times,
+                numbers[part, :_WIDTH],
+                probabilities,
+                labels.astype(np.int64),
             )
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The predictions of one request for many patients.
-
-    Parameters
-    ----------
-    model : Model
-    id : str
-        The service's own, of the request.
-    request_id : str, optional
-        The client's.
-    time : float
-    rows : ndarray, shape (n, 13)
-    scores : Scores
-    count : int
-        How many of the rows are meant, from the first on.
-    """
+    """The predictions of one request for many patients, of which the first `count` are meant."""
 
     model: Model
     id: str
@@ -141,13 +125,13 @@ class Batch:
     def parts(self) -> Iterator[Scored]:
         """Yield what there is in parts."""
         for start in range(0, self.count, PART):
-            end = min(start + PART, self.count)
+            part = range(start, min(start + PART, self.count))
             yield Scored(
                 self.model,
-                [f"{self.id}-{number}" for number in range(start, end)],
-                [self.request_id for _ in range(start, end)],
-                np.full(end - start, self.time),
-                self.rows[start:end].astype(np.float64),
-                self.scores.probabilities[start:end].astype(np.float64),
-                self.scores.labels[start:end],
+                [f"{self.id}-{number}" for number in part],
+                [self.request_id] * len(part),
+                np.full(len(part), self.time),
+                self.rows[part].astype(np.float64),
+                self.scores.probabilities[part].astype(np.float64),
+                self.scores.labels[part],
             )

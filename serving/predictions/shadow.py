@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from risk_model.model import Model
-from serving.predictions.scored import Scored
+from serving.predictions.scored import Floats, Scored
 
-_BUSY = 0.04
+_BUSY = 0.02
 """The part of one core's time that it may take."""
 
 _SAVED_SECONDS = 0.1
 """How much of that time it may save up while there is nothing to do."""
 
 
-Places = npt.NDArray[np.intp]
-
-
-@dataclass
-class Asked:
+class Asked(NamedTuple):
     """What came of asking the challenger.
 
     Parameters
     ----------
     version : str
         The challenger's.
-    differences : list of float
+    differences : ndarray, shape (n,)
         Its probability less the answer's, of each patient.
     disagreements : int
         How many of them it puts into the other class.
@@ -39,22 +35,14 @@ class Asked:
     """
 
     version: str
-    differences: list[float] = field(default_factory=list)
+    differences: Floats = np.empty(0)
     disagreements: int = 0
     shed: int = 0
     failed: int = 0
 
 
 class Shadow:
-    """Asks the challenger about a share of the patients.
-
-    Parameters
-    ----------
-    share : float
-        From 0 to 1.
-    challenger : callable
-        Returns the model, None where there is none.
-    """
+    """Asks the challenger, where there is one, about a share of the patients, from 0 to 1."""
 
     def __init__(self, share: float, challenger: Callable[[], Model | None]) -> None:
         self._share = share
@@ -72,24 +60,24 @@ class Shadow:
         if model is None or model.origin.key == scored.model.origin.key:
             return None
         rows = np.flatnonzero(self._draw.random(len(scored)) < self._share)
-        asked = Asked(model.origin.version)
         began = time.monotonic()
         earned = (began - self._counted_at) * _BUSY
         self._seconds = min(self._seconds + earned, _SAVED_SECONDS)
         self._counted_at = began
         if self._seconds <= 0:
-            asked.shed = len(rows)
-            return asked
+            return Asked(model.origin.version, shed=len(rows))
         try:
-            self._score(model, scored, rows, asked)
+            return _score(model, scored, rows)
         except Exception:  # whatever a library raises: the patients have their answers
-            asked.failed = len(rows)
-        self._seconds -= time.monotonic() - began
-        return asked
+            return Asked(model.origin.version, failed=len(rows))
+        finally:
+            self._seconds -= time.monotonic() - began
 
-    def _score(self, model: Model, scored: Scored, rows: Places, asked: Asked) -> None:
-        answers = model.engine.score(scored.values[rows])
-        scored.challenger[rows] = answers.probabilities
-        scored.challenger_version = model.origin.version
-        asked.differences = (answers.probabilities - scored.probabilities[rows]).tolist()
-        asked.disagreements = int((answers.labels != scored.labels[rows]).sum())
+
+def _score(model: Model, scored: Scored, rows: npt.NDArray[np.intp]) -> Asked:
+    answers = model.engine.score(scored.values[rows])
+    scored.challenger[rows] = answers.probabilities
+    scored.challenger_version = model.origin.version
+    differences = answers.probabilities - scored.probabilities[rows]
+    disagreements = int((answers.labels != scored.labels[rows]).sum())
+    return Asked(model.origin.version, differences, disagreements)

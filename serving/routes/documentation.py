@@ -1,17 +1,96 @@
-"""/openapi.json, and /docs: Swagger UI from the installed package, nothing from elsewhere."""
+"""/openapi.json: templates/openapi.yaml with FEATURES put in; /docs: Swagger UI, as installed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request, send_from_directory
 
-from serving.routes.openapi import for_swagger_ui, openapi
+from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
+from serving.http.problems import MEDIA_TYPE, problem_schema
+from serving.predictions.schemas import EXAMPLE, patient_schema
 
 _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
+_PROBLEMS = {
+    400: "The body cannot be read.",
+    401: "An API key, or a signature, is missing.",
+    403: "The API key is not valid.",
+    404: "There is nothing here.",
+    408: "The body took too long to arrive.",
+    409: "The model that is served cannot be explained.",
+    413: "The body is too long.",
+    415: "The content type is not one that this route takes.",
+    422: "Fields are missing, unknown or not valid; each of them is listed.",
+    503: "No model is loaded yet, or too many requests are held. Retry-After says when to try.",
+}
+
+
+def openapi(*, keys: bool = False, root: str = "") -> dict[str, Any]:
+    """Return the OpenAPI 3.1 description of the service below a path. Needs Flask's context."""
+    import yaml  # not before somebody asks: a worker need not have it in order to predict
+
+    text = render_template(
+        "openapi.yaml",
+        keys=keys,
+        root=root or "/",
+        version=_own_version(),
+        label=LABEL.definition,
+        names=FEATURE_NAMES,
+        required=[feature.name for feature in FEATURES if not feature.nullable],
+        patient=patient_schema(),
+        problem=problem_schema(),
+        problem_type=MEDIA_TYPE,
+        problem_words=_PROBLEMS,
+        csv_pattern=_csv_pattern(),
+        example=EXAMPLE,
+        example_csv=f"{','.join(EXAMPLE)}\n{','.join(f'{v:g}' for v in EXAMPLE.values())}\n",
+    )
+    document: dict[str, Any] = yaml.safe_load(text)
+    del document["x-parts"]  # what the others refer to by YAML's anchors
+    return document
+
+
+def _csv_pattern() -> str:
+    """Return what a CSV file may look like: the header, and rows of values at the bounds."""
+    values = [feature.codes or (feature.low, feature.high) for feature in FEATURES]
+    cells = ["(" + "|".join(f"{value:g}" for value in allowed) + ")" for allowed in values]
+    return f"^{','.join(FEATURE_NAMES)}\n({','.join(cells)}\n)+$"
+
+
+def for_swagger_ui(description: dict[str, Any]) -> dict[str, Any]:
+    """Return the description as OpenAPI 3.0, which the installed Swagger UI can show."""
+    return dict(_older(description), openapi="3.0.3")
+
+
+def _older(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_older(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    made = {
+        name: _older(value)
+        for name, value in part.items()
+        if value is not False or name == "additionalProperties"  # schemas may not be false there
+    }
+    kind = made.get("type")
+    if made.pop("prefixItems", None):
+        made["items"] = {}
+    if isinstance(kind, list):
+        made |= {"type": next(name for name in kind if name != "null"), "nullable": True}
+    if isinstance(made.get("examples"), list):
+        made["example"] = made.pop("examples")[0]
+    return made
+
+
+def _own_version() -> str:
+    try:
+        return version("heart-disease-model")
+    except PackageNotFoundError:
+        return "0.2.0"  # run from a clone, as is usual
 
 
 def make_blueprint(settings: Mapping[str, Any]) -> Blueprint:

@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from flask import Blueprint, Response, request
 
-from serving.errors import NotExplained, NotLoaded
-from serving.following.worker import Follows
-from serving.http.bodies import read_body, require_json
+from serving.errors import Problem
 from serving.http.gevent_support import BackgroundThread
-from serving.http.keys import Keys
 from serving.predictions.explanation import explain, to_json
-from serving.predictions.prediction import predict
-from serving.predictions.schemas import read_patient
+from serving.routes.predict import Predictor
+
+_NOT_EXPLAINED = (
+    "This model names no reference patient with whom others could be compared, or one that is not "
+    "what it puts in place of unknown values, so its answers cannot be explained; those of a model "
+    "trained by this release can."
+)
 
 
-def make_blueprint(
-    following: Follows, settings: Mapping[str, Any], background: BackgroundThread
-) -> Blueprint:
+def make_blueprint(predictor: Predictor, background: BackgroundThread) -> Blueprint:
     """Return the route. It goes through Flask: what it computes takes far longer than that."""
     blueprint = Blueprint("explain", __name__)
-    keys = Keys(settings["HEART_API_KEYS"])
 
     @blueprint.post("/explain")
     def _explain() -> Response:
-        keys.require(request.environ)
-        require_json(request.environ)
-        limit, seconds = settings["HEART_MAX_CONTENT_LENGTH"], settings["HEART_BODY_SECONDS"]
-        body = read_body(request.environ, limit, seconds)
-        model = following.model
-        if model is None:
-            raise NotLoaded
-        values = read_patient(body)
-        prediction = predict(model, values)
+        model, values, prediction = predictor.predict(request.environ)
         # Up to 8,192 combinations: other requests go on meanwhile.
         found = background(lambda: explain(model, values, prediction), request.environ)
         if found is None:
-            raise NotExplained
+            raise Problem(409, _NOT_EXPLAINED)
         return Response(to_json(model, prediction, found), content_type="application/json")
 
     return blueprint

@@ -16,15 +16,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """One field of the form as it was typed.
-
-    Parameters
-    ----------
-    feature : Feature
-    text : str
-    error : str
-        What is wrong with it; empty where nothing is.
-    """
+    """One field of the form as it was typed, and what is wrong with it, if anything is."""
 
     feature: Feature
     text: str = ""
@@ -43,15 +35,7 @@ def _range(feature: Feature) -> str:
 
 
 def read_form(form: Mapping[str, str]) -> tuple[list[Typed], Values]:
-    """Read what was typed.
-
-    Returns
-    -------
-    typed : list of Typed
-        The 13 fields in the order of FEATURES, with their errors.
-    values : list of float or None
-        Their values; None where one is unknown, or cannot be used.
-    """
+    """Return the 13 fields as they were typed, and their values: None if unknown or unusable."""
     typed, values = [], []
     for feature in FEATURES:
         text = form.get(feature.name, "").strip()

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from serving.following.worker import Follows
+from serving.following.worker import Following
 from serving.http.keys import Keys
 from serving.http.metrics import Metrics
 from serving.predictions.recorder import Recorder
@@ -20,7 +20,7 @@ WHAT_TO_RUN = (
 )
 
 
-def readiness(following: Follows, recorder: Recorder) -> tuple[int, dict[str, Any]]:
+def readiness(following: Following, recorder: Recorder) -> tuple[int, dict[str, Any]]:
     """Return the status and the body of /ready."""
     status = following.status()
     model = following.model
@@ -56,7 +56,7 @@ def _why_none(status: Mapping[str, Any]) -> str:
 
 
 def make_blueprint(
-    following: Follows, metrics: Metrics, settings: Mapping[str, Any], recorder: Recorder
+    following: Following, metrics: Metrics, settings: Mapping[str, Any], recorder: Recorder
 ) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint("health", __name__)

@@ -6,37 +6,44 @@ that are impossible; one of format 1, as release 0.1 registered them, gives clas
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pydantic_core
-from flask import Blueprint, Response, request
 
 from risk_model.bands import risk_levels
-from risk_model.engines import Rows, Scores
+from risk_model.engines import Rows, Scores, score_many
 from risk_model.model import Model
 from serving.errors import NotLoaded, Problem
-from serving.following.worker import Follows
+from serving.following.worker import Following
 from serving.http.bodies import media_type, read_body
-from serving.http.gevent_support import in_thread
+from serving.http.gevent_support import in_thread, in_threads
 from serving.http.keys import Keys
 from serving.http.metrics import Metrics
 from serving.http.middleware import Answer, Environ
-from serving.predictions import batching, protocol
+from serving.predictions import protocol
 from serving.predictions.recorder import Recorder
 
 # Bodies beyond this are scored in a thread, so that single patients do not wait behind them.
 _SMALL = 16 * 1024
 _BATCHES_AT_ONCE = 8
+# Rows that are worth a thread of their own: some milliseconds' work.
+_PART = 1000
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Batches:
     """Answers POST /invocations, straight from the WSGI environment."""
 
     def __init__(
-        self, following: Follows, metrics: Metrics, settings: Mapping[str, Any], recorder: Recorder
+        self,
+        following: Following,
+        metrics: Metrics,
+        settings: Mapping[str, Any],
+        recorder: Recorder,
     ) -> None:
         self._following = following
         self._metrics = metrics
@@ -47,13 +54,7 @@ class Batches:
         self._places = threading.BoundedSemaphore(_BATCHES_AT_ONCE)
 
     def __call__(self, environ: Environ) -> Answer:
-        """Score a batch.
-
-        Raises
-        ------
-        Problem
-            Whatever is wrong with the request; 503 without a model or with too many batches.
-        """
+        """Score a batch; 503 (Problem) without a model or with too many batches."""
         self._keys.require(environ)
         kind = media_type(environ)
         if kind not in protocol.READERS:
@@ -79,10 +80,16 @@ class Batches:
             raise Problem(503, "Too many batches at once; try again.", headers={"Retry-After": "1"})
         try:
             rows = in_thread(lambda: protocol.read(model, kind, body))
-            scores = batching.score(model, rows)
+            scores = score(model, rows)
             return rows, scores, in_thread(lambda: _to_json(model, scores))
         finally:
             self._places.release()
+
+
+def score(model: Model, rows: Rows) -> Scores:
+    """Return the predictions for each row, similar ones scored together, in parts side by side."""
+    parts = min(_CORES, -(-len(rows) // _PART))
+    return score_many(model.engine, rows.T, -(-len(rows) // parts), in_threads)
 
 
 def _to_json(model: Model, scores: Scores) -> bytes:
@@ -96,17 +103,3 @@ def _to_json(model: Model, scores: Scores) -> bytes:
         for probability, label, place in rows
     ]
     return pydantic_core.to_json({"predictions": predictions})
-
-
-def make_blueprint(batches: Batches) -> Blueprint:
-    """Return the route as Flask knows it."""
-    blueprint = Blueprint("invocations", __name__)
-
-    @blueprint.post("/invocations")
-    def _invocations() -> Response:
-        answer = batches(request.environ)
-        return Response(
-            answer.body, answer.status, dict(answer.headers), content_type=answer.content_type
-        )
-
-    return blueprint

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 
 from serving.errors import Problem
 from serving.following.monitor_run import latest
-from serving.following.worker import Follows
+from serving.following.worker import Following
 from serving.http import bodies
 from serving.http.keys import Keys
 
@@ -20,7 +20,7 @@ _POLICY = (
 )
 
 
-def make_blueprint(following: Follows, settings: Mapping[str, Any]) -> Blueprint:
+def make_blueprint(following: Following, settings: Mapping[str, Any]) -> Blueprint:
     """Return the route. It needs a key where predictions do: as a Bearer token, or typed in."""
     blueprint = Blueprint("monitor", __name__)
     keys = Keys(settings["HEART_API_KEYS"])

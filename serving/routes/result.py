@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from clinical.schema import FEATURES, Feature
+from risk_model.card import wording
 from risk_model.measurements import Observed, Outcomes
 from risk_model.metadata import Metadata
 from risk_model.model import Model
-from serving.predictions.explanation import Explanation
-from serving.predictions.prediction import Prediction
+from serving.errors import Problem
+from serving.http.gevent_support import BackgroundThread
+from serving.predictions.explanation import Explanation, explain
+from serving.predictions.prediction import Prediction, predict
+from serving.predictions.schemas import Values
 
 BESIDE = 2
 """Bins of the probability, on either side, in which patients are like one."""
 MIDDLE = 50.0
 SMALLEST = 0.005
 """Contributions below half a percentage point are listed without a bar."""
+
+_TITLES = {feature.name: feature.inline for feature in FEATURES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,30 @@ class Move:
     def direction(self) -> str:
         """Which way: up or down."""
         return "up" if self.points > 0 else "down"
+
+
+def answer(
+    model: Model, values: Values, background: BackgroundThread, environ: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the page shows of an answer."""
+    prediction = predict(model, values)
+    parts: dict[str, Any] = {
+        "prediction": prediction,
+        "percent": percent(model, prediction.probability),
+        "cautions": cautions(prediction.warnings),
+        "bands": bands(model),
+        "observed": observed(model, prediction),
+        "titles": _TITLES,
+        "population": wording.population(model.metadata),
+        "why_low": wording.why_low(model.metadata),
+    }
+    explanation = None
+    with contextlib.suppress(Problem):  # too many at once: the answer comes without it
+        explanation = background(lambda: explain(model, values, prediction), environ)
+    if explanation is not None:
+        moved, unmoved = moves(explanation, values)
+        parts |= {"explanation": explanation, "moves": moved, "unmoved": unmoved}
+    return parts
 
 
 def moves(

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +15,29 @@ from flask import Blueprint, Response, request
 from werkzeug.datastructures import Headers
 
 from serving.errors import Problem
-from serving.following.worker import Follows
+from serving.following.worker import Following
 from serving.http.bodies import read_body
 from serving.http.metrics import Metrics
 
 FRESH_SECONDS = 300
 
 
-class Replays:
-    """The delivery ids of the last minutes, shared by the workers of a service as empty files.
+def _is_new(folder: Path, delivery: str, now: float) -> bool:
+    """Return whether the workers of a service see an id for the first time, and remember it.
 
-    Parameters
-    ----------
-    folder : Path
+    The ids of the last minutes are empty files in a folder that the workers share.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def is_new(self, delivery: str, now: float) -> bool:
-        """Return whether an id is seen for the first time, and remember it."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._forget(now)
-        name = hashlib.sha256(delivery.encode()).hexdigest()
-        try:
-            (self._folder / name).touch(exist_ok=False)
-        except FileExistsError:
-            return False
-        return True
-
-    def _forget(self, now: float) -> None:
-        for path in self._folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                # Twice the window: a time stamp may lie as far ahead as it may lie behind.
-                if now - path.stat().st_mtime > 2 * FRESH_SECONDS:
-                    path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            # Twice the window: a time stamp may lie as far ahead as it may lie behind.
+            if now - path.stat().st_mtime > 2 * FRESH_SECONDS:
+                path.unlink()
+    try:
+        (folder / hashlib.sha256(delivery.encode()).hexdigest()).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def sign(secret: str, delivery: str, timestamp: str, body: bytes) -> str:
@@ -59,8 +47,8 @@ def sign(secret: str, delivery: str, timestamp: str, body: bytes) -> str:
     return "v1," + base64.b64encode(digest).decode()
 
 
-def check(secret: str, headers: Headers, body: bytes, now: float, replays: Replays) -> bool:
-    """Check a delivery; return whether it is a new one.
+def _check(secret: str, headers: Headers, body: bytes, now: float) -> str:
+    """Check a delivery; return its id.
 
     Raises
     ------
@@ -77,19 +65,15 @@ def check(secret: str, headers: Headers, body: bytes, now: float, replays: Repla
         abs(now - int(timestamp[:15])) > FRESH_SECONDS
     ):
         raise Problem(401, f"The delivery is not of the last {FRESH_SECONDS} s.")
-    return replays.is_new(delivery, now)
+    return delivery
 
 
 def make_blueprint(
-    following: Follows,
-    metrics: Metrics,
-    settings: Mapping[str, Any],
-    clock: Callable[[], float] = time.time,
+    following: Following, metrics: Metrics, settings: Mapping[str, Any]
 ) -> Blueprint:
     """Return the route."""
     blueprint = Blueprint("webhooks", __name__)
     secret = settings["HEART_WEBHOOK_SECRET"]
-    replays = Replays(following.folder / "deliveries")
 
     @blueprint.post("/webhooks/mlflow")
     def receive() -> Response:
@@ -98,12 +82,14 @@ def make_blueprint(
         body = read_body(
             request.environ, settings["HEART_MAX_CONTENT_LENGTH"], settings["HEART_BODY_SECONDS"]
         )
+        now = time.time()
         try:
-            new = check(secret, request.headers, body, clock(), replays)
+            delivery = _check(secret, request.headers, body, now)
         except Problem:
-            metrics.webhook("refused")
+            metrics.count("heart_webhooks_total", "refused")
             raise
-        metrics.webhook("taken" if new else "repeated")
+        new = _is_new(following.folder / "deliveries", delivery, now)
+        metrics.count("heart_webhooks_total", "taken" if new else "repeated")
         if new:
             following.notify()
         return Response(status=204)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,8 @@ from serving.errors import RegistryError
 from serving.following.cache import Cache
 from serving.following.candidates import Candidate
 from serving.following.challenger import NONE, ChallengerFollower, ShadowModel
-from serving.following.probe import make_check
+from serving.following.probe import check_model
 from serving.following.state import State
-from serving.settings import read_settings
 
 
 class FakeRegistry:
@@ -55,7 +55,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, model_folder: Path) -> Bench:
-    return Bench(tmp_path, model_folder, make_check(read_settings()))
+    return Bench(tmp_path, model_folder, partial(check_model, seconds=60))
 
 
 V4 = Candidate("registry-v4", "alias challenger", "models:/m/4", "4")

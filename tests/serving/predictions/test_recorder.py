@@ -193,7 +193,8 @@ def test_the_challenger_is_asked_about_patients_who_have_their_answers(
     client.post("/predict", json=patient)
     finish(app)
     following.challenger = challenger(model, MadeUpEngine(0.97))
-    answers = client.post("/invocations", json=instances(50)).json["predictions"]
+    patients = {"instances": forge.patients(50, unknown=0).tolist()}
+    answers = client.post("/invocations", json=patients).json["predictions"]
     finish(app)
     alone, *asked = sorted(rows(tmp_path), key=lambda row: row["timestamp"])
     assert alone["challenger_version"] is alone["challenger_probability"] is None
@@ -204,7 +205,12 @@ def test_the_challenger_is_asked_about_patients_who_have_their_answers(
     label = '{challenger_version="registry-v4"}'
     others = sum(label == 0 for label in answers)
     assert metric(client, "heart_shadow_dis")[f"heart_shadow_disagreements_total{label}"] == others
-    assert metric(client, "heart_shadow_diff")[f"heart_shadow_difference_count{label}"] == 50
+    differences = [abs(r["challenger_probability"] - r["probability"]) for r in asked]
+    found = metric(client, "heart_shadow_difference")
+    assert found[f"heart_shadow_difference_sum{label}"] == pytest.approx(sum(differences))
+    for bound in ("0.1", "0.5", "1.0", "+Inf"):
+        name = f'heart_shadow_difference_bucket{{challenger_version="registry-v4",le="{bound}"}}'
+        assert found[name] == sum(each <= float(bound) for each in differences)
 
 
 @pytest.mark.parametrize("outcome", ["failed", "shed"])

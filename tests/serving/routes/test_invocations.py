@@ -163,8 +163,11 @@ def test_another_content_type_is_a_415(client: FlaskClient) -> None:
     assert client.post("/invocations", data=b"{}").status_code == 415
 
 
-def test_ten_thousand_rows_are_scored(client: FlaskClient, pipeline: Any) -> None:
-    rows = forge.patients(10_000, seed=3)
+@pytest.mark.parametrize("count", [999, 1001, 5003])
+def test_each_of_many_rows_gets_its_own_answer_in_its_place(
+    client: FlaskClient, pipeline: Any, count: int
+) -> None:
+    rows = forge.patients(count, seed=3, unknown=0.2)
     body = {"dataframe_split": {"columns": list(FEATURE_NAMES), "data": listed(rows)}}
     labels = invoke(client, body).json["predictions"]
     wanted = forge.probabilities(pipeline, rows) > 0.5
