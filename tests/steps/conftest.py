@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +73,20 @@ def use_store(uri: str) -> None:
     mlflow.set_tracking_uri(uri)
 
 
-@pytest.fixture
-def store(tmp_path: Path, empty_database: Path) -> Iterator[str]:
-    """Return the URI of a fresh tracking store, which MLflow uses during the test."""
+@contextmanager
+def using(uri: str) -> Iterator[str]:
+    """Let MLflow's functions talk to a tracking store while the block lasts."""
     before = mlflow.get_tracking_uri()
-    uri = copy_database(empty_database, tmp_path)
     use_store(uri)
     yield uri
     use_store(before)
+
+
+@pytest.fixture
+def store(tmp_path: Path, empty_database: Path) -> Iterator[str]:
+    """Return the URI of a fresh tracking store, which MLflow uses during the test."""
+    with using(copy_database(empty_database, tmp_path)) as uri:
+        yield uri
 
 
 @pytest.fixture

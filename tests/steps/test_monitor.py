@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,10 +17,9 @@ from risk_model.model import Model
 from risk_model.prediction_log.records import bins_of
 from steps.monitoring import reading
 from steps.runs import lineage
-from steps.work import download, preprocess, train
-from tests.steps.conftest import copy_database, use_store
+from tests.steps.conftest import using
 from tests.steps.monitoring.logs import rows_of, write_profile, write_rows
-from tests.steps.test_steps import NAME, SMALL, Store
+from tests.steps.store import NAME, Store, a_store
 
 HOSPITAL = "heart-disease-other"
 
@@ -31,30 +29,17 @@ def served(
     tmp_path_factory: pytest.TempPathFactory, empty_database: Path, sample_file: Path
 ) -> Iterator[Store]:
     """Return a store with a champion of synthetic patients."""
-    folder = tmp_path_factory.mktemp("served")
-    made = Store(copy_database(empty_database, folder), folder)
-    before = mlflow.get_tracking_uri()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        patch.chdir(folder)
-        for module in (download, preprocess, train):
-            patch.setattr(module, "ROOT", made.copies)
-        use_store(made.uri)
-        made.done("download", "download", f"--source={sample_file}")
-        made.done("preprocess", "preprocess", "--data=")
-        made.done("train", "train", *SMALL)
+    with a_store(tmp_path_factory.mktemp("served"), empty_database) as made:
+        made.train(sample_file)
         made.done("register", "register", "--promote=false")
         made.done("promote", "promote", "--version=1")
         yield made
-    use_store(before)
 
 
 @pytest.fixture(autouse=True)
 def same_store(served: Store) -> Iterator[None]:
-    before = mlflow.get_tracking_uri()
-    use_store(served.uri)
-    yield
-    use_store(before)
+    with using(served.uri):
+        yield
 
 
 def model_of(version: str = "1", name: str = NAME) -> Model:

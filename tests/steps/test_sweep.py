@@ -29,9 +29,8 @@ from steps.parameters.declaration import check
 from steps.parameters.entry_points import Train
 from steps.reports import search_plot
 from steps.runs.tracking import experiment, finished
-from steps.work import sweep as work
-from tests.conftest import copy_database
-from tests.steps.conftest import note, use_store
+from tests.steps.conftest import note
+from tests.steps.store import Store, a_store
 
 pytestmark = pytest.mark.slow
 
@@ -77,9 +76,9 @@ def prepared(sample_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 class Swept:
     """A store in which a sweep was run once, and what it printed."""
 
-    def __init__(self, uri: str, folder: Path, training: FakeTraining, printed: str) -> None:
-        self.client = MlflowClient(uri, uri)
-        self.folder = folder
+    def __init__(self, store: Store, training: FakeTraining, printed: str) -> None:
+        self.client = store.client
+        self.folder = store.copies
         self.training = training
         self.printed = printed
         (self.run,) = runs(self.client, "sweep")
@@ -90,19 +89,13 @@ class Swept:
 def swept(
     tmp_path_factory: pytest.TempPathFactory, empty_database: Path, prepared: Path
 ) -> Iterator[Swept]:
-    folder = tmp_path_factory.mktemp("swept")
-    before, training = mlflow.get_tracking_uri(), FakeTraining()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(work, "ROOT", folder)
+    training, folder = FakeTraining(), tmp_path_factory.mktemp("swept")
+    with a_store(folder, empty_database) as store, pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlflow, "run", training)
-        uri = copy_database(empty_database, folder)
-        use_store(uri)
         words = (f"--data={prepared}", f"--models={MODELS}", f"--trials={TRIALS}")
         with redirect_stderr(StringIO()) as printed:
             assert do(*words, "--calibration=none", f"--random_state={SEED}") == 0
-        yield Swept(uri, folder, training, printed.getvalue())
-    use_store(before)
+        yield Swept(store, training, printed.getvalue())
 
 
 @pytest.fixture(scope="module")
