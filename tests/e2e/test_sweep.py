@@ -53,6 +53,7 @@ def test_the_candidates_and_the_winner_are_runs_below_the_sweep(swept: Clone) ->
     below = [*swept.runs("candidate", "FINISHED"), *swept.runs("train", "FINISHED")]
     assert len(below) == 5
     assert {one.data.tags["mlflow.parentRunId"] for one in below} == {run.info.run_id}
+    assert not [one for one in below if "heart.owner" in one.data.tags]
     (trained,) = swept.runs("train")
     assert run.data.tags["heart.winner"] == trained.info.run_id
     assert run.info.status == "FINISHED"

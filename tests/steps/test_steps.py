@@ -23,7 +23,7 @@ from steps.registry import versions as registry
 from steps.registry.contenders import champion_of
 from steps.registry.gate import Champion
 from steps.runs import lineage, reuse
-from steps.runs.files import ROOT, sha256
+from steps.runs.files import sha256
 from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
 from steps.work import register
@@ -70,39 +70,9 @@ def test_the_held_out_metrics_are_those_of_the_stored_model(pipeline: Store) -> 
         assert found[name][0] == pytest.approx(logged[name], abs=1e-5), name
 
 
-def test_no_held_out_patient_was_trained_on(pipeline: Store) -> None:
-    split = pipeline.artifacts("train") / "split"
-    held_out = copies.row_hashes(pd.read_parquet(split / "held_out.parquet"))
-    fitting = pd.read_parquet(split / "training_rows.parquet")["row_hash"]
-    assert not np.isin(held_out, fitting).any()
-    patients = pd.read_parquet(pipeline.artifacts("preprocess") / "data" / "patients.parquet")
-    assert len(held_out) + len(fitting) == len(patients)
-
-
 def model_folder(pipeline: Store, name: str = "train") -> Path:
     run = pipeline.run(name)
     return reuse.fetch_output(run, registry.model_uri(run))
-
-
-def test_the_model_is_named_stored_as_skops_and_has_its_extra_files(pipeline: Store) -> None:
-    (logged,) = pipeline.run("train").outputs.model_outputs
-    model = pipeline.client.get_logged_model(logged.model_id)
-    assert model.name == "random_forest_model"
-    folder = model_folder(pipeline)
-    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert {
-        "MLmodel", "model.skops", "requirements.txt", "serving_input_example.json",
-        "model.onnx", "extra_files/references.json", "extra_files/model.json",
-        "extra_files/card.md",
-    } <= names  # fmt: skip
-    assert not [name for name in names if name.endswith((".pkl", ".joblib"))]
-
-
-def test_the_requirements_of_the_model_are_pinned(pipeline: Store) -> None:
-    lines = (model_folder(pipeline) / "requirements.txt").read_text().split()
-    needed = (*saving.REQUIREMENTS, *saving.REQUIREMENTS_ONNX)
-    assert sorted(line.split("==")[0] for line in lines) == sorted(needed)
-    assert lines == saving.requirements((ROOT / "requirements.txt").read_text(), onnx_form=True)
 
 
 def test_mlflow_loads_the_model_by_the_name_of_its_run_and_predicts(pipeline: Store) -> None:
@@ -356,14 +326,6 @@ def test_what_a_stated_coding_prepared_is_not_doubted_by_train(
     assert fresh.do("preprocess", *given) == 1
     assert fresh.do("preprocess", *given, "--coding=canonical") == 0
     assert fresh.do("train", "--data=", *SMALL) == 0
-
-
-def test_the_sample_is_marked_as_synthetic(fresh: Store) -> None:
-    assert fresh.do("download", "--source=sample") == 0
-    run = fresh.client.get_run(fresh.latest("download"))
-    assert run.data.tags["data.source"] == "synthetic"
-    about = json.loads((Path(run.info.artifact_uri) / "source.json").read_text())
-    assert (about["source"], about["origin"]) == ("sample", "synthetic")
 
 
 def test_a_signature_of_the_source_is_neither_said_nor_kept(
