@@ -73,12 +73,14 @@ def logging(folder: Path) -> list[str]:
     from risk_model.metadata import Metadata
     from risk_model.serialization import REVIEWED_TYPES
     from steps.modelling import estimators, onnx_export
+    from steps.parameters.declaration import select
+    from steps.parameters.entry_points import Train
     from steps.runs.files import ROOT
 
     path = folder / "sample.data"
     cohort.write_uci(cohort.draw(303, 42), path)
     x, y = estimators.columns(preparation.prepare(path, path.name).frame)
-    model = estimators.build("random_forest", 100, 5, 1, 42).fit(x, y)
+    model = estimators.from_parameters(select(Train, {}, calibration="none")).fit(x, y)
     contents = saving.Contents(
         model, onnx_export.convert(model, x), Metadata(), onnx_export.reference_cases(model, x)
     )

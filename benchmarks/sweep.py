@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -46,20 +47,12 @@ def patients() -> Patients:
         return Patients(*estimators.columns(prepare(path, path.name).frame))
 
 
-def fixed() -> dict[str, object]:
-    """Return the parameters that all candidates share."""
-    values = vars(check(Train, {}))
-    return {
-        name: value for name, value in values.items() if name not in ("data", "base", "test_size")
-    }
-
-
 def on_cluster(workers: int, trials: int) -> float:
     """Return the seconds of a search on workers that have done a little of it before."""
 
     def search(count: int) -> None:
         drawn = searching.draw(MODELS, count, 1)
-        made = Search(client, patients(), drawn, fixed())
+        made = Search(client, patients(), drawn, check(Train, {}))
         list(made.candidates())
         list(made.out_of_fold())
 
@@ -70,16 +63,18 @@ def on_cluster(workers: int, trials: int) -> float:
 def bare(processes: int, trials: int) -> float:
     """Return the seconds of the same fits in this process, or on processes without Dask."""
     everybody = patients()
-    rows = np.arange(len(everybody.labels))
+    rows, base = np.arange(len(everybody.labels)), check(Train, {})
     splits = [rows, *(fitting for fitting, _ in searching.folds(1).split(rows, everybody.labels))]
 
     def search(count: int) -> None:
         drawn = searching.draw(MODELS, count, 1)
         with joblib.Parallel(n_jobs=processes) as parallel:
             parallel(
-                joblib.delayed(searching.cross_validate)(everybody, some, {**fixed(), **parameters})
+                joblib.delayed(searching.cross_validate)(
+                    everybody, some, replace(base, **drawn_one)
+                )
                 for some in splits
-                for parameters in drawn
+                for drawn_one in drawn
             )
 
     return seconds(search, trials)

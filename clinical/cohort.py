@@ -32,18 +32,11 @@ Values = npt.NDArray[np.float64]
 def draw(n: int, seed: int = 42) -> pd.DataFrame:
     """Draw patients in the UCI coding by a Gaussian copula within each class.
 
-    Parameters
-    ----------
-    n : int
-        How many; ``round(n * prevalence)`` of them are diseased.
-    seed : int
-        The same seed gives the same patients on every machine.
-
     Returns
     -------
     DataFrame
         The 13 features in the order of ``FEATURES``, NaN where unknown, then `num` (int8, 0 to
-        4), in a random order of rows.
+        4), in a random order of rows. The same seed gives the same patients on every machine.
 
     Notes
     -----
@@ -58,7 +51,10 @@ def draw(n: int, seed: int = 42) -> pd.DataFrame:
     cells = np.concatenate(parts, axis=1)
     for row, name in zip(cells, figures["features"], strict=True):
         row[rng.random(n) < figures["missing_rate"][name]] = np.nan
-    severity = _draw_severity(figures["severity_given_disease"], diseased, rng)
+    shares = figures["severity_given_disease"]
+    chances = np.array(list(shares.values()))
+    grades = np.array([int(grade) for grade in shares], dtype=np.int8)
+    severity = rng.choice(grades, size=diseased, p=chances / chances.sum())
     frame = pd.DataFrame(dict(zip(figures["features"], cells, strict=True)))[list(FEATURE_NAMES)]
     frame["num"] = np.concatenate([np.zeros(n - diseased, dtype=np.int8), severity])
     return frame.iloc[rng.permutation(n)].reset_index(drop=True)
@@ -89,14 +85,6 @@ def _invert(marginal: dict[str, Any], uniform: Values) -> Values:
     return np.where(uniform < zero, 0.0, np.round(known, marginal["decimals"]))
 
 
-def _draw_severity(
-    shares: dict[str, float], n: int, rng: np.random.Generator
-) -> npt.NDArray[np.int8]:
-    grades = np.array([int(grade) for grade in shares], dtype=np.int8)
-    chances = np.array(list(shares.values()))
-    return rng.choice(grades, size=n, p=chances / chances.sum())
-
-
 def write_uci(frame: pd.DataFrame, path: Path | io.BytesIO) -> None:
     """Write patients in the UCI coding as UCI does: no header, one decimal, ``?`` for unknown."""
     frame.to_csv(
@@ -114,8 +102,7 @@ def sample() -> bytes:
 def is_sample(patients: pd.DataFrame) -> bool:
     """Return whether at least half of canonical patients are of the synthetic sample.
 
-    Their own hashes tell, whatever file they came in: in another format or order, in part, twice,
-    or as near-copies.
+    Their own hashes tell, whatever file they came in, or whether as near-copies.
     """
     # A larger file cannot be, unless it holds each of them several times.
     if not 0 < len(patients) <= 10 * SAMPLE_ROWS:

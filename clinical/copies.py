@@ -6,36 +6,36 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from clinical.frame import Mask
+from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES, LABEL
 
+Mask = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.intp]
 Keyed = tuple[Rows, Hashes]
 
 #: Near-copies know at least so many findings in common, of which at most one differs.
 KNOWN_IN_BOTH = 10
+#: Of folds, another one than that of the held-out patients, who are not folds of their own then.
+SALT = 10
 
 _HASH_BLOCK = 1 << 16
 _UNKNOWN_BITS = np.float64(np.nan).view(np.uint64)
 
 
 def row_hashes(frame: pd.DataFrame) -> Hashes:
-    """Hash the 13 features of each patient.
+    """Hash the 13 features of each patient, shape (patients,).
 
     The hash depends on the values alone: not on the index, the row order, further columns, the
     platform, or a library's version. It chains the 64-bit finaliser of SplitMix64 over the
-    float64 bits of the features. Distinct patients may collide, as in any 64-bit hash: among a
-    million of them with a probability of about 3e-8.
-
-    Returns
-    -------
-    ndarray of uint64, shape (patients,)
+    float64 bits of the features. Among a million distinct patients two collide with a
+    probability of about 3e-8.
 
     References
     ----------
@@ -79,14 +79,7 @@ def drop_repeated(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def repeated(frame: pd.DataFrame, hashes: Hashes) -> Mask:
-    """Mark the rows that agree with an earlier one in all features and the label.
-
-    Parameters
-    ----------
-    frame : DataFrame
-    hashes : ndarray
-        Its `row_hashes`.
-    """
+    """Mark the rows that agree with an earlier one in all features, by `row_hashes`, and label."""
     if LABEL.name in frame:
         hashes = _mix(hashes ^ _bits(frame[LABEL.name].to_numpy(dtype=np.float64)))
     return pd.Series(hashes).duplicated().to_numpy()
@@ -109,15 +102,9 @@ def contradictory(hashes: Hashes, dropped: Mask) -> Mask:
 
 @dataclass(frozen=True)
 class _Pattern:
-    """Patients who know the same findings.
+    """Patients who know the same findings, and a hash of each of their findings, shape (13, n).
 
-    Parameters
-    ----------
-    known : ndarray of bool, shape (13,)
-    rows : ndarray of int
-        Their places.
-    hashes : ndarray of uint64, shape (13, patients)
-        A hash of each finding; their sum stands for any set of findings.
+    The sum of such hashes stands for any set of findings.
     """
 
     known: Mask
@@ -150,11 +137,7 @@ def _keys(one: _Pattern, other: _Pattern) -> Iterator[tuple[Hashes, Hashes]]:
 def has_near_copy(patients: pd.DataFrame, others: pd.DataFrame) -> Mask:
     """Mark the patients of whom there is a copy or a near-copy among others.
 
-    Parameters
-    ----------
-    patients, others : DataFrame
-        Canonical; near-copies know at least `KNOWN_IN_BOTH` findings in common, of which at most
-        one differs.
+    Near-copies know at least `KNOWN_IN_BOTH` findings in common, of which at most one differs.
     """
     marked = _is_in(row_hashes(patients), row_hashes(others))
     theirs = _patterns(others)
@@ -166,22 +149,11 @@ def has_near_copy(patients: pd.DataFrame, others: pd.DataFrame) -> Mask:
 
 
 def near_copies(frame: pd.DataFrame) -> Hashes:
-    """Return one hash for all copies and near-copies of a patient.
+    """Return one hash for all copies and near-copies of a patient, shape (patients,).
 
-    A group is one patient with the near-copies of that patient, so that a chain of small changes
-    does not grow: whoever has most near-copies comes first, then whoever has the lower hash.
-    Neither the order of the rows nor their index matters.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Canonical; near-copies know at least `KNOWN_IN_BOTH` findings in common, of which at most
-        one differs.
-
-    Returns
-    -------
-    ndarray of uint64, shape (patients,)
-        The hash of the patient who stands for the group: their own for who has no near-copy.
+    A group is one patient with the near-copies of that patient, whose hash stands for it, so that
+    a chain of small changes does not grow: whoever has most near-copies comes first, then whoever
+    has the lower hash. Neither the order of the rows nor their index matters.
     """
     hashes, first, which = np.unique(row_hashes(frame), return_index=True, return_inverse=True)
     neighbours, degree = _neighbours(frame.iloc[first])
@@ -225,7 +197,7 @@ def _neighbours(patients: pd.DataFrame) -> tuple[dict[int, list[Rows]], Rows]:
 
 def _common(keys: Hashes, others: Hashes) -> tuple[Rows, Rows]:
     """Return the places of the keys that both have."""
-    # A long array against a short, sorted one, which stays in the processor's cache.
+    # The long array is looked up in the short one.
     if len(keys) < len(others):
         return _common(others, keys)[::-1]
     few = np.flatnonzero(_is_in(keys, others))
@@ -234,11 +206,7 @@ def _common(keys: Hashes, others: Hashes) -> tuple[Rows, Rows]:
 
 def _is_in(keys: Hashes, others: Hashes) -> Mask:
     # np.isin takes several times as long on integers of 64 bits.
-    if not len(others):
-        return np.zeros(len(keys), dtype=np.bool_)
-    ordered = np.sort(others)
-    places = np.searchsorted(ordered, keys)
-    return np.asarray(ordered[np.minimum(places, len(ordered) - 1)] == keys)
+    return np.array(pd.Series(keys).isin(others))
 
 
 def split(
@@ -251,33 +219,47 @@ def split(
     a larger `test_size` contains the test set of a smaller one, and copies and near-copies of one
     patient (see `near_copies`) count as one patient and are on one side, even where they
     contradict each other about the label (they count as diseased).
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Canonical, with ``disease``.
-    test_size : float
-        Share of the patients to hold out, between 0 and 1.
-    seed : int
-        Another seed gives another split.
-
-    Returns
-    -------
-    train, test : DataFrame
-        With the rows of the frame in their order, and their index.
     """
     if not 0 < test_size < 1:
         raise ValueError("test_size must be a number between 0 and 1, both excluded")
-    patients, which = np.unique(salted(near_copies(frame), seed), return_inverse=True)
-    diseased = np.zeros(len(patients), dtype=np.bool_)
-    diseased[which[frame[LABEL.name].to_numpy() == 1]] = True
-    held_out = np.zeros(len(patients), dtype=np.bool_)
-    for members in (np.flatnonzero(~diseased), np.flatnonzero(diseased)):
-        held_out[members[: round(test_size * len(members))]] = True
-    in_test = held_out[which]
+    which, classes = _ordered(frame, frame[LABEL.name].to_numpy(), seed)
+    in_test = np.zeros(len(frame), dtype=np.bool_)
+    for members in classes:
+        in_test |= np.isin(which, members[: round(test_size * len(members))])
     return frame.loc[~in_test], frame.loc[in_test]
 
 
-def salted(hashes: Hashes, seed: int) -> Hashes:
-    """Return other hashes for each seed, one to one, to order patients by."""
-    return _mix(hashes ^ _mix(np.array([seed % (1 << 64)], dtype=np.uint64)))
+def assign_folds(frame: pd.DataFrame, y: npt.NDArray[Any], count: int, salt: int = SALT) -> Rows:
+    """Return the fold of each patient in cross-validation, from 0 to `count` - 1.
+
+    Inside each class the patients are ordered as by `split` and cut into equal parts. So the folds
+    are the same in every run on these patients, whatever its parameters, and hardly others when
+    some patients are added; near-copies of a patient are in one fold. Another `salt` gives others.
+
+    Raises
+    ------
+    DataError
+        Where a class has fewer patients than there are folds.
+    """
+    which, classes = _ordered(frame, y, salt)
+    if (rarest := min(map(len, classes))) < count:
+        raise DataError(
+            f"{count}-fold cross-validation needs {count} patients of each class, of whom copies "
+            f"and near-copies count as one; the rarer class has {rarest}"
+        )
+    fold = np.empty(sum(map(len, classes)), dtype=np.intp)
+    for members in classes:
+        fold[members] = np.arange(len(members)) * count // len(members)
+    return np.asarray(fold[which])
+
+
+def _ordered(frame: pd.DataFrame, y: npt.NDArray[Any], seed: int) -> tuple[Rows, tuple[Rows, Rows]]:
+    """Return the place of each row's patient in an order by salted hash, and those of each class.
+
+    Copies and near-copies are one patient, who is diseased where any of them is.
+    """
+    salt = _mix(np.array([seed % (1 << 64)], dtype=np.uint64))
+    patients, which = np.unique(_mix(near_copies(frame) ^ salt), return_inverse=True)
+    diseased = np.zeros(len(patients), dtype=np.bool_)
+    diseased[which[y == 1]] = True
+    return which, (np.flatnonzero(~diseased), np.flatnonzero(diseased))

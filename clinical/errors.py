@@ -21,12 +21,8 @@ def cell_problem(column: str, rows: Iterable[int], total: int, allowed: str) -> 
 
     Parameters
     ----------
-    column : str
-        Name of the column, as in the data.
     rows : iterable of int
-        Numbers of the first offending rows, counted from 1; at most `ROWS_LISTED` are shown.
-    total : int
-        How many rows offend in all.
+        Numbers of the first of `total` offending rows, counted from 1; some of them are shown.
     allowed : str
         What is valid, such as ``Feature.allowed``.
     """

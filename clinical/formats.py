@@ -38,6 +38,9 @@ _STARTS = {
     b"<stata": "it is a Stata file: write it as CSV",
     b"RDX": "it is an R data file: write it with write.csv(..., row.names = FALSE)",
     b"version https://git-lfs": "it is a Git LFS pointer, not the file: run `git lfs pull`",
+    **dict.fromkeys(ZIP, f"it is a zip: {_UNPACK}"),
+    **dict.fromkeys((b"{", b"["), f"it is JSON: {_CSV}"),
+    b"<": "it is a web page (HTML or XML), not the file: download the file itself",
 }
 _OFFICE = {
     b"xl/work": f"it is an Excel workbook (xlsx): {_CSV}",
@@ -47,48 +50,25 @@ _OFFICE = {
 
 
 def refuse_format(start: bytes) -> None:
-    """Refuse what is known to be no table, from its first `PEEK` bytes.
-
-    Raises
-    ------
-    DataError
-        With one line: what it is, and what to do.
-    """
+    """Raise a `DataError` where the first `PEEK` bytes are known to be of no table: what it is."""
     refuse_office(start)
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    lines = (line.strip().lower() for line in text.splitlines())
+    first = next((line for line in lines if line and not line.startswith(b"%")), b"")
     found = next((words for magic, words in _STARTS.items() if text.startswith(magic)), None)
-    if start.startswith(ZIP):
-        found = f"it is a zip: {_UNPACK}"
-    elif is_utf_16(start):
+    if is_utf_16(start):
         found = "it is text in UTF-16: save it as UTF-8"
-    elif found is None and text.startswith(b"<"):
-        found = "it is a web page (HTML or XML), not the file: download the file itself"
-    elif found is None and text.startswith((b"{", b"[")):
-        found = f"it is JSON: {_CSV}"
-    elif found is None and _is_arff(text):
+    elif first.startswith(b"@relation"):
         found = f"it is an ARFF file of WEKA: {_CODES}"
     if found:
         raise DataError(found)
 
 
 def refuse_office(start: bytes) -> None:
-    """Refuse a document of an office program, which looks like a zip.
-
-    Raises
-    ------
-    DataError
-        With one line.
-    """
-    if start.startswith(ZIP[0]):
-        for mark, words in _OFFICE.items():
-            if mark in start:
-                raise DataError(words)
-
-
-def _is_arff(text: bytes) -> bool:
-    lines = (line.strip().lower() for line in text[:PEEK].splitlines())
-    first = next((line for line in lines if line and not line.startswith(b"%")), b"")
-    return first.startswith(b"@relation")
+    """Raise a `DataError` for a document of an office program, which looks like a zip."""
+    found = next((words for mark, words in _OFFICE.items() if mark in start), None)
+    if found and start.startswith(ZIP[0]):
+        raise DataError(found)
 
 
 def unpack(content: bytes) -> bytes:

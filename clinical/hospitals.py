@@ -12,10 +12,10 @@ from clinical.archive import open_source
 from clinical.codings.definitions import AUTO
 from clinical.copies import drop_repeated
 from clinical.errors import DataError
-from clinical.frame import Mask
 from clinical.layout import Source
 from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES, LABEL
+from clinical.tables import Mask
 
 TITLES = {
     "cleveland": "Cleveland Clinic Foundation",
@@ -26,7 +26,6 @@ TITLES = {
 """The hospitals by the names that their files have."""
 
 TRAINING = "cleveland"
-MOSTLY = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Cohort:
     @property
     def mostly_missing(self) -> list[str]:
         """The features that are unknown in more than half of the patients."""
-        return [name for name, share in self.missing.items() if share > MOSTLY]
+        return [name for name, share in self.missing.items() if share > 0.5]
 
     def without(self, rows: Mask) -> Cohort:
         """Return the cohort without some of its rows."""
@@ -95,6 +94,5 @@ def read_cohorts(path: Path, coding: str = AUTO) -> list[Cohort]:
     """Read every hospital that an archive of UCI has; none where it is another file."""
     members = open_source(path)
     named = {site_of(name): name for name in members}
-    return [
-        read_cohort(members[named[site]], named[site], coding) for site in TITLES if site in named
-    ]
+    names = [named[site] for site in TITLES if site in named]
+    return [read_cohort(members[name], name, coding) for name in names]

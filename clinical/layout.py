@@ -158,13 +158,7 @@ def open_arrow(source: Source) -> Any:
 
 
 def read_parquet(read: Callable[[Any], Any], source: Source) -> Any:
-    """Return what a function reads of a Parquet file.
-
-    Raises
-    ------
-    DataError
-        Where it is damaged.
-    """
+    """Return what a function reads of a Parquet file; a `DataError` where it is damaged."""
     try:
         with open_arrow(source) as file:
             return read(file)

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 
 def read_float(text: str) -> float:
-    """Return the number that a text holds.
+    """Return the number that a text holds; a ValueError where it is none.
 
-    Raises
-    ------
-    ValueError
-        Where it is none. Python's own `float` reads 1_0 as 10, and the digits of every script:
-        a slip of the pen in a patient's record that nobody would notice.
+    Python's own `float` reads 1_0 as 10, and the digits of every script: a slip of the pen in a
+    patient's record that nobody would notice.
     """
     return float(_plain(text))
 
 
 def read_int(text: str) -> int:
-    """Return the integer that a text holds.
-
-    Raises
-    ------
-    ValueError
-        As for `read_float`.
-    """
+    """Return the integer that a text holds; a ValueError where it is none."""
     return int(_plain(text))
 
 

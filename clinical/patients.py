@@ -9,8 +9,6 @@ knows it; else it is refused.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,7 +30,6 @@ from clinical.codings.evidence import Evidence, count_coding_evidence
 from clinical.codings.labels import check_alias, check_direction, check_grades, is_statlog
 from clinical.codings.recognition import recognise
 from clinical.errors import DataError, cell_problem, raise_problems
-from clinical.frame import frame_from_columns
 from clinical.layout import Source, inspect, open_table
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from clinical.tables import Column, Faults, Table, note, read_table
@@ -49,14 +46,10 @@ class Patients:
         ``disease`` where the file has a label: int8, or float64 where some rows lack it.
     coding : str
         "uci", "statlog", "heart.csv", "canonical" or "zero_based".
-    rows : int
-        The rows read.
     disguised : dict of str to int
         How many numbers in a column stood for an unknown value and became NaN.
-    converted : list of str
-        What was recoded, in words.
-    ignored : list of str
-        The columns that were not used.
+    converted, ignored : list of str
+        What was recoded, in words, and the columns that were not used.
     """
 
     frame: pd.DataFrame
@@ -78,8 +71,7 @@ def read_patients(source: Source, name: str, coding: str = AUTO) -> Patients:
     name : str
         What messages call the file.
     coding : str
-        The coding that the user states: auto (recognise it), uci, heart.csv, canonical,
-        zero_based.
+        The coding that the user states: auto (recognise it), or a name of ``CODINGS``.
 
     Raises
     ------
@@ -89,7 +81,7 @@ def read_patients(source: Source, name: str, coding: str = AUTO) -> Patients:
         (without the header), and never with a value.
     """
     stated = stated_coding(coding)
-    with _refusing(name):
+    try:
         source = open_table(source)
         layout = inspect(source)
         columns = recognise_columns(layout.names, layout.width, stated)
@@ -97,16 +89,11 @@ def read_patients(source: Source, name: str, coding: str = AUTO) -> Patients:
         table = read_table(source, replace(layout, names=columns.names), wanted)
         if not table.rows:
             raise DataError("it is empty: it has no row with a patient")
-        evidence = _count(table)
+        counted = (count_coding_evidence(table.columns(b, FEATURE_NAMES)) for b in table.batches)
+        evidence = sum(counted, start=count_coding_evidence({}))
         if stated is None:
             stated = recognise(evidence, columns.label, bool(layout.names))
         return _read(table, columns, stated, evidence)
-
-
-@contextmanager
-def _refusing(name: str) -> Iterator[None]:
-    try:
-        yield
     except OSError as error:
         reason = error.strerror or "input/output error"
         raise DataError(f"'{name}' cannot be read: {reason}.") from error
@@ -121,11 +108,6 @@ def is_patient_file(source: Source) -> bool:
         return not recognise_columns(layout.names, layout.width).problems
     except (DataError, OSError):
         return False
-
-
-def _count(table: Table) -> Evidence:
-    counted = (count_coding_evidence(table.columns(b, FEATURE_NAMES)) for b in table.batches)
-    return sum(counted, start=count_coding_evidence({}))
 
 
 def _read(table: Table, columns: Columns, coding: Coding, evidence: Evidence) -> Patients:
@@ -181,7 +163,7 @@ def _convert(
         disguised += converted.disguised
         start += batch.num_rows
     labels = filled.pop(columns.label) if columns.label else None
-    frame = frame_from_columns(filled.values())
+    frame = pd.DataFrame(filled, copy=False)
     if labels is not None:
         frame[LABEL.name] = labels if np.isnan(labels).any() else labels.astype(np.int8)
     return frame, faults, disguised

@@ -12,10 +12,10 @@ import pandas as pd
 from clinical.codings.definitions import AUTO
 from clinical.copies import contradictory, has_near_copy, near_copies, repeated, row_hashes
 from clinical.errors import DataError
-from clinical.frame import Mask, any_of, unknown_cells
 from clinical.layout import Source
 from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL, Feature
+from clinical.tables import Mask, unknown_cells
 
 #: The places of each class's patients.
 Groups = dict[str, npt.NDArray[np.intp]]
@@ -44,14 +44,7 @@ class Prepared:
 def prepare(source: Source, name: str, coding: str = AUTO) -> Prepared:
     """Read a file of patients, in any known coding, and keep what a model can learn from.
 
-    Parameters
-    ----------
-    source : Path or bytes
-        See `clinical.patients.read_patients`, which also checks every cell.
-    name : str
-        What messages and the report call the file.
-    coding : str
-        The coding that the user states.
+    See `clinical.patients.read_patients`, which also checks every cell.
 
     Raises
     ------
@@ -82,15 +75,11 @@ def prepare(source: Source, name: str, coding: str = AUTO) -> Prepared:
 
 
 def extend(prepared: Prepared, extra: Prepared) -> Prepared:
-    """Return the patients of two files as one; who is a near-copy of another counts once.
+    """Return the patients of two files as one; of near-copies, those of `prepared` stay.
 
-    Parameters
-    ----------
-    prepared : Prepared
-        Of two near-copies, that of these patients stays.
-    extra : Prepared
-        What becomes of them is in the report under ``extra``: `file`, `coding`, `rows`, `dropped`
-        and, of the rows kept, how many are ``near_copies`` and how many are ``kept`` after all.
+    What becomes of the others is in the report under ``extra``: `file`, `coding`, `rows`,
+    `dropped` and, of the rows kept, how many are ``near_copies`` and how many are ``kept`` after
+    all.
     """
     drop = has_near_copy(extra.frame, prepared.frame)
     drop |= pd.Series(near_copies(extra.frame)).duplicated().to_numpy()
@@ -106,7 +95,7 @@ def _usable(rows: pd.DataFrame) -> tuple[Mask, dict[str, Any]]:
     drop = repeated(rows, hashes)
     dropped = {"repeated": int(drop.sum())}
     unknown = {name: mask & ~drop for name, mask in unknown_cells(rows).items()}
-    incomplete = any_of(unknown, len(rows))
+    incomplete = np.logical_or.reduce([np.zeros(len(rows), np.bool_), *unknown.values()])
     drop = drop | incomplete
     disputed = contradictory(hashes, drop)
     drop = drop | disputed
@@ -124,9 +113,6 @@ def _require_both_classes(frame: pd.DataFrame, name: str) -> None:
             f"'{name}' cannot train a model: expected patients of both classes "
             f"({', '.join(LABEL.codes.values())}), found {only}."
         )
-
-
-# -- The figures of the report ---------------------------------------------------------------------
 
 
 def describe(frame: pd.DataFrame) -> dict[str, Any]:
@@ -151,13 +137,13 @@ def describe(frame: pd.DataFrame) -> dict[str, Any]:
 def _prevalence(frame: pd.DataFrame, diseased: npt.NDArray[np.bool_]) -> dict[str, Any]:
     sex = next(feature for feature in FEATURES if feature.name == "sex")
     values = frame[sex.name].to_numpy()
-    parts = {word: diseased[values == code] for code, word in sex.codes.items()}
-    return {name: _share(part) for name, part in {"all": diseased, **parts}.items()}
-
-
-def _share(diseased: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    count, total = int(diseased.sum()), len(diseased)
-    return {"patients": total, "diseased": count, "share": count / total if total else None}
+    parts = {"all": diseased}
+    parts |= {word: diseased[values == code] for code, word in sex.codes.items()}
+    counts = {name: (len(part), int(part.sum())) for name, part in parts.items()}
+    return {
+        name: {"patients": total, "diseased": ill, "share": ill / total if total else None}
+        for name, (total, ill) in counts.items()
+    }
 
 
 def _feature(frame: pd.DataFrame, feature: Feature, groups: Groups) -> dict[str, Any]:
@@ -172,21 +158,13 @@ def _feature(frame: pd.DataFrame, feature: Feature, groups: Groups) -> dict[str,
 
 
 def _codes(values: npt.NDArray[np.float64], feature: Feature) -> dict[str, int]:
-    # The unknown are counted at a place beyond the codes.
-    beyond = max(feature.codes) + 1
-    counts = np.bincount(np.nan_to_num(values, nan=beyond).astype(np.int8), minlength=beyond)
-    return {str(code): int(counts[code]) for code in feature.codes}
+    return {str(code): int((values == code).sum()) for code in feature.codes}
 
 
 def _numbers(values: npt.NDArray[np.float64], _: Feature) -> dict[str, float] | None:
-    # Sorted once, with NaN at the end, all five are at hand; np.quantile takes several times
-    # as long.
-    ordered = np.sort(values)
-    ordered = ordered[: len(ordered) - int(np.isnan(values).sum())]
-    if not len(ordered):
+    known = values[~np.isnan(values)]
+    if not len(known):
         return None
-    places = np.linspace(0, len(ordered) - 1, 5)
-    low, high = ordered[np.floor(places).astype(int)], ordered[np.ceil(places).astype(int)]
-    figures = (low + (high - low) * (places % 1)).tolist()
+    figures = np.quantile(known, [0, 0.25, 0.5, 0.75, 1]).tolist()
     names = ("low", "q1", "median", "q3", "high")
-    return {**dict(zip(names, figures, strict=True)), "mean": float(ordered.mean())}
+    return {**dict(zip(names, figures, strict=True)), "mean": float(known.mean())}

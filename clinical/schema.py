@@ -27,12 +27,9 @@ class Feature:
     ----------
     name : str
         The name on the wire and in files, such as ``chol``.
-    title, help : str
-        What a person reads: a label, and one sentence that explains it.
-    hint : str
-        What the form adds to the title, where that does not say all.
-    group : str
-        The heading under which the form shows it.
+    title, help, hint, group : str
+        What a person reads: a label, one sentence that explains it, what the form adds to the
+        label, and the heading under which the form shows it.
     low, high : float
         The possible values, both ends included, in `unit`.
     example : float
@@ -100,164 +97,75 @@ _NO_YES = {0: "no", 1: "yes"}
 
 FEATURES: tuple[Feature, ...] = (
     Feature(
-        "age",
-        "Age",
-        "Age at the examination.",
-        group="Patient",
-        unit="years",
-        low=18,
-        high=110,
-        example=54,
+        "age", "Age", "Age at the examination.",
+        group="Patient", unit="years", low=18, high=110, example=54,
     ),
     Feature(
-        "sex",
-        "Sex",
-        "Sex as recorded by the hospital.",
-        hint="As recorded by the hospital",
-        group="Patient",
-        codes={0: "female", 1: "male"},
-        low=0,
-        high=1,
-        example=1,
+        "sex", "Sex", "Sex as recorded by the hospital.", hint="As recorded by the hospital",
+        group="Patient", codes={0: "female", 1: "male"}, low=0, high=1, example=1,
     ),
     Feature(
-        "cp",
-        "Chest pain",
-        "Type of chest pain that led to the referral.",
-        hint="What led to the referral",
-        group="Symptoms",
-        codes={
-            0: "asymptomatic",
-            1: "atypical angina",
-            2: "non-anginal pain",
-            3: "typical angina",
-        },
-        order=(3, 1, 2, 0),
-        nominal=True,
-        low=0,
-        high=3,
-        example=0,
+        "cp", "Chest pain", "Type of chest pain that led to the referral.",
+        hint="What led to the referral", group="Symptoms", nominal=True,
+        codes={0: "asymptomatic", 1: "atypical angina", 2: "non-anginal pain", 3: "typical angina"},
+        order=(3, 1, 2, 0), low=0, high=3, example=0,
     ),
     Feature(
-        "trestbps",
-        "Resting blood pressure",
-        "Systolic pressure at rest, on admission.",
+        "trestbps", "Resting blood pressure", "Systolic pressure at rest, on admission.",
         hint="Systolic, on admission",
-        group="At rest",
-        unit="mm Hg",
-        low=60,
-        high=260,
-        example=120,
+        group="At rest", unit="mm Hg", low=60, high=260, example=120,
     ),
     Feature(
-        "chol",
-        "Serum cholesterol",
-        "Total cholesterol in the blood serum.",
-        hint="Total",
-        group="Blood tests",
-        unit="mg/dl",
-        low=80,
-        high=700,
-        example=240,
-        nullable=True,
+        "chol", "Serum cholesterol", "Total cholesterol in the blood serum.", hint="Total",
+        group="Blood tests", unit="mg/dl", low=80, high=700, example=240, nullable=True,
     ),
     Feature(
-        "fbs",
-        "Fasting blood sugar above 120 mg/dl",
+        "fbs", "Fasting blood sugar above 120 mg/dl",
         "Whether the fasting blood sugar exceeds 120 mg/dl.",
-        group="Blood tests",
-        codes=_NO_YES,
-        low=0,
-        high=1,
-        example=0,
-        nullable=True,
+        group="Blood tests", codes=_NO_YES, low=0, high=1, example=0, nullable=True,
     ),
     Feature(
-        "restecg",
-        "Resting electrocardiogram",
-        "Finding in the electrocardiogram at rest.",
-        group="At rest",
+        "restecg", "Resting electrocardiogram", "Finding in the electrocardiogram at rest.",
+        group="At rest", nominal=True,
         codes={0: "left ventricular hypertrophy", 1: "normal", 2: "ST-T wave abnormality"},
-        order=(1, 2, 0),
-        nominal=True,
-        low=0,
-        high=2,
-        example=0,
+        order=(1, 2, 0), low=0, high=2, example=0,
     ),
     Feature(
-        "thalach",
-        "Highest heart rate reached",
-        "Highest heart rate during the exercise test.",
-        group="Exercise test",
-        unit="beats/min",
-        low=40,
-        high=230,
-        example=160,
+        "thalach", "Highest heart rate reached", "Highest heart rate during the exercise test.",
+        group="Exercise test", unit="beats/min", low=40, high=230, example=160,
     ),
     Feature(
-        "exang",
-        "Angina during exercise",
-        "Whether the exercise brought on angina.",
-        group="Exercise test",
-        codes=_NO_YES,
-        low=0,
-        high=1,
-        example=0,
+        "exang", "Angina during exercise", "Whether the exercise brought on angina.",
+        group="Exercise test", codes=_NO_YES, low=0, high=1, example=0,
     ),
     Feature(
-        "oldpeak",
-        "ST depression",
+        "oldpeak", "ST depression",
         "ST depression brought on by exercise, relative to rest; negative for an elevation.",
         hint="Negative if elevated",
-        group="Exercise test",
-        unit="mm",
-        low=-4,
-        high=10,
-        example=0.0,
+        group="Exercise test", unit="mm", low=-4, high=10, example=0.0,
     ),
     Feature(
-        "slope",
-        "Slope of the ST segment",
-        "Slope of the ST segment at peak exercise.",
-        hint="At peak exercise",
-        group="Exercise test",
+        "slope", "Slope of the ST segment", "Slope of the ST segment at peak exercise.",
+        hint="At peak exercise", group="Exercise test", nominal=True, nullable=True,
         codes={0: "downsloping", 1: "flat", 2: "upsloping"},
-        order=(2, 1, 0),
-        nominal=True,
-        low=0,
-        high=2,
-        example=1,
-        nullable=True,
+        order=(2, 1, 0), low=0, high=2, example=1,
     ),
     Feature(
-        "ca",
-        "Major vessels coloured",
-        "Number of major vessels coloured by fluoroscopy.",
-        hint="By fluoroscopy",
-        group="Imaging",
-        codes={0: "none", 1: "one", 2: "two", 3: "three"},
-        low=0,
-        high=3,
-        example=0,
-        nullable=True,
+        "ca", "Major vessels coloured", "Number of major vessels coloured by fluoroscopy.",
+        hint="By fluoroscopy", group="Imaging", nullable=True,
+        codes={0: "none", 1: "one", 2: "two", 3: "three"}, low=0, high=3, example=0,
     ),
     Feature(
-        "thal",
-        "Thallium scan",
-        "Perfusion defect seen in the thallium stress test.",
-        hint="Perfusion under stress",
-        group="Imaging",
+        "thal", "Thallium scan", "Perfusion defect seen in the thallium stress test.",
+        hint="Perfusion under stress", group="Imaging", nominal=True, nullable=True,
         codes={1: "fixed defect", 2: "normal", 3: "reversible defect"},
-        order=(2, 1, 3),
-        nominal=True,
-        low=1,
-        high=3,
-        example=2,
-        nullable=True,
+        order=(2, 1, 3), low=1, high=3, example=2,
     ),
-)
+)  # fmt: skip
 
 FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+#: The features that a usable patient's record must know.
+REQUIRED: tuple[str, ...] = tuple(feature.name for feature in FEATURES if not feature.nullable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,36 +186,3 @@ LABEL = Label(
     ),
     codes={0: "no disease", 1: "disease"},
 )
-
-
-def as_markdown() -> str:
-    """Write ``docs/schema.md``: ``python -m clinical.schema > docs/schema.md``."""
-    rows = [
-        f"| `{f.name}` | {f.title} | {f.group} | {_valid(f)} | {'yes' if f.nullable else 'no'} "
-        f"| {f.help} |"
-        for f in FEATURES
-    ]
-    lines = [
-        "# What the data means",
-        "",
-        "Generated from `FEATURES` in `clinical/schema.py` by `python -m clinical.schema`; a test",
-        "holds this page to it. The coding is the canonical one, which the API, the form and the",
-        "model speak; `clinical/patients.py` brings files of other codings to it.",
-        "",
-        "| name | title | group | valid | may be unknown | meaning |",
-        "|---|---|---|---|---|---|",
-        *rows,
-        "",
-        f"The label is `{LABEL.name}` ({LABEL.title.lower()}): {LABEL.definition}.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _valid(feature: Feature) -> str:
-    if feature.codes:
-        return "<br>".join(f"{code} = {word}" for code, word in feature.codes.items())
-    return f"{feature.low:g} to {feature.high:g} {feature.unit}".rstrip()
-
-
-if __name__ == "__main__":
-    print(as_markdown(), end="")

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from clinical.errors import ROWS_LISTED, DataError, cell_problem
-from clinical.frame import Mask
 from clinical.layout import UNKNOWN, Layout, Source, open_arrow, open_file, read_parquet
+from clinical.schema import LABEL, REQUIRED
 
 Column = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 _SPELT = [spelling for word in UNKNOWN for spelling in (word, word.upper(), word.capitalize())]
 #: What Arrow is to take for an unknown value.
@@ -31,9 +33,9 @@ _PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 RAGGED = "number of columns"
 """What is wrong with a row that has more or fewer cells than the first row."""
 
-NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
-"""A number as a regular expression of Arrow's."""
-
+# As Arrow's regular expressions are written.
+_NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+_WORDS = "|".join(re.escape(word) for word in UNKNOWN)
 
 #: For each column, the first rows whose cells are not usable, and how many there are.
 Faults = dict[str, tuple[list[int], int]]
@@ -45,8 +47,6 @@ class Table:
 
     Parameters
     ----------
-    names : list of str
-        The columns.
     batches : list of pyarrow.RecordBatch
         The rows, some at a time: work on few rows stays in the processor's cache.
     bad : dict of str to (list of int, int)
@@ -67,11 +67,9 @@ class Table:
 
     def columns(self, batch: Any, names: Iterable[str]) -> dict[str, Column]:
         """Return some columns of one of the batches as float64, NaN where null."""
-        return {name: self._column(batch, name) for name in names if name in self.names}
-
-    def _column(self, batch: Any, name: str) -> Column:
-        cells = batch.column(self.names.index(name)).cast(pa.float64())
-        return np.asarray(cells.to_numpy(zero_copy_only=False))
+        places = {name: self.names.index(name) for name in names if name in self.names}
+        cells = {name: batch.column(place).cast(pa.float64()) for name, place in places.items()}
+        return {name: column.to_numpy(zero_copy_only=False) for name, column in cells.items()}
 
 
 def note(faults: Faults, column: str, bad: Mask, start: int = 0) -> None:
@@ -82,18 +80,21 @@ def note(faults: Faults, column: str, bad: Mask, start: int = 0) -> None:
         faults[column] = ([*listed, *rows][:ROWS_LISTED], total + len(rows))
 
 
+def unknown_cells(columns: Mapping[str, Any] | pd.DataFrame) -> dict[str, Mask]:
+    """Mark the unknown cells, in each column that has some and may not."""
+    masks = {
+        name: np.isnan(np.asarray(columns[name]))
+        for name in (*REQUIRED, LABEL.name)
+        if name in columns and columns[name].dtype.kind == "f"
+    }
+    return {name: mask for name, mask in masks.items() if mask.any()}
+
+
 def read_table(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:
     """Read some columns of a file.
 
-    Unknown is ``?``, an empty cell, or a word such as ``NA``. Blank lines are no rows.
-
-    Parameters
-    ----------
-    source : Path or bytes
-    layout : Layout
-        From `inspect`, with names.
-    wanted : sequence of str
-        The columns; of those that are there twice, the first is read.
+    Unknown is ``?``, an empty cell, or a word such as ``NA``. Blank lines are no rows. Of columns
+    that are there twice, the first is read.
 
     Raises
     ------
@@ -105,7 +106,9 @@ def read_table(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:
         return _read_parquet(source, layout, wanted)
     _refuse_quoted_line_breaks(source)
     if layout.delimiter == " ":
-        source = _with_tabs(_content(source))
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        content = re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", content)
+        source = re.sub(rb"[ \t]+", b"\t", content)
         layout = Layout(layout.names, layout.width, "\t", layout.skip, layout.decimal)
     table, wrong = read_text(source, layout, wanted)
     bad: Faults = {}
@@ -130,15 +133,6 @@ def _refuse_quoted_line_breaks(source: Source) -> None:
                 )
 
 
-def _content(source: Source) -> bytes:
-    return source if isinstance(source, bytes) else source.read_bytes()
-
-
-def _with_tabs(content: bytes) -> bytes:
-    """Replace the blanks between cells, any number of them, by one tab."""
-    return re.sub(rb"[ \t]+", b"\t", re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", content))
-
-
 def read_text(
     source: Source, layout: Layout, numbers: Sequence[str], texts: Sequence[str] = ()
 ) -> tuple[Any, dict[str, Mask]]:
@@ -146,11 +140,8 @@ def read_text(
 
     Parameters
     ----------
-    source : Path or bytes
-    layout : Layout
-        With names.
     numbers, texts : sequence of str
-        The columns to be read as either; of those that are there twice, the first is read.
+        The columns to be read as either.
 
     Returns
     -------
@@ -229,7 +220,7 @@ def _read_carefully(
 def _numbers(cells: Any, decimal: str) -> tuple[Column, Mask]:
     """Return texts as numbers, NaN where they are none, and a mark where they are not unknown."""
     texts = cells.combine_chunks()
-    pattern = NUMBER.replace(r"\.", decimal) if decimal != "." else NUMBER
+    pattern = _NUMBER.replace(r"\.", decimal) if decimal != "." else _NUMBER
     numeric = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
     plain = pc.utf8_trim_whitespace(pc.if_else(numeric, texts, None).cast(pa.string()))
     plain = pc.replace_substring(plain, decimal, ".")
@@ -237,9 +228,6 @@ def _numbers(cells: Any, decimal: str) -> tuple[Column, Mask]:
     wrong = pc.invert(pc.or_(numeric, pc.fill_null(unknown, True)))
     values = plain.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return np.asarray(values), np.asarray(wrong.to_numpy(zero_copy_only=False), dtype=np.bool_)
-
-
-_WORDS = "|".join(re.escape(word) for word in UNKNOWN)
 
 
 def _read_parquet(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:
@@ -252,10 +240,9 @@ def _read_parquet(source: Source, layout: Layout, wanted: Sequence[str]) -> Tabl
 
 
 def plain_cell(value: Any) -> Any:
-    """Return a cell for a CSV file in such a way that no spreadsheet takes it for a formula.
+    """Return a cell for a CSV file that no spreadsheet takes for a formula: after an apostrophe.
 
-    Numbers stay as they are, as numbers or as text; before any other text that could start a
-    formula there is an apostrophe.
+    Numbers stay as they are, as numbers or as text.
     """
     text = isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value)
     return f"'{value}" if text and value.startswith(_FORMULA_STARTS) else value

@@ -1,7 +1,7 @@
 """The tables of these pages that are drawn from the code: ``python -m docs.tables``.
 
-``settings.md`` from the service's settings, and the parameters in ``pipeline.md`` from those of the
-entry points. A test holds the pages to them.
+``settings.md`` from the service's settings, ``schema.md`` from FEATURES, and the parameters in
+``pipeline.md`` from those of the entry points. Tests hold the pages to them.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from clinical.schema import FEATURES, LABEL, Feature
 from serving.settings import SETTINGS
 from steps.parameters.declaration import parameters_of
 from steps.parameters.entry_points import ENTRY_POINTS
 
 DOCS = Path(__file__).parent
-PIPELINE, SETTINGS_PAGE = DOCS / "pipeline.md", DOCS / "settings.md"
+PIPELINE, SCHEMA, SETTINGS_PAGE = (
+    DOCS / f"{name}.md" for name in ("pipeline", "schema", "settings")
+)
 _START, _END = "<!-- parameters -->", "<!-- /parameters -->"
 
 
@@ -40,6 +43,35 @@ def settings() -> str:
     return "\n".join(lines) + "\n"
 
 
+def schema() -> str:
+    """Return the page of what the data means."""
+    rows = [
+        f"| `{f.name}` | {f.title} | {f.group} | {_valid(f)} | {'yes' if f.nullable else 'no'} "
+        f"| {f.help} |"
+        for f in FEATURES
+    ]
+    lines = [
+        "# What the data means",
+        "",
+        "Generated from `FEATURES` in `clinical/schema.py` by `python -m docs.tables`; a test",
+        "holds this page to it. The coding is the canonical one, which the API, the form and the",
+        "model speak; `clinical/patients.py` brings files of other codings to it.",
+        "",
+        "| name | title | group | valid | may be unknown | meaning |",
+        "|---|---|---|---|---|---|",
+        *rows,
+        "",
+        f"The label is `{LABEL.name}` ({LABEL.title.lower()}): {LABEL.definition}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _valid(feature: Feature) -> str:
+    if feature.codes:
+        return "<br>".join(f"{code} = {word}" for code, word in feature.codes.items())
+    return f"{feature.low:g} to {feature.high:g} {feature.unit}".rstrip()
+
+
 def parameters() -> str:
     """Return the tables of the entry points' parameters."""
     tables = []
@@ -58,7 +90,8 @@ def pipeline(page: str) -> str:
 
 
 def main() -> None:
-    """Write both pages."""
+    """Write the pages."""
+    SCHEMA.write_text(schema(), encoding="utf-8")
     SETTINGS_PAGE.write_text(settings(), encoding="utf-8")
     PIPELINE.write_text(pipeline(PIPELINE.read_text(encoding="utf-8")), encoding="utf-8")
 

@@ -25,17 +25,14 @@ PARTS = 6
 
 @dataclass(frozen=True)
 class Caution:
-    """When to warn about a value of a feature, and how.
+    """When to warn about a value of the feature `name`, and how.
 
     Parameters
     ----------
-    name : str
-        The feature.
     low, high : float
         The range of the training rows.
     codes : frozenset of int, optional
         For a coded feature, those of the training rows.
-    message : str
     """
 
     name: str
@@ -101,13 +98,7 @@ def unseen_pairs(
 
 
 class Combinations:
-    """The pairs of findings that no training patient had, to be looked up for a patient.
-
-    Parameters
-    ----------
-    metadata : Metadata
-        Nothing is warned about where it has no ``unseen_pairs``.
-    """
+    """The pairs of findings that no training patient had, to be looked up for a patient."""
 
     def __init__(self, metadata: Metadata) -> None:
         stated = metadata.unseen_pairs or UnseenPairs(parts=1, pairs=())

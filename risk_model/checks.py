@@ -19,13 +19,9 @@ ROUNDING = 1e-6
 
 
 def check_origin(metadata: Metadata, run_id: str) -> None:
-    """Check that a model's files name the run that its version names.
+    """Raise a `ModelError` where a model's files name another run than its version does.
 
     Format 1 is taken as it is: release 0.1 had no such rule.
-
-    Raises
-    ------
-    ModelError
     """
     if metadata.format > 1 and run_id and metadata.run_id != run_id:
         raise ModelError("The model's files name another run than its version does.")

@@ -25,30 +25,14 @@ INPUT = "patients"
 
 
 class Scores(NamedTuple):
-    """Predictions for some patients.
-
-    Parameters
-    ----------
-    labels : ndarray of int64, shape (n,)
-        The predicted classes.
-    probabilities : ndarray of float, shape (n,)
-        The probabilities of disease.
-    """
+    """Predicted classes and probabilities of disease of some patients, both of shape (n,)."""
 
     labels: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.floating[Any]]
 
 
 class Engine(Protocol):
-    """Computes predictions.
-
-    Parameters
-    ----------
-    name : str
-        As answers name it: ``onnx`` or ``scikit-learn``.
-    dtype : type
-        The kind of number that it computes with.
-    """
+    """Computes predictions in numbers of its `dtype`; named ``onnx`` or ``scikit-learn``."""
 
     name: str
     dtype: type[np.floating[Any]]
@@ -63,10 +47,10 @@ class Engine(Protocol):
 
 
 def import_runtime() -> Any:
-    """Import onnxruntime without its telemetry.
+    """Import onnxruntime without its telemetry, whose variable counts before the import only.
 
-    Its variable counts before the import only. That would start a thread, which reports to its
-    maker, and for which a worker forked later waits in vain when it ends.
+    It would start a thread, which reports to its maker, and for which a worker forked later waits
+    in vain when it ends.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
@@ -165,8 +149,6 @@ def score_many(
 
     Parameters
     ----------
-    engine : Engine
-    columns : Columns
     size : int
         The most rows that the engine is given at once.
     run : callable, optional
@@ -189,20 +171,10 @@ def _score_part(engine: Engine, rows: npt.NDArray[Any], part: npt.NDArray[np.int
 
 
 def cache_friendly_order(columns: Columns) -> npt.NDArray[np.intp]:
-    """Return an order of patients in which similar ones follow one another.
+    """Return an order of patients, shape (n,), in which similar ones follow one another.
 
     They have the same codes, and then similar measured values. So they take the same ways through a
     forest, which a processor then guesses right: it takes half the time. No answer depends on it.
-
-    Parameters
-    ----------
-    columns : Columns
-        Any numbers will do.
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-        The places of the patients in their new order.
     """
     number = np.zeros(len(columns[0]), _KIND)
     for feature, place, parts in zip(_DIGITS, _PLACES, _PARTS, strict=True):

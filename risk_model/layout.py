@@ -32,19 +32,11 @@ CARD = f"{EXTRA}/card.md"
 ONNX = "model.onnx"
 ONNX_1 = f"{EXTRA}/twin.onnx"
 SKOPS = "model.skops"
-MLMODEL = "MLmodel"
 
 
 @dataclass(frozen=True)
 class StoredFiles:
-    """A stored model's folder, with what its files say about it.
-
-    Parameters
-    ----------
-    folder : Path
-    metadata : Metadata
-    references : References
-    """
+    """A stored model's folder, with what its files say about it."""
 
     folder: Path
     metadata: Metadata
@@ -74,33 +66,19 @@ class StoredFiles:
             content = file_inside(self.folder, name).read_bytes()
         except ModelError:
             content = b""
-        if hashlib.sha256(content).hexdigest() != digest:
+        if _sha256(content) != digest:
             raise ModelError("The ONNX model is missing or is not the one that was written.")
         return content
 
     def check_skops(self) -> None:
-        """Check that the scikit-learn pipeline is the one that was written. Format 2.
-
-        Raises
-        ------
-        ModelError
-        """
+        """Refuse another scikit-learn pipeline than the one that was written. Format 2."""
         digest = self.metadata.files.get(SKOPS)
-        if digest is None:
-            return
-        content = file_inside(self.folder, SKOPS).read_bytes()
-        if hashlib.sha256(content).hexdigest() != digest:
+        if digest and digest != _sha256(file_inside(self.folder, SKOPS).read_bytes()):
             raise ModelError(f"{SKOPS} is not the one that was written.")
 
-    def names(self) -> list[str]:
-        """Return the names of the files that are needed to predict."""
-        known = [name for name in (METADATA, REFERENCES) if (self.folder / name).is_file()]
-        if self.onnx:
-            return [*known, self.onnx[0]]
-        if self.metadata.format > 1:
-            return [*known, MLMODEL, SKOPS]
-        paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        return [path.relative_to(self.folder).as_posix() for path in paths]
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def open_folder(folder: Path) -> StoredFiles:

@@ -141,7 +141,7 @@ class Hospital(Part):
 
 
 class UnknownPattern(Part):
-    """How well calibrated it is while some findings are unknown. One entry for each pattern.
+    """How good it is while some findings are unknown, and what was observed in each band.
 
     Parameters
     ----------
@@ -149,13 +149,8 @@ class UnknownPattern(Part):
         The features that are unknown together, in the order of FEATURES; empty for "all known".
     patients : int
         On how many patients it was measured, out of fold, with these findings masked.
-    metrics : dict of str to float
-        ``roc_auc``, ``brier``, ``observed_expected``, ``calibration_intercept``, ``sensitivity``,
-        ``specificity``, each with its interval.
-    risk_bands : tuple of RiskBand
-        What was observed in each band under this pattern.
     histogram : Outcomes
-        What was observed by probability; what a patient with this pattern is compared with.
+        What a patient with this pattern is compared with.
     """
 
     unknown: tuple[str, ...]
@@ -170,10 +165,6 @@ class RefitBin(Part):
 
     Parameters
     ----------
-    start, end : float
-        The bin of the predicted probability, `end` not included but for 1.
-    patients : int
-        How many patients were in it.
     low, high : float
         The range that holds `Refits.level` of the refits' probabilities.
     changes_band : float
@@ -231,10 +222,6 @@ class Baseline(Part):
     ----------
     log_schema : int
         Version of the prediction log's columns that the bins are for.
-    patients : int
-        How many there were.
-    features : dict of str to Histogram
-        By feature.
     probability : Histogram
         Of the out-of-fold probabilities of disease.
     """

@@ -114,7 +114,6 @@ class Metadata(Part):
         The kind of model, what it predicts, when and in which run it was trained.
     parameters : dict
         Those of the train step.
-    data : Data
     metrics : dict of str to float
         Of the held-out patients, and of cross-validation.
     out_of_fold, unknown, risk_bands, importance, elsewhere
@@ -122,19 +121,10 @@ class Metadata(Part):
         band, by feature, in other hospitals.
     seen : dict of str to TrainingRange
         By feature: what the training rows held.
-    unseen_pairs : UnseenPairs
-        Which values no training row held together. Format 2.
-    reference : ReferencePatient
     git, repository
         Which sources trained it.
-    unknown_patterns : tuple of UnknownPattern
-        How good it is for each pattern of unknown findings that could be measured. Format 2.
-    refits : Refits
-        How sure a probability is. Format 2.
-    baseline : Baseline
-        For the prediction log and for monitoring. Format 2.
-    base : Base
-        None where it was trained anew. Format 2.
+    unseen_pairs, unknown_patterns, refits, baseline, base
+        Of format 2. `base` is None where it was trained anew.
     """
 
     format: int = 1
@@ -233,10 +223,6 @@ class Metadata(Part):
         """Return the content of model.json."""
         return self.model_dump_json(by_alias=True, exclude_unset=True, indent=2) + "\n"
 
-    def with_files(self, digests: Mapping[str, str]) -> Self:
-        """Return the same with the SHA-256 of the files that hold the model."""
-        return self.model_copy(update={"files": dict(digests)})
-
 
 class References(Part):
     """Patients that nobody is, with the probabilities that were right when it was trained.
@@ -245,8 +231,6 @@ class References(Part):
     ----------
     inputs : tuple of tuples
         Rows of the 13 values in the order of FEATURES, None where unknown.
-    probabilities : tuple of float
-        Of the fitted pipeline.
     tolerance : float
         How far an engine may be off: float32 against float64.
     twin_sha256 : str
@@ -260,13 +244,7 @@ class References(Part):
 
     @classmethod
     def read(cls, content: bytes | str) -> Self:
-        """Return the references in the content of references.json.
-
-        Raises
-        ------
-        ModelError
-            With one line: which field is wrong.
-        """
+        """Return the references in the content of references.json, or refuse it."""
         return _read(cls, content, "references.json")
 
     def as_json(self) -> str:

@@ -88,7 +88,6 @@ def load(origin: Origin, pickles: bool | None = None) -> Model:
 
     Parameters
     ----------
-    origin : Origin
     pickles : bool, optional
         What the operator says of pickles. Where nothing is said, the local file may be one; for
         any other model the environment decides, and nothing said there is no.

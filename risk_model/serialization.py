@@ -43,12 +43,7 @@ else is ever added without a review.
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuse a folder that holds links: what they name is none of the model's files.
-
-    Raises
-    ------
-    ModelError
-    """
+    """Refuse a folder that holds links: what they name is none of the model's files."""
     linked = next((path for path in sorted(folder.rglob("*")) if path.is_symlink()), None)
     if linked is not None:
         name = linked.relative_to(folder).as_posix()
@@ -72,13 +67,7 @@ def file_inside(folder: Path, name: object) -> Path:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Return the content of ``MLmodel``.
-
-    Raises
-    ------
-    ModelError
-        Where there is none, or it is not MLflow's.
-    """
+    """Return the content of ``MLmodel``; a `ModelError` where it is not MLflow's."""
     import yaml
 
     try:
@@ -91,12 +80,10 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def read_estimator(folder: Path, pickles: bool | None = None) -> Any:
-    """Return the estimator of a model's scikit-learn flavour.
+    """Return the estimator of the scikit-learn flavour of a model, as MLflow stores it.
 
     Parameters
     ----------
-    folder : Path
-        A model as MLflow stores it.
     pickles : bool, optional
         Whether a pickle may be loaded, which runs whatever code it holds. By default what the
         environment variable says, and no where it says nothing.
@@ -163,11 +150,7 @@ def read_skops(content: bytes) -> Any:
 def read_local(folder: Path, pickles: bool | None = None) -> Any:
     """Return the estimator of model.pkl, if it is the file that its recorded SHA-256 names.
 
-    Parameters
-    ----------
-    folder : Path
-    pickles : bool, optional
-        What the operator says of pickles; where nothing is said, this one may be loaded.
+    A pickle may be loaded here unless the operator says that it may not.
 
     Raises
     ------

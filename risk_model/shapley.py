@@ -28,16 +28,9 @@ Predict = Callable[[Values], npt.NDArray[np.floating]]
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a patient's probability is not that of the reference patient.
+    """Why a patient's probability is not that of the reference patient, `base`.
 
-    Parameters
-    ----------
-    base : float
-        The probability of the reference patient.
-    probability : float
-        That of the patient: `base` and all `contributions` together.
-    contributions : ndarray, shape (n_features,)
-        What each feature added, in probability.
+    `contributions` are what each feature added, in probability, shape (n_features,).
     """
 
     base: float

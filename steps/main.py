@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from functools import partial
 
 from steps.parameters.entry_points import Main
 from steps.runs.running import Work, run_step
@@ -16,10 +16,7 @@ def load() -> Work[Main]:
     return Work(main.run_all, main.resolve)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the step with the words of a command line; this process's by default."""
-    return run_step(Main, load, __doc__, argv)
-
+main = partial(run_step, Main, load, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

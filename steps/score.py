@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import partial
 
 from steps.parameters.entry_points import Score
 from steps.runs.running import Work, run_step
-
-if TYPE_CHECKING:
-    from steps.batch.job import Job
-    from steps.runs.tracking.step_run import StepRun
 
 # Each worker process imports this module once more, as the one that was started: whatever takes
 # long to import is imported where the work is done.
 
 
-def score(run: StepRun, values: Score, job: Job) -> None:
-    """Score all rows on a cluster."""
-    from steps.batch import job as jobs
+def load() -> Work[Score]:
+    """Import the work."""
+    from steps.batch import job
 
-    jobs.run(job, run, values.scheduler, values.workers)
+    return Work(job.score, job.resolve)
 
 
 def ahead(values: Score) -> None:
@@ -38,17 +33,7 @@ def ahead(values: Score) -> None:
         forkserver.ensure_running()
 
 
-def resolve(values: Score, _experiment_id: str) -> Job:
-    """Find the input and the model before any run is opened."""
-    from steps.batch import job as jobs
-
-    return jobs.plan(values.input, values.output, values.model_uri, values.coding)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the step with the words of a command line; this process's by default."""
-    return run_step(Score, lambda: Work(score, resolve), __doc__, argv, ahead=ahead)
-
+main = partial(run_step, Score, load, __doc__, ahead=ahead)
 
 if __name__ == "__main__":
     sys.exit(main())

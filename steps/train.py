@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from functools import partial
 
 from steps.parameters.entry_points import Train
 from steps.runs.running import Work, run_step
@@ -11,15 +11,13 @@ from steps.runs.running import Work, run_step
 
 def load() -> Work[Train]:
     """Import the work."""
+    from steps.runs import launching
     from steps.work import train
 
-    return Work(train.train, train.resolve)
+    return Work(train.train, launching.named_input)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the step with the words of a command line; this process's by default."""
-    return run_step(Train, load, __doc__, argv)
-
+main = partial(run_step, Train, load, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -65,6 +65,7 @@ def test_the_tables_of_the_docs_are_those_of_the_code() -> None:
     page = tables.PIPELINE.read_text()
     assert tables.pipeline(page) == page
     assert tables.SETTINGS_PAGE.read_text() == tables.settings()
+    assert tables.SCHEMA.read_text() == tables.schema()
 
 
 def test_every_entry_point_and_parameter_in_the_commands_of_the_pages_exists() -> None:

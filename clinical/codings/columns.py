@@ -46,10 +46,9 @@ class Columns:
     ----------
     names : sequence of str
         All of them, in the order of the file.
-    label : str or None
-        The label, where the file has one that is known.
-    alias : str or None
-        A column that is a label in public files, but may mean either.
+    label, alias : str or None
+        The label, where one is known; a column that is a label in public files, but may mean
+        either.
     ignored : list of str
         Those that are neither feature nor label.
     missing, repeated : list of str

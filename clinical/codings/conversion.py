@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clinical.codings.definitions import AS_IT_IS, Coding
-from clinical.frame import Mask, out_of_range
-from clinical.schema import FEATURES, Feature
-from clinical.tables import Column
+from clinical.schema import FEATURES
+from clinical.tables import Column, Mask
 
 #: More than the highest code of any coding, and a power of two.
 _CODES = 16
@@ -47,19 +46,18 @@ class Converted:
 def convert(columns: Mapping[str, Column], coding: Coding) -> Converted:
     """Convert the features, and the label where there is one; the input stays as it is.
 
-    Parameters
-    ----------
-    columns : mapping of str to ndarray
-        As the file writes them, float64, NaN where unknown. What the coding does not know is
-        left out.
-    coding : Coding
-        The coding that they are in.
+    It is as the file writes it: float64, NaN where unknown. What the coding does not know is left
+    out.
     """
     converted = Converted()
     for feature in FEATURES:
         if feature.name in columns:
             known, hidden = _unmask(columns[feature.name], coding.disguised.get(feature.name, ()))
-            converted.add(feature.name, *_convert_feature(known, feature, coding), hidden)
+            if feature.codes:
+                known, bad = _recode(known, coding.codes_of(feature))
+            else:
+                bad = (known < feature.low) | (known > feature.high)
+            converted.add(feature.name, known, bad, hidden)
     for name, label in coding.labels.items():
         if name in columns:
             known, hidden = _unmask(columns[name], ())
@@ -74,12 +72,6 @@ def _unmask(values: Column, disguised: tuple[int, ...]) -> tuple[Column, int]:
         hidden |= values == number
     count = int(hidden.sum())
     return (np.where(hidden, np.nan, values), count) if count else (values, 0)
-
-
-def _convert_feature(values: Column, feature: Feature, coding: Coding) -> tuple[Column, Mask]:
-    if feature.codes:
-        return _recode(values, coding.codes_of(feature))
-    return values, out_of_range(values, feature.low, feature.high)
 
 
 def _recode(values: Column, codes: Mapping[int, int]) -> tuple[Column, Mask]:

@@ -15,14 +15,9 @@ from clinical.schema import LABEL, Feature
 
 @dataclass(frozen=True, slots=True)
 class LabelCodes:
-    """What the codes of a label column mean.
+    """The codes of a label column, whether they mean disease, and the same in words.
 
-    Parameters
-    ----------
-    codes : mapping of int to int
-        The codes, and whether they mean disease.
-    meaning : str
-        The same in words; {label} stands for the column's name.
+    In these, {label} stands for the column's name.
     """
 
     codes: Mapping[int, int]
@@ -45,10 +40,8 @@ class Coding:
 
     Parameters
     ----------
-    name : str
-        What ``coding`` states.
-    summary : str
-        How a person recognises it.
+    name, summary : str
+        What ``coding`` states, and how a person recognises it.
     labels : mapping of str to LabelCodes
         The label columns that it may have; the first is that of a file without a header.
     codes : mapping of str to mapping of int to int
@@ -128,13 +121,7 @@ AUTO = "auto"
 
 
 def stated_coding(name: str) -> Coding | None:
-    """Return the coding that a user stated, None for ``auto``.
-
-    Raises
-    ------
-    ValueError
-        Where there is no such coding.
-    """
+    """Return the coding that a user stated, None for ``auto``; a ValueError where there is none."""
     if name != AUTO and name not in CODINGS:
         raise ValueError(f"coding must be one of {', '.join((AUTO, *CODINGS))}")
     return CODINGS.get(name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from clinical.codings.definitions import CODINGS, Coding
+from clinical.codings.definitions import CANONICAL, CODINGS, UCI, Coding
 from clinical.errors import DataError
 from clinical.schema import FEATURES, Feature
 
@@ -37,8 +37,6 @@ _KNOWN = {
 _BY_NAME: dict[str, Feature] = {feature.name: feature for feature in FEATURES}
 # One more than the highest code of any coding; whatever is no code is counted at this place.
 _BEYOND = 10
-_THAL_ZEROS = 3
-_THAL_ZERO_SHARE = 0.2
 
 Sums = npt.NDArray[np.float64]
 
@@ -69,25 +67,26 @@ class Evidence:
 
     def foreign(self, coding: Coding) -> int:
         """Return how many telling cells hold a code that other codings have, but not this one."""
-        return sum(
-            int(counts[code])
-            for name, counts in zip(TELLING, self.codes, strict=True)
-            for code in _all_codes(name) - _codes(name, coding)
-        )
+        total = 0
+        for name, counts in zip(TELLING, self.codes, strict=True):
+            own = {*coding.codes_of(_BY_NAME[name]), *coding.disguised.get(name, ())}
+            every = {code for one in CODINGS.values() for code in one.codes_of(_BY_NAME[name])}
+            total += int(counts[list(every - own)].sum())
+        return total
 
     @property
     def mixed(self) -> bool:
         """Whether UCI's codes and the others are both there, each more often than by slips."""
-        uci, others = self.foreign(CODINGS["canonical"]), self.foreign(CODINGS["uci"])
+        uci, others = self.foreign(CANONICAL), self.foreign(UCI)
         return min(uci, others) > STRAY * max(uci, others)
 
     @property
     def coding(self) -> Coding | None:
         """The coding that the codes alone stand for, uci or canonical; None where none tells."""
-        uci, others = self.foreign(CODINGS["canonical"]), self.foreign(CODINGS["uci"])
+        uci, others = self.foreign(CANONICAL), self.foreign(UCI)
         if uci == others:
             return None
-        return CODINGS["uci" if uci > others else "canonical"]
+        return UCI if uci > others else CANONICAL
 
     def associations(self, coding: Coding) -> dict[str, float]:
         """Return how clearly cp and slope show what is known of them, if read in a coding.
@@ -116,11 +115,7 @@ class Evidence:
         }
         thal = self.codes[TELLING.index("thal")][:_BEYOND]
         zeros, total = thal[0], thal.sum()
-        if (
-            0 in coding.disguised.get("thal", ())
-            and zeros >= _THAL_ZEROS
-            and zeros > _THAL_ZERO_SHARE * total
-        ):
+        if 0 in coding.disguised.get("thal", ()) and zeros >= 3 and zeros > 0.2 * total:
             against["thal"] = (
                 f"0 in {zeros / total:.0%} of the rows, too often for a missing value; a numbering "
                 "from 0 (normal, fixed, reversible) is not read: write 1, 2, 3 or 3, 6, 7"
@@ -131,11 +126,8 @@ class Evidence:
 def count_coding_evidence(columns: Mapping[str, Sums]) -> Evidence:
     """Count what a block of rows says about its coding.
 
-    Parameters
-    ----------
-    columns : mapping of str to ndarray
-        Columns of numbers as the file writes them, NaN where unknown; what is missing counts
-        nothing.
+    They are columns of numbers as the file writes them, NaN where unknown; what is missing counts
+    nothing.
     """
     nothing = np.empty(0)
     places = {name: _places(columns.get(name, nothing)) for name in TELLING}
@@ -150,16 +142,7 @@ def count_coding_evidence(columns: Mapping[str, Sums]) -> Evidence:
 
 
 def require_coding(evidence: Evidence, coding: Coding, where: str) -> None:
-    """Refuse rows that are, or may be, in another coding than they are read in.
-
-    Parameters
-    ----------
-    evidence : Evidence
-        Counted on the rows.
-    coding : Coding
-        The one that they are read in.
-    where : str
-        What the message calls them.
+    """Refuse rows, which the message calls `where`, that may be in another coding.
 
     Raises
     ------
@@ -167,21 +150,13 @@ def require_coding(evidence: Evidence, coding: Coding, where: str) -> None:
         With one line.
     """
     foreign = evidence.foreign(coding)
-    own = evidence.foreign(CODINGS["canonical" if coding.same_features(CODINGS["uci"]) else "uci"])
+    own = evidence.foreign(CANONICAL if coding.same_features(UCI) else UCI)
     if foreign > STRAY * own:
         raise DataError(
             f"{where}: the rows are not all in one coding: expected codes of {coding.name} "
             f"({coding.summary}), found {foreign} cells in {', '.join(TELLING)} with codes of "
             "another. Divide the input by its coding"
         )
-
-
-def _codes(name: str, coding: Coding) -> set[int]:
-    return {*coding.codes_of(_BY_NAME[name]), *coding.disguised.get(name, ())}
-
-
-def _all_codes(name: str) -> set[int]:
-    return {code for coding in CODINGS.values() for code in coding.codes_of(_BY_NAME[name])}
 
 
 def _places(cells: Sums) -> npt.NDArray[np.intp]:

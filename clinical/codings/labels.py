@@ -20,9 +20,8 @@ from clinical.codings.definitions import (
 )
 from clinical.codings.evidence import Evidence
 from clinical.errors import DataError
-from clinical.frame import Mask
 from clinical.schema import LABEL
-from clinical.tables import Column
+from clinical.tables import Column, Mask
 
 SURE = 2.0
 """The standard errors beyond which a sign counts, so that a small or odd sample passes."""
@@ -37,12 +36,9 @@ _FEW = 10
 
 @dataclass(frozen=True)
 class Direction:
-    """The signs of the disease that a label goes with, and those that it goes against.
+    """The signs, in words, that a label goes with, and those that it goes against.
 
-    Parameters
-    ----------
-    right, wrong : list of str
-        In words; each beyond `SURE` standard errors.
+    Each is beyond `SURE` standard errors.
     """
 
     right: list[str]
@@ -89,12 +85,9 @@ def direction(frame: pd.DataFrame, diseased: Column, in_every_coding: bool = Fal
 
 
 def check_direction(frame: pd.DataFrame, coding: Coding, label: str, evidence: Evidence) -> None:
-    """Refuse a label that runs against what is known of the disease.
+    """Raise a `DataError` where a label runs against what is known of the disease.
 
-    Raises
-    ------
-    DataError
-        With a rename only where the rows prove it.
+    It names a rename only where the rows prove it.
     """
     found = direction(frame, frame[LABEL.name].to_numpy(dtype=np.float64))
     if coding is STATLOG and not (found.is_right and _is_healthy(frame[frame[LABEL.name] == 0])):
@@ -127,13 +120,7 @@ def _cure(coding: Coding, label: str, evidence: Evidence) -> str:
 def check_alias(
     frame: pd.DataFrame, values: Column, alias: str, coding: Coding, evidence: Evidence
 ) -> None:
-    """Refuse a label whose name has several meanings, with the rename that its rows prove.
-
-    Raises
-    ------
-    DataError
-        Always.
-    """
+    """Refuse a label whose name has several meanings, with the rename that its rows prove."""
     known, uci = set(np.unique(values[~np.isnan(values)]).tolist()), coding.same_features(UCI)
     allowed = set(GRADES.codes if uci else CANONICAL.labels[LABEL.name].codes)
     way = direction(frame, np.where(np.isnan(values), np.nan, values > 0), in_every_coding=True)
@@ -160,15 +147,10 @@ def is_statlog(labels: Column) -> bool:
 
 
 def check_grades(frame: pd.DataFrame, grades: Column) -> None:
-    """Refuse grades of disease among which some patients have Statlog's labels.
+    """Raise a `DataError` for grades of disease among which some patients have Statlog's labels.
 
     In UCI's grades, patients of grade 1 have more signs of disease than those of grade 0, and
     not many fewer than those of higher grades.
-
-    Raises
-    ------
-    DataError
-        Where it is the other way round.
     """
     few = set(np.unique(grades[~np.isnan(grades)]).tolist()) == {0, 1, 2}
     burden = _burden(frame)

@@ -20,8 +20,6 @@ def recognise(evidence: Evidence, label: str | None, label_is_named: bool = True
 
     Parameters
     ----------
-    evidence : Evidence
-        Counted on its rows.
     label : str or None
         The name of its label.
     label_is_named : bool
@@ -43,13 +41,7 @@ def recognise(evidence: Evidence, label: str | None, label_is_named: bool = True
 
 
 def recognise_without_label(evidence: Evidence) -> Coding:
-    """Return the coding that the codes tell.
-
-    Raises
-    ------
-    DataError
-        Where none tells, or as `coding_of_rows` does.
-    """
+    """Return the coding that the codes tell; as `coding_of_rows`, but an error where none does."""
     coding = coding_of_rows(evidence)
     if coding is None:
         raise DataError(
@@ -62,12 +54,7 @@ def recognise_without_label(evidence: Evidence) -> Coding:
 def coding_of_rows(evidence: Evidence, label: str | None = None) -> Coding | None:
     """Return the coding that the codes tell; None where none does.
 
-    Parameters
-    ----------
-    evidence : Evidence
-        Counted on some rows.
-    label : str, optional
-        The name of a label, which stands in where no code tells, and counts for nothing else.
+    A label stands in where no code tells, and counts for nothing else.
 
     Raises
     ------
@@ -88,13 +75,10 @@ def coding_of_rows(evidence: Evidence, label: str | None = None) -> Coding | Non
 
 
 def require_no_objections(evidence: Evidence, coding: Coding) -> None:
-    """Refuse a coding in which the rows are the reverse of what is known of patients.
+    """Raise a `DataError` for a coding in which rows are the reverse of what is known of patients.
 
-    Raises
-    ------
-    DataError
-        Naming the columns, and offering the codings that can be stated. Nothing is converted on
-        such evidence alone.
+    It names the columns and offers the codings that can be stated. Nothing is converted on such
+    evidence alone.
     """
     against = evidence.objections(coding)
     if against:

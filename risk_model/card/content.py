@@ -39,11 +39,8 @@ TREES = ("n_estimators", "max_depth", "min_samples_leaf")
 
 def carried(stated: Stated) -> list[str]:
     """Return the sections that a model has the metadata for."""
-    return [
-        heading
-        for heading, names in NEEDED.items()
-        if all(stated[name] is not None for name in names)
-    ]
+    known = {name for name, value in stated.items() if value is not None}
+    return [heading for heading, names in NEEDED.items() if known.issuperset(names)]
 
 
 def settings(stated: Stated) -> dict[str, Any]:
@@ -97,14 +94,16 @@ def band_rows(bands: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for band, end in zip(bands, ends, strict=True):
         seen = band["observed"] or {"patients": 0}
-        title = f"{band['level']}: {100 * band['from']:.0f} to {percent(end)}"
         metrics = None
         if seen["patients"]:
-            share = seen["diseased"] / seen["patients"]
-            ends_of = {"share_ci_low": seen["low"], "share_ci_high": seen["high"]}
-            metrics = {"share": share, **ends_of}
+            metrics = _share_of(seen["diseased"] / seen["patients"], seen)
+        title = f"{band['level']}: {_reach({'start': band['from'], 'end': end})}"
         rows.append({"title": title, "patients": seen["patients"], "metrics": metrics})
     return rows
+
+
+def _share_of(share: float, ends: Mapping[str, float]) -> dict[str, float]:
+    return {"share": share, "share_ci_low": ends["low"], "share_ci_high": ends["high"]}
 
 
 def tiles(found: Mapping[str, float]) -> list[tuple[str, str]]:
@@ -156,14 +155,11 @@ def hospital_table(sites: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[
 def net_benefit_rows(cohort: Mapping[str, Any]) -> list[list[str]]:
     """Return the net benefit of treating by the model and of treating all, by threshold."""
     share = cohort["prevalence"]
-    return [
-        [
-            percent(at),
-            between(cohort["metrics"], f"net_benefit_{100 * at:.0f}"),
-            f"{share - (1 - share) * at / (1 - at):.3f}",
-        ]
-        for at in THRESHOLDS
-    ]
+    rows = []
+    for at in THRESHOLDS:
+        by_model = between(cohort["metrics"], f"net_benefit_{100 * at:.0f}")
+        rows.append([percent(at), by_model, f"{share - (1 - share) * at / (1 - at):.3f}"])
+    return rows
 
 
 def shown_patterns(stated: Stated) -> list[Mapping[str, Any]]:
@@ -172,28 +168,17 @@ def shown_patterns(stated: Stated) -> list[Mapping[str, Any]]:
     return [found[names] for names in PATTERNS if names in found]
 
 
-def pattern_table(
-    shown: Sequence[Mapping[str, Any]],
-) -> tuple[str, list[str], list[list[str]]]:
-    """Return about, head and rows of the table of how good it is while findings are unknown."""
-    about = (
-        "Cross-validated, with these findings hidden from patients of whom all others are known. "
-        "Slope, ca and thal are what Hungary and Long Beach mostly lack; chol, fbs and ca what "
-        "Switzerland does."
-    )
+def pattern_table(shown: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of the table of how good it is while findings are unknown."""
     head = ["unknown", "patients", *(MEASURES[name] for name in PATTERN_MEASURES)]
-    return (
-        about,
-        head,
+    return head, [
         [
-            [
-                ", ".join(pattern["unknown"]) or "none",
-                str(pattern["patients"]),
-                *_figures(pattern["metrics"], PATTERN_MEASURES),
-            ]
-            for pattern in shown
-        ],
-    )
+            ", ".join(pattern["unknown"]) or "none",
+            str(pattern["patients"]),
+            *_figures(pattern["metrics"], PATTERN_MEASURES),
+        ]
+        for pattern in shown
+    ]
 
 
 def refit_rows(stated: Stated) -> list[dict[str, Any]]:
@@ -202,11 +187,7 @@ def refit_rows(stated: Stated) -> list[dict[str, Any]]:
         {
             "title": _reach(one),
             "patients": one["patients"],
-            "metrics": {
-                "share": (one["start"] + one["end"]) / 2,
-                "share_ci_low": one["low"],
-                "share_ci_high": one["high"],
-            },
+            "metrics": _share_of((one["start"] + one["end"]) / 2, one),
         }
         for one in stated["refits"]["bins"]
     ]

@@ -13,18 +13,10 @@ PARAMETERS = sum(len(feature.codes) - 1 if feature.codes else 1 for feature in F
 
 @dataclass(frozen=True)
 class Criteria:
-    """The patients that each criterion asks for.
+    """The patients that each criterion asks for, from Cox and Snell's R2 and the highest possible.
 
-    Parameters
-    ----------
-    r2, highest_r2 : float
-        Cox and Snell's, that of the model and the highest possible.
-    shrinkage : int
-        For effects that shrink by at most 10 % in new patients.
-    optimism : int
-        For an apparent R2 (Nagelkerke's) that is too high by at most .05.
-    prevalence : int
-        For a mean probability known to within .05.
+    `shrinkage` is for effects that shrink by at most 10 % in new patients, `optimism` for
+    Nagelkerke's R2 that is too high by at most .05, `prevalence` for a mean known to within .05.
     """
 
     r2: float

@@ -16,7 +16,6 @@ class Study:
 
     Parameters
     ----------
-    file, title : str
     first, last : int
         Years between which all but single, probably mistyped, angiograms were made.
     days : float

@@ -50,11 +50,10 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Pr
 
 
 class Predictor:
-    """The stored model of a folder.
+    """The stored model of a folder, whose `definition` says what the features are.
 
     Parameters
     ----------
-    folder : Path
     definition : mapping
         ``features``, and ``reviewed_types``: what a skops file may hold.
     output : str, optional

@@ -45,8 +45,6 @@ class Contents:
         The fitted scikit-learn pipeline.
     onnx : bytes or None
         The same as an ONNX model, where it has that form.
-    metadata : Metadata
-    references : References
     cards : sequence of Path
         The model card's files.
     """
@@ -65,10 +63,8 @@ def log(name: str, contents: Contents, pins: str, tags: Mapping[str, str]) -> st
     ----------
     name : str
         Such as ``random_forest_model``: ``runs:/<run>/<name>`` resolves.
-    contents : Contents
     pins : str
         The content of requirements.txt, from which the model's own are taken.
-    tags : mapping of str to str
     """
     info = Model.log(
         None,
@@ -115,7 +111,7 @@ def save_model(
     _add_python_function(folder, model)
     _add_extras(folder, contents)
     model.model_size_bytes = sum(file.stat().st_size for file in folder.rglob("*"))
-    model.save(str(folder / layout.MLMODEL))
+    model.save(str(folder / "MLmodel"))
 
 
 def signature() -> ModelSignature:
@@ -196,7 +192,8 @@ def _add_extras(folder: Path, contents: Contents) -> None:
     names = [name for name in (layout.SKOPS, layout.ONNX) if (folder / name).is_file()]
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     (folder / layout.EXTRA).mkdir()
-    (folder / layout.METADATA).write_text(contents.metadata.with_files(digests).as_json())
+    metadata = contents.metadata.model_copy(update={"files": digests})
+    (folder / layout.METADATA).write_text(metadata.as_json())
     (folder / layout.REFERENCES).write_text(contents.references.as_json())
     for card in contents.cards:
         shutil.copyfile(card, folder / layout.EXTRA / card.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Collection
@@ -21,6 +22,15 @@ from serving.following.state import read_json, write_json
 
 ENTRY = "entry.json"
 PLOTS = "plots"
+GATE_RUN = "gate.run"
+"""The tag of a version that names the run with the gate's decision on it."""
+
+
+def decision_path(origin: Origin) -> Path | None:
+    """Return where the gate's decision on a model is kept; None where its tags name no run."""
+    run_id = origin.tags.get(GATE_RUN, "")
+    named = re.fullmatch("[0-9a-f]{32}", run_id)
+    return Path(origin.directory, f"gate-{run_id}", "gate_decision.json") if named else None
 
 
 def _digest(path: Path) -> str:

@@ -80,8 +80,8 @@ class Registry(Protocol):
         """
         ...
 
-    def fetch_report(self, run_id: str, folder: Path) -> None:
-        """Put the report of a run of `monitor` into a folder."""
+    def fetch_file(self, run_id: str, name: str, folder: Path) -> None:
+        """Put a file of a run into a folder."""
         ...
 
     def fetch_plots(self, run_id: str, folder: Path) -> None:

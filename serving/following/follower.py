@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from risk_model.layout import EXTRA, METADATA
 from risk_model.model import LOCAL, Origin
 from risk_model.serialization import PICKLE_SETTING
 from serving.errors import RegistryError
-from serving.following.cache import PLOTS, Cache
+from serving.following.cache import GATE_RUN, PLOTS, Cache, decision_path
 from serving.following.candidates import Candidate, Registry
 from serving.following.ownership import read_ours
 from serving.following.state import State, read_json, write_json
@@ -67,7 +68,7 @@ class Follower:
         self._answered_at: float | None = previous.get("answered_at")
         self._lock = threading.Lock()
         self._first_look = True
-        self._plots_of = ""
+        self._fetched: set[Path] = set()
         self._noted: list[str] = []
         self._local_refused = ""
 
@@ -95,7 +96,7 @@ class Follower:
                 problems.append(self._local_refused)
         self._report(problems, degraded)
         if answered and self.current is not None:  # after the report, for it may take its time
-            self._fetch_plots(self.current)
+            self._fetch_for_pages(self.current)
 
     def _follow(self, problems: list[str]) -> bool:
         """Go through the candidates; tell whether the first one is what is served now.
@@ -240,19 +241,25 @@ class Follower:
 
     # -- telling ---------------------------------------------------------------------------------
 
-    def _fetch_plots(self, origin: Origin) -> None:
-        folder = Path(origin.directory)
-        if not origin.run_id or origin.key == self._plots_of or (folder / PLOTS).is_dir():
+    def _fetch_for_pages(self, origin: Origin) -> None:
+        """Fetch what pages show beside the model, each once."""
+        self._fetch_once(Path(origin.directory, PLOTS), origin.run_id, self._registry.fetch_plots)
+        if (kept := decision_path(origin)) is not None:
+            fetch = partial(self._registry.fetch_file, name=kept.name)
+            self._fetch_once(kept.parent, origin.tags[GATE_RUN], fetch)
+
+    def _fetch_once(self, target: Path, run_id: str, fetch: Callable[..., None]) -> None:
+        if not run_id or target in self._fetched or target.is_dir():
             return
-        self._plots_of = origin.key
-        work = folder / f".plots-{secrets.token_hex(8)}"
+        self._fetched.add(target)
+        work = target.with_name(f".{target.name}-{secrets.token_hex(8)}")
         work.mkdir()
         try:
-            self._registry.fetch_plots(origin.run_id, work)
-            os.replace(work, folder / PLOTS)
-        except Exception as error:  # plots are an ornament: a model serves without them
+            fetch(run_id, folder=work)
+            os.replace(work, target)
+        except Exception as error:  # an ornament: a model serves without it
             shutil.rmtree(work, ignore_errors=True)
-            log_event("plots.missing", "warning", why=type(error).__name__)
+            log_event("artifact.missing", "warning", what=target.name, why=type(error).__name__)
 
     def _report(self, problems: list[str], degraded: bool) -> None:
         notes = list(self._registry.notes)

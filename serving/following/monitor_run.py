@@ -11,11 +11,11 @@ from pathlib import Path
 
 from risk_model.model import Origin
 from serving.following.candidates import Registry
-from serving.following.registry import REPORT
 from serving.following.state import read_json, write_json
 from serving.http.log import log_event
 
 EVERY_SECONDS = 30.0
+REPORT = "monitoring.html"
 _LATEST = "monitor_run.json"
 
 
@@ -92,7 +92,7 @@ class MonitorRuns:
         folder = directory / f"monitor-{secrets.token_hex(8)}"
         folder.mkdir()
         try:
-            self._registry.fetch_report(found["run_id"], folder)
+            self._registry.fetch_file(found["run_id"], REPORT, folder)
             write_json(directory / _LATEST, asdict(MonitorRun(**found, folder=str(folder))))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

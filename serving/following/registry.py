@@ -27,7 +27,6 @@ from serving.following.candidates import (
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
-REPORT = "monitoring.html"
 PRODUCTION = "Production"
 REJECTED = "rejected"
 _MOST_VERSIONS = 20
@@ -231,10 +230,10 @@ class MlflowRegistry:
             "ended_at": datetime.fromtimestamp(info.end_time / 1000, UTC).isoformat(" ", "seconds"),
         }
 
-    def fetch_report(self, run_id: str, folder: Path) -> None:
-        """Put the report of a run of `monitor` into a folder."""
-        self._refuse_links(f"runs:/{run_id}/{REPORT}")
-        self._client().download_artifacts(run_id, REPORT, str(folder))
+    def fetch_file(self, run_id: str, name: str, folder: Path) -> None:
+        """Put a file of a run into a folder."""
+        self._refuse_links(f"runs:/{run_id}/{name}")
+        self._client().download_artifacts(run_id, name, str(folder))
 
     def fetch_plots(self, run_id: str, folder: Path) -> None:
         """Put the plots of a run into a folder, as far as there are any."""

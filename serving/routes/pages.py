@@ -19,7 +19,7 @@ from risk_model.layout import CARD
 from risk_model.metadata import Metadata
 from risk_model.model import Model
 from serving.errors import NotLoaded, Problem
-from serving.following.cache import PLOTS
+from serving.following.cache import PLOTS, decision_path
 from serving.following.worker import Follows
 from serving.http import bodies
 from serving.http.gevent_support import BackgroundThread
@@ -167,12 +167,14 @@ def _carries_card(model: Model) -> bool:
 
 def _gate(model: Model) -> dict[str, Any] | None:
     """Return the gate's verdict: its words, and its rules with both models' figures."""
-    tags = model.origin.tags
+    tags, kept = model.origin.tags, decision_path(model.origin)
     if not tags.get("gate.verdict"):
         return None
     try:
-        rules = json.loads(tags.get("gate.decision", "{}")).get("rules", [])
-    except (AttributeError, ValueError, RecursionError):
+        # Until release 0.2 a tag of the version held it.
+        text = kept.read_text() if kept else tags.get("gate.decision", "{}")
+        rules = json.loads(text).get("rules", [])
+    except (AttributeError, OSError, ValueError, RecursionError):
         rules = []
     return {
         "verdict": tags["gate.verdict"],

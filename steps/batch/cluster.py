@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import logging
 import os
 import socket
@@ -16,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import dask.config
+from dask.base import tokenize
 from distributed import Client, LocalCluster, Security
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
@@ -30,7 +29,7 @@ PACKAGES = ("clinical", "risk_model", "steps")
 # Tasks and results are objects of these: they must be there in the versions that are here.
 NEEDED = (
     "cloudpickle", "dask", "distributed", "fsspec", "joblib", "numpy", "onnxruntime", "pandas",
-    "pyarrow", "python", "scikit-learn", "scipy", "skops",
+    "pyarrow", "scikit-learn", "scipy", "skops",
 )  # fmt: skip
 CONNECT_SECONDS = 5
 SETTINGS: dict[str, object] = {
@@ -45,22 +44,16 @@ SETTINGS: dict[str, object] = {
 
 @contextmanager
 def connect(scheduler: str = "", workers: int = 0) -> Iterator[Client]:
-    """Give a client of a Dask cluster while the block lasts.
+    """Give a client of a Dask cluster while the block lasts, or say in one line what it lacks.
 
     Parameters
     ----------
     scheduler : str
-        The address of a scheduler that runs already, such as ``tcp://host:8786``: this project's
-        code is sent to it. Empty: a cluster of this machine, which ends with the block, and lets
-        in nobody who lacks a key that its own processes alone have.
+        The address of one that runs already, such as ``tcp://host:8786``: this project's code is
+        sent to it. Empty: a cluster of this machine, which ends with the block, and lets in
+        nobody who lacks a key that its own processes alone have.
     workers : int
         The worker processes of a cluster of this machine; 0: one for each core.
-
-    Raises
-    ------
-    StepError
-        With one line where the scheduler does not answer within seconds, has no workers, or they
-        lack what the project needs; and where the cluster is lost within the block.
     """
     for name in ("distributed", "distributed.client"):
         # Dask tells of its own comings and goings; what fails is raised all the same.
@@ -127,13 +120,17 @@ def _join(scheduler: str) -> Iterator[Client]:
 
 def _require_same_versions(scheduler: str, client: Client) -> None:
     found = client.get_versions(packages=list(NEEDED))
-    problems = set()
-    for node in (found["scheduler"], *found["workers"].values()):
-        for name in NEEDED:
-            here, there = (of["packages"].get(name) for of in (found["client"], node))
-            # Patch releases of Python, such as 3.11.9.final.0, understand each other.
-            if here != there and (name != "python" or here.split(".")[:2] != there.split(".")[:2]):
-                problems.add(f"{name} {here} is needed, {there or 'none'} is there")
+    # Patch releases of Python, such as 3.11.9.final.0, understand each other.
+    here, *nodes = (
+        {**node["packages"], "python": ".".join(node["packages"]["python"].split(".")[:2])}
+        for node in (found["client"], found["scheduler"], *found["workers"].values())
+    )
+    problems = {
+        f"{name} {here[name]} is needed, {node.get(name) or 'none'} is there"
+        for node in nodes
+        for name in (*NEEDED, "python")
+        if node.get(name) != here[name]
+    }
     if problems:
         raise StepError(
             f"the Dask scheduler {scheduler} or its workers lack what this project needs: "
@@ -144,13 +141,9 @@ def _require_same_versions(scheduler: str, client: Client) -> None:
 
 def _send_code(scheduler: str, client: Client) -> None:
     """Put this project's code on the scheduler and every worker, also those that come later."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for path in sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")):
-            # Without its time: the same code gives the same archive.
-            entry = zipfile.ZipInfo(path.relative_to(ROOT).as_posix())
-            archive.writestr(entry, path.read_bytes())
-    digest = hashlib.sha256(content.getvalue()).hexdigest()
+    sources = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+    files = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sources}
+    digest = tokenize(files)
 
     def loaded_from() -> str:
         import sys
@@ -165,7 +158,10 @@ def _send_code(scheduler: str, client: Client) -> None:
         )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"heart-disease-model-{digest}.zip")
-        path.write_bytes(content.getvalue())
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in files.items():
+                # Without its time: the same code gives the same archive.
+                archive.writestr(zipfile.ZipInfo(name), content)
         # Under one name: what was sent before is not sent again to workers that come later.
         client.register_plugin(SchedulerUploadFile(str(path)), name="heart-code-scheduler")
         client.register_plugin(UploadFile(str(path)), name="heart-code")

@@ -1,4 +1,4 @@
-"""The files of patients that a job is to score: found, inspected and divided into partitions."""
+"""The files of patients that a job scores: found, inspected, divided and read by partitions."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
+from fsspec.utils import read_block
 
 from clinical.codings.columns import ALIASES
 from clinical.codings.definitions import BY_LABEL
 from clinical.errors import DataError
 from clinical.layout import Layout, inspect
 from clinical.schema import FEATURE_NAMES
-from clinical.tables import is_numeric
+from clinical.tables import Column, Mask, is_numeric, read_text
 
 # Taken from a folder; a file that is named may be called anything.
 SUFFIXES = (".csv", ".data", ".parquet", ".pq", ".tsv", ".txt")
@@ -27,6 +28,11 @@ SUFFIXES = (".csv", ".data", ".parquet", ".pq", ".tsv", ".txt")
 COMPRESSED = (".bz2", ".gz", ".xz", ".zip", ".zst")
 HEADER_BYTES = 1 << 16
 PARTITION_BYTES = 6 << 20
+BATCH_ROWS = 1 << 18
+FLOATS = pa.schema(dict.fromkeys(FEATURE_NAMES, pa.float64()))
+
+Rows = tuple[dict[str, Column], Any, dict[str, Mask]]
+"""13 columns of numbers, what names the patients, and what is wrong: see `read_text`."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +54,9 @@ class File:
         return bool(self.layout.delimiter)
 
     @property
-    def id_column(self) -> str | None:
+    def ids(self) -> list[str]:
         """The column that names its patients, if any."""
-        return next((name for name in ("id", "patient_id") if name in self.layout.names), None)
+        return [name for name in ("id", "patient_id") if name in self.layout.names][:1]
 
     @property
     def label(self) -> str | None:
@@ -59,8 +65,7 @@ class File:
         return labels[0] if len(labels) == 1 else None
 
 
-@dataclass(frozen=True)
-class Partition:
+class Partition(NamedTuple):
     """What one task reads of a file: the lines between two bytes, or a row group."""
 
     number: int
@@ -72,10 +77,7 @@ class Partition:
 def find(source: str) -> list[File]:
     """Return the files that a path, folder, glob or fsspec URL names, in the order of their names.
 
-    Raises
-    ------
-    DataError
-        With one line: nothing there, or a file that holds no patients.
+    A `DataError` of one line says that nothing is there, or which file holds no patients.
     """
     try:
         fs, path = url_to_fs(source, **_options(source))
@@ -110,21 +112,18 @@ def _paths(fs: Any, path: str) -> list[str]:
     if not fs.isdir(path):
         if fs.exists(path):
             return [path]
-        return sorted(found for found in fs.glob(_pattern(fs, path)) if fs.isfile(found))
-    below = {found: PurePosixPath(found[len(path) :]) for found in fs.find(path)}
+        # Folders that exist stand for themselves, whatever their names.
+        folders = map(str, PurePosixPath(path).parents)
+        there = next((folder for folder in folders if "[" in folder and fs.isdir(folder)), "")
+        found = fs.glob(glob.escape(there) + path[len(there) :])
+        return sorted(path for path in found if fs.isfile(path))
+    hidden = re.compile(r"(^|/)[._]")
     return sorted(
         found
-        for found, name in below.items()
-        if name.suffix.lower() in (*SUFFIXES, *COMPRESSED)
-        and not any(part.startswith((".", "_")) for part in name.parts)
+        for found in fs.find(path)
+        if found.lower().endswith((*SUFFIXES, *COMPRESSED))
+        and not hidden.search(found[len(path) :])
     )
-
-
-def _pattern(fs: Any, path: str) -> str:
-    """Return a glob in which folders that exist stand for themselves, whatever their names."""
-    folders = map(str, PurePosixPath(path).parents)
-    there = next((folder for folder in folders if "[" in folder and fs.isdir(folder)), "")
-    return glob.escape(there) + path[len(there) :]
 
 
 def _inspect(fs: Any, path: str, name: str) -> File:
@@ -140,7 +139,7 @@ def _inspect(fs: Any, path: str, name: str) -> File:
         with fs.open(path, "rb", cache_type="none") as stream:
             start = bytes(stream.read(HEADER_BYTES))
         file = _read_footer(file) if start.startswith(b"PAR1") else _read_header(file, start)
-        _require_patients(list(file.layout.names), file.id_column)
+        _require_patients(list(file.layout.names), file.ids)
     except DataError as error:
         raise DataError(f"'{name}': {error}") from None
     return file
@@ -175,17 +174,16 @@ def _read_footer(file: File) -> File:
     return replace(file, layout=Layout(names, len(names)), row_groups=metadata.num_row_groups)
 
 
-def _require_patients(names: list[str], id_column: str | None) -> None:
-    missing = [name for name in FEATURE_NAMES if name not in names]
-    if missing:
-        found = "none of them" if len(missing) == len(FEATURE_NAMES) else "the others"
-        renames = [f"rename '{name}' to {ALIASES[name]}" for name in names if name in ALIASES]
+def _require_patients(names: list[str], ids: list[str]) -> None:
+    if missing := [name for name in FEATURE_NAMES if name not in names]:
+        found = ["none of them" if len(missing) == len(FEATURE_NAMES) else "the others"]
+        found += [f"rename '{name}' to {ALIASES[name]}" for name in names if name in ALIASES]
         raise DataError(
             f"expected the columns {', '.join(FEATURE_NAMES)}; missing: {', '.join(missing)} "
-            f"(found {'; '.join([found, *renames])})"
+            f"(found {'; '.join(found)})"
         )
-    if twice := [name for name in (*FEATURE_NAMES, id_column) if names.count(str(name)) > 1]:
-        raise DataError(f"these columns are there twice: {', '.join(map(str, twice))}")
+    if twice := [name for name in (*FEATURE_NAMES, *ids) if names.count(name) > 1]:
+        raise DataError(f"these columns are there twice: {', '.join(twice)}")
 
 
 def divide(files: Iterable[File], size: int = PARTITION_BYTES) -> Iterator[Partition]:
@@ -197,3 +195,53 @@ def divide(files: Iterable[File], size: int = PARTITION_BYTES) -> Iterator[Parti
         for i in range(parts):
             yield Partition(number, file, end * i // parts, end * (i + 1) // parts)
             number += 1
+
+
+def read(partition: Partition) -> Iterator[Rows]:
+    """Read a partition in the order of its rows; a `DataError` where it is gone or damaged."""
+    name = partition.file.name
+    try:
+        yield from _read_lines(partition) if partition.file.is_text else _read_row_group(partition)
+    except DataError as error:
+        raise DataError(f"'{name}': {error}") from None
+    except Exception as error:
+        # Every fsspec protocol has errors of its own. What they say may hold a cell.
+        raise DataError(
+            f"'{name}' cannot be read ({type(error).__name__}): it is gone, damaged or cut off, "
+            "out of reach of the process that was to read it, or its store gives no parts of it"
+        ) from None
+
+
+def _read_lines(partition: Partition) -> Iterator[Rows]:
+    """Read whole lines: of two partitions, a line that is cut belongs to the first."""
+    file, start, stop = partition.file, partition.start, partition.stop
+    with file.fs.open(file.path, "rb", cache_type="none") as stream:
+        if stop - start == file.size:  # not every web server gives parts
+            lines = bytes(stream.read())
+        else:
+            lines = bytes(read_block(stream, start, stop - start, b"\n"))
+    lines = lines[0 if start else file.begin :]
+    if b'"' in lines and any(line.count(b'"') % 2 for line in lines.split(b"\n")):
+        raise DataError("a quoted cell holds a line break, which is not supported")
+    if b"\r" in lines and re.search(rb"\r(?!\n|\Z)", lines):
+        raise DataError("lines must end in LF or CR LF")
+    if lines:
+        yield _rows(*read_text(lines, replace(file.layout, skip=0), FEATURE_NAMES, file.ids))
+
+
+def _read_row_group(partition: Partition) -> Iterator[Rows]:
+    file = partition.file
+    wanted = [*FEATURE_NAMES, *file.ids]
+    with file.fs.open(file.path, "rb") as stream:
+        parquet = pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20)
+        names = [parquet.schema_arrow.names[file.layout.names.index(name)] for name in wanted]
+        groups = list(range(partition.start, partition.stop))
+        for batch in parquet.iter_batches(BATCH_ROWS, groups, names, use_threads=False):
+            yield _rows(pa.table([batch.column(name) for name in names], wanted), {})
+
+
+def _rows(table: Any, wrong: dict[str, Mask]) -> Rows:
+    floats = table.select(FEATURE_NAMES).cast(FLOATS, safe=False)
+    columns = {name: floats.column(name).to_numpy() for name in FEATURE_NAMES}
+    rest = table.columns[len(FEATURE_NAMES) :] or [pa.nulls(len(table))]
+    return columns, rest[0].cast(pa.string()), wrong

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from mlflow.store.artifact.utils.models import get_model_name_and_version
 from tqdm import tqdm
 
 from clinical.codings.columns import is_index, list_names
-from clinical.codings.definitions import AUTO, BY_LABEL, CODINGS, Coding, stated_coding
+from clinical.codings.definitions import BY_LABEL, CODINGS, Coding, stated_coding
 from clinical.codings.evidence import count_coding_evidence, require_coding
 from clinical.codings.recognition import coding_of_rows, recognise_without_label
 from clinical.errors import DataError
@@ -31,6 +31,7 @@ from risk_model.layout import open_folder
 from steps.batch.cluster import connect
 from steps.batch.inputs import File, divide, find
 from steps.batch.scoring import SCHEMA, Counts, Scorer, count_evidence
+from steps.parameters.entry_points import Score
 from steps.parameters.uris import redact_credentials
 from steps.runs import lineage
 from steps.runs.files import sha256
@@ -44,33 +45,21 @@ from steps.runs.tracking.tags import SOURCE_TAG
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done: an input as it was given and its files, an output, and a model.
+    """Files of patients, a model, its name in the output, and the coding that the user states."""
 
-    `coding` is the one that the user states; None to recognise it.
-    """
-
-    source: str
     files: list[File]
-    output: Path
-    model_uri: str
     model: lineage.Lineage
     version: str
     coding: Coding | None
 
 
-def plan(source: str, output: str, model_uri: str, coding: str = AUTO) -> Job:
-    """Find the input and the model.
-
-    Raises
-    ------
-    StepError, DataError
-        With one line: nothing to read, no such model, or a parameter that is missing.
-    """
-    for name, text in (("input", source), ("output", output)):
-        if not text:
+def resolve(values: Score, _experiment_id: str) -> Job:
+    """Find the input and the model before any run is opened, or say in a line what is missing."""
+    for name in ("input", "output"):
+        if not getattr(values, name):
             raise StepError(f"'{name}' must be given; see python -m steps.score --help")
-    files, stated = find(source), stated_coding(coding)
-    return Job(source, files, Path(output), model_uri, *_follow(model_uri), stated)
+    files, stated = find(values.input), stated_coding(values.coding)
+    return Job(files, *_follow(values.model_uri), stated)
 
 
 def _follow(uri: str) -> tuple[lineage.Lineage, str]:
@@ -79,9 +68,8 @@ def _follow(uri: str) -> tuple[lineage.Lineage, str]:
     try:
         if uri.startswith("models:/") and not uri.startswith("models:/m-"):
             # An alias may move while the job runs: what it names now is what all rows get.
-            name, number = get_model_name_and_version(  # type: ignore[no-untyped-call]
-                mlflow.MlflowClient(), uri
-            )
+            client = mlflow.MlflowClient()
+            name, number = get_model_name_and_version(client, uri)  # type: ignore[no-untyped-call]
             uri, version = f"models:/{name}/{number}", f"registry-v{number}"
     except mlflow.MlflowException as error:
         if not is_not_found(error):
@@ -92,20 +80,11 @@ def _follow(uri: str) -> tuple[lineage.Lineage, str]:
     return model, version or (f"run-{run_id}" if run_id else f"path-{Path(uri).name}")
 
 
-def run(job: Job, record: StepRun, scheduler: str, workers: int) -> None:
-    """Do a job: an output that is there as a whole or not at all, and an account of it.
-
-    Raises
-    ------
-    DataError, StepError, OSError
-        With one line; then there is no output.
-    """
-    account = _describe(job, record)
-    with _hidden_folder(job.output) as folder, connect(scheduler, workers) as client:
-        for name in open_folder(job.model.folder).names():
-            path = folder / "model" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(job.model.folder / name, path)
+def score(run: StepRun, values: Score, job: Job) -> None:
+    """Do a job: an output that is there as a whole or not at all, and an account of it."""
+    output, account = Path(values.output), _describe(run, values, job)
+    with _hidden_folder(output) as folder, connect(values.scheduler, values.workers) as client:
+        shutil.copytree(job.model.folder, folder / "model", copy_function=shutil.copyfile)
         _require_shared(client, folder)
         started = time.perf_counter()
         counts = _score(client, job, folder)
@@ -115,50 +94,51 @@ def run(job: Job, record: StepRun, scheduler: str, workers: int) -> None:
         wrong = ", ".join(f"{name} in {count:,}" for name, count in problems.items())
         if not scored:
             raise DataError(f"none of {rows:,} rows can be used; wrong: {wrong or 'nothing'}")
-        if find(job.source) != job.files:
-            raise DataError(f"'{job.source}' has changed while it was read; nothing was written")
-        if os.path.lexists(job.output):  # a rename would replace an empty folder
-            raise StepError(f"{job.output} exists by now, and is not overwritten")
-        (folder / "parts").rename(job.output)
+        if find(values.input) != job.files:
+            raise DataError(f"'{values.input}' has changed while it was read; nothing was written")
+        if os.path.lexists(output):  # a rename would replace an empty folder
+            raise StepError(f"{output} exists by now, and is not overwritten")
+        (folder / "parts").rename(output)
     figures = {"rows": rows, "scored": scored, "rejected": rows - scored}
     speed = {"seconds": seconds, "rows_per_second": rows / seconds}
     mlflow.log_metrics(figures | speed)
     levels = {name: count for (of, name), count in counts.items() if of == "level"}
     account |= {"counts": figures, "risk_levels": levels, "problems": problems, **speed}
     mlflow.log_dict(account, "scoring.json")
-    echo(f"score: {scored:,} of {rows:,} rows scored: {job.output}")
+    echo(f"score: {scored:,} of {rows:,} rows scored: {output}")
     if wrong:
         echo(f"score: {rows - scored:,} rows REJECTED; the column 'problem' says why: {wrong}")
     echo(f"score: {rows / seconds:,.0f} rows a second")
 
 
-def _describe(job: Job, record: StepRun) -> dict[str, object]:
+def _describe(run: StepRun, values: Score, job: Job) -> dict[str, object]:
     """Note on the run, and say, what is read and what scores it; return it as well."""
     digest = str(tokenize([(file.name, file.size, file.version) for file in job.files]))
     engine = "onnx" if open_folder(job.model.folder).onnx else "scikit-learn"
-    record.rename(job.version)
+    source = redact_credentials(values.input)
+    run.rename(job.version)
     if job.model.model_id:
-        record.link_model(job.model.model_id)
-    record.tag("heart.model_version", job.version)
-    record.tag("heart.engine", engine)
-    record.tag(SOURCE_TAG, job.model.source)
-    record.tag("data.digest", digest)
-    if source := dataset_source(redact_credentials(job.source)):
-        dataset = MetaDataset(source, "patients-to-score", digest)  # type: ignore[abstract]
+        run.link_model(job.model.model_id)
+    run.tag("heart.model_version", job.version)
+    run.tag("heart.engine", engine)
+    run.tag(SOURCE_TAG, job.model.source)
+    run.tag("data.digest", digest)
+    if origin := dataset_source(source):
+        dataset = MetaDataset(origin, "patients-to-score", digest)  # type: ignore[abstract]
         mlflow.log_input(dataset, context="score")
     what = job.files[0].name if len(job.files) == 1 else f"{len(job.files)} files"
     size = format_bytes(sum(file.size for file in job.files))
     echo(f"score: {what} ({size}) by {job.version} ({engine})")
     if job.model.source == "synthetic":
         echo("score: the model was trained on SYNTHETIC patients: its answers mean nothing")
-    used = {*FEATURE_NAMES, *BY_LABEL, *(file.id_column for file in job.files)}
-    names = {name for file in job.files for name in file.layout.names} - used
+    names = {name for file in job.files for name in file.layout.names if name not in file.ids}
+    names -= {*FEATURE_NAMES, *BY_LABEL}
     if unused := sorted(name for name in names if not is_index(name)):
         echo(f"score: columns that are not used: {list_names(unused)}")
-    model = {"uri": job.model_uri, "version": job.version, "engine": engine}
+    model = {"uri": values.model_uri, "version": job.version, "engine": engine}
     model |= {"data_source": job.model.source, "sha256": sha256(job.model.folder)}
-    given = {"source": redact_credentials(job.source), "files": len(job.files), "digest": digest}
-    return {"input": given, "output": str(job.output), "model": model}
+    given = {"source": source, "files": len(job.files), "digest": digest}
+    return {"input": given, "output": str(Path(values.output)), "model": model}
 
 
 @contextmanager
@@ -178,19 +158,17 @@ def _hidden_folder(output: Path) -> Iterator[Path]:
 
 def _require_shared(client: Client, folder: Path) -> None:
     """Let every worker read a file in a folder: each takes the model there, and writes to it."""
-    try:
-        seen = set(client.run(Path.read_text, folder / "owner").values())
-    except OSError:
-        seen = set()
-    if seen != {owner()}:
-        raise StepError(
-            f"not all Dask workers see {folder.parent}: the output must be in a folder that they "
-            "share with this machine"
-        )
+    with suppress(OSError):
+        if set(client.run(Path.read_text, folder / "owner").values()) == {owner()}:
+            return
+    raise StepError(
+        f"not all Dask workers see {folder.parent}: the output must be in a folder that they "
+        "share with this machine"
+    )
 
 
 def _score(client: Client, job: Job, folder: Path) -> Counts:
-    with_id = any(file.id_column for file in job.files)
+    with_id = any(file.ids for file in job.files)
     columns = [name for name in SCHEMA if with_id or name != "id"]
     scorer = Scorer(str(folder), job.version, _recognise(client, job), columns)
     futures = client.map(scorer.score, list(divide(job.files)), pure=False)

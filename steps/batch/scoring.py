@@ -16,14 +16,12 @@ import pyarrow.parquet as pq
 from clinical.codings.conversion import convert
 from clinical.codings.definitions import Coding
 from clinical.codings.evidence import Evidence, count_coding_evidence, require_coding
-from clinical.frame import Mask, unknown_cells
 from clinical.schema import FEATURES
-from clinical.tables import RAGGED, Column
+from clinical.tables import RAGGED, Column, Mask, unknown_cells
 from risk_model.bands import risk_levels
 from risk_model.engines import score_many
 from risk_model.model import Model, Origin, load
-from steps.batch.inputs import Partition
-from steps.batch.reading import read
+from steps.batch.inputs import Partition, read
 
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = {
@@ -37,13 +35,19 @@ SCHEMA = {
 }
 """The columns of the output; `id` is there where a file has one."""
 
+# Probabilities hardly ever come twice; sorted by bytes they shrink all the same.
+_ENCODING: dict[str, Any] = {
+    "use_dictionary": [name for name, kind in SCHEMA.items() if kind == _CATEGORY],
+    "column_encoding": {"probability": "BYTE_STREAM_SPLIT"},
+}
+
 Counts = Counter[tuple[str, str]]
 """Rows by kind: ("rows", "all"), ("rows", "scored"), ("level", its name), ("problem", a column)."""
 
 
 def count_evidence(partition: Partition) -> Evidence:
     """Count what the first rows of a partition show of their coding."""
-    return count_coding_evidence(next((rows.columns for rows in read(partition)), {}))
+    return count_coding_evidence(next((columns for columns, _, _ in read(partition)), {}))
 
 
 @lru_cache(maxsize=1)
@@ -61,8 +65,6 @@ class Scorer:
         Where the stored model is, in `model`, and the output goes, in `parts`.
     version : str
         What the output calls the model.
-    coding : Coding
-        The coding that all rows should be in.
     columns : list of str
         Those of `SCHEMA` that the output has.
     """
@@ -73,16 +75,7 @@ class Scorer:
     columns: list[str]
 
     def score(self, partition: Partition) -> Counts:
-        """Score a partition, and write a row for each of its rows to a Parquet file.
-
-        Raises
-        ------
-        DataError
-            With one line: the input is damaged, or not all of it is in one coding; or the model
-            does not answer its reference cases.
-        OSError
-            Where the file cannot be written.
-        """
+        """Score a partition, and write a row for each of its rows to a Parquet file."""
         counts, evidence, file = Counts(), count_coding_evidence({}), partition.file
         expected = {feature.name: self.coding.feature(feature).allowed for feature in FEATURES}
         expected[RAGGED] = f"{file.layout.width}, as in the first line"
@@ -90,14 +83,17 @@ class Scorer:
         # Whole before it has its name: after a kill, two workers may be at one partition.
         path = Path(self.folder, secrets.token_hex(8))
         try:
-            with path.open("wb") as stream, _writer(stream, schema) as writer:
-                for rows in read(partition):
-                    evidence += count_coding_evidence(rows.columns)
-                    columns, wrong = _check(rows.columns, rows.wrong, self.coding)
-                    problem, usable = _describe(wrong, expected, rows.size)
-                    output = self._predict(columns, usable, counts)
-                    source = pa.repeat(file.name, rows.size).dictionary_encode()
-                    output |= {"source": source, "id": rows.ids, "problem": problem}
+            with (
+                path.open("wb") as stream,
+                pq.ParquetWriter(stream, schema, **_ENCODING) as writer,
+            ):
+                for columns, ids, unread in read(partition):
+                    evidence += count_coding_evidence(columns)
+                    converted, wrong = _check(columns, unread, self.coding)
+                    problem, usable = _describe(wrong, expected, len(ids))
+                    output = self._predict(converted, usable, counts)
+                    source = pa.repeat(file.name, len(ids)).dictionary_encode()
+                    output |= {"source": source, "id": ids, "problem": problem}
                     writer.write_table(pa.table(output).select(self.columns).cast(schema))
                     counts.update({("problem", name): int(m.sum()) for name, m in wrong.items()})
             require_coding(evidence, self.coding, f"'{file.name}'")
@@ -121,16 +117,6 @@ class Scorer:
             "risk_level": pa.DictionaryArray.from_arrays(pa.array(levels).take(places), names),
             "model_version": pa.repeat(self.version, len(usable)).dictionary_encode(),
         }
-
-
-def _writer(stream: Any, schema: Any) -> Any:
-    return pq.ParquetWriter(
-        stream,
-        schema,
-        use_dictionary=[field.name for field in schema if field.type == _CATEGORY],
-        # Probabilities hardly ever come twice; sorted by bytes they shrink all the same.
-        column_encoding={"probability": "BYTE_STREAM_SPLIT"},
-    )
 
 
 def _check(

@@ -16,7 +16,6 @@ import pandas as pd
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from risk_model import patterns, shapley
-from risk_model.bands import RISK_BANDS
 from steps.modelling import clinical_metrics, curves
 from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import OutOfFold
@@ -76,7 +75,7 @@ def unknown_patterns(
                     "unknown": patterns.unknown(number),
                     "patients": len(labels),
                     "metrics": clinical_metrics.with_intervals(labels, p[chosen], seed, names),
-                    "risk_bands": clinical_metrics.bands(labels, p[chosen], dict(RISK_BANDS)),
+                    "risk_bands": clinical_metrics.bands(labels, p[chosen]),
                     "histogram": curves.histogram(labels, p[chosen]),
                 }
             )
@@ -104,7 +103,7 @@ def cohort(one: Cohort, p: Floats, seed: int) -> dict[str, Any]:
         "mostly_missing": one.mostly_missing,
         "lopsided": lopsided,
         "metrics": clinical_metrics.with_intervals(y, p, seed, names),
-        "risk_bands": clinical_metrics.bands(y, p, dict(RISK_BANDS)),
+        "risk_bands": clinical_metrics.bands(y, p),
         "case_mix": case_mix(one.patients),
     }
 

@@ -30,10 +30,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
+from clinical.copies import assign_folds
 from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
 from risk_model import patterns
-from steps.modelling import folds
 from steps.modelling.logistic import fit_lines
 
 Floats = NDArray[np.float64]
@@ -58,12 +58,6 @@ class Calibration:
     The calibrated log-odds are ``intercepts[k] + slopes[:, k] @ scores`` for pattern k. The first
     score is the log-odds of the pipeline's probability; where there is an isotonic calibration,
     the second is the log-odds of what that makes of it.
-
-    Parameters
-    ----------
-    intercepts : array of float, shape (n_patterns,)
-    slopes : array of float, shape (n_scores, n_patterns)
-    isotonic : IsotonicRegression, optional
     """
 
     intercepts: Floats
@@ -91,7 +85,7 @@ def learn(kind: str, p: Floats, y: Labels, unknown: NDArray[np.intp]) -> Calibra
     Parameters
     ----------
     kind : str
-        A name of ``parameters.CALIBRATIONS``: the calibration where all is known.
+        One of CALIBRATIONS: the calibration where all is known.
     p : array of float, shape (n_patterns, n_rows)
         The pipeline's probabilities, with the findings of each pattern masked.
     y, unknown : arrays of int, shape (n_rows,)
@@ -149,13 +143,7 @@ def as_model(fitted: Pipeline, calibration: Calibration) -> StackingClassifier:
 
 @dataclass(frozen=True)
 class Update:
-    """A model whose pipeline stays as it is, while its calibration is moved for other patients.
-
-    Parameters
-    ----------
-    model : StackingClassifier
-        As `as_model` makes it.
-    """
+    """A model whose pipeline stays as it is, while its calibration is moved for other patients."""
 
     model: StackingClassifier
 
@@ -163,12 +151,7 @@ class Update:
         """Return the model with intercept and slope of its log-odds fitted to patients.
 
         A line of a line is a line: each pattern of unknown findings keeps a calibration of the
-        same form.
-
-        Raises
-        ------
-        DataError
-            Where there is no line, or the higher the probability the fewer are ill.
+        same form. A `DataError` where the higher the probability, the fewer are ill.
 
         References
         ----------
@@ -193,7 +176,7 @@ def _masked_scores(fitted: Pipeline, features: pd.DataFrame, y: Labels) -> Float
     The columns are prepared as in the fitted pipeline, which looks at no label: what replaces an
     unknown finding must be the same in all folds, or their scores are not alike.
     """
-    columns, fold = fitted[:-1], folds.assign(features, y, FOLDS)
+    columns, fold = fitted[:-1], assign_folds(features, y, FOLDS)
     known = columns.transform(features)
     masked = columns.transform(_masked(features)).reshape(patterns.COUNT, len(y), -1)
     p = np.empty((patterns.COUNT, len(y)))

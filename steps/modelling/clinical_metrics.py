@@ -5,7 +5,7 @@ The core measures of Van Calster et al. (2025), https://arxiv.org/abs/2412.10288
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -14,35 +14,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from clinical.schema import FEATURES
-from risk_model.bands import RISK_BANDS
+from risk_model.bands import RISK_BANDS, risk_levels
 from risk_model.measurements import Observed
-from steps.modelling import logistic, metrics
+from steps.modelling import metrics
+from steps.modelling.logistic import fit_lines
 from steps.modelling.metrics import THRESHOLD, Floats, Labels
 
 NET_BENEFIT_AT = (0.1, 0.2, 0.3, 0.5)
 """The risks at which somebody might act, at which the net benefit is stated."""
 
 NAMES = (
-    "roc_auc",
-    "pr_auc",
-    "brier",
-    "log_loss",
-    "calibration_slope",
-    "calibration_intercept",
-    "observed_expected",
-    "sensitivity",
-    "specificity",
+    "roc_auc", "pr_auc", "brier", "log_loss", "calibration_slope", "calibration_intercept",
+    "observed_expected", "sensitivity", "specificity",
     *(f"net_benefit_{round(100 * at)}" for at in NET_BENEFIT_AT),
-)
+)  # fmt: skip
 COMPARED = (
-    "roc_auc",
-    "brier",
-    "calibration_intercept",
-    "calibration_slope",
-    "observed_expected",
-    "sensitivity",
-    "specificity",
-)
+    "roc_auc", "brier", "calibration_intercept", "calibration_slope", "observed_expected",
+    "sensitivity", "specificity",
+)  # fmt: skip
 """The few of them by which a person compares models: what MLflow's pages show."""
 RANKING = ("roc_auc", "calibration_slope", "calibration_intercept", "observed_expected")
 """What is said of a site where nearly everybody is ill, and every threshold would flatter."""
@@ -59,15 +48,23 @@ def scores(
 ) -> dict[str, Floats]:
     """Return the measures of NAMES, for many weightings at once, as ``metrics.scores`` does.
 
-    What takes long is left out where it is not among `names`.
+    The calibration slope says whether the probabilities are spread as far as they should be: below
+    1 they are too extreme, above 1 too timid. With a slope of 1, the intercept says whether they
+    are too low (above 0) or too high on the whole. NaN where the fit does not converge. Both take
+    long, and are left out where they are not among `names`.
+
+    References
+    ----------
+    Cox: Two further applications of a model for binary regression. Biometrika 1958.
+    https://doi.org/10.1093/biomet/45.3-4.562
     """
     w = np.ones((1, len(y))) if weights is None else weights
     known = metrics.scores(y, p, w)
     found = {name: known[name] for name in ("roc_auc", "pr_auc", "brier", "log_loss")}
     if "calibration_slope" in names:
-        found["calibration_slope"] = _recalibrated(y, p, w)[1]
+        found["calibration_slope"] = fit_lines(log_odds(p), y, w)[1]
     if "calibration_intercept" in names:
-        found["calibration_intercept"] = _recalibrated(y, p, w, fixed=True)[0]
+        found["calibration_intercept"] = fit_lines(log_odds(p), y, w, fixed=True)[0]
     true, false = _said(y, p, w, THRESHOLD)
     with np.errstate(divide="ignore", invalid="ignore"):
         found["observed_expected"] = (w @ y) / (w @ p)
@@ -104,21 +101,6 @@ def log_odds(p: Floats) -> Floats:
     return np.asarray(np.log(sure / (1 - sure)))
 
 
-def _recalibrated(y: Labels, p: Floats, w: Floats, *, fixed: bool = False) -> tuple[Floats, Floats]:
-    """Fit log-odds of disease = intercept + slope * log-odds of p, for each weighting.
-
-    The slope says whether the probabilities are spread as far as they should be: below 1 they are
-    too extreme, above 1 too timid. With a `fixed` slope of 1, the intercept says whether they are
-    too low (above 0) or too high on the whole. NaN where it does not converge.
-
-    References
-    ----------
-    Cox: Two further applications of a model for binary regression. Biometrika 1958.
-    https://doi.org/10.1093/biomet/45.3-4.562
-    """
-    return logistic.fit_lines(log_odds(p), y, w, fixed=fixed)
-
-
 def with_intervals(
     y: Labels, p: Floats, seed: int, names: tuple[str, ...] = NAMES
 ) -> dict[str, float]:
@@ -146,25 +128,22 @@ def by_group(patients: pd.DataFrame, y: Labels, p: Floats, seed: int) -> list[di
     found: list[dict[str, Any]] = []
     for name, members in groups(patients).items():
         labels = y[members]
-        measured = with_intervals(labels, p[members], seed) if enough(labels) else None
         found.append(
             {
                 "group": name,
                 "patients": len(labels),
                 "diseased": int(labels.sum()),
-                "metrics": measured,
-                "risk_bands": bands(labels, p[members], dict(RISK_BANDS)),
+                "metrics": with_intervals(labels, p[members], seed) if enough(labels) else None,
+                "risk_bands": bands(labels, p[members]),
             }
         )
     return found
 
 
-def bands(y: Labels, p: Floats, cuts: Mapping[str, float]) -> list[dict[str, Any]]:
+def bands(y: Labels, p: Floats) -> list[dict[str, Any]]:
     """Return each risk band with how many patients fell into it, and how many of them were ill."""
-    starts = list(cuts.values())
-    place = np.searchsorted(starts, p, side="right") - 1
-    found = []
-    for i, (level, start) in enumerate(cuts.items()):
+    place, found = risk_levels(RISK_BANDS, p), []
+    for i, (level, start) in enumerate(RISK_BANDS):
         total, ill = int((place == i).sum()), int(y[place == i].sum())
         observed = Observed.of(total, ill).model_dump()
         found.append({"level": level, "from": start, "observed": observed})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import SplineTransformer
 
@@ -57,11 +58,7 @@ def calibration(y: Labels, p: Floats) -> Curve | None:
     asked = spline.transform(log_odds(x)[:, np.newaxis])
     middle = asked @ model.coef_[0]
     reach = 1.96 * np.sqrt(np.einsum("ij,jk,ik->i", asked, covariance, asked))
-    return Curve(x, *(_expit(z) for z in (middle, middle - reach, middle + reach)))
-
-
-def _expit(z: Floats) -> Floats:
-    return np.asarray(1 / (1 + np.exp(-np.clip(z, -500, 500))))
+    return Curve(x, *(expit(z) for z in (middle, middle - reach, middle + reach)))
 
 
 def histogram(y: Labels, p: Floats) -> dict[str, list[int]]:
@@ -73,10 +70,7 @@ def as_json(y: Labels, p: Floats, seed: int) -> dict[str, Any]:
     """Return calibration and decision curves as a stored model carries them."""
     curve = calibration(y, p)
     return {
-        "calibration": {
-            "curve": curve and _rounded(curve),
-            "histogram": histogram(y, p),
-        },
+        "calibration": {"curve": curve and _rounded(curve), "histogram": histogram(y, p)},
         "decision": {who: _rounded(found) for who, found in decision(y, p, seed).items()},
     }
 

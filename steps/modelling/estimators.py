@@ -28,15 +28,7 @@ from steps.parameters.entry_points import Train
 
 @dataclass(frozen=True)
 class Recipe:
-    """An unfitted model.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-        From raw records to a probability.
-    calibration : str
-        A name of ``parameters.CALIBRATIONS``.
-    """
+    """An unfitted model: a pipeline from records to a probability, and one of CALIBRATIONS."""
 
     pipeline: Pipeline
     calibration: str
@@ -46,72 +38,29 @@ class Recipe:
         return calibration.fit(self.pipeline, self.calibration, features, y)
 
 
-def build(  # noqa: PLR0913
-    model: str,
-    n_estimators: int,
-    max_depth: int,
-    min_samples_leaf: int,
-    random_state: int,
-    *,
-    C: float = 1.0,  # noqa: N803 (scikit-learn's name)
-    calibration: str = "none",
-) -> Recipe:
-    """Return an unfitted model.
+def from_parameters(values: Train) -> Recipe:
+    """Return the unfitted model that the parameters of ``train`` describe.
 
     It takes the 13 features in the order of FEATURES, as a frame or an array of shape
     (n_rows, 13), NaN where a value is unknown. Columns are chosen by position, so that its ONNX
-    model can take one matrix.
-
-    Parameters
-    ----------
-    model : str
-        A name of ``entry_points.MODELS``.
-    n_estimators, max_depth, min_samples_leaf : int
-        Size of the ensembles; logistic regression has no use for them.
-    random_state : int
-        Seed of the estimator.
-    C : float
-        The inverse of logistic regression's penalty; the ensembles have no use for it.
-    calibration : str
-        A name of ``entry_points.CALIBRATIONS``: what brings the probabilities in line with the
-        observed shares where all is known. It is learnt by cross-validation inside the training
-        rows; the pipeline itself learns from all of them, so that there is one to convert and to
-        explain.
+    model can take one matrix. The calibration is learnt by cross-validation inside the training
+    rows; the pipeline itself learns from all of them, so that there is one to convert and explain.
     """
-    trees: dict[str, Any] = {
-        "n_estimators": n_estimators,
-        "max_depth": max_depth,
-        "min_samples_leaf": min_samples_leaf,
-        "random_state": random_state,
-    }
+    seed = values.random_state
+    size = {"max_depth": values.max_depth, "min_samples_leaf": values.min_samples_leaf}
+    trees: dict[str, Any] = {"n_estimators": values.n_estimators, **size, "random_state": seed}
     estimators: dict[str, BaseEstimator] = {
         "random_forest": RandomForestClassifier(**trees),
         "extra_trees": ExtraTreesClassifier(**trees),
         "logistic_regression": make_pipeline(
-            StandardScaler(), LogisticRegression(C=C, max_iter=1000, random_state=random_state)
+            StandardScaler(), LogisticRegression(C=values.C, max_iter=1000, random_state=seed)
         ),
         "hist_gradient_boosting": HistGradientBoostingClassifier(
-            max_iter=n_estimators,
-            max_depth=max_depth,
-            min_samples_leaf=min_samples_leaf,
-            random_state=random_state,
+            max_iter=values.n_estimators, **size, random_state=seed
         ),
     }
-    pipeline = Pipeline([("columns", _columns()), ("estimator", estimators[model])])
-    return Recipe(pipeline, calibration)
-
-
-def from_parameters(values: Train) -> Recipe:
-    """Return the unfitted model that the parameters of ``train`` describe."""
-    return build(
-        values.model,
-        values.n_estimators,
-        values.max_depth,
-        values.min_samples_leaf,
-        values.random_state,
-        C=values.C,
-        calibration=values.calibration,
-    )
+    pipeline = Pipeline([("columns", _columns()), ("estimator", estimators[values.model])])
+    return Recipe(pipeline, values.calibration)
 
 
 def columns(patients: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.int8]]:

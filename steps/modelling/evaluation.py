@@ -23,15 +23,9 @@ Predict = Callable[[pd.DataFrame], Floats]
 
 @dataclass(frozen=True)
 class Measured:
-    """A cohort with what was said of it.
+    """A cohort with the probabilities of its patients; `found` has counts and measures as JSON.
 
-    Parameters
-    ----------
-    patients : DataFrame
-    y, p : arrays of shape (n_patients,)
-        Labels and probabilities of disease.
-    found : dict
-        Counts and measures, as JSON can hold them: see `assessment.cohort`, and `groups`.
+    See `assessment.cohort`, and `groups`.
     """
 
     patients: pd.DataFrame
@@ -61,11 +55,6 @@ def measure(cohort: Cohort, p: Floats, seed: int, notes: Iterable[str] = ()) -> 
     return Measured(cohort.patients, y, p, found, list(notes))
 
 
-def features(cohort: Cohort) -> pd.DataFrame:
-    """Return what a model is asked about a cohort."""
-    return cohort.patients[list(FEATURE_NAMES)]
-
-
 def refitted(
     parameters: Mapping[str, Value], training: pd.DataFrame, cohort: Cohort, seed: int
 ) -> dict[str, Any] | None:
@@ -81,7 +70,7 @@ def refitted(
     # A model that an older version has trained has fewer parameters.
     recipe = estimators.from_parameters(select(Train, parameters))
     model = recipe.fit(x.assign(**hidden), y)
-    p = model.predict_proba(features(cohort).assign(**hidden))[:, 1]
+    p = model.predict_proba(cohort.patients[list(FEATURE_NAMES)].assign(**hidden))[:, 1]
     measured = assessment.cohort(cohort, p, seed)
     return {"without": lacking, "metrics": measured["metrics"]}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,9 +14,8 @@ from sklearn.ensemble import StackingClassifier
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
-from risk_model import cautions
-from risk_model.bands import RISK_BANDS
-from risk_model.engines import Engine, OnnxEngine, SklearnEngine, score_many
+from risk_model import cautions, model
+from risk_model.engines import Engine, OnnxEngine, SklearnEngine
 from risk_model.measurements import Baseline, Histogram
 from risk_model.metadata import FORMAT, Base, Git, Metadata, Origin
 from risk_model.prediction_log import records
@@ -32,18 +31,14 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Input:
-    """What a model is trained and tried on.
+    """What a model is trained and tried on: prepared patients, and those of other hospitals.
 
     Parameters
     ----------
-    patients : DataFrame
-        Prepared.
     data : str
         What names them to `train`: the id of a preprocess run, or a path.
     source, digest : str
         The value of ``data.source``, and the SHA-256 of the patients' file.
-    elsewhere : list of Cohort
-        Patients of other hospitals, where the data came with some.
     origins : sequence of Origin
         Where they come from, if from several files.
     """
@@ -62,22 +57,14 @@ class Training:
 
     Parameters
     ----------
-    run_id : str
-    parameters : mapping
-        Those of the step.
-    data : Input
     labels : array of int, shape (n_patients,)
         Of all patients.
-    validated : OutOfFold
-        What cross-validation found.
-    model : StackingClassifier
-        The fitted model.
     fitted, held_out : DataFrame
         The features that it was fitted on, and those that it was not.
     measures : dict of str to float
         Its figures on the held-out patients, and by cross-validation.
     refits : dict or None
-        What `refits.measure` found; None for an update.
+        What `validation.refit_ranges` found; None for an update.
     base : Base or None
         The model that it is an update of.
     """
@@ -111,7 +98,13 @@ def gather(done: Training, content: bytes | None, git: Git, repository: str | No
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "label": LABEL.definition,
             "parameters": dict(done.parameters),
-            "data": _data(done),
+            "data": {
+                "source": done.data.source,
+                "digest": done.data.digest,
+                "rows": {"train": len(done.fitted), "test": len(done.held_out)},
+                "prevalence": float(labels.mean()),
+                **({"origins": tuple(done.data.origins)} if done.data.origins else {}),
+            },
             # Such as the precision of a model that says nobody is ill.
             "metrics": {k: v for k, v in done.measures.items() if math.isfinite(v)},
             "out_of_fold": assessment.out_of_fold(patients, labels, validated, seed),
@@ -119,7 +112,7 @@ def gather(done: Training, content: bytes | None, git: Git, repository: str | No
                 patients[list(FEATURE_NAMES)], labels, validated, seed
             ),
             "refits": done.refits,
-            "risk_bands": clinical_metrics.bands(labels, validated.probabilities, dict(RISK_BANDS)),
+            "risk_bands": clinical_metrics.bands(labels, validated.probabilities),
             **_of_the_fitted(done, content, seed),
             "baseline": baseline(done.fitted, validated.probabilities),
             "base": done.base,
@@ -132,12 +125,7 @@ def gather(done: Training, content: bytes | None, git: Git, repository: str | No
 def baseline(fitted: pd.DataFrame, probabilities: Floats) -> Baseline:
     """Return what a model's patients were like, in bins that hold about as many of them each.
 
-    Parameters
-    ----------
-    fitted : DataFrame
-        Those that it was fitted on.
-    probabilities : array of float
-        Out of fold, as new patients' would be.
+    The probabilities are out of fold, as new patients' would be.
     """
     features = {
         feature.name: histogram(fitted[feature.name].to_numpy(float), tuple(feature.codes))
@@ -165,18 +153,11 @@ def histogram(values: Floats, codes: tuple[int, ...] = ()) -> Histogram:
     return bins.model_copy(update={"counts": tuple(counts.tolist()), "missing": missing})
 
 
-def _data(done: Training) -> dict[str, Any]:
-    return {
-        "source": done.data.source,
-        "digest": done.data.digest,
-        "rows": {"train": len(done.fitted), "test": len(done.held_out)},
-        "prevalence": float(done.labels.mean()),
-    } | ({"origins": tuple(done.data.origins)} if done.data.origins else {})
-
-
 def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str, Any]:
     """Return what needs the fitted model: what moves its answers, other hospitals."""
-    predict = _probabilities(done.model, content)
+    # Of its ONNX model, which is what is served.
+    engine: Engine = SklearnEngine(done.model) if content is None else OnnxEngine(content)
+    predict = model.Model(engine, model.Origin(), Metadata()).probabilities
     known = seen(done.fitted, done.model)
     reference = assessment.reference(predict, known)
     return {
@@ -186,19 +167,6 @@ def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str
         "importance": assessment.importance(predict, done.held_out, reference),
         "elsewhere": assessment.elsewhere(done.data.elsewhere, predict, seed),
     }
-
-
-def _probabilities(
-    model: StackingClassifier, content: bytes | None
-) -> Callable[[pd.DataFrame], Floats]:
-    """Return a model's probabilities as a function: those of its ONNX model, which is served."""
-    engine: Engine = SklearnEngine(model) if content is None else OnnxEngine(content)
-
-    def predict(patients: pd.DataFrame) -> Floats:
-        columns = [patients[name].to_numpy(float) for name in FEATURE_NAMES]
-        return np.asarray(score_many(engine, columns).probabilities, dtype=float)
-
-    return predict
 
 
 def seen(training: pd.DataFrame, model: StackingClassifier) -> dict[str, dict[str, Any]]:

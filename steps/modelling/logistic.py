@@ -19,7 +19,6 @@ def fit_lines(
     Parameters
     ----------
     x : array of float, shape (n_rows,) or (n_weightings, n_rows)
-    y : array of int, shape (n_rows,)
     w : array of float, shape (n_weightings, n_rows)
         How much each row counts.
     fixed : bool

@@ -28,10 +28,8 @@ def scores(y: Labels, p: Floats, weights: Floats | None = None) -> dict[str, Flo
 
     Parameters
     ----------
-    y : array of int, shape (n_rows,)
-        Labels, 0 or 1.
-    p : array of float, shape (n_rows,)
-        Probabilities of label 1.
+    y, p : arrays, shape (n_rows,)
+        Labels, 0 or 1, and probabilities of label 1.
     weights : array of float, shape (n_weightings, n_rows), optional
         Ones by default.
 
@@ -125,13 +123,8 @@ def with_intervals(
 def interval(value: float, drawn: Floats, without: Floats) -> tuple[float, float]:
     """Return the bias-corrected and accelerated 95 % interval; NaN where nothing is defined.
 
-    Parameters
-    ----------
-    value : float
-        Of all patients.
-    drawn, without : array of float
-        Of bootstraps, and without some of the patients in turn; NaN where undefined, such as
-        precision where nobody is said to be ill.
+    It is of the value of all patients, those of bootstraps, and those without some patients in
+    turn; NaN where undefined, such as precision where nobody is said to be ill.
 
     References
     ----------

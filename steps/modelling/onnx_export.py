@@ -173,10 +173,7 @@ def reference_cases(model: StackingClassifier, training: pd.DataFrame) -> Refere
 
 
 def edge_cases(training: pd.DataFrame) -> NDArray[np.float64]:
-    """Return rows at the ends of every feature's range, and with every value unknown in turn.
-
-    The first are a usual patient in each pattern of unknown findings.
-    """
+    """Return a usual patient in each pattern of unknown findings, then at each extreme in turn."""
     usual = training.quantile(0.5, interpolation="nearest").to_numpy(float)
     rows = [*patterns.masked(usual[np.newaxis]), np.full(len(FEATURES), np.nan)]
     for i, feature in enumerate(FEATURES):

@@ -5,8 +5,8 @@ Workers import this module: it needs scikit-learn and nothing of MLflow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from sklearn.model_selection import ParameterSampler, StratifiedKFold
 from clinical.errors import DataError
 from steps.modelling import estimators
 from steps.modelling.metrics import Floats, Labels, scores
+from steps.parameters.entry_points import Train
 
 Parameters = dict[str, Any]
 
@@ -53,15 +54,7 @@ class Patients(NamedTuple):
 
 @dataclass(frozen=True)
 class Candidate:
-    """What was tried, and how good it is.
-
-    Parameters
-    ----------
-    parameters : dict
-        What was drawn: the model and its own parameters.
-    measures : dict of str to float
-        ``cv_<measure>_mean`` and ``_std`` over the folds, as `train` names them.
-    """
+    """What was drawn, and how good it is: mean and deviation, named as those of `train`."""
 
     parameters: Parameters
     measures: dict[str, float]
@@ -74,16 +67,9 @@ def draw(models: Sequence[str], trials: int, seed: int) -> list[Parameters]:
 
 
 class Search:
-    """A search on a cluster. All fits are sent at once; a worker that dies loses none of them.
+    """A search on a cluster, among what `draw` returned; `base` has the other parameters.
 
-    Parameters
-    ----------
-    client : Client
-    patients : Patients
-    drawn : list of dict
-        See `draw`.
-    fixed : mapping
-        The parameters of `train` that all candidates share, ``random_state`` among them.
+    All fits are sent at once; a worker that dies loses none of them.
     """
 
     def __init__(
@@ -91,21 +77,19 @@ class Search:
         client: Client,
         patients: Patients,
         drawn: Sequence[Parameters],
-        fixed: Mapping[str, Any],
+        base: Train,
     ) -> None:
-        self._client = client
-        self._drawn = drawn
-        self._fixed = fixed
+        self._client, self._drawn, self._base = client, drawn, base
         # A task's result, which Dask can make again, unlike data that is put on one worker.
         self._patients = client.submit(Patients, *patients)
         everybody = np.arange(len(patients.labels))
         self._whole = self._evaluate(everybody)
-        self._splits = list(folds(fixed["random_state"]).split(everybody, patients.labels))
+        self._splits = list(folds(base.random_state).split(everybody, patients.labels))
         self._nested = [self._evaluate(fitting) for fitting, _ in self._splits]
 
     def _evaluate(self, rows: NDArray[np.intp]) -> list[Future]:
         return [
-            self._client.submit(cross_validate, self._patients, rows, {**self._fixed, **drawn})
+            self._client.submit(cross_validate, self._patients, rows, replace(self._base, **drawn))
             for drawn in self._drawn
         ]
 
@@ -122,7 +106,7 @@ class Search:
         for (fitting, test), futures in zip(self._splits, self._nested, strict=True):
             results = self._client.gather(futures)
             tried = [Candidate(*pair) for pair in zip(self._drawn, results, strict=True)]
-            chosen = {**self._fixed, **best(tried).parameters}
+            chosen = replace(self._base, **best(tried).parameters)
             said = self._client.submit(fit_and_predict, self._patients, fitting, test, chosen)
             yield test, said.result()
 
@@ -137,14 +121,12 @@ def folds(seed: int) -> StratifiedKFold:
     return StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
 
 
-def cross_validate(
-    patients: Patients, rows: NDArray[np.intp], parameters: Parameters
-) -> dict[str, float]:
+def cross_validate(patients: Patients, rows: NDArray[np.intp], values: Train) -> dict[str, float]:
     """Return mean and standard deviation of each measure over the folds of some patients."""
     labels = patients.labels[rows]
     found = []
-    for fit, test in folds(parameters["random_state"]).split(rows, labels):
-        said = fit_and_predict(patients, rows[fit], rows[test], parameters)
+    for fit, test in folds(values.random_state).split(rows, labels):
+        said = fit_and_predict(patients, rows[fit], rows[test], values)
         measured = scores(labels[test], said)
         found.append([measured[name][0] for name in MEASURES])
     means, deviations = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
@@ -155,25 +137,16 @@ def cross_validate(
 
 
 def fit_and_predict(
-    patients: Patients, fit: NDArray[np.intp], test: NDArray[np.intp], parameters: Parameters
+    patients: Patients, fit: NDArray[np.intp], test: NDArray[np.intp], values: Train
 ) -> Floats:
-    """Return the probabilities of disease of the rows `test`, by a model fitted on the rows `fit`.
-
-    The model is the one that `train` builds from these parameters.
-    """
+    """Return the probabilities of the rows `test` by what `train` would fit on the rows `fit`."""
     x, y = patients
-    model = estimators.build(**parameters).fit(x.iloc[fit], y[fit])
+    model = estimators.from_parameters(values).fit(x.iloc[fit], y[fit])
     return np.asarray(model.predict_proba(x.iloc[test])[:, 1], dtype=float)
 
 
 def require_enough(y: Labels) -> None:
-    """Refuse training rows that cannot be divided as often as a search does.
-
-    Raises
-    ------
-    DataError
-        Where a class has too few rows.
-    """
+    """Raise a `DataError` for training rows that cannot be divided as often as a search does."""
     rarest = int(np.bincount(y, minlength=2).min())
     if rarest < FEWEST:
         raise DataError(

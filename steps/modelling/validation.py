@@ -1,21 +1,28 @@
-"""Cross-validation: how good a pipeline is on patients that it was not fitted on."""
+"""Cross-validation, and refits on resamples: what a model says of patients it has not seen."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.base import clone
 
+from clinical.copies import SALT, assign_folds, near_copies
 from clinical.errors import DataError
 from risk_model import patterns
-from steps.modelling import folds
-from steps.modelling.calibration import masked_probabilities
+from risk_model.bands import RISK_BANDS, risk_levels
+from steps.modelling import estimators
+from steps.modelling.calibration import learn, masked_probabilities
 from steps.modelling.metrics import NAMES, Floats, Labels, scores
 
 FOLDS = 10
+REFITS = 25
+LEVEL = 0.95
+BINS = 10
 
 
 class Recipe(Protocol):
@@ -51,13 +58,7 @@ class OutOfFold:
 
 
 def require_both_classes(held_out: Labels, test_size: float) -> None:
-    """Refuse held-out labels on which no discrimination can be measured.
-
-    Raises
-    ------
-    DataError
-        Where a class is missing.
-    """
+    """Raise a `DataError` for held-out labels of one class: they tell nobody apart."""
     if len(np.unique(held_out)) < 2:
         raise DataError(
             f"test_size={test_size} holds out {len(held_out)} patients, and none of the rarer "
@@ -66,16 +67,10 @@ def require_both_classes(held_out: Labels, test_size: float) -> None:
 
 
 def cross_validated(
-    recipe: Recipe, features: pd.DataFrame, y: Labels, salt: int = folds.SALT
+    recipe: Recipe, features: pd.DataFrame, y: Labels, salt: int = SALT
 ) -> OutOfFold:
-    """Fit and ask a model by stratified 10-fold cross-validation; see `folds.assign`.
-
-    Raises
-    ------
-    DataError
-        Where a class has fewer patients than there are folds.
-    """
-    fold = folds.assign(features, y, FOLDS, salt)
+    """Fit and ask a model by stratified 10-fold cross-validation; see `assign_folds`."""
+    fold = assign_folds(features, y, FOLDS, salt)
     masked = np.full((patterns.COUNT, len(y)), np.nan)
     rows = []
     for number in range(FOLDS):
@@ -83,13 +78,58 @@ def cross_validated(
         fitted = recipe.fit(features[~left_out], y[~left_out])
         masked[:, left_out] = masked_probabilities(fitted, features[left_out])
         rows.append(scores(y[left_out], masked[0, left_out]))
-    return OutOfFold(masked, fold, _over_folds(rows))
-
-
-def _over_folds(rows: list[dict[str, Floats]]) -> dict[str, float]:
     found = {}
     for name in NAMES:
         values = np.array([row[name][0] for row in rows])
         found[f"cv_{name}_mean"] = float(values.mean())
         found[f"cv_{name}_std"] = float(values.std(ddof=1))
+    return OutOfFold(masked, fold, found)
+
+
+def refit_ranges(
+    recipe: estimators.Recipe, features: pd.DataFrame, y: Labels, p: Floats, seed: int
+) -> dict[str, Any]:
+    """Return the range in which refitted models put patients, by their probability.
+
+    As `risk_model.measurements.Refits` has it; `p` are the patients' out-of-fold probabilities.
+    """
+    refitted = out_of_bag(recipe, features, y, seed)
+    changed = risk_levels(RISK_BANDS, refitted) != risk_levels(RISK_BANDS, p)
+    changed &= np.isfinite(refitted)
+    ends = np.unique([0, *np.quantile(p, np.arange(1, BINS) / BINS), 1])
+    places = np.searchsorted(ends[1:-1], p, side="right")
+    bins = []
+    for number, (start, end) in enumerate(pairwise(ends)):
+        members = places == number
+        values = refitted[:, members]
+        if np.isfinite(values).any():
+            low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+            share = changed[:, members].any(axis=0).mean()
+            bins.append(
+                {"start": start, "end": end, "patients": int(members.sum()), "low": low,
+                 "high": high, "changes_band": share}
+            )  # fmt: skip
+    return {"count": REFITS, "level": LEVEL, "bins": bins}
+
+
+def out_of_bag(recipe: estimators.Recipe, features: pd.DataFrame, y: Labels, seed: int) -> Floats:
+    """Return what each refit says of patients that it has not drawn, NaN of others: (REFITS, n).
+
+    Patients are drawn with their near-copies. The calibration of a refitted model is learnt from
+    those that it has not drawn: so it takes one fit, and the ranges are those of models that are
+    calibrated by folds of their own.
+    """
+    random = np.random.default_rng(seed)
+    groups, group = np.unique(near_copies(features), return_inverse=True)
+    unknown = patterns.of_rows(features.to_numpy(float))
+    found = np.full((REFITS, len(y)), np.nan)
+    for refit in range(REFITS):
+        times = np.bincount(random.integers(0, len(groups), len(groups)), minlength=len(groups))
+        drawn, left = np.repeat(np.arange(len(y)), times[group]), times[group] == 0
+        if len(np.unique(y[drawn])) < 2 or len(np.unique(y[left])) < 2:
+            continue
+        fitted = clone(recipe.pipeline).fit(features.iloc[drawn], y[drawn])
+        p = masked_probabilities(fitted, features[left])
+        learnt = learn(recipe.calibration, p, y[left], unknown[left])
+        found[refit, left] = learnt.apply(p[0], unknown[left])
     return found

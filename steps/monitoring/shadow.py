@@ -44,14 +44,21 @@ def compare(rows: pd.DataFrame, patients: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _paired(known: pd.DataFrame) -> dict[str, Any] | None:
-    """Return by how much the challenger's Brier score is lower, of the same patients."""
+    """Return both Brier scores of the same patients, and by how much the challenger's is lower."""
     y = known[LABEL.name].to_numpy(np.int8)
     if not clinical_metrics.enough(y):
         return None
     p, q = (known[name].to_numpy(float) for name in ("probability", "challenger_probability"))
-    gains = (p - y) ** 2 - (q - y) ** 2
+    losses, challenger = (p - y) ** 2, (q - y) ** 2
+    gains = losses - challenger
     drawn = metrics.bootstrap_weights(y, SEED) @ gains / len(y)
     low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-    better = float((drawn > 0).mean())
-    return {"patients": len(y), "brier_gain": float(gains.mean()), "low": low, "high": high,
-            "better_in": better}  # fmt: skip
+    return {
+        "patients": len(y),
+        "brier": float(losses.mean()),
+        "challenger_brier": float(challenger.mean()),
+        "brier_gain": float(gains.mean()),
+        "low": low,
+        "high": high,
+        "better_in": float((drawn > 0).mean()),
+    }

@@ -27,15 +27,7 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def write(path: Path, name: str, found: Sequence[Monitored]) -> None:
-    """Replace a file by the figures of some models.
-
-    Parameters
-    ----------
-    path : Path
-    name : str
-        Of the registered model.
-    found : sequence of Monitored
-    """
+    """Replace a file by the figures of versions of a registered model."""
     registry = CollectorRegistry()
     gauges = {
         key: Gauge(f"heart_monitor_{key}", text, (*MODEL, *labels), registry=registry)

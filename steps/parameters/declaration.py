@@ -1,17 +1,17 @@
 """Declaring parameters, and reading them from the command line.
 
 ``mlflow run`` passes whatever it is given, so this is where names, types and ranges are enforced.
-A class of parameters is a frozen dataclass whose fields are ``Annotated`` with a `Parameter`, which
-is all that checks, messages, ``--help`` and the tests know of them. Imports the standard library
-alone, so that a mistake is answered at once.
+A class of parameters is a frozen dataclass whose fields are each made by a `Parameter`: all that
+checks, messages, ``--help`` and the tests know of them. Imports the standard library alone, so that
+a mistake is answered at once.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from dataclasses import dataclass, field, fields
+from typing import Any, NoReturn, TypeVar
 
 from steps.parameters.uris import names_a_user, redact_credentials
 
@@ -41,6 +41,15 @@ class Parameter:
     read: Callable[[str], Value]
     help: str
 
+    def field(self) -> Any:
+        """Return a field of a class of parameters."""
+        return field(metadata={"parameter": self})
+
+
+def parameter(default: str, read: Callable[[str], Value], description: str) -> Any:
+    """Return the field of a parameter that one entry point takes."""
+    return Parameter(default, read, description).field()
+
 
 def step_name(entry: type) -> str:
     """Return the name of the entry point that takes a class of parameters."""
@@ -49,8 +58,7 @@ def step_name(entry: type) -> str:
 
 def parameters_of(entry: type) -> Mapping[str, Parameter]:
     """Return the parameters that a class declares, by name, in their order."""
-    hints = get_type_hints(entry, include_extras=True)
-    return {name: hint.__metadata__[0] for name, hint in hints.items()}
+    return {one.name: one.metadata["parameter"] for one in fields(entry)}
 
 
 def check(entry: type[P], given: Mapping[str, str]) -> P:

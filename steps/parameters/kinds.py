@@ -160,9 +160,13 @@ def input_path(text: str) -> str:
     return os.path.abspath(path) if text and path else text
 
 
+def _absolute(text: str) -> str:
+    return os.path.abspath(os.path.expanduser(text)) if text else ""
+
+
 def file(text: str) -> str:
     """Return the absolute path of a file; empty for none."""
-    path = os.path.abspath(os.path.expanduser(text)) if text else ""
+    path = _absolute(text)
     if path and not os.path.isfile(path):
         raise ValueError("empty (none), or an existing file")
     return path
@@ -170,7 +174,7 @@ def file(text: str) -> str:
 
 def log_folder(text: str) -> str:
     """Return the absolute path of a folder; empty for the default one."""
-    path = os.path.abspath(os.path.expanduser(text)) if text else ""
+    path = _absolute(text)
     if path and not os.path.isdir(path):
         raise ValueError("empty (the service's own), or an existing folder")
     return path
@@ -178,7 +182,7 @@ def log_folder(text: str) -> str:
 
 def replaced_path(text: str) -> str:
     """Return the absolute path of a file that is made or replaced; empty for none."""
-    path = os.path.abspath(os.path.expanduser(text)) if text else ""
+    path = _absolute(text)
     if path and (os.path.isdir(path) or not os.path.isdir(os.path.dirname(path))):
         raise ValueError("empty (none), or a file in an existing folder")
     return path
@@ -186,7 +190,7 @@ def replaced_path(text: str) -> str:
 
 def output_path(text: str) -> str:
     """Return the absolute path of what is to be made."""
-    path = os.path.abspath(os.path.expanduser(text)) if text else ""
+    path = _absolute(text)
     if "://" in text or (path and os.path.lexists(path)):
         raise ValueError("a path on this machine where nothing is: an output is not overwritten")
     return path

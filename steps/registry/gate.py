@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,24 +89,12 @@ def read_rules(path: Path = ROOT / "gate.toml") -> dict[str, Any]:
 
 
 def judge(candidate: Candidate, champion: Champion | None, limits: Mapping[str, Any]) -> Decision:
-    """Decide about a candidate.
-
-    Parameters
-    ----------
-    candidate : Candidate
-    champion : Champion or None
-        None where there is none yet.
-    limits : mapping
-        What `read_rules` returns.
-    """
+    """Decide about a candidate, by the limits that `read_rules` returns."""
     found = alone(candidate, limits)
     if champion is None:
         return conclude(found, "", "there was no champion, and no rule is broken")
-    synthetic = candidate.source == cohort.SYNTHETIC, champion.source == cohort.SYNTHETIC
-    words = "no synthetic patients against real ones"
-    passed = synthetic != (True, False)
-    found.append(Rule(words, candidate.source, champion.source, passed))
-    if synthetic == (False, True):
+    found.append(rules.not_synthetic(candidate.source, champion.source))
+    if champion.source == cohort.SYNTHETIC and candidate.source != cohort.SYNTHETIC:
         reason = "the champion has seen synthetic patients only"
         return conclude(found, champion.version, reason)
     compared, better = against(champion, limits)
@@ -139,15 +127,7 @@ def against(champion: Champion, limits: Mapping[str, Any]) -> tuple[list[Rule], 
 
 
 def refuse(why: str, against: str) -> Decision:
-    """Return the rejection of a candidate that cannot be used at all.
-
-    Parameters
-    ----------
-    why : str
-        One sentence, such as that of a ModelError.
-    against : str
-        The champion's version, or empty.
-    """
+    """Return the rejection of a candidate that cannot be used at all; `why` is a sentence."""
     rule = Rule("the stored model passes its checks", None, None, passed=False)
     return Decision("rejected", f"broken: {rule.rule}: {why.rstrip('.')}", against, [rule])
 
@@ -165,11 +145,20 @@ def conclude(found: list[Rule], against: str, reason: str, *, better: bool = Tru
     return Decision("passed" if better else "kept", reason, against, found)
 
 
+def heed(decision: Decision, evidence: Rule) -> Decision:
+    """Return a decision with a further rule, which can only turn it to the worse."""
+    both = [*decision.rules, evidence]
+    if evidence.passed:
+        return replace(decision, rules=both)
+    return conclude(both, decision.against, decision.reason)
+
+
 def table(decision: Decision) -> str:
     """Return the decision as lines for a terminal."""
-    head = f"  {'rule':<72} {'candidate':>10} {'champion':>10}"
+    width = max([72, *(len(rule.rule) for rule in decision.rules)])
+    head = f"  {'rule':<{width}} {'candidate':>10} {'champion':>10}"
     lines = [
-        f"  {rule.rule:<72} {_cell(rule.candidate):>10} {_cell(rule.champion):>10}"
+        f"  {rule.rule:<{width}} {_cell(rule.candidate):>10} {_cell(rule.champion):>10}"
         f"  {'ok' if rule.passed else 'BROKEN'}"
         for rule in decision.rules
     ]

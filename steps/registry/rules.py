@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from clinical.cohort import SYNTHETIC
 from clinical.schema import FEATURES
 from risk_model.card.wording import MEASURES, Measures
 from risk_model.measurements import Group, OutOfFold
@@ -57,12 +58,7 @@ class Pairs:
 def measured(patients: pd.DataFrame, y: Labels, p: Floats) -> OutOfFold:
     """Return the figures that the rules ask for, of all patients and of each group.
 
-    Parameters
-    ----------
-    patients : DataFrame
-        With ``age`` and ``sex``.
-    y, p : arrays of shape (n_patients,)
-        Labels, and probabilities by models that have not seen them.
+    By labels, and probabilities by models that have not seen the patients.
     """
     groups = [
         {
@@ -142,22 +138,19 @@ def _of_group(group: Group | None, limits: Mapping[str, Any], of: str) -> list[R
     ]
 
 
+def not_synthetic(candidate: str, champion: str) -> Rule:
+    """Return the rule that a model of synthetic patients takes no place of one of real patients."""
+    passed = candidate != SYNTHETIC or champion == SYNTHETIC
+    return Rule("no synthetic patients against real ones", candidate, champion, passed)
+
+
 @dataclass(frozen=True)
 class _Gain:
-    """A figure of candidate and champion, and how much better the candidate's is.
-
-    Parameters
-    ----------
-    candidate, champion : float
-    value : float
-        Above 0 where the candidate's figure is better; NaN where undefined.
-    drawn : array of float
-        The same in each bootstrap.
-    """
+    """A figure of both models, and how much better the candidate's is, once and in bootstraps."""
 
     candidate: float
     champion: float
-    value: float
+    value: float  # above 0 where the candidate's figure is better; NaN where undefined
     drawn: Floats
 
     def rule(self, title: str, by: float, share: float) -> Rule:

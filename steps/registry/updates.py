@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from clinical.cohort import SYNTHETIC
 from clinical.schema import LABEL
 from steps.modelling import clinical_metrics
 from steps.registry import gate, rules
@@ -53,7 +52,7 @@ def judge(
     measured = rules.measured(rows, pairs.y, pairs.candidate)
     rule, better = rules.compare(pairs, limits["recipe"])
     found = [
-        _not_synthetic(candidate, champion),
+        rules.not_synthetic(candidate.source, champion.source),
         *rules.within(measured.metrics, limits["out_of_fold"], OF),
         *rules.of_groups(measured.groups, limits["out_of_fold"], OF),
         rule,
@@ -67,12 +66,6 @@ def judge(
 def _pairs(rows: pd.DataFrame, candidate: Lineage, champion: Lineage) -> Pairs:
     p, q = (one.model.probabilities(rows) for one in (candidate, champion))
     return Pairs(rows[LABEL.name].to_numpy(np.int8), p, q)
-
-
-def _not_synthetic(candidate: Lineage, champion: Lineage) -> Rule:
-    passed = candidate.source != SYNTHETIC or champion.source == SYNTHETIC
-    words = "no synthetic patients against real ones"
-    return Rule(words, candidate.source, champion.source, passed)
 
 
 def _reported(candidate: Lineage, champion: Lineage) -> list[Rule]:

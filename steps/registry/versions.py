@@ -1,19 +1,21 @@
 """The model registry: versions, the aliases challenger and champion, stages that follow, history.
 
 Aliases decide; stages, where the backend has them, are kept in line for those who read stages.
-Aliases have no history of their own, so the registered model keeps one in a tag. Databricks has
-two registries: that of a workspace has stages alone, Unity Catalog aliases alone.
-See docs/decisions/0013-databricks.md.
+Aliases have no history of their own: the registered model names its champions in a tag, and each of
+them says in one since when. Databricks has two registries: that of a workspace has stages alone,
+Unity Catalog aliases alone. See docs/decisions/0013-databricks.md and 0024-what-mlflow-shows.md.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import groupby
 
 import mlflow
 from filelock import FileLock
@@ -26,12 +28,10 @@ from steps.runs.files import cache_dir
 from steps.runs.store import StepError, is_not_found, scheme
 
 CHAMPION, CHALLENGER, ARCHIVED = "champion", "challenger", "archived"
-HISTORY_TAG = "champion.history"
-VERDICT_TAG = "gate.verdict"
-ARCHIVED_TAG = "archived"
-HISTORY_LENGTH = 60  # entries; a tag holds 5,000 characters
+HISTORY_TAG, SINCE_TAG = "champion.history", "champion.since"
+ARCHIVED_TAG, ROLLED_BACK_TAG = "archived", "rolled_back"
+HISTORY_LENGTH = 100  # champions; a tag of Unity Catalog holds 1,000 characters
 STAGE_OF = {CHAMPION: "Production", CHALLENGER: "Staging"}
-CATALOG_TAG_LENGTH = 1000  # characters that a tag of Unity Catalog holds
 ABOUT = (
     "Risk of coronary artery disease from 13 findings of a referred patient; see the README of the "
     "project. The alias champion is the version in charge, challenger the newest candidate. "
@@ -75,12 +75,7 @@ def version_of(name: str, run_id: str) -> ModelVersion | None:
 
 def versions(name: str) -> list[ModelVersion]:
     """Return the versions of a registered model, in no order."""
-    client, found, token = MlflowClient(), [], None
-    while True:
-        page = client.search_model_versions(f"name = '{name}'", page_token=token)
-        found += list(page)
-        if not (token := page.token):
-            return found
+    return list(mlflow.search_model_versions(filter_string=f"name = '{name}'"))
 
 
 def named(name: str, version: str) -> ModelVersion:
@@ -131,19 +126,25 @@ def make_challenger(name: str, version: str) -> None:
     if champion and number(champion) == version:
         raise StepError(f"version {version} is the champion; make another version champion first")
     _give(name, CHALLENGER, version)
-    _untag(name, version, ARCHIVED_TAG)
+    untag(name, version, ARCHIVED_TAG)
     align_stages(name)
 
 
 def make_champion(name: str, version: str, by: str) -> None:
     """Give a version the alias champion, note it in the history, and let the stages follow."""
-    history = read_history(name)
-    challenger = holder(name, CHALLENGER)
+    _crown(name, [*reigns(name), version], by)
+
+
+def _crown(name: str, history: list[str], by: str) -> None:
+    """Make the last version of a history champion."""
+    version, challenger = history[-1], holder(name, CHALLENGER)
     _give(name, CHAMPION, version)
     if challenger and number(challenger) == version:
         _take(name, CHALLENGER, version)
-    _untag(name, version, ARCHIVED_TAG)
-    _write_history(name, [*history, _entry(version, by)])
+    untag(name, version, ARCHIVED_TAG)
+    tag(name, version, SINCE_TAG, f"{datetime.now(UTC).isoformat(timespec='seconds')}, by {by}")
+    kept = [reign for reign, _ in groupby(history)][-HISTORY_LENGTH:]
+    MlflowClient().set_registered_model_tag(name, stored(HISTORY_TAG), ", ".join(kept))
     align_stages(name)
 
 
@@ -182,12 +183,12 @@ def aliases(name: str, version: ModelVersion) -> list[str]:
 
 
 def tag(name: str, version: str, key: str, value: str) -> None:
-    """Set a tag of a version, unless it is longer than the registry can hold."""
-    if not in_catalog() or len(value) <= CATALOG_TAG_LENGTH:
-        MlflowClient().set_model_version_tag(name, version, stored(key), value)
+    """Set a tag of a version."""
+    MlflowClient().set_model_version_tag(name, version, stored(key), value)
 
 
-def _untag(name: str, version: str, key: str) -> None:
+def untag(name: str, version: str, key: str) -> None:
+    """Delete a tag of a version, where it has it."""
     if key in tags_of(named(name, version)):
         MlflowClient().delete_model_version_tag(name, version, stored(key))
 
@@ -211,57 +212,42 @@ def roll_back(name: str) -> tuple[str, str]:
         Where there was none before, or none that still exists.
     """
     existing = {number(version) for version in versions(name)}
-    past = reigns(read_history(name))
+    past = reigns(name)
     current = past.pop() if past else ""
     # The reigns of a version that was deleted in between may have brought the same one twice.
     while past and (past[-1] not in existing or past[-1] == current):
         past.pop()
     if not past:
         raise StepError(f"{name} has no earlier champion to go back to")
-    make_champion(name, past[-1], by="rollback")
     if current in existing:
-        tag(name, current, "rolled_back", "true")
+        tag(name, current, ROLLED_BACK_TAG, "true")
+    _crown(name, past, by="rollback")
     return current, past[-1]
 
 
-def reigns(history: list[dict[str, str]]) -> list[str]:
-    """Return the versions that a rollback would go through, the present champion last."""
+def reigns(name: str) -> list[str]:
+    """Return the versions that rollbacks would go through, the present champion last.
+
+    Somebody may have moved the alias with MLflow's own client: that reign is added.
+    """
+    text = tags_of(MlflowClient().get_registered_model(name)).get(HISTORY_TAG, "")
+    # Until release 0.2 the tag was a log, as JSON.
+    found = _reigns_of(json.loads(text)) if text.startswith("[") else re.findall(r"\d+", text)
+    champion = holder(name, CHAMPION)
+    if champion and found[-1:] != [number(champion)]:
+        found.append(number(champion))
+    return found
+
+
+def _reigns_of(log: list[dict[str, str]]) -> list[str]:
     stack: list[str] = []
-    for entry in history:
+    for entry in log:
         if entry["by"] == "rollback":
             while stack and stack[-1] != entry["version"]:
                 stack.pop()
         if not stack or stack[-1] != entry["version"]:
             stack.append(entry["version"])
     return stack
-
-
-def read_history(name: str) -> list[dict[str, str]]:
-    """Return every reign: version, since when, and by what; oldest first.
-
-    Somebody may have moved the alias with MLflow's own client: that reign is added.
-    """
-    model = MlflowClient().get_registered_model(name)
-    history: list[dict[str, str]] = json.loads(tags_of(model).get(HISTORY_TAG, "[]"))
-    champion = holder(name, CHAMPION)
-    if champion and (not history or history[-1]["version"] != number(champion)):
-        history.append(_entry(number(champion), "another client"))
-    return history
-
-
-def _entry(version: str, by: str) -> dict[str, str]:
-    return {"version": version, "at": datetime.now(UTC).isoformat(timespec="seconds"), "by": by}
-
-
-def _write_history(name: str, history: list[dict[str, str]]) -> None:
-    kept = history[-HISTORY_LENGTH:]
-    while in_catalog() and len(_written(kept)) > CATALOG_TAG_LENGTH:
-        kept = kept[1:]
-    MlflowClient().set_registered_model_tag(name, stored(HISTORY_TAG), _written(kept))
-
-
-def _written(history: list[dict[str, str]]) -> str:
-    return json.dumps(history, separators=(",", ":"))
 
 
 def in_catalog() -> bool:
@@ -294,16 +280,16 @@ def align_stages(name: str) -> None:
     if in_catalog():
         return
     champion, challenger = holder(name, CHAMPION), holder(name, CHALLENGER)
-    dethroned = {entry["version"] for entry in read_history(name)}
+    past, marks = reigns(name), {SINCE_TAG, ROLLED_BACK_TAG, ARCHIVED_TAG}
     for version in versions(name):
         if champion and number(version) == number(champion):
             wanted = "Production"
         elif challenger and number(version) == number(challenger):
             wanted = "Staging"
-        elif number(version) in dethroned or ARCHIVED_TAG in version.tags:
+        elif number(version) in past or marks & version.tags.keys():
             wanted = "Archived"
         elif version.current_stage == "Archived":
-            continue  # the history is bounded, and may have forgotten its reign
+            continue  # the history of an earlier release may have forgotten its reign
         else:
             wanted = "None"
         if version.current_stage != wanted:

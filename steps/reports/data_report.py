@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,7 @@ from matplotlib.axes import Axes
 from clinical.schema import FEATURES, LABEL, Feature
 from risk_model.card.wording import percent
 from steps.reports import drawing
-from steps.reports.drawing import NO, YES
-from steps.reports.pages import render
+from steps.reports.drawing import NO, YES, render
 
 Groups = Mapping[int, npt.NDArray[np.float64]]
 
@@ -30,12 +30,8 @@ REASONS = {
 def draw(report: Mapping[str, Any], frame: pd.DataFrame) -> str:
     """Draw the report as one self-contained HTML page.
 
-    Parameters
-    ----------
-    report : mapping
-        ``clinical.preparation.Prepared.report``, which gives every number in the text.
-    frame : DataFrame
-        The patients kept, which the pictures show.
+    ``clinical.preparation.Prepared.report`` gives every number in the text; the pictures show the
+    patients kept, `frame`.
     """
     with drawing.colours(on_page=True):
         pictures = [
@@ -96,13 +92,12 @@ def _summary(figures: Mapping[str, Any] | None, feature: Feature) -> str:
 
 
 def _svg(feature: Feature, frame: pd.DataFrame) -> str:
-    figure, axes = drawing.canvas(5.8, 2.4)
     known = frame.loc[frame[feature.name].notna(), [feature.name, LABEL.name]]
     groups = {
         label: known.loc[known[LABEL.name] == label, feature.name].to_numpy() for label in COLOURS
     }
-    (_bars if feature.codes else _histogram)(axes, feature, groups)
-    return drawing.svg(figure, feature.name, f"{feature.title} by outcome")
+    draw = partial(_bars if feature.codes else _histogram, feature=feature, groups=groups)
+    return drawing.svg(feature.name, f"{feature.title} by outcome", draw, 5.8, 2.4)
 
 
 def _bars(axes: Axes, feature: Feature, groups: Groups) -> None:
@@ -119,8 +114,5 @@ def _histogram(axes: Axes, feature: Feature, groups: Groups) -> None:
     known = np.concatenate(list(groups.values()))
     low, high = (known.min(), known.max()) if len(known) else (feature.low, feature.high)
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
-    for label, values in groups.items():
-        heights = np.histogram(values, edges)[0] / max(len(values), 1)
-        axes.stairs(heights, edges, fill=True, alpha=0.35, color=COLOURS[label])
-        axes.stairs(heights, edges, color=COLOURS[label], linewidth=1.2)
+    drawing.outcomes(axes, edges, {LABEL.codes[label]: groups[label] for label in COLOURS})
     drawing.in_percent(axes, "y")

@@ -1,20 +1,28 @@
-"""How pictures are drawn: as SVG in the colours of a page, or as PNG files of their own."""
+"""Pages that stand alone, and their pictures: SVG in the colours of the page, or PNG files."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+from jinja2 import Environment
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from risk_model.card.rendering import environment
+
+Draw = Callable[[Axes], None]
 
 # Drawn in these stand-ins, which the page turns into colours that suit light, dark and paper.
 STAND_INS = {
@@ -47,7 +55,7 @@ def colours(*, on_page: bool) -> Iterator[None]:
         yield
 
 
-def canvas(width: float = LARGE[0], height: float = LARGE[1]) -> tuple[Figure, Axes]:
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     """Return an empty picture, its size in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasSVG(figure)
@@ -72,21 +80,35 @@ def legend(axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
 
-def svg(figure: Figure, key: str, title: str) -> str:
-    """Return a picture as SVG inside HTML; `key` tells it from the others of the page."""
+def outcomes(axes: Axes, edges: Any, probabilities: dict[str, Any]) -> None:
+    """Draw how values are spread among those without and with the disease, by the label's name."""
+    for colour, (label, values) in zip((NO, YES), probabilities.items(), strict=True):
+        heights = np.histogram(values, edges)[0] / max(len(values), 1)
+        axes.stairs(heights, edges, fill=True, alpha=0.35, color=colour, label=label)
+        axes.stairs(heights, edges, color=colour, lw=1.2)
+
+
+def svg(key: str, title: str, draw: Draw, width: float = LARGE[0], height: float = LARGE[1]) -> str:
+    """Draw a picture as SVG inside HTML; `key` tells it from the others of the page."""
+    figure, axes = canvas(width, height)
+    draw(axes)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     # Ids must differ between the pictures of one page.
-    text = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{key}-", text)
+    text = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{key.replace('_', '-')}-", text)
     for stand_in, colour in STAND_INS.items():
         text = text.replace(stand_in, colour)
     return text.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
 
 
-def png(figure: Figure, path: Path) -> Path:
-    """Write a picture as PNG, and return the file."""
-    figure.savefig(path, dpi=120)
-    return path
+@cache
+def _environment() -> Environment:
+    return environment(Path(__file__).with_name("templates"))
+
+
+def render(name: str, **values: Any) -> str:
+    """Return a page: HTML without a script and without a reference to anything outside of it."""
+    return _environment().get_template(name).render(**values)

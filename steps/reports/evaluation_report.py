@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-from matplotlib.axes import Axes
 
 from risk_model.card import content
 from risk_model.card.wording import MODELS
@@ -13,7 +11,7 @@ from risk_model.metadata import Metadata
 from steps.modelling.evaluation import Measured
 from steps.modelling.metrics import Floats
 from steps.reports import drawing, plots
-from steps.reports.pages import render
+from steps.reports.drawing import Draw, render
 
 Calibrations = Mapping[str, tuple[Floats, Mapping[str, float]]]
 
@@ -35,8 +33,6 @@ def draw(
         `uri`, `source`, and `metadata`: a Metadata, which may be empty.
     cohorts : sequence of Measured
         The one that matters most first.
-    seed : int
-        Of the intervals of the curves.
     calibrations : mapping, optional
         What `evaluation.calibrations` found, on the patients of the first cohort.
     """
@@ -77,11 +73,8 @@ def _cohort(cohort: Measured, seed: int) -> dict[str, Any]:
     return {"refitted": None, **cohort.found, "notes": cohort.notes, "pictures": pictures}
 
 
-def _picture(key: str, title: str, whose: str, draw: Callable[[Axes], None]) -> dict[str, Any]:
-    figure, axes = drawing.canvas()
-    draw(axes)
-    svg = drawing.svg(figure, key.replace("_", "-"), f"{title}, {whose}")
-    return {"title": title, "svg": svg}
+def _picture(key: str, title: str, whose: str, draw: Draw) -> dict[str, Any]:
+    return {"title": title, "svg": drawing.svg(key, f"{title}, {whose}", draw)}
 
 
 def _calibrations(cohort: Measured, found: Calibrations, metadata: Metadata) -> dict[str, Any]:

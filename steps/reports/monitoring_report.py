@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -15,8 +15,7 @@ from clinical.schema import FEATURES, Feature
 from risk_model.card.wording import MEASURES, between, number, percent
 from risk_model.prediction_log.records import PROBABILITY, SMALLEST
 from steps.reports import drawing
-from steps.reports.drawing import NO, SOFT, YES
-from steps.reports.pages import render
+from steps.reports.drawing import NO, SOFT, YES, Draw, render
 
 _FEATURES = {feature.name: feature for feature in FEATURES}
 _TITLES = {f.name: f.title for f in FEATURES} | {PROBABILITY: "Probability of disease"}
@@ -91,12 +90,8 @@ def _pictures(model: Mapping[str, Any]) -> list[dict[str, str]]:
     return drawn
 
 
-def _picture(
-    key: str, title: str, draw_on: Callable[[Axes], None], height: float
-) -> dict[str, str]:
-    figure, axes = drawing.canvas(3.9, height)
-    draw_on(axes)
-    return {"title": title, "svg": drawing.svg(figure, key.replace("_", "-"), title)}
+def _picture(key: str, title: str, draw_on: Draw, height: float) -> dict[str, str]:
+    return {"title": title, "svg": drawing.svg(key, title, draw_on, 3.9, height)}
 
 
 def over_time(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,7 @@ from risk_model.card.wording import between
 from steps.modelling import curves
 from steps.modelling.metrics import THRESHOLD, Floats, Labels
 from steps.reports import drawing
-from steps.reports.drawing import NO, SOFT, YES
-
-Draw = Callable[[Axes], None]
+from steps.reports.drawing import NO, SOFT, YES, Draw
 
 
 def draw_all(
@@ -31,22 +29,23 @@ def draw_all(
 
     Parameters
     ----------
-    folder : Path
-        An existing folder.
-    y, p : arrays of shape (n_rows,)
-        Labels and probabilities of the held-out patients.
-    metrics : mapping of str to float
-        What ``metrics.with_intervals`` returned for them.
+    y, p, metrics
+        Labels and probabilities of the held-out patients, shape (n_rows,), and what
+        ``metrics.with_intervals`` returned for them.
     importance : mapping of str to sequence of float
         For each feature, the loss of ROC AUC at each of its permutations.
     """
+
+    def title(text: str, name: str) -> str:
+        return f"{text} {between(metrics, name)}"
+
     drawings: dict[str, tuple[str, Draw]] = {
-        "confusion_matrix": (_title("Threshold 0.5: accuracy", metrics, "accuracy"),
+        "confusion_matrix": (title("Threshold 0.5: accuracy", "accuracy"),
                              lambda axes: confusion(axes, y, p)),
-        "roc": (_title("ROC curve: AUC", metrics, "roc_auc"), lambda axes: roc(axes, y, p)),
-        "precision_recall": (_title("Average precision", metrics, "pr_auc"),
+        "roc": (title("ROC curve: AUC", "roc_auc"), lambda axes: roc(axes, y, p)),
+        "precision_recall": (title("Average precision", "pr_auc"),
                              lambda axes: precision_recall(axes, y, p)),
-        "calibration": (_title("Calibration: Brier score", metrics, "brier"),
+        "calibration": (title("Calibration: Brier score", "brier"),
                         lambda axes: calibration(axes, y, p)),
         "permutation_importance": ("Permutation importance",
                                    lambda axes: permutations(axes, importance)),
@@ -57,17 +56,14 @@ def draw_all(
     ]
 
 
-def _title(text: str, metrics: Mapping[str, float], name: str) -> str:
-    return f"{text} {between(metrics, name)}"
-
-
 def save(path: Path, title: str, draw: Draw) -> Path:
     """Draw one picture into a PNG file of its own, and return the file."""
     with drawing.colours(on_page=False):
         figure, axes = drawing.canvas(6.4, 5.2)
         draw(axes)
         axes.set_title(title)
-        return drawing.png(figure, path)
+        figure.savefig(path, dpi=120)
+    return path
 
 
 def of_cohort(
@@ -158,12 +154,8 @@ def confusion(axes: Axes, y: Labels, p: Floats) -> None:
 
 def distributions(axes: Axes, y: Labels, p: Floats) -> None:
     """Draw how the probabilities are spread among those with and without the disease."""
-    edges = np.linspace(0, 1, curves.BINS + 1)
-    for label, colour in ((0, NO), (1, YES)):
-        given = p[y == label]
-        heights = np.histogram(given, edges)[0] / max(len(given), 1)
-        axes.stairs(heights, edges, fill=True, alpha=0.35, color=colour, label=LABEL.codes[label])
-        axes.stairs(heights, edges, color=colour, lw=1.2)
+    groups = {name: p[y == label] for label, name in LABEL.codes.items()}
+    drawing.outcomes(axes, np.linspace(0, 1, curves.BINS + 1), groups)
     axes.set(xlabel="predicted probability", ylabel="share of patients", xlim=(0, 1))
     drawing.in_percent(axes, "x", "y")
     drawing.legend(axes)

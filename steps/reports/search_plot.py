@@ -21,15 +21,13 @@ LOGARITHMIC = ("C",)
 
 
 def draw(path: Path, tried: pd.DataFrame, winner: int, honest: Mapping[str, float]) -> Path:
-    """Draw a panel for each measure and parameter, and return the file.
+    """Draw a panel for each measure and parameter into a PNG file, and return it.
 
     Parameters
     ----------
-    path : Path
-        The PNG file to write.
     tried : DataFrame
         A row for each candidate: ``model``, its parameters (NaN where the model has no use for
-        one), and what ``searching.measured`` found.
+        one), and its measures.
     winner : int
         The row that won.
     honest : mapping of str to float

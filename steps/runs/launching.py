@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -22,7 +23,7 @@ from steps.runs import reuse
 from steps.runs.files import ROOT
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.finished import finished_runs
+from steps.runs.tracking.finished import finished_runs, latest_or_named
 from steps.runs.tracking.step_run import StepRun
 
 BUILDS: Mapping[type, type] = {
@@ -36,14 +37,6 @@ BUILDS: Mapping[type, type] = {
 
 def run_or_reuse(values: object, run: StepRun, cache: bool = True) -> Run:
     """Return a finished run of the step with these parameters: an equal one, or else a new one.
-
-    Parameters
-    ----------
-    values : parameters of an entry point
-    run : StepRun
-        The open run under which a new one nests.
-    cache : bool
-        False to do the work anew whatever there is.
 
     Raises
     ------
@@ -111,6 +104,14 @@ def _mark_stopped(run: StepRun) -> None:
     query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}' and attributes.status != 'FINISHED'"
     for child in client.search_runs([run.experiment_id], query):
         client.set_terminated(child.info.run_id, "KILLED")
+
+
+def named_input(values: Any, experiment_id: str) -> Run | None:
+    """Return the run that `data` names, the latest of the step before this one for an empty name.
+
+    None for a file, or where there is no such run yet.
+    """
+    return latest_or_named(step_name(BUILDS[type(values)]), values.data, experiment_id)
 
 
 def input_run(entry: type, run: StepRun) -> Run:

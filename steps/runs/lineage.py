@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -22,8 +21,8 @@ from risk_model.layout import open_folder
 from risk_model.metadata import Metadata
 from risk_model.model import Model, Origin, load
 from steps.runs.reuse import DATA_FOLDER, archive_of, data_output, fetch_output, outputs
-from steps.runs.store import StepError, explain, run_or_none, store_errors
-from steps.runs.tracking.finished import input_of
+from steps.runs.store import StepError, run_or_none
+from steps.runs.tracking.finished import input_of, stored_artifact
 from steps.runs.tracking.tags import ORIGINS_TAG, SOURCE_TAG
 
 
@@ -135,20 +134,9 @@ class Lineage:
         return _table(self.trained, f"split/{name}.parquet") if self.trained else None
 
 
-def _table(run: Run, path: str) -> pd.DataFrame | None:
-    """Return a Parquet file of a run, None where the run has none.
-
-    A store that fails is another matter: what it does not give may well be there.
-    """
-    run_id, folder = run.info.run_id, path.rpartition("/")[0]
-    try:
-        if path not in {file.path for file in MlflowClient().list_artifacts(run_id, folder)}:
-            return None
-        return pd.read_parquet(download_artifacts(run_id=run_id, artifact_path=path))
-    except store_errors(OSError) as error:
-        raise StepError(
-            f"the tracking store does not give {path} of run {run_id}: {explain(error)}"
-        ) from None
+def _table(run: Run, name: str) -> pd.DataFrame | None:
+    path = stored_artifact(run.info.run_id, name)
+    return pd.read_parquet(path) if path else None
 
 
 def of_run(trained: Run, uri: str) -> Lineage:

@@ -1,7 +1,7 @@
 """Which finished run already did what a step is about to do.
 
-The key of a piece of work is the SHA-256 of all that decides its outcome. A run carries its key,
-and the digests of its outputs, as tags; it is reused only where both still hold.
+The key of a piece of work is the SHA-256 of all that decides its outcome. A run carries its key as
+a tag, and the digests of its outputs as a file; it is reused only where both still hold.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -21,9 +22,9 @@ from steps.parameters.entry_points import RECALIBRATED, Download, Preprocess, Tr
 from steps.runs.downloads import stated_digest
 from steps.runs.files import ROOT, sha256
 from steps.runs.sources import UCI_DIGEST, resolve_auto
-from steps.runs.store import store_errors
-from steps.runs.tracking.finished import finished_runs, input_of
-from steps.runs.tracking.tags import KEY_TAG, OUTPUTS_TAG
+from steps.runs.store import StepError, store_errors
+from steps.runs.tracking.finished import finished_runs, input_of, stored_artifact
+from steps.runs.tracking.tags import KEY_TAG, OUTPUTS_FILE, OUTPUTS_TAG
 
 PACKAGES = ("clinical", "risk_model", "steps")
 _BY_CONTENT = ("source", "data", "extra")
@@ -35,10 +36,7 @@ DATA_FOLDER = "data"
 def work_key(values: object) -> str | None:
     """Return the key of a step's work as 64 hex digits, or None where it is never reused.
 
-    Parameters
-    ----------
-    values : parameters of an entry point
-        `data` must name a run or a file.
+    The `data` of the parameters must name a run or a file.
     """
     match values:
         case Download():
@@ -88,16 +86,14 @@ def archive_of(prepared: Run) -> tuple[Run, str] | None:
 def _key(values: object, digest: str) -> str:
     step = step_name(type(values))
     parameters = {k: v for k, v in as_texts(values).items() if k not in _BY_CONTENT}
-    content = {"step": step, "parameters": parameters, "input": digest, **digests_of_code(step)}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def digests_of_code(module: str) -> dict[str, object]:
-    """Return what decides how a module of the steps works: its sources, and the libraries."""
-    return {
-        "sources": digests_of_sources(module),
+    content = {
+        "step": step,
+        "parameters": parameters,
+        "input": digest,
+        "sources": digests_of_sources(step),
         "requirements": sha256(ROOT / "requirements.txt"),
     }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def digests_of_sources(module: str) -> dict[str, str]:
@@ -150,20 +146,26 @@ def find(step: str, key: str, experiment_id: str) -> Run | None:
 
 def _is_intact(run: Run) -> bool:
     """Return whether a run has outputs, and all of them still exist and hash the same."""
-    recorded = outputs(run)
     try:
+        recorded = outputs(run)
         return bool(recorded) and all(
             sha256(fetch_output(run, name)) == digest for name, digest in recorded.items()
         )
-    except store_errors(OSError):
+    except store_errors(StepError, OSError):
         # Whatever keeps an output from being read, the answer is to make it anew.
         return False
 
 
 def outputs(run: Run) -> dict[str, str]:
     """Return the SHA-256 of each output of a run by its artifact path or model URI."""
-    recorded: dict[str, str] = json.loads(run.data.tags.get(OUTPUTS_TAG, "{}"))
-    return recorded
+    return dict(json.loads(run.data.tags.get(OUTPUTS_TAG) or _recorded(run.info.run_id)))
+
+
+@lru_cache
+def _recorded(run_id: str) -> str:
+    """Return what a run that has ended says of its outputs, asked for once: it stays."""
+    path = stored_artifact(run_id, OUTPUTS_FILE)
+    return path.read_text() if path else "{}"
 
 
 def data_output(run: Run) -> str:

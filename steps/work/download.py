@@ -13,7 +13,7 @@ from risk_model.locations import file_path
 from steps.parameters.entry_points import Download
 from steps.parameters.uris import redact_credentials
 from steps.runs.downloads import UnreachableError, file_name, read_url
-from steps.runs.files import ROOT, copy_atomically, sha256
+from steps.runs.files import sha256
 from steps.runs.reuse import DATA_FOLDER, work_key
 from steps.runs.sources import UCI_DIGEST, resolve_auto, uci_url
 from steps.runs.terminal import echo
@@ -50,9 +50,8 @@ def download(run: StepRun, values: Download, _: object) -> None:
         }
         about = Path(folder) / "source.json"
         about.write_text(json.dumps(description, indent=2) + "\n")
-        run.log_file(path, DATA_FOLDER)
+        run.log_file(path, DATA_FOLDER, copy="data")
         run.log_file(about)
-        copy_atomically(path, ROOT / "data" / path.name)
     run.rename(origin)
     run.tag(SOURCE_TAG, origin)
     # A fallback is recorded as what it is: asked again, `auto` looks for UCI again.

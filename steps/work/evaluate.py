@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mlflow.data.dataset import Dataset
 from mlflow.entities import Run
 
@@ -21,7 +21,7 @@ from steps.parameters.entry_points import CHAMPION_URI, MODEL_NAME, Evaluate, Re
 from steps.registry import versions as registry
 from steps.reports import evaluation_report, plots
 from steps.runs import lineage
-from steps.runs.files import ROOT, as_json, copy_atomically
+from steps.runs.files import as_json
 from steps.runs.launching import launch
 from steps.runs.lineage import Lineage
 from steps.runs.reuse import archive_of, data_output, fetch_output, outputs
@@ -70,8 +70,7 @@ def evaluate(run: StepRun, values: Evaluate, given: Lineage | None) -> None:
         figures = folder / "evaluation.json"
         figures.write_text(as_json(account))
         for file in (report, figures):
-            run.log_file(file)
-            copy_atomically(file, ROOT / "reports" / file.name)
+            run.log_file(file, copy="reports")
         for picture in draw_pictures(folder, cohorts):
             run.log_file(picture, f"plots/{picture.parent.name}")
     run.describe(
@@ -136,6 +135,12 @@ def build_champion(run: StepRun, uri: str) -> Lineage:
     return lineage.follow(uri)
 
 
+def measure(model: Lineage, cohort: Cohort, notes: Sequence[str] = ()) -> Measured:
+    """Measure a model on patients whom it has not seen."""
+    p = model.model.probabilities(cohort.patients)
+    return evaluation.measure(cohort, p, SEED, notes)
+
+
 def measure_known(model: Lineage) -> list[Measured]:
     """Measure on the held-out patients, all patients out of fold, and the other hospitals."""
     held_out = model.held_out
@@ -144,22 +149,21 @@ def measure_known(model: Lineage) -> list[Measured]:
             "the tracking store does not say which patients were held out from this model's "
             "training, so that there is nobody to measure it on"
         )
-    seed = SEED
     site = OWN.get(model.source, "held_out")
     own = Cohort(site, "Held-out patients", held_out, len(held_out))
     check = "A check, of few patients: the model as it is served, on those that it has not seen."
-    cohorts = [evaluation.measure(own, said(model, own), seed, [check])]
+    cohorts = [measure(model, own, [check])]
     if (rows := model.out_of_fold) is not None:
         whole = Cohort(OUT_OF_FOLD, "All patients, cross-validated", rows, len(rows))
         note = "Each patient judged by a model fitted like this one that had not seen them."
         p = rows["probability"].to_numpy(float)
-        cohorts.append(evaluation.measure(whole, p, seed, [note]))
+        cohorts.append(evaluation.measure(whole, p, SEED, [note]))
     return cohorts + [measure_elsewhere(model, cohort) for cohort in model.elsewhere]
 
 
 def measure_elsewhere(model: Lineage, cohort: Cohort) -> Measured:
     """Measure on another hospital; where it lacks much, also the model fitted without that."""
-    found = evaluation.measure(cohort, said(model, cohort), SEED)
+    found = measure(model, cohort)
     parameters = model.metadata.parameters
     if model.training is not None and parameters and cohort.mostly_missing:
         found.found["refitted"] = evaluation.refitted(parameters, model.training, cohort, SEED)
@@ -175,16 +179,11 @@ def measure_given(model: Lineage, data: str, coding: str) -> list[Measured]:
         if rest.patients[LABEL.name].nunique() < len(LABEL.codes):
             echo(f"evaluate: {cohort.title}: the model has trained on these patients; left out")
             continue
-        measured.append(evaluation.measure(rest, said(model, rest), SEED, notes(model, cohort)))
+        note = f"{seen.sum()} patients that the model was trained on are left out."
+        measured.append(measure(model, rest, [note] if seen.any() else []))
     if not measured:
         raise StepError("the model has trained on all of these patients: nothing can be measured")
     return measured
-
-
-def notes(model: Lineage, cohort: Cohort) -> list[str]:
-    """Return what must be said of patients that a user named."""
-    seen = int(model.has_seen(cohort.patients).sum())
-    return [f"{seen} patients that the model was trained on are left out."] if seen else []
 
 
 def read_given(data: str, coding: str) -> list[Cohort]:
@@ -205,11 +204,6 @@ def _run_of(data: str) -> Run:
         return finished_run(data, "preprocess")
     except StepError:
         return finished_run(data, "download")
-
-
-def said(model: Lineage, cohort: Cohort) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the model's probabilities for a cohort."""
-    return model.model.probabilities(cohort.patients)
 
 
 def draw_pictures(folder: Path, cohorts: list[Measured]) -> list[Path]:

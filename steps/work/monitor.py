@@ -12,7 +12,6 @@ from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import DatasetInput, InputTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from pandas.util import hash_pandas_object
@@ -25,13 +24,14 @@ from steps.monitoring.reading import Logged
 from steps.monitoring.versions import Model, Monitored
 from steps.parameters.entry_points import Monitor
 from steps.registry import versions as registry
+from steps.registry.evidence import FIGURES, VERSION_TAG
 from steps.reports import monitoring_report
 from steps.runs import lineage
-from steps.runs.files import ROOT, as_json, copy_atomically, replacing
+from steps.runs.files import as_json, replacing
 from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.datasets import PATIENTS, dataset_source
+from steps.runs.tracking.datasets import PATIENTS, as_dataset
 from steps.runs.tracking.step_run import StepRun
 
 LABEL = re.compile(r"registry-v([1-9]\d*)")
@@ -126,11 +126,8 @@ def log_inputs(run: StepRun, leading: Monitored, origin: Lineage, window: Logged
     rows, profile = (part[part["model_version"] == label] for part in (window.rows, window.profile))
     current = rows[list(FEATURE_NAMES)] if len(rows) else profile[["variable", "bin", "count"]]
     digest = hashlib.sha256(hash_pandas_object(current, index=False).to_numpy().tobytes())
-    run.datasets[CURRENT] = from_pandas(
-        current.reset_index(drop=True),
-        source=dataset_source(str(window.folder)),  # type: ignore[arg-type]
-        name=CURRENT,
-        digest=digest.hexdigest()[:32],
+    run.datasets[CURRENT] = as_dataset(
+        current, uri=str(window.folder), name=CURRENT, digest=digest.hexdigest(), targets=None
     )
     mlflow.log_input(run.datasets[CURRENT], context="current")
 
@@ -153,7 +150,7 @@ def log_figures(run: StepRun, leading: Monitored, model_id: str | None) -> None:
     run.describe(leading.verdict.reason)
     run.tag("monitor.verdict", leading.verdict.word)
     run.tag("monitor.reason", leading.verdict.reason)
-    run.tag("monitor.version", leading.model.version)
+    run.tag(VERSION_TAG, leading.model.version)
 
 
 def log_pages(
@@ -171,12 +168,11 @@ def log_pages(
     }  # fmt: skip
     models = [one.found for one in found]
     with tempfile.TemporaryDirectory() as name:
-        page, figures = Path(name, "monitoring.html"), Path(name, "monitoring.json")
+        page, figures = Path(name, "monitoring.html"), Path(name, FIGURES)
         page.write_text(monitoring_report.draw(about, models))
         figures.write_text(as_json({**about, "models": models}))
         for file in (page, figures):
-            run.log_file(file)
-            copy_atomically(file, ROOT / "reports" / file.name)
+            run.log_file(file, copy="reports")
 
 
 def fail(fail_on: str, found: list[Monitored]) -> None:

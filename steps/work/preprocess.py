@@ -15,12 +15,12 @@ from clinical.preparation import Prepared, extend, prepare
 from risk_model.metadata import Origin
 from steps.parameters.entry_points import Preprocess
 from steps.reports import data_report
-from steps.runs.files import ROOT, copy_atomically, sha256
+from steps.runs.files import sha256
 from steps.runs.launching import input_run
 from steps.runs.reuse import DATA_FOLDER, data_output, fetch_output, work_key
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import as_dataset, log_dataset
-from steps.runs.tracking.finished import artifact_uri, latest_or_named
+from steps.runs.tracking.finished import artifact_uri
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import DIGEST_TAG, INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
 
@@ -45,11 +45,9 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
         report.write_text(json.dumps(prepared.report, indent=2) + "\n")
         page = folder / "data_report.html"
         page.write_text(data_report.draw(prepared.report, prepared.frame))
-        run.log_file(patients, DATA_FOLDER)
+        run.log_file(patients, DATA_FOLDER, copy="data")
         for file in (report, page):
-            run.log_file(file)
-        for file in (patients, report, page):
-            copy_atomically(file, ROOT / "data" / file.name)
+            run.log_file(file, copy="data")
         uri, digest = artifact_uri(run.run_id, f"{DATA_FOLDER}/{patients.name}"), sha256(patients)
         run.tag(DIGEST_TAG, digest)
         log_dataset(run, as_dataset(prepared.frame, uri=uri, digest=digest), source)
@@ -82,8 +80,3 @@ def find_input(run: StepRun, values: Preprocess, given: Run | None) -> tuple[Pat
     run.tag(INPUT_TAG, before.info.run_id)
     path = fetch_output(before, data_output(before))
     return path, before.info.run_id, before.data.tags[SOURCE_TAG]
-
-
-def resolve(values: Preprocess, experiment_id: str) -> Run | None:
-    """Look up the run that `data` names; an empty one means the latest."""
-    return latest_or_named("download", values.data, experiment_id)

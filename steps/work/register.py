@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -18,10 +15,10 @@ from risk_model.flavours import inputs
 from risk_model.layout import open_folder
 from risk_model.metadata import Data, Git, Metadata
 from steps.parameters.entry_points import Register
-from steps.registry import gate, updates
+from steps.registry import decisions, evidence, gate, updates
 from steps.registry import versions as registry
 from steps.registry.contenders import candidate_of, champion_of
-from steps.registry.rules import Rule
+from steps.registry.gate import Decision
 from steps.registry.versions import number
 from steps.runs import lineage
 from steps.runs.launching import input_run
@@ -31,9 +28,6 @@ from steps.runs.terminal import echo
 from steps.runs.tracking.finished import latest_or_named
 from steps.runs.tracking.step_run import StepRun
 
-AGAINST_TAG = "gate.against"
-DECISION_TAG = "gate.decision"
-
 
 def register(run: StepRun, values: Register, given: Run | None) -> None:
     """Make a version of a train run, once; judge it; move the aliases."""
@@ -41,8 +35,8 @@ def register(run: StepRun, values: Register, given: Run | None) -> None:
     trained = given or input_run(Register, run)
     with registry.locked(name):
         version = registry.version_of(name, trained.info.run_id) or _new_version(name, trained)
-        decision = decide(name, version, trained, read_later(values.outcomes))
-        _record(run, name, version, decision)
+        decision = decide(run, name, version, trained, read_later(values.outcomes))
+        decisions.keep(run, name, number(version), decision)
         if decision.verdict == "passed" and promote != "false" and not _is_champion(name, version):
             registry.make_champion(name, number(version), by="gate")
         # An earlier registration may have been killed half-way.
@@ -110,31 +104,26 @@ def read_later(outcomes: str) -> pd.DataFrame | None:
 
 
 def decide(
-    name: str, version: ModelVersion, trained: Run, later: pd.DataFrame | None
-) -> gate.Decision:
+    run: StepRun, name: str, version: ModelVersion, trained: Run, later: pd.DataFrame | None
+) -> Decision:
     """Return the gate's decision; an earlier one stands as long as the champion is the same.
 
-    Later outcomes ask it anew.
+    Later outcomes ask it anew, and so does what `monitor` has found since.
     """
     champion = registry.holder(name, registry.CHAMPION)
     against = number(champion) if champion else ""
-    tags = registry.tags_of(version)
-    if registry.VERDICT_TAG in tags and later is None:
-        settled = against in (number(version), tags.get(AGAINST_TAG, ""))
-        if (settled or "rolled_back" in tags) and DECISION_TAG in tags:
-            return _read_decision(tags)
-    return _judge(trained, champion, later)
+    shadow = evidence.in_shadow(name, against, number(version), run.experiment_id)
+    before = decisions.read(version) if later is None else None
+    if before:
+        settled = against in (number(version), before.against)
+        known = shadow is None or shadow in before.rules
+        if (settled and known) or registry.ROLLED_BACK_TAG in registry.tags_of(version):
+            return before
+    decision = _judge(trained, champion, later)
+    return gate.heed(decision, shadow) if shadow else decision
 
 
-def _read_decision(tags: dict[str, str]) -> gate.Decision:
-    stored = json.loads(tags[DECISION_TAG])
-    rules = [Rule(**rule) for rule in stored["rules"]]
-    return gate.Decision(stored["verdict"], stored["reason"], stored["against"], rules)
-
-
-def _judge(
-    trained: Run, champion: ModelVersion | None, later: pd.DataFrame | None
-) -> gate.Decision:
+def _judge(trained: Run, champion: ModelVersion | None, later: pd.DataFrame | None) -> Decision:
     limits, against = gate.read_rules(), number(champion) if champion else ""
     try:
         model = lineage.of_run(trained, registry.model_uri(trained))
@@ -151,23 +140,6 @@ def _judge(
     if model.metadata.is_update:
         return updates.judge(model, before, against, later, limits)
     return gate.judge(candidate, champion_of(against, before, model), limits)
-
-
-def _record(run: StepRun, name: str, version: ModelVersion, decision: gate.Decision) -> None:
-    """Keep the decision: an artifact of this run, and tags of the version."""
-    content = json.dumps(dataclasses.asdict(decision), indent=2)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "gate_decision.json"
-        path.write_text(content + "\n")
-        run.log_file(path)
-    tags = {
-        registry.VERDICT_TAG: decision.verdict,
-        "gate.reason": decision.reason,
-        AGAINST_TAG: decision.against,
-        DECISION_TAG: json.dumps(dataclasses.asdict(decision), separators=(",", ":")),
-    }
-    for tag, value in tags.items():
-        registry.tag(name, number(version), tag, value)
 
 
 def resolve(values: Register, experiment_id: str) -> Run | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run
+from mlflow.entities import Param, Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from clinical import copies
@@ -25,11 +24,10 @@ from steps.modelling.searching import DECIDES, FOLDS, MEASURES, Candidate, Patie
 from steps.parameters.declaration import as_texts, check, select
 from steps.parameters.entry_points import Sweep, Train
 from steps.reports import search_plot
-from steps.runs.files import ROOT, as_json, copy_atomically
+from steps.runs.files import as_json
 from steps.runs.launching import run_or_reuse
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import PATIENTS
-from steps.runs.tracking.finished import latest_or_named
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import OWNER_TAG, STEP_TAG
 from steps.work.patients import read_patients
@@ -67,8 +65,7 @@ def find(
     patients = Patients(*estimators.columns(fitting))
     searching.require_enough(patients.labels)
     drawn = searching.draw(values.models, values.trials, base.random_state)
-    fixed = {k: v for k, v in vars(base).items() if k not in ("data", "base", "test_size")}
-    search = Search(client, patients, drawn, fixed)
+    search = Search(client, patients, drawn, base)
     tried: list[Candidate] = []
     for candidate in search.candidates():
         tried.append(candidate)
@@ -88,19 +85,19 @@ def find(
 def log_candidate(run: StepRun, candidate: Candidate, number: int) -> None:
     """Log a candidate as a finished run below this one."""
     client = MlflowClient()
+    parent = client.get_run(run.run_id)
     # Of the same owner: should this process be killed, no run stays open.
-    owner = client.get_run(run.run_id).data.tags[OWNER_TAG]
+    owner = parent.data.tags[OWNER_TAG]
     tags = {STEP_TAG: CANDIDATE, MLFLOW_PARENT_RUN_ID: run.run_id, OWNER_TAG: owner}
     name = f"{candidate.parameters['model']} {number}"
-    created = client.create_run(run.experiment_id, tags=tags, run_name=name)
-    now = time.time_ns() // 1_000_000
-    client.log_batch(
-        created.info.run_id,
-        [Metric(key, value, now, 0) for key, value in candidate.measures.items()],
-        [Param(key, str(value)) for key, value in candidate.parameters.items()],
-    )
-    client.set_terminated(created.info.run_id)
-    client.delete_tag(created.info.run_id, OWNER_TAG)
+    run_id = client.create_run(run.experiment_id, tags=tags, run_name=name).info.run_id
+    client.log_inputs(run_id, datasets=parent.inputs.dataset_inputs if parent.inputs else [])
+    parameters = [Param(key, str(value)) for key, value in candidate.parameters.items()]
+    client.log_batch(run_id, params=parameters)
+    made = StepRun(run_id, run.experiment_id, datasets=run.datasets)
+    made.log_metrics(candidate.measures, PATIENTS)
+    client.set_terminated(run_id)
+    client.delete_tag(run_id, OWNER_TAG)
 
 
 def log_findings(run: StepRun, tried: Sequence[Candidate], honest: Mapping[str, float]) -> None:
@@ -118,8 +115,7 @@ def log_findings(run: StepRun, tried: Sequence[Candidate], honest: Mapping[str, 
         run.log_file(figures)
         winner = tried.index(best)
         picture = search_plot.draw(Path(name, "search.png"), table, winner, honest)
-        run.log_file(picture, "plots")
-        copy_atomically(picture, ROOT / "plots" / picture.name)
+        run.log_file(picture, "plots", copy="plots")
 
 
 def summary(best: Candidate, honest: Mapping[str, float], trained: Run) -> str:
@@ -143,8 +139,3 @@ def summary(best: Candidate, honest: Mapping[str, float], trained: Run) -> str:
             f"Register: {REGISTER} -P run_id={trained.info.run_id}",
         ]
     )
-
-
-def resolve(values: Sweep, experiment_id: str) -> Run | None:
-    """Look up the run that `data` names; an empty one is looked for when the work begins."""
-    return latest_or_named("preprocess", values.data, experiment_id)

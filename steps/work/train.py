@@ -21,11 +21,16 @@ from risk_model.flavours import saving
 from risk_model.flavours.saving import Contents
 from risk_model.layout import METADATA
 from risk_model.metadata import Git, Metadata
-from steps.modelling import estimators, facts, metrics, onnx_export, refits
+from steps.modelling import estimators, facts, metrics, onnx_export
 from steps.modelling.clinical_metrics import COMPARED
 from steps.modelling.estimators import Recipe
 from steps.modelling.facts import Training
-from steps.modelling.validation import OutOfFold, cross_validated, require_both_classes
+from steps.modelling.validation import (
+    OutOfFold,
+    cross_validated,
+    refit_ranges,
+    require_both_classes,
+)
 from steps.parameters.entry_points import RECALIBRATED, Train
 from steps.reports import plots
 from steps.runs import provenance
@@ -33,7 +38,7 @@ from steps.runs.files import ROOT, copy_atomically, replacing, sha256
 from steps.runs.lineage import Lineage
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import HELD_OUT, PATIENTS, as_dataset, log_dataset
-from steps.runs.tracking.finished import artifact_uri, latest_or_named
+from steps.runs.tracking.finished import artifact_uri
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG
 from steps.work import updating
@@ -66,7 +71,7 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
     content = onnx_export.convert(model, fitted)
     sure = None
     if isinstance(recipe, Recipe):
-        sure = refits.measure(recipe, features, labels, validated.probabilities, seed)
+        sure = refit_ranges(recipe, features, labels, validated.probabilities, seed)
     done = Training(
         run.run_id, vars(values), data, labels, validated, model, fitted, x, found, sure, base
     )
@@ -78,8 +83,7 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
         log_out_of_fold(run, folder, data.patients, validated)
         losses = permutation_losses(model, x, y, seed)
         for picture in plots.draw_all(folder, y, p, found, losses):
-            run.log_file(picture, "plots")
-            copy_atomically(picture, ROOT / "plots" / picture.name)
+            run.log_file(picture, "plots", copy="plots")
         model_id = log_model(run, folder, done, content, metadata)
     log_figures(run, held_out, metadata, model_id)
     run.describe(wording.described(metadata.measured))
@@ -173,8 +177,3 @@ def summary(model: str, metadata: Metadata) -> str:
     """Return how good the model is: cross-validated, and on the held-out patients as a check."""
     figures = wording.comparison(metadata.measured)
     return "\n".join([f"train: {model}, with 95 % intervals", *figures])
-
-
-def resolve(values: Train, experiment_id: str) -> Run | None:
-    """Look up the run that `data` names; an empty one is looked for when the work begins."""
-    return latest_or_named("preprocess", values.data, experiment_id)

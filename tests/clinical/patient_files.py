@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from clinical.frame import frame_from_columns
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 
 # Diseased and healthy, in both codings of the same two patients.
@@ -47,8 +46,7 @@ def plain_row(names: list[str]) -> str:
 
 def frame_of(records: Sequence[Mapping[str, float | None]]) -> pd.DataFrame:
     """Return a canonical frame without a label; what a record lacks is unknown."""
-    columns = [[record.get(name) for record in records] for name in FEATURE_NAMES]
-    return frame_from_columns(np.array(column, dtype=np.float64) for column in columns)
+    return pd.DataFrame(list(records), columns=list(FEATURE_NAMES), dtype=np.float64)
 
 
 def require_canonical(frame: pd.DataFrame, known: Collection[str] = ()) -> None:

@@ -118,15 +118,6 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     assert "more than 64 MiB" in refusal(zipped(tmp_path, many))
 
 
-def test_a_bomb_is_refused(tmp_path: Path) -> None:
-    assert "200 times" in refusal(zipped(tmp_path, {"zeros.csv": b"0" * (8 << 20)}))
-
-
-def test_small_members_may_compress_well(tmp_path: Path) -> None:
-    path = zipped(tmp_path, {"zeros.csv": b"0" * (1 << 20)})
-    assert len(open_source(path)["zeros.csv"]) == 1 << 20  # type: ignore[arg-type]
-
-
 def test_a_bomb_that_lies_about_its_size_is_refused(tmp_path: Path) -> None:
     path = zipped(tmp_path, {"zeros.csv": b"0" * (8 << 20)})
     content = bytearray(path.read_bytes())
@@ -185,12 +176,3 @@ def test_damage_anywhere_is_a_data_error_or_harmless(tmp_path: Path) -> None:
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     assert "No such file" in refusal(tmp_path / "nothing.csv")
     assert "directory" in refusal(tmp_path)
-
-
-def test_nothing_is_extracted(
-    uci_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    members = open_source(uci_zip)
-    read_patients(members[choose_member(members)], "x")
-    assert list(tmp_path.iterdir()) == []

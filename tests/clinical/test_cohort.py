@@ -14,10 +14,9 @@ from scipy.stats import spearmanr
 from clinical.archive import CLEVELAND, open_source
 from clinical.cohort import FIGURES, draw, is_sample, sample, write_uci
 from clinical.copies import row_hashes
-from clinical.frame import REQUIRED
 from clinical.patients import read_patients
 from clinical.preparation import prepare
-from clinical.schema import FEATURE_NAMES
+from clinical.schema import FEATURE_NAMES, REQUIRED
 from tests.clinical.patient_files import require_canonical
 
 SAMPLE_SHA256 = "fb6cd3ec05604b0f884bae811b4fb8a9ad88d8afe2d4c026a83c758942bd62ce"
@@ -45,14 +44,6 @@ def test_the_prevalence_is_exact(n: int) -> None:
 def test_rows_are_mixed() -> None:
     diseased = (draw(303)["num"] > 0).to_numpy()
     assert 100 < np.abs(np.diff(diseased.astype(int))).sum() < 200
-
-
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_ones(tmp_path: Path) -> None:
-    paths = [tmp_path / name for name in "abc"]
-    for path, seed in zip(paths, (1, 1, 2), strict=True):
-        write_uci(draw(50, seed), path)
-    a, b, c = (path.read_bytes() for path in paths)
-    assert a == b != c
 
 
 def test_the_sample_has_the_same_bytes_on_every_machine() -> None:
@@ -142,40 +133,3 @@ def test_severities_have_their_shares(large: pd.DataFrame) -> None:
     grades = large.loc[large["num"] > 0, "num"].value_counts(normalize=True)
     for grade, share in FIGURE["severity_given_disease"].items():
         assert grades[int(grade)] == pytest.approx(share, abs=0.02)
-
-
-def test_a_forest_finds_303_of_them_as_hard_as_the_real_ones(tmp_path: Path) -> None:
-    from sklearn.compose import ColumnTransformer
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.impute import SimpleImputer
-    from sklearn.model_selection import StratifiedKFold, cross_validate
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder
-
-    nominal = ["cp", "restecg", "slope", "thal"]
-    encode = ColumnTransformer(
-        [("codes", OneHotEncoder(handle_unknown="ignore"), nominal)], remainder="passthrough"
-    )
-    impute = SimpleImputer(strategy="most_frequent").set_output(transform="pandas")
-    forest = RandomForestClassifier(100, max_depth=5, random_state=0)
-    scores = []
-    for seed in (1, 2, 3):
-        path = tmp_path / "sample.data"
-        write_uci(draw(303, seed), path)
-        frame = read_patients(path, "sample").frame
-        folds = StratifiedKFold(5, shuffle=True, random_state=0)
-        result = cross_validate(
-            make_pipeline(impute, encode, forest),
-            frame[list(FEATURE_NAMES)],
-            frame["disease"],
-            cv=folds,
-            scoring=("accuracy", "roc_auc", "neg_brier_score"),
-        )
-        scores.append(
-            [result[f"test_{s}"].mean() for s in ("accuracy", "roc_auc", "neg_brier_score")]
-        )
-    accuracy, auc, brier = np.mean(scores, axis=0)
-    # The standard error of the mean of three cohorts is about .012, .01 and .006.
-    assert accuracy == pytest.approx(0.826, abs=0.04)
-    assert auc == pytest.approx(0.908, abs=0.035)
-    assert -brier == pytest.approx(0.128, abs=0.02)

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clinical.archive import open_source
-from clinical.copies import drop_repeated, has_near_copy, near_copies, row_hashes, split
+from clinical.copies import (
+    assign_folds,
+    drop_repeated,
+    has_near_copy,
+    near_copies,
+    row_hashes,
+    split,
+)
+from clinical.errors import DataError
 from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES, FEATURES, Feature
 from tests.clinical.patient_files import EXAMPLE, frame_of
@@ -268,3 +276,37 @@ def test_the_split_does_not_favour_a_feature() -> None:
 def test_a_share_outside_of_its_range_is_refused(size: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         split(many(30), size)
+
+
+# --- Folds --------------------------------------------------------------------------------------
+
+
+def folds(frame: pd.DataFrame) -> np.ndarray:
+    return assign_folds(frame, frame["disease"].to_numpy(), 10)
+
+
+def test_folds_follow_their_rows_and_divide_both_classes_evenly() -> None:
+    frame = many(303)
+    order = np.random.default_rng(1).permutation(len(frame))
+    np.testing.assert_array_equal(folds(frame.iloc[order]), folds(frame)[order])
+    for label in (0, 1):
+        counts = np.bincount(folds(frame)[frame["disease"] == label], minlength=10)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_a_few_more_patients_leave_most_in_their_folds() -> None:
+    frame = many(303)
+    assert (folds(frame)[:-5] == folds(frame[:-5])).mean() > 0.9
+
+
+def test_near_copies_are_left_out_together() -> None:
+    frame = many(303)
+    twice = pd.concat([frame, frame.assign(chol=frame["chol"] + 1)], ignore_index=True)
+    fold = folds(twice)
+    np.testing.assert_array_equal(fold[: len(frame)], fold[len(frame) :])
+
+
+def test_copies_of_a_few_patients_are_too_few_for_folds_and_are_counted_as_one() -> None:
+    few = [many(12).assign(trestbps=100.0 + change) for change in range(5)]
+    with pytest.raises(DataError, match=r"needs 10 patients of each class.* has 4$"):
+        folds(pd.concat(few, ignore_index=True))

@@ -93,12 +93,6 @@ def test_csv_files_hide_unknown_vessels_and_scans_as_numbers(data_dir: Path) -> 
     assert read_patients(data_dir / name, name).disguised == {"ca": 5, "thal": 2}
 
 
-def test_asymptomatic_patients_are_mostly_diseased(cleveland: pd.DataFrame) -> None:
-    share = cleveland.groupby("cp")["disease"].mean()
-    assert share.idxmax() == 0
-    assert share[0] == pytest.approx(0.729, abs=0.001)
-
-
 @pytest.mark.parametrize(
     ("hospital", "rows", "prevalence", "disguised"),
     [
@@ -323,10 +317,6 @@ def test_text_columns_in_parquet_are_refused_by_name() -> None:
     assert "sex: this column must hold numbers" in text
 
 
-def test_a_web_page_is_refused() -> None:
-    assert "it is a web page" in refusal(b"<!DOCTYPE html>\n<html><body>404</body></html>")
-
-
 def test_the_918_row_schema_is_refused_naming_expected_and_found() -> None:
     header = "Age,Sex,ChestPainType,RestingBP,Cholesterol,FastingBS,RestingECG,MaxHR,ExerciseAngina"
     header += ",Oldpeak,ST_Slope,HeartDisease"
@@ -394,12 +384,6 @@ def test_all_problems_are_told_at_once_and_no_value_is() -> None:
     assert "restecg: must be one of" in text
     assert "target: must be one of 0, 1; row 4" in text
     for value in ("987", "secret", "7654", "654", "0.321", "5432"):
-        assert value not in text
-
-
-def test_the_value_of_a_first_row_that_looks_like_a_header_is_not_told() -> None:
-    text = refusal(b"63 years old,male,54.2 pain,$3,%5,x y z,145/90,1990-01-01\n")
-    for value in ("63", "54.2", "1990"):
         assert value not in text
 
 

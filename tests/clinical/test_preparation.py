@@ -10,9 +10,8 @@ import pytest
 from clinical.archive import open_source
 from clinical.copies import row_hashes
 from clinical.errors import DataError
-from clinical.frame import REQUIRED
 from clinical.preparation import extend, prepare
-from clinical.schema import FEATURE_NAMES, FEATURES
+from clinical.schema import FEATURE_NAMES, FEATURES, REQUIRED
 from tests.clinical.patient_files import (
     SICK_UCI,
     WELL_UCI,

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from clinical.errors import DataError
 from clinical.layout import Layout, inspect
-from clinical.tables import Table, plain_cell, read_table
+from clinical.tables import Table, plain_cell, read_table, unknown_cells
+from tests.clinical.patient_files import EXAMPLE, frame_of
 
 NAMES = ("a", "b", "c")
 cells = st.one_of(
@@ -115,3 +116,11 @@ def test_what_could_start_a_formula_gets_an_apostrophe(text: str) -> None:
 )
 def test_numbers_and_plain_text_stay_as_they_are(value: object) -> None:
     assert plain_cell(value) == value
+
+
+def test_what_must_be_known_and_is_not_is_marked_by_column() -> None:
+    lacking = [{"age": None, "cp": None}, {"age": None}, {"ca": None, "thal": None}, {}, {}]
+    frame = frame_of([EXAMPLE | cells for cells in lacking])
+    frame["disease"] = [1, 0, 1, np.nan, 0]
+    rows = {name: np.flatnonzero(mask).tolist() for name, mask in unknown_cells(frame).items()}
+    assert rows == {"age": [0, 1], "cp": [0], "disease": [3]}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.e2e.browser import VIEWS, chromium, fits, violations
 from tests.serving import forge
@@ -21,7 +21,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("registry")
     uri = f"sqlite:///{folder}/mlflow.db"
     run = forge.log_run(uri, forge.fit(), folder, source="synthetic")
-    forge.register(uri, *run, tags={"gate.decision": json.dumps(VERDICT)})
+    MlflowClient(uri, uri).log_dict(run[0], VERDICT, "gate_decision.json")
+    forge.register(uri, *run, tags={"gate.run": run[0]})
     with running(folder / "home", uri, workers=1) as made:
         yield made
 

@@ -74,7 +74,7 @@ def test_fields_of_a_later_release_are_ignored() -> None:
 
 def test_what_is_written_is_read_again_the_same(pipeline: Any) -> None:
     metadata = read(**forge.facts(**forge.judged(pipeline)), format=2)
-    with_files = metadata.with_files({"model.onnx": "a" * 64})
+    with_files = metadata.model_copy(update={"files": {"model.onnx": "a" * 64}})
     text = with_files.as_json()
     assert Metadata.read(text) == with_files
     assert Metadata.read(json.dumps(with_files.as_dict())).as_dict() == with_files.as_dict()

@@ -10,11 +10,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 import psutil
@@ -26,14 +24,15 @@ from clinical import archive, cohort, copies, hospitals
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model.metadata import Git
-from steps.modelling import estimators, metrics, refits
+from steps.modelling import estimators, metrics
 from steps.modelling.facts import Input, Training, gather
-from steps.modelling.validation import cross_validated
+from steps.modelling.validation import cross_validated, refit_ranges
 from steps.parameters.declaration import select
 from steps.parameters.entry_points import Train
-from steps.runs.tracking import experiment
-from steps.work import download, evaluate, monitor, preprocess, sweep, train
+from steps.runs.tracking import experiment, step_run
+from steps.work import train
 from tests.conftest import copy_database
+from tests.steps.stores import store_in_use
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -56,7 +55,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for module in (download, preprocess, train, evaluate, sweep, monitor):
+    for module in (step_run, train):
         monkeypatch.setattr(module, "ROOT", tmp_path / "copies")
     yield
     for number, handler in handlers.items():
@@ -66,26 +65,11 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     os.environ.update(before)
 
 
-def use_store(uri: str) -> None:
-    """Make a tracking store the one that MLflow's functions talk to."""
-    while mlflow.active_run():
-        mlflow.end_run()
-    mlflow.set_tracking_uri(uri)
-
-
-@contextmanager
-def using(uri: str) -> Iterator[str]:
-    """Let MLflow's functions talk to a tracking store while the block lasts."""
-    before = mlflow.get_tracking_uri()
-    use_store(uri)
-    yield uri
-    use_store(before)
-
-
 @pytest.fixture
 def store(tmp_path: Path, empty_database: Path) -> Iterator[str]:
     """Return the URI of a fresh tracking store, which MLflow uses during the test."""
-    with using(copy_database(empty_database, tmp_path)) as uri:
+    uri = copy_database(empty_database, tmp_path)
+    with store_in_use(uri):
         yield uri
 
 
@@ -194,6 +178,6 @@ def facts(sample: Patients) -> dict[str, Any]:
     other = hospitals.Cohort("va", "Elsewhere", patients.head(60).assign(ca=np.nan), 60)
     found = validated.measures | metrics.with_intervals(labels, model.predict_proba(x)[:, 1], 42)
     data = Input(patients, "", "synthetic", "f" * 64, [other])
-    sure = refits.measure(recipe, features, y, validated.probabilities, 42)
+    sure = refit_ranges(recipe, features, y, validated.probabilities, 42)
     done = Training("0" * 32, vars(values), data, y, validated, model, fitted, x, found, sure)
     return gather(done, None, Git(commit="c" * 40), None).as_dict()

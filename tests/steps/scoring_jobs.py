@@ -16,8 +16,9 @@ from risk_model.flavours.saving import Contents
 from risk_model.metadata import Metadata
 from steps.batch.inputs import Partition
 from steps.batch.scoring import SCHEMA, Counts, Scorer
-from steps.modelling import estimators, onnx_export
+from steps.modelling import onnx_export
 from steps.modelling.metrics import Labels
+from tests.steps.recipes import small
 
 
 def stored(
@@ -41,7 +42,7 @@ def stored(
 
 def forest(features: pd.DataFrame, y: Labels) -> StackingClassifier:
     """Fit a small calibrated forest."""
-    return estimators.build("random_forest", 15, 4, 1, 1, calibration="sigmoid").fit(features, y)
+    return small(calibration="sigmoid").fit(features, y)
 
 
 def score_partitions(

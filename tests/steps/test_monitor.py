@@ -16,10 +16,11 @@ from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model.model import Model
 from risk_model.prediction_log.records import bins_of
 from steps.monitoring import reading
+from steps.registry import decisions
+from steps.registry import versions as registry
 from steps.runs import lineage
-from tests.steps.conftest import using
 from tests.steps.monitoring.logs import rows_of, write_profile, write_rows
-from tests.steps.store import NAME, Store, a_store
+from tests.steps.stores import NAME, SMALL, Store, steps_in, store_in_use
 
 HOSPITAL = "heart-disease-other"
 
@@ -29,8 +30,11 @@ def served(
     tmp_path_factory: pytest.TempPathFactory, empty_database: Path, sample_file: Path
 ) -> Iterator[Store]:
     """Return a store with a champion of synthetic patients."""
-    with a_store(tmp_path_factory.mktemp("served"), empty_database) as made:
-        made.train(sample_file)
+    folder = tmp_path_factory.mktemp("served")
+    with steps_in(folder, empty_database) as made:
+        made.done("download", "download", f"--source={sample_file}")
+        made.done("preprocess", "preprocess", "--data=")
+        made.done("train", "train", *SMALL)
         made.done("register", "register", "--promote=false")
         made.done("promote", "promote", "--version=1")
         yield made
@@ -38,7 +42,7 @@ def served(
 
 @pytest.fixture(autouse=True)
 def same_store(served: Store) -> Iterator[None]:
-    with using(served.uri):
+    with store_in_use(served.uri):
         yield
 
 
@@ -227,3 +231,33 @@ def test_an_update_waits_for_later_outcomes_and_is_judged_on_them(
     assert "passed, better on 450 later outcomes" in decision
     assert "earlier patients, reported" in decision
     assert served.client.get_model_version(HOSPITAL, "1").aliases == ["champion"]
+
+
+def test_the_gate_heeds_how_a_challenger_in_shadow_turned_out(
+    served: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.done("rival", "train", "--model=logistic_regression", "--random_state=1")
+    words = (f"--run_id={served.runs['rival']}", "--promote=false")
+    assert served.do("register", *words) == 0
+    (rival,) = served.client.search_model_versions(f"run_id = '{served.runs['rival']}'")
+    alone = rival.tags["gate.verdict"]
+    made = patients(300, 17, tmp_path)
+    p, ill = model_of().probabilities(made), made[LABEL.name].to_numpy()
+    for challenger, verdict in ((1 - p, "rejected"), (0.8 * ill + 0.1, alone)):
+        log = tmp_path / verdict
+        seen = rows_of(made, p).assign(challenger_version=f"registry-v{rival.version}")
+        write_rows(log, seen.assign(challenger_probability=challenger))
+        file = outcomes_of(seen, made, tmp_path / "outcomes.csv")
+        assert served.do("monitor", f"--log={log}", f"--outcomes={file}") == 0
+        for _ in range(2):
+            assert served.do("register", *words) == 0
+            decision = decisions.read(registry.named(NAME, rival.version))
+            assert decision is not None
+            assert (decision.verdict, decision.against) == (verdict, "1")
+            cited = decision.rules[-1]
+            assert "300 patients in shadow" in cited.rule
+            assert served.latest("monitor") in cited.rule
+            assert cited.passed == (verdict == alone)
+            assert cited.candidate == pytest.approx(((challenger - ill) ** 2).mean())
+            assert cited.champion == pytest.approx(((p - ill) ** 2).mean())
+    assert "in shadow, not worse beyond chance" in capsys.readouterr().err

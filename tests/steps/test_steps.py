@@ -19,6 +19,7 @@ from clinical.schema import FEATURE_NAMES
 from risk_model.flavours import saving
 from risk_model.model import Origin, load
 from steps.modelling import metrics
+from steps.registry import decisions
 from steps.registry import versions as registry
 from steps.registry.contenders import champion_of
 from steps.registry.gate import Champion
@@ -28,8 +29,7 @@ from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
 from steps.work import register
 from tests.servers import gives, serving
-from tests.steps.conftest import using
-from tests.steps.store import NAME, SMALL, Store, a_store
+from tests.steps.stores import NAME, SMALL, Store, steps_in, store_in_use
 
 pytestmark = pytest.mark.slow
 
@@ -40,8 +40,10 @@ def pipeline(
 ) -> Iterator[Store]:
     """Return a store in which each step ran once on a file, and train with another model."""
     folder = tmp_path_factory.mktemp("pipeline")
-    with a_store(folder, empty_database) as made:
-        made.train(sample_file)
+    with steps_in(folder, empty_database) as made:
+        made.done("download", "download", f"--source={sample_file}")
+        made.done("preprocess", "preprocess", "--data=")
+        made.done("train", "train", *SMALL)
         prepared = made.copies / "data" / "patients.parquet"
         shutil.copytree(made.copies, folder / "first")
         boosted = ("--model=hist_gradient_boosting", "--n_estimators=5")
@@ -56,7 +58,7 @@ def same_store(request: pytest.FixtureRequest) -> Iterator[None]:
     if "store" in request.fixturenames:
         yield
         return
-    with using(request.getfixturevalue("pipeline").uri):
+    with store_in_use(request.getfixturevalue("pipeline").uri):
         yield
 
 
@@ -119,6 +121,54 @@ def test_patients_from_a_file_are_those_of_the_run_that_wrote_it(pipeline: Store
 
 
 # --- register ---------------------------------------------------------------------------------
+
+
+def test_the_version_says_what_it_is(pipeline: Store) -> None:
+    version = registry.version_of(NAME, pipeline.runs["train"])
+    assert version is not None
+    assert {
+        "model", "data.source", "git.commit", "git.dirty",
+        "gate.verdict", "gate.reason", "gate.against", "gate.run", "champion.since",
+    } == set(version.tags)  # fmt: skip
+    assert max(map(len, version.tags.values())) < 100
+    assert version.tags["gate.verdict"] == "passed"
+    words = version.description
+    assert words.index("Cross-validated") < words.index("Held out")
+    assert "Not for clinical use" in words
+    assert version.tags["gate.run"] == pipeline.runs["register"]
+    decision = decisions.read(version)
+    assert decision is not None
+    assert len(decision.rules) > 10
+    assert decision.reason == version.tags["gate.reason"]
+
+
+def test_a_decision_of_an_earlier_release_stands_and_is_kept_as_now(
+    pipeline: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (pipeline.artifacts("register") / "gate_decision.json").read_text()
+    told = whole.replace("there was no champion", "an earlier release has found no champion")
+    pipeline.client.set_model_version_tag(NAME, "1", "gate.decision", told)
+    pipeline.client.delete_model_version_tag(NAME, "1", "gate.run")
+    pipeline.done("again", "register", f"--run_id={pipeline.runs['train']}")
+    assert "passed, an earlier release has found no champion" in capsys.readouterr().err
+    tags = pipeline.client.get_model_version(NAME, "1").tags
+    assert tags["gate.run"] == pipeline.runs["again"]
+    assert "gate.decision" not in tags
+
+
+@pytest.mark.parametrize("gone", ["file", "run"])
+def test_a_decision_whose_file_is_gone_stands_by_its_tags(pipeline: Store, gone: str) -> None:
+    words = f"--run_id={pipeline.runs['train']}"
+    pipeline.done("lost", "register", words)
+    if gone == "file":
+        (pipeline.artifacts("lost") / "gate_decision.json").unlink()
+    else:
+        pipeline.client.set_model_version_tag(NAME, "1", "gate.run", "0" * 32)
+    pipeline.done("anew", "register", words)
+    decision = decisions.read(registry.named(NAME, "1"))
+    assert decision is not None
+    assert (decision.verdict, decision.rules) == ("passed", [])
+    assert "no champion" in decision.reason
 
 
 def test_a_model_whose_files_name_another_run_is_rejected(pipeline: Store) -> None:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +31,7 @@ from steps.parameters.entry_points import Train
 from steps.reports import search_plot
 from steps.runs.tracking import experiment, finished
 from tests.steps.conftest import note
-from tests.steps.store import Store, a_store
+from tests.steps.stores import Store, steps_in
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +79,7 @@ class Swept:
 
     def __init__(self, store: Store, training: FakeTraining, printed: str) -> None:
         self.client = store.client
-        self.folder = store.copies
+        self.copies = store.copies
         self.training = training
         self.printed = printed
         (self.run,) = runs(self.client, "sweep")
@@ -89,13 +90,14 @@ class Swept:
 def swept(
     tmp_path_factory: pytest.TempPathFactory, empty_database: Path, prepared: Path
 ) -> Iterator[Swept]:
-    training, folder = FakeTraining(), tmp_path_factory.mktemp("swept")
-    with a_store(folder, empty_database) as store, pytest.MonkeyPatch.context() as patch:
+    folder = tmp_path_factory.mktemp("swept")
+    training = FakeTraining()
+    with steps_in(folder, empty_database) as made, pytest.MonkeyPatch.context() as patch:
         patch.setattr(mlflow, "run", training)
         words = (f"--data={prepared}", f"--models={MODELS}", f"--trials={TRIALS}")
         with redirect_stderr(StringIO()) as printed:
             assert do(*words, "--calibration=none", f"--random_state={SEED}") == 0
-        yield Swept(store, training, printed.getvalue())
+        yield Swept(made, training, printed.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +105,10 @@ def again(prepared: Path) -> list[Candidate]:
     """Return the same candidates, measured in this process on the rows that `train` fits on."""
     fitting, _ = copies.split(pd.read_parquet(prepared), 0.2)
     patients = Patients(*columns(fitting))
-    values = vars(check(Train, {"calibration": "none", "random_state": str(SEED)}))
-    fixed = {k: v for k, v in values.items() if k not in ("data", "base", "test_size")}
+    base = check(Train, {"calibration": "none", "random_state": str(SEED)})
     rows = np.arange(len(patients.labels))
     return [
-        Candidate(drawn, searching.cross_validate(patients, rows, {**fixed, **drawn}))
+        Candidate(drawn, searching.cross_validate(patients, rows, replace(base, **drawn)))
         for drawn in searching.draw(MODELS.split(","), TRIALS, SEED)
     ]
 
@@ -170,13 +171,15 @@ def test_all_candidates_are_a_table_best_first(swept: Swept) -> None:
 def test_the_picture_is_an_artifact_and_a_working_copy(swept: Swept) -> None:
     path = swept.client.download_artifacts(swept.run.info.run_id, "plots/search.png")
     assert imread(path).std() > 0.05
-    assert (swept.folder / "plots" / "search.png").read_bytes() == Path(path).read_bytes()
+    assert (swept.copies / "plots" / "search.png").read_bytes() == Path(path).read_bytes()
 
 
-def test_the_data_is_noted_as_for_train(swept: Swept) -> None:
+def test_the_data_is_noted_as_for_train_on_each_candidate_too(swept: Swept) -> None:
     (given,) = swept.run.inputs.dataset_inputs
     assert {tag.key: tag.value for tag in given.tags}["mlflow.data.context"] == "sweep"
     assert swept.run.data.tags["data.source"] == "file"
+    for candidate in swept.candidates:
+        assert candidate.inputs.dataset_inputs == swept.run.inputs.dataset_inputs
 
 
 def test_a_picture_of_one_parameter_can_be_drawn_too(tmp_path: Path) -> None:

@@ -33,7 +33,12 @@ def dataset_source(uri: str) -> DatasetSource | None:
 
 
 def as_dataset(
-    patients: pd.DataFrame, *, uri: str, name: str = PATIENTS, digest: str | None = None
+    patients: pd.DataFrame,
+    *,
+    uri: str,
+    name: str = PATIENTS,
+    digest: str | None = None,
+    targets: str | None = LABEL.name,
 ) -> Dataset:
     """Return a frame as MLflow's dataset.
 
@@ -46,7 +51,7 @@ def as_dataset(
             patients.reset_index(drop=True),
             source=dataset_source(uri),  # type: ignore[arg-type]
             name=name,
-            targets=LABEL.name,
+            targets=targets,
             digest=digest and digest[:32],
         )
 

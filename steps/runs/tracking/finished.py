@@ -6,10 +6,11 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
 from steps.parameters.uris import redact_credentials
-from steps.runs.store import StepError, run_or_none
+from steps.runs.store import StepError, explain, run_or_none, store_errors
 from steps.runs.tracking.tags import INPUT_TAG, STEP_TAG
 
 
@@ -57,6 +58,25 @@ def input_of(run: Run) -> Run | None:
     """Return the run whose output a run has read, None where there is none, or no more."""
     before = run.data.tags.get(INPUT_TAG)
     return run_or_none(before) if before else None
+
+
+def stored_artifact(run_id: str, path: str) -> Path | None:
+    """Return a local copy of an artifact of a run, None where the run has none.
+
+    Raises
+    ------
+    StepError
+        Where the store fails: what it does not give may well be there.
+    """
+    try:
+        found = MlflowClient().list_artifacts(run_id, path.rpartition("/")[0] or None)
+        if path not in {file.path for file in found}:
+            return None
+        return Path(download_artifacts(run_id=run_id, artifact_path=path))
+    except store_errors(OSError) as error:
+        raise StepError(
+            f"the tracking store does not give {path} of run {run_id}: {explain(error)}"
+        ) from None
 
 
 def artifact_uri(run_id: str, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from typing import Any
 
 import mlflow
 import psutil
@@ -32,14 +33,14 @@ def owner() -> str:
 
 def is_gone(tag: str) -> bool:
     """Return whether the process that wrote an owner tag has ended; False for another host's."""
-    owner = json.loads(tag)
+    owner: dict[str, Any] = json.loads(tag)
     if owner["host"] != socket.gethostname():
         return False
     try:
-        process = psutil.Process(int(str(owner["pid"])))
+        process = psutil.Process(owner["pid"])
         if process.status() == psutil.STATUS_ZOMBIE:
             return True
-        return abs(process.create_time() - float(str(owner["started"]))) > 1
+        return bool(abs(process.create_time() - owner["started"]) > 1)
     except psutil.NoSuchProcess:
         return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
@@ -21,12 +20,12 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 from risk_model.locations import file_path
 from steps.parameters.declaration import as_texts, step_name
 from steps.parameters.uris import redact_credentials
-from steps.runs.files import sha256
+from steps.runs.files import ROOT, copy_atomically, sha256
 from steps.runs.store import StepError, explain, store_errors
 from steps.runs.terminal import echo
 from steps.runs.tracking.launch_run import Launch, end_launch
 from steps.runs.tracking.orphans import owner
-from steps.runs.tracking.tags import OUTPUTS_TAG, OWNER_TAG, STEP_TAG, WORK_TAG
+from steps.runs.tracking.tags import OUTPUTS_FILE, OWNER_TAG, STEP_TAG, WORK_TAG
 
 
 @dataclass
@@ -38,7 +37,7 @@ class StepRun:
     run_id, experiment_id : str
         Where it is recorded.
     outputs : dict of str to str
-        SHA-256 of what it made, by artifact path or model URI; kept as a tag when it ends well.
+        SHA-256 of what it made, by artifact path or model URI; kept as a file when it ends well.
     datasets : dict of str to Dataset
         The patients that it was noted to have read, by name.
     """
@@ -99,8 +98,11 @@ class StepRun:
             ],
         )
 
-    def log_file(self, path: Path, folder: str = "") -> None:
-        """Log a file, or a folder's files, as artifacts, and note the digests as outputs."""
+    def log_file(self, path: Path, folder: str = "", copy: str = "") -> None:
+        """Log a file as an artifact in a folder of the run, and note its digest as an output.
+
+        `copy` is the folder of the project in which a working copy is put.
+        """
         client = MlflowClient()
         name = f"{folder}/{path.name}" if folder else path.name
         try:
@@ -111,6 +113,8 @@ class StepRun:
                 f"cannot store the artifact {name}: {error.strerror or error}"
             ) from None
         self.outputs[name] = sha256(path)
+        if copy:
+            copy_atomically(path, ROOT / copy / path.name)
 
 
 def _discard(run_id: str, name: str) -> None:
@@ -135,6 +139,8 @@ def open_run(values: object, launch: Launch | None, experiment_id: str) -> Itera
         mlflow.start_run(run_id=run_id)
         _log_parameters(run_id, values)
         yield run
+        if run.outputs:
+            MlflowClient().log_dict(run_id, run.outputs, OUTPUTS_FILE)
     except BaseException as error:
         stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
         try:
@@ -143,7 +149,6 @@ def open_run(values: object, launch: Launch | None, experiment_id: str) -> Itera
             # The first error is the one to tell; the run is closed by the next step that starts.
             echo(f"{step}: run {run_id} could not be closed: {explain(further)}")
         raise
-    run.tag(OUTPUTS_TAG, json.dumps(run.outputs))
     _end(run, step, launch, "FINISHED")
 
 

@@ -11,7 +11,7 @@ import pytest
 from clinical.archive import open_source
 from clinical.codings.definitions import CANONICAL, CODINGS, HEART_CSV, UCI, ZERO_BASED, Coding
 from clinical.codings.evidence import Evidence, count_coding_evidence, require_coding
-from clinical.codings.recognition import coding_of_rows, recognise
+from clinical.codings.recognition import coding_of_rows
 from clinical.errors import DataError
 from clinical.hospitals import TITLES
 from clinical.patients import read_patients
@@ -116,17 +116,6 @@ def test_a_part_of_cleveland_is_hardly_ever_refused_and_counted_from_0_hardly_ev
     assert not any(of_frame(right.iloc[rows]).objections(coding) for rows in draws)
     caught = sum(bool(of_frame(wrong.iloc[rows]).objections(CANONICAL)) for rows in draws)
     assert caught >= (0.88 if size == 30 else 0.98) * len(draws)
-
-
-def test_codes_counted_from_0_are_refused_by_column_with_an_offer(
-    hospitals: dict[str, pd.DataFrame],
-) -> None:
-    found = of_frame(written_in(ZERO_BASED, hospitals["cleveland"]))
-    for label in ("target", "disease", None):
-        with pytest.raises(DataError, match="its codes in cp, slope speak against") as caught:
-            recognise(found, label)
-        assert "coding=zero_based" in str(caught.value)
-    assert found.supports(ZERO_BASED)
 
 
 @pytest.mark.parametrize("column", ["cp", "slope"])

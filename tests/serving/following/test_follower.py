@@ -18,7 +18,7 @@ import pytest
 from risk_model.errors import ModelError
 from risk_model.model import Origin
 from serving.errors import RegistryError
-from serving.following.cache import Cache
+from serving.following.cache import Cache, decision_path
 from serving.following.candidates import Candidate
 from serving.following.follower import RETRY_BAD_SECONDS, RETRY_FETCH_SECONDS, Follower
 from serving.following.probe import check_model
@@ -37,6 +37,7 @@ class FakeRegistry:
         self.notes: list[str] = []
         self.fetched: list[str] = []
         self.unfetchable: set[str] = set()
+        self.decisions: dict[str, str] = {}
 
     def candidates(self) -> Iterator[Candidate]:
         if self.down:
@@ -51,6 +52,11 @@ class FakeRegistry:
 
     def fetch_plots(self, run_id: str, folder: Path) -> None:
         (folder / "roc.png").write_text(run_id)
+
+    def fetch_file(self, run_id: str, name: str, folder: Path) -> None:
+        if run_id not in self.decisions:
+            raise OSError("no such run")
+        (folder / name).write_text(self.decisions[run_id])
 
 
 class Bench:
@@ -357,6 +363,30 @@ def test_plots_that_cannot_be_fetched_leave_nothing_behind(bench: Bench) -> None
     assert {path.name for path in Path(bench.published["directory"]).iterdir()} == {
         "content", "entry.json",
     }  # fmt: skip
+
+
+def test_the_gates_latest_decision_is_kept_beside_the_model(bench: Bench) -> None:
+    bench.registry.decisions = {"a" * 32: "kept", "b" * 32: "passed"}
+    kept = []
+    for run_id in bench.registry.decisions:
+        bench.registry.named = [candidate("v1", tags={"gate.run": run_id})]
+        bench.look()
+        path = decision_path(Origin(**bench.published))
+        assert path is not None
+        kept.append(path.read_text())
+    assert kept == ["kept", "passed"]
+    assert bench.registry.fetched == ["v1"]
+
+
+@pytest.mark.parametrize("run_id", ["c" * 32, "../../elsewhere", "", "x" * 5000])
+def test_a_decision_that_cannot_be_fetched_stops_nothing(bench: Bench, run_id: str) -> None:
+    bench.registry.named = [candidate("v1", tags={"gate.run": run_id})]
+    bench.look()
+    assert (bench.published["version"], bench.status["degraded"]) == ("v1", False)
+    kept = {path.name for path in Path(bench.published["directory"]).iterdir()}
+    assert kept == {"content", "entry.json"}
+    bench.look("v2")
+    assert bench.published["version"] == "v2"
 
 
 class _Does:

@@ -26,10 +26,10 @@ class FakeRegistry:
     def monitor_run(self, version: str) -> dict[str, str] | None:
         return self.runs.get(version)
 
-    def fetch_report(self, run_id: str, folder: Path) -> None:
+    def fetch_file(self, run_id: str, name: str, folder: Path) -> None:
         if self.report is None:
             raise OSError("there is none")
-        (folder / "monitoring.html").write_text(f"{self.report} {run_id}")
+        (folder / name).write_text(f"{self.report} {run_id}")
 
 
 def a_run(run_id: str, verdict: str = "alarm") -> dict[str, str]:

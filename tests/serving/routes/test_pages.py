@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from flask.testing import FlaskClient
 from clinical.schema import FEATURES, Feature
 from risk_model.metadata import Metadata
 from risk_model.model import Model
+from serving.following.cache import decision_path
 from serving.predictions.prediction import Prediction
 from serving.routes import result
 from tests.serving import forge
@@ -349,19 +352,29 @@ def test_a_model_of_which_little_is_known_spoils_no_page(
     assert client.post("/", data=form(patient)).status_code == 200
 
 
+def judged(model: Model, folder: Path, verdict: str, decision: str, *, as_tag: bool) -> Model:
+    """Return a model as the gate has judged it: now, or up to release 0.2, with it all in a tag."""
+    run_id = "e" * 32
+    tags = {"gate.verdict": verdict, "gate.reason": "broken", "gate.against": "2",
+            **({"gate.decision": decision} if as_tag else {"gate.run": run_id})}  # fmt: skip
+    origin = dataclasses.replace(model.origin, tags=tags, directory=str(folder))
+    if path := decision_path(origin):
+        path.parent.mkdir()
+        path.write_text(decision)
+    return model.moved(origin)
+
+
+@pytest.mark.parametrize("as_tag", [False, True], ids=["file", "tag"])
 def test_the_gates_verdict_is_a_table_with_both_figures(
-    client: FlaskClient, following: FakeFollowing
+    client: FlaskClient, following: FakeFollowing, model: Model, tmp_path: Path, as_tag: bool
 ) -> None:
-    old = following.model
-    assert old is not None
     rules = [
         {"rule": "ROC AUC at least 0.75", "candidate": 0.9, "champion": None, "passed": True},
         {"rule": "Brier score not worse", "candidate": 0.31, "champion": 0.12, "passed": False},
         {"rule": "no synthetic patients", "candidate": "uci", "champion": "uci", "passed": True},
     ]
-    tags = {"gate.verdict": "rejected", "gate.reason": "broken", "gate.against": "2",
-            "gate.decision": json.dumps({"rules": rules})}  # fmt: skip
-    following.model = Model(old.engine, dataclasses.replace(old.origin, tags=tags), old.metadata)
+    decision = json.dumps({"rules": rules})
+    following.model = judged(model, tmp_path, "rejected", decision, as_tag=as_tag)
     page = client.get("/model").text
     row = r"<th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td>"
     for cells in (("ROC AUC at least 0.75", "0.9", DASH, "ok"),
@@ -373,12 +386,17 @@ def test_the_gates_verdict_is_a_table_with_both_figures(
 
 @pytest.mark.parametrize("stored", ["", "nonsense", "[]", "{}", '{"rules": 5}', "[" * 10**5])
 def test_a_decision_that_cannot_be_read_leaves_the_verdict(
-    client: FlaskClient, following: FakeFollowing, stored: str
+    client: FlaskClient, following: FakeFollowing, model: Model, tmp_path: Path, stored: str
 ) -> None:
-    old = following.model
-    assert old is not None
-    tags = {"gate.verdict": "passed", "gate.decision": stored}
-    following.model = Model(old.engine, dataclasses.replace(old.origin, tags=tags), old.metadata)
+    following.model = judged(model, tmp_path, "passed", stored, as_tag=False)
+    assert "<strong>passed</strong>" in client.get("/model").text
+
+
+def test_a_decision_that_was_not_fetched_leaves_the_verdict(
+    client: FlaskClient, following: FakeFollowing, model: Model, tmp_path: Path
+) -> None:
+    following.model = judged(model, tmp_path, "passed", "{}", as_tag=False)
+    shutil.rmtree(tmp_path / f"gate-{'e' * 32}")
     assert "<strong>passed</strong>" in client.get("/model").text
 
 

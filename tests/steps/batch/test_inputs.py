@@ -103,7 +103,7 @@ def test_uci_files_have_no_header_and_others_may_have_more_columns(tmp_path: Pat
     assert uci.layout.names[-1] == "num"
     content = csv_bytes([[*SICK_CSV, 7, "A", "B"]], "target,patient_id,ward,ward")
     (file,) = find(str(write(tmp_path / "p.csv", content)))
-    assert (file.id_column, file.label) == ("patient_id", "target")
+    assert (file.ids, file.label) == (["patient_id"], "target")
 
 
 def test_parquet_must_hold_numbers(tmp_path: Path) -> None:

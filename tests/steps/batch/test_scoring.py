@@ -16,7 +16,6 @@ from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES, FEATURES, Feature
 from steps.batch.inputs import divide, find
 from steps.batch.scoring import Counts
-from steps.modelling import estimators
 from tests.clinical.patient_files import (
     SICK_CSV,
     SICK_UCI,
@@ -26,6 +25,7 @@ from tests.clinical.patient_files import (
     csv_bytes,
 )
 from tests.servers import gives, serving
+from tests.steps.recipes import small
 from tests.steps.scoring_jobs import forest, score_partitions, stored
 
 Patients = tuple[pd.DataFrame, np.ndarray]
@@ -122,7 +122,7 @@ def test_risk_levels_begin_where_the_model_says(
 
 def test_a_model_without_onnx_answers_by_scikit_learn(tmp_path: Path, sample: Patients) -> None:
     features, y = sample
-    pipeline = estimators.build("hist_gradient_boosting", 5, 3, 1, 1).fit(features, y)
+    pipeline = small("hist_gradient_boosting").fit(features, y)
     model = stored(tmp_path / "model", pipeline, features, onnx=False)
     features.to_csv(tmp_path / "p.csv", index=False)
     found, _ = counted(tmp_path / "p.csv", model)

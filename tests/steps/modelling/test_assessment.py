@@ -15,21 +15,14 @@ from sklearn.ensemble import StackingClassifier
 from clinical import hospitals
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model import shapley
-from risk_model.bands import RISK_BANDS
 from steps.modelling import assessment, clinical_metrics, estimators, facts, onnx_export
-from steps.modelling.estimators import Recipe
 from steps.modelling.validation import OutOfFold, cross_validated
-from steps.parameters.declaration import Value, select
-from steps.parameters.entry_points import CALIBRATIONS, Train
+from steps.parameters.entry_points import CALIBRATIONS
+from tests.steps.recipes import build
 
 pytestmark = pytest.mark.slow
 
 Patients = tuple[pd.DataFrame, np.ndarray]
-
-
-def build(**values: Value) -> Recipe:
-    """Return the unfitted model of train's defaults, but for some parameters."""
-    return estimators.from_parameters(select(Train, values))
 
 
 SEED = 42
@@ -160,7 +153,7 @@ def test_calibration_by_default_makes_the_forest_say_what_it_means(
 
 
 def test_more_are_ill_in_each_higher_risk_band(cleveland: Patients, calibrated: OutOfFold) -> None:
-    found = clinical_metrics.bands(cleveland[1], calibrated.probabilities, dict(RISK_BANDS))
+    found = clinical_metrics.bands(cleveland[1], calibrated.probabilities)
     rates = [band["observed"]["diseased"] / band["observed"]["patients"] for band in found]
     assert sum(band["observed"]["patients"] for band in found) == 303
     assert rates == sorted(rates)

@@ -14,18 +14,15 @@ from clinical.schema import FEATURE_NAMES
 from risk_model import patterns, shapley
 from steps.modelling import calibration, estimators, onnx_export
 from steps.parameters.entry_points import CALIBRATIONS
+from tests.steps.recipes import small
 
 Patients = tuple[pd.DataFrame, np.ndarray]
-
-
-def recipe(kind: str, model: str = "random_forest") -> estimators.Recipe:
-    return estimators.build(model, 15, 4, 1, 1, calibration=kind)
 
 
 @pytest.fixture(scope="module")
 def fitted(sample: Patients) -> dict[str, StackingClassifier]:
     """Return a small forest with each calibration."""
-    return {kind: recipe(kind).fit(*sample) for kind in CALIBRATIONS}
+    return {kind: small(calibration=kind).fit(*sample) for kind in CALIBRATIONS}
 
 
 def drawn(kind: str) -> tuple[calibration.Calibration, np.ndarray, np.ndarray]:

@@ -11,16 +11,9 @@ from sklearn.ensemble import StackingClassifier
 from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model.serialization import REVIEWED_TYPES, read_skops
 from steps.modelling import estimators
-from steps.modelling.estimators import Recipe
-from steps.modelling.validation import cross_validated
-from steps.parameters.declaration import Value, select
-from steps.parameters.entry_points import CALIBRATIONS, MODELS, Train
-
-
-def build(**values: Value) -> Recipe:
-    """Return the unfitted model of train's defaults, but for some parameters."""
-    return estimators.from_parameters(select(Train, values))
-
+from steps.parameters.declaration import Value
+from steps.parameters.entry_points import CALIBRATIONS, MODELS
+from tests.steps.recipes import build
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
@@ -124,19 +117,3 @@ def test_the_parameters_reach_the_estimator() -> None:
     assert (boosted.max_iter, boosted.max_depth, boosted.min_samples_leaf) == (7, 3, 4)
     logistic = build(**values, model="logistic_regression").pipeline[-1]
     assert (logistic[-1].C, logistic[-1].random_state) == (0.5, 9)
-
-
-def test_the_same_seed_gives_the_same_forest(sample: Patients) -> None:
-    features, y = sample
-    first, second = (
-        build(n_estimators=10).fit(features, y).predict_proba(features) for _ in range(2)
-    )
-    np.testing.assert_array_equal(first, second)
-
-
-def test_the_default_forest_is_as_good_on_cleveland_as_promised(cleveland: Patients) -> None:
-    found = cross_validated(build(), *cleveland).measures
-    assert found["cv_roc_auc_mean"] >= 0.89
-    assert found["cv_brier_mean"] <= 0.135
-    # Nobody reaches more on these patients, unless their copies are in the training rows.
-    assert found["cv_roc_auc_mean"] < 0.95

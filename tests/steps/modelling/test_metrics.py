@@ -43,10 +43,6 @@ def weighted_rows(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return y.astype(np.int8), p.astype(float), w.astype(float)
 
 
-def test_the_names_are_those_of_the_references() -> None:
-    assert tuple(REFERENCES) == metrics.NAMES
-
-
 @settings(max_examples=150, deadline=None)
 @given(weighted_rows())
 def test_each_measure_equals_that_of_scikit_learn(
@@ -60,19 +56,6 @@ def test_each_measure_equals_that_of_scikit_learn(
         np.testing.assert_allclose(found[name][0], expected(y, p, w), atol=1e-9, err_msg=name)
 
 
-@settings(max_examples=50, deadline=None)
-@given(weighted_rows())
-def test_a_weight_of_two_is_the_row_twice(
-    rows: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> None:
-    y, p, w = rows
-    times = w.astype(int)
-    weighted = metrics.scores(y, p, w[None])
-    repeated = metrics.scores(np.repeat(y, times), np.repeat(p, times))
-    for name in metrics.NAMES:
-        np.testing.assert_allclose(weighted[name], repeated[name], atol=1e-12, err_msg=name)
-
-
 def test_many_weightings_at_once_give_what_each_gives_alone() -> None:
     random = np.random.default_rng(1)
     y, p = random.integers(0, 2, 40).astype(np.int8), random.random(40).round(1)
@@ -82,14 +65,6 @@ def test_many_weightings_at_once_give_what_each_gives_alone() -> None:
         alone = metrics.scores(y, p, weight[None])
         for name in metrics.NAMES:
             np.testing.assert_allclose(together[name][i], alone[name][0], err_msg=name)
-
-
-def test_the_order_of_the_rows_does_not_matter() -> None:
-    random = np.random.default_rng(2)
-    y, p = random.integers(0, 2, 40).astype(np.int8), random.random(40).round(1)
-    there, back = metrics.scores(y, p), metrics.scores(y[::-1], p[::-1])
-    for name in metrics.NAMES:
-        np.testing.assert_allclose(there[name], back[name], err_msg=name)
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -150,13 +125,6 @@ def test_parts_of_many_patients_are_left_out_together() -> None:
     assert found["brier_ci_high"] == pytest.approx(losses.mean() + reach, abs=0.002)
 
 
-def test_bootstraps_repeat_with_their_seed_only() -> None:
-    y = np.array([0, 1] * 20, np.int8)
-    first, same, other = (metrics.bootstrap_weights(y, seed, 20) for seed in (1, 1, 2))
-    assert (first == same).all()
-    assert (first != other).any()
-
-
 def simulated(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     p = random.beta(1, 1, n)
@@ -168,21 +136,6 @@ def test_each_interval_holds_its_estimate(seed: int) -> None:
     found = metrics.with_intervals(*simulated(seed), seed)
     for name in metrics.NAMES:
         assert found[f"{name}_ci_low"] < found[name] < found[f"{name}_ci_high"], name
-
-
-def test_more_patients_make_narrower_intervals() -> None:
-    few, many = (metrics.with_intervals(*simulated(1, n), 1) for n in (60, 2000))
-    for name in metrics.NAMES:
-        width = [found[f"{name}_ci_high"] - found[f"{name}_ci_low"] for found in (few, many)]
-        assert width[1] < width[0] / 2, name
-
-
-def test_the_metric_names_are_the_promised_ones() -> None:
-    found = metrics.with_intervals(*simulated(1), 1)
-    assert set(found) == {
-        f"{name}{end}" for name in metrics.NAMES for end in ("", "_ci_low", "_ci_high")
-    }
-    assert {type(value) for value in found.values()} == {float}
 
 
 def test_a_measure_that_is_undefined_has_an_undefined_interval() -> None:

@@ -11,23 +11,12 @@ from sklearn.ensemble import StackingClassifier
 from clinical.copies import row_hashes
 from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model import patterns
-from steps.modelling import estimators, onnx_export
-from steps.modelling.estimators import Recipe
+from steps.modelling import onnx_export
 from steps.parameters.entry_points import CALIBRATIONS
+from tests.steps.recipes import small
 
 CONVERTIBLE = ("random_forest", "extra_trees", "logistic_regression")
 Patients = tuple[pd.DataFrame, np.ndarray]
-
-
-def recipe(model: str = "random_forest", calibration: str = "none") -> Recipe:
-    return estimators.build(
-        model,
-        n_estimators=15,
-        max_depth=5,
-        min_samples_leaf=1,
-        random_state=1,
-        calibration=calibration,
-    )
 
 
 def probability(fitted: StackingClassifier, rows: np.ndarray) -> np.ndarray:
@@ -37,7 +26,7 @@ def probability(fitted: StackingClassifier, rows: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="session")
 def forest(sample: Patients) -> StackingClassifier:
     """Return a small forest, fitted on synthetic patients."""
-    return recipe().fit(*sample)
+    return small().fit(*sample)
 
 
 @pytest.mark.parametrize("calibration", CALIBRATIONS)
@@ -46,7 +35,7 @@ def test_the_onnx_model_agrees_on_patients_that_it_was_not_checked_on(
     sample: Patients, model: str, calibration: str
 ) -> None:
     features, y = sample
-    fitted = recipe(model, calibration).fit(features[:200], y[:200])
+    fitted = small(model, calibration).fit(features[:200], y[:200])
     content = onnx_export.convert(fitted, features[:200])
     assert content is not None
     others = features[200:].mask(np.random.default_rng(1).random((len(features) - 200, 13)) < 0.2)
@@ -61,7 +50,7 @@ def test_the_onnx_model_agrees_on_patients_that_it_was_not_checked_on(
 def test_the_onnx_model_has_the_inputs_and_outputs_that_a_server_expects(
     sample: Patients, calibration: str
 ) -> None:
-    content = onnx_export.convert(recipe(calibration=calibration).fit(*sample), sample[0])
+    content = onnx_export.convert(small(calibration=calibration).fit(*sample), sample[0])
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (patients,) = session.get_inputs()
     assert (patients.name, patients.type, patients.shape[1:]) == ("patients", "tensor(float)", [13])
@@ -76,7 +65,7 @@ def test_the_onnx_model_has_the_inputs_and_outputs_that_a_server_expects(
 
 
 def test_an_estimator_without_a_converter_has_no_onnx_model(sample: Patients) -> None:
-    fitted = recipe("hist_gradient_boosting").fit(*sample)
+    fitted = small("hist_gradient_boosting").fit(*sample)
     assert onnx_export.convert(fitted, sample[0]) is None
 
 
@@ -138,6 +127,6 @@ def test_the_references_tell_a_model_from_another(
 ) -> None:
     features, y = sample
     rows = onnx_export.reference_rows(features)
-    other = estimators.build("random_forest", 15, 5, 1, random_state=2).fit(features, y)
+    other = small(seed=2).fit(features, y)
     gap = np.abs(probability(forest, rows) - probability(other, rows)).max()
     assert gap > 100 * onnx_export.TOLERANCE

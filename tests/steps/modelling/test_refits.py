@@ -7,27 +7,27 @@ import pandas as pd
 import pytest
 
 from risk_model.measurements import Refits
-from steps.modelling import estimators, refits
 from steps.modelling.estimators import Recipe
-from steps.modelling.validation import cross_validated
+from steps.modelling.validation import REFITS, cross_validated, out_of_bag, refit_ranges
+from tests.steps.recipes import build
 
 Patients = tuple[pd.DataFrame, np.ndarray]
 
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    return estimators.build("logistic_regression", 1, 1, 1, 1, C=0.3, calibration="sigmoid")
+    return build(model="logistic_regression", C=0.3, calibration="sigmoid", random_state=1)
 
 
 @pytest.fixture(scope="module")
 def probabilities(recipe: Recipe, sample: Patients) -> np.ndarray:
-    return refits.probabilities(recipe, *sample, seed=3)
+    return out_of_bag(recipe, *sample, seed=3)
 
 
 def test_each_refit_answers_for_those_whom_it_has_not_drawn(
     probabilities: np.ndarray, sample: Patients
 ) -> None:
-    assert probabilities.shape == (refits.COUNT, len(sample[1]))
+    assert probabilities.shape == (REFITS, len(sample[1]))
     answered = np.isfinite(probabilities).mean(axis=1)
     assert answered == pytest.approx(np.exp(-1), abs=0.08)  # of whom a bootstrap draws nobody
     known = probabilities[np.isfinite(probabilities)]
@@ -37,7 +37,7 @@ def test_each_refit_answers_for_those_whom_it_has_not_drawn(
 def test_near_copies_are_drawn_together(recipe: Recipe, sample: Patients) -> None:
     features, y = sample
     twice = pd.concat([features, features.assign(chol=features["chol"] + 1)], ignore_index=True)
-    found = np.isfinite(refits.probabilities(recipe, twice, np.tile(y, 2), seed=3))
+    found = np.isfinite(out_of_bag(recipe, twice, np.tile(y, 2), seed=3))
     np.testing.assert_array_equal(found[:, : len(y)], found[:, len(y) :])
 
 
@@ -45,7 +45,7 @@ def test_ranges_hold_the_probabilities_and_are_widest_in_the_middle(
     recipe: Recipe, sample: Patients
 ) -> None:
     p = cross_validated(recipe, *sample).probabilities
-    found = Refits.model_validate(refits.measure(recipe, *sample, p, seed=3), strict=False)
+    found = Refits.model_validate(refit_ranges(recipe, *sample, p, seed=3), strict=False)
     assert sum(one.patients for one in found.bins) == len(p)
     assert (found.bins[0].start, found.bins[-1].end) == (0, 1)
     for one in found.bins:
@@ -65,7 +65,7 @@ def test_the_more_patients_the_surer_it_is(recipe: Recipe, sample: Patients) -> 
     features, y = sample
     few = slice(0, 80)
     known = [
-        np.nanstd(refits.probabilities(recipe, x, labels, seed=3), axis=0).mean()
+        np.nanstd(out_of_bag(recipe, x, labels, seed=3), axis=0).mean()
         for x, labels in ((features[few], y[few]), (features, y))
     ]
     assert known[1] < 0.8 * known[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,7 @@ from tests.steps import conftest
 pytestmark = pytest.mark.slow
 
 TRIALS = 3
-FIXED: dict[str, Any] = {
-    name: value
-    for name, value in vars(select(Train, {}, n_estimators=10)).items()
-    if name not in ("data", "base", "test_size")
-}
+FIXED = select(Train, {}, n_estimators=10)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +39,7 @@ def patients(sample: conftest.Patients) -> Patients:
 
 
 def search(client: Client, patients: Patients, *models: str, trials: int = TRIALS) -> Search:
-    drawn = searching.draw(models, trials, FIXED["random_state"])
+    drawn = searching.draw(models, trials, FIXED.random_state)
     return Search(client, patients, drawn, FIXED)
 
 
@@ -88,8 +85,8 @@ def test_all_models_are_drawn_and_only_with_their_own_parameters() -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_a_candidate_says_what_train_would_build(patients: Patients, model: str) -> None:
     rows = np.arange(len(patients.labels))
-    built = estimators.from_parameters(select(Train, FIXED, model=model)).fit(*patients)
-    said = searching.fit_and_predict(patients, rows, rows, {**FIXED, "model": model})
+    built = estimators.from_parameters(replace(FIXED, model=model)).fit(*patients)
+    said = searching.fit_and_predict(patients, rows, rows, replace(FIXED, model=model))
     np.testing.assert_array_equal(said, built.predict_proba(patients.features)[:, 1])
 
 
@@ -97,9 +94,9 @@ def test_the_measures_are_those_of_scikit_learn(
     tried: Sequence[Candidate], patients: Patients
 ) -> None:
     features, y = patients
-    built = select(Train, FIXED, **tried[0].parameters)
+    built = replace(FIXED, **tried[0].parameters)
     by_hand: dict[str, list[float]] = {name: [] for name in MEASURES}
-    for fit, test in searching.folds(FIXED["random_state"]).split(features, y):
+    for fit, test in searching.folds(FIXED.random_state).split(features, y):
         model = estimators.from_parameters(built).fit(features.iloc[fit], y[fit])
         p = model.predict_proba(features.iloc[test])[:, 1]
         by_hand["brier"].append(brier_score_loss(y[test], p))
@@ -110,22 +107,17 @@ def test_the_measures_are_those_of_scikit_learn(
     assert tried[0].measures == pytest.approx(expected)
 
 
-def test_the_lowest_brier_score_wins(tried: Sequence[Candidate]) -> None:
-    lowest = min(one.measures["cv_brier_mean"] for one in tried)
-    assert searching.best(tried).measures["cv_brier_mean"] == lowest
-
-
 def test_each_patient_is_judged_by_the_winner_of_a_search_without_them(
     regressions: Search, tried: Sequence[Candidate], patients: Patients
 ) -> None:
     said = out_of_fold(regressions, len(patients.labels))
     rows = np.arange(len(patients.labels))
-    fitting, test = next(searching.folds(FIXED["random_state"]).split(rows, patients.labels))
+    fitting, test = next(searching.folds(FIXED.random_state).split(rows, patients.labels))
     again = []
     for drawn in (one.parameters for one in tried):
-        measures = searching.cross_validate(patients, fitting, FIXED | drawn)
+        measures = searching.cross_validate(patients, fitting, replace(FIXED, **drawn))
         again.append(Candidate(drawn, measures))
-    chosen = FIXED | searching.best(again).parameters
+    chosen = replace(FIXED, **searching.best(again).parameters)
     expected = searching.fit_and_predict(patients, fitting, test, chosen)
     np.testing.assert_allclose(said[test], expected)
     assert np.isfinite(said).all()

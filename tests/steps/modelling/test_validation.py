@@ -14,7 +14,6 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
 from risk_model import patterns
-from steps.modelling.metrics import NAMES
 from steps.modelling.validation import FOLDS, cross_validated
 
 CALLS: list[tuple[set[float], set[float]]] = []
@@ -70,11 +69,6 @@ def test_what_is_unknown_in_a_pattern_is_kept_from_the_model() -> None:
     assert roc_auc_score(y, found.probabilities) == 1
     assert roc_auc_score(y, found.masked[patterns.NAMES.index("chol")]) == 1
     assert roc_auc_score(y, found.masked[24]) < 0.75  # ca and thal
-
-
-def test_mean_and_deviation_have_the_promised_names() -> None:
-    found = cross_validated(pipeline(), *patients(30, 20)).measures
-    assert set(found) == {f"cv_{name}_{end}" for name in NAMES for end in ("mean", "std")}
 
 
 def test_saying_the_prevalence_scores_what_it_must() -> None:

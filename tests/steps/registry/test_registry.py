@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,10 +51,6 @@ def stages() -> dict[str, str]:
     return {registry.number(v): v.current_stage for v in registry.versions(NAME)}
 
 
-def reigns() -> list[str]:
-    return [entry["version"] for entry in registry.read_history(NAME)]
-
-
 def crown(*versions: str) -> None:
     """Make versions champion, one after the other."""
     for version in versions:
@@ -77,7 +75,7 @@ def test_a_challenger_that_wins_is_champion_and_challenger_no_more(make_versions
     crown(one)
     assert holders() == (one, None)
     assert stages() == {one: "Production"}
-    assert reigns() == [one]
+    assert registry.reigns(NAME) == [one]
 
 
 def test_a_dethroned_champion_is_archived(make_versions: Make) -> None:
@@ -85,7 +83,7 @@ def test_a_dethroned_champion_is_archived(make_versions: Make) -> None:
     crown(one, two)
     assert holders() == (two, None)
     assert stages() == {one: "Archived", two: "Production"}
-    assert reigns() == [one, two]
+    assert registry.reigns(NAME) == [one, two]
 
 
 def test_a_newer_challenger_takes_the_place_of_one_that_did_not_win(make_versions: Make) -> None:
@@ -120,13 +118,16 @@ def test_making_the_champion_champion_again_changes_nothing(make_versions: Make)
     assert registry.roll_back(NAME) == (two, one)
 
 
-def test_the_history_says_since_when_and_by_what(make_versions: Make) -> None:
+def test_a_champion_says_since_when_and_by_what_it_is(
+    make_versions: Make, client: MlflowClient
+) -> None:
     one, two = make_versions(2)
     registry.make_champion(NAME, one, by="gate")
     registry.make_champion(NAME, two, by="hand")
-    history = registry.read_history(NAME)
-    assert [entry["by"] for entry in history] == ["gate", "hand"]
-    assert all(entry["at"].endswith("+00:00") for entry in history)
+    for version, by in ((one, "gate"), (two, "hand")):
+        since = client.get_model_version(NAME, version).tags["champion.since"]
+        assert re.fullmatch(rf"\S+\+00:00, by {by}", since)
+    assert client.get_registered_model(NAME).tags == {"champion.history": f"{one}, {two}"}
 
 
 # --- rollback --------------------------------------------------------------------------------
@@ -141,7 +142,7 @@ def test_a_rollback_puts_the_champion_before_back(
     assert holders() == (one, None)
     assert stages() == {one: "Production", two: "Archived"}
     assert "rolled_back" in client.get_model_version(NAME, two).tags
-    assert registry.read_history(NAME)[-1]["by"] == "rollback"
+    assert client.get_model_version(NAME, one).tags["champion.since"].endswith(", by rollback")
 
 
 def test_two_rollbacks_walk_back_two_champions(make_versions: Make) -> None:
@@ -227,10 +228,9 @@ def test_a_champion_made_by_mlflows_own_client_enters_the_history(
     one, two, three = make_versions(3)
     crown(one)
     client.set_registered_model_alias(NAME, CHAMPION, two)
-    assert reigns() == [one, two]
-    assert registry.read_history(NAME)[-1]["by"] == "another client"
+    assert registry.reigns(NAME) == [one, two]
     crown(three)
-    assert reigns() == [one, two, three]
+    assert registry.reigns(NAME) == [one, two, three]
     assert registry.roll_back(NAME) == (three, two)
 
 
@@ -346,31 +346,33 @@ def test_more_versions_than_a_page_holds_are_all_found(
     monkeypatch.setattr(
         MlflowClient,
         "search_model_versions",
-        lambda self, condition, page_token: whole(
-            self, condition, max_results=2, page_token=page_token
-        ),
+        lambda self, **how: whole(self, **how | {"max_results": 2}),
     )
     assert sorted(map(registry.number, registry.versions(NAME))) == made
 
 
-def test_a_long_history_fits_in_its_tag_and_keeps_the_newest(
-    make_versions: Make, client: MlflowClient
-) -> None:
-    one, two = make_versions(2)
-    long = [registry._entry(str(n), "another client") for n in range(9000, 9200)]
-    registry._write_history(NAME, long)
-    assert len(client.get_registered_model(NAME).tags[registry.HISTORY_TAG]) < 5000
-    crown(one, two)
-    assert registry.roll_back(NAME) == (two, one)
-
-
-def test_an_archived_version_stays_archived_when_the_history_forgets_it(
-    make_versions: Make, monkeypatch: pytest.MonkeyPatch
+def test_the_history_is_bounded_and_keeps_the_newest(
+    make_versions: Make, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "HISTORY_LENGTH", 2)
     one, two, three, four = make_versions(4)
     crown(one, two, three, four)
+    assert client.get_registered_model(NAME).tags["champion.history"] == f"{three}, {four}"
     assert stages() == {one: "Archived", two: "Archived", three: "Archived", four: "Production"}
+    assert registry.roll_back(NAME) == (four, three)
+
+
+def test_the_log_of_champions_that_earlier_releases_kept_is_read_and_replaced(
+    make_versions: Make, client: MlflowClient
+) -> None:
+    one, two, three = make_versions(3)
+    by = ((one, "gate"), (two, "hand"), (one, "rollback"), (three, "gate"))
+    log = [{"version": v, "at": "2026-11-26T05:00:00+00:00", "by": how} for v, how in by]
+    client.set_registered_model_tag(NAME, "champion.history", json.dumps(log))
+    client.set_registered_model_alias(NAME, CHAMPION, three)
+    assert registry.reigns(NAME) == [one, three]
+    assert registry.roll_back(NAME) == (three, one)
+    assert client.get_registered_model(NAME).tags["champion.history"] == one
 
 
 # --- one at a time ---------------------------------------------------------------------------

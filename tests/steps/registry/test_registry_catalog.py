@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import mlflow
 import pytest
+from mlflow import MlflowClient
 
-from steps.registry import gate
+from steps.parameters.declaration import check
+from steps.parameters.entry_points import Register
+from steps.registry import decisions
 from steps.registry import versions as registry
+from steps.registry.gate import Decision
 from steps.registry.rules import Rule
 from steps.registry.versions import CHALLENGER, CHAMPION
 from steps.runs.store import StepError
-from steps.work import register
+from steps.runs.tracking.step_run import open_run
 from tests.catalog import Catalog, a_catalog
 
 NAME = "main.default.heart-disease-model"
@@ -43,10 +46,11 @@ def test_versions_move_and_roll_back_by_aliases_alone(catalog: Catalog) -> None:
     registry.make_champion(NAME, one, by="gate")
     registry.make_champion(NAME, two, by="hand")
     assert holders() == (two, None)
-    assert [entry["version"] for entry in registry.read_history(NAME)] == [one, two]
+    assert registry.reigns(NAME) == [one, two]
     assert registry.roll_back(NAME) == (two, one)
     assert holders() == (one, None)
-    assert catalog.versions[two]["tags"] == {"rolled_back": "true"}
+    assert set(catalog.versions[two]["tags"]) == {"champion__since", "rolled_back"}
+    assert catalog.tags == {"champion__history": one}
 
 
 def test_an_archived_version_loses_its_alias_and_may_come_back(catalog: Catalog) -> None:
@@ -54,10 +58,10 @@ def test_an_archived_version_loses_its_alias_and_may_come_back(catalog: Catalog)
     registry.make_champion(NAME, one, by="hand")
     registry.archive(NAME, one)
     assert holders() == (None, None)
-    assert catalog.versions[one]["tags"] == {"archived": "true"}
+    assert "archived" in catalog.versions[one]["tags"]
     registry.make_challenger(NAME, one)
     assert holders() == (None, one)
-    assert catalog.versions[one]["tags"] == {}
+    assert "archived" not in catalog.versions[one]["tags"]
 
 
 def test_a_version_is_found_by_its_run_with_its_tags(catalog: Catalog) -> None:
@@ -70,36 +74,19 @@ def test_a_version_is_found_by_its_run_with_its_tags(catalog: Catalog) -> None:
     assert registry.version_of(NAME, "c" * 32) is None
 
 
-def test_the_history_is_as_long_as_a_tag_can_be(catalog: Catalog) -> None:
-    versions = [catalog.add(f"{number:032x}") for number in range(2)]
-    for turn in range(20):
-        registry.make_champion(NAME, versions[turn % 2], by="hand")
-    kept = registry.read_history(NAME)
-    assert 10 <= len(kept) < 20
-    assert kept[-1]["version"] == versions[1]
-    assert registry.roll_back(NAME) == (versions[1], versions[0])
-
-
-def test_a_decision_that_is_too_long_for_a_tag_is_made_again(catalog: Catalog) -> None:
+def test_the_tags_of_a_decision_are_as_short_as_the_catalog_wants_them(
+    catalog: Catalog, client: MlflowClient, experiment_id: str
+) -> None:
     one = catalog.add("a" * 32, data__source="uci")
-    rule = Rule("x" * 2000, 0.9, None, True)
-    decision = gate.Decision("passed", "no champion yet", "", [rule])
-    logged: list[object] = []
-    run = SimpleNamespace(log_file=logged.append)
-    register._record(run, NAME, registry.named(NAME, one), decision)  # type: ignore[arg-type]
-    assert catalog.versions[one]["tags"] == {
-        "data__source": "uci",
-        "gate__verdict": "passed",
-        "gate__reason": "no champion yet",
-        "gate__against": "",
-    }
-    assert len(logged) == 1
-    trained = SimpleNamespace(
-        data=SimpleNamespace(metrics={}), info=SimpleNamespace(run_id="a" * 32), outputs=None
-    )
-    # It is not read from a tag, but judged anew, which asks for the model.
-    with pytest.raises(StepError, match="has no model"):
-        register.decide(NAME, registry.named(NAME, one), trained, None)  # type: ignore[arg-type]
+    rule = Rule("x" * 2000, 0.9, None, passed=False)
+    decision = Decision("rejected", "too long " * 200, "", [rule])
+    with open_run(check(Register, {}), None, experiment_id) as run:
+        decisions.keep(run, NAME, one, decision)
+    tags = catalog.versions[one]["tags"]
+    assert len(tags.pop("gate__reason")) < 1000
+    expected = {"gate__verdict": "rejected", "gate__against": "", "gate__run": run.run_id}
+    assert tags == {"data__source": "uci", **expected}
+    assert decisions.read(registry.named(NAME, one)) == decision
 
 
 @pytest.mark.parametrize("name", ["heart-disease-model", "default.heart-disease-model", "a..b"])

@@ -55,10 +55,6 @@ def test_each_shows_something_on_white_and_is_not_cut_off(pictures: list[Path], 
     assert (image < 0.9).any(axis=2).mean() > 0.01
 
 
-def test_no_two_pictures_are_the_same(pictures: list[Path]) -> None:
-    assert len({path.read_bytes() for path in pictures}) == 5
-
-
 @pytest.mark.parametrize("n", [2, 5, 12])
 def test_a_handful_of_patients_can_be_drawn(tmp_path: Path, n: int) -> None:
     assert all(imread(path).std() > 0 for path in drawn(tmp_path, n))
@@ -98,9 +94,7 @@ def test_ticks_are_where_they_say() -> None:
 def test_nothing_is_drawn_in_a_colour_that_the_dark_hides() -> None:
     with drawing.colours(on_page=True):
         for name, (_, draw) in plots.of_cohort(*cohort(), 1).items():
-            figure, axes = drawing.canvas()
-            draw(axes)
-            picture = drawing.svg(figure, name, name)
+            picture = drawing.svg(name, name, draw)
             assert set(re.findall(r"#[0-9a-f]{6}\b", picture)) <= {"#ffffff"}, name
 
 

@@ -22,7 +22,7 @@ from steps.runs.files import ROOT
 from steps.runs.reuse import work_key
 from steps.runs.sources import UCI_DIGEST
 from steps.runs.tracking.step_run import open_run
-from steps.runs.tracking.tags import KEY_TAG, OUTPUTS_TAG
+from steps.runs.tracking.tags import KEY_TAG, OUTPUTS_FILE, OUTPUTS_TAG
 from tests.servers import closed_port, gives, serving
 
 # --- the key ----------------------------------------------------------------------------------
@@ -264,6 +264,10 @@ def artifact(run: Run) -> Path:
     return Path(run.info.artifact_uri) / "data" / "patients.parquet"
 
 
+def outputs_of(run: Run) -> Path:
+    return Path(run.info.artifact_uri) / OUTPUTS_FILE
+
+
 def test_finished_work_is_found(work: Work, experiment_id: str) -> None:
     assert find(experiment_id) is None
     done = work()
@@ -275,6 +279,15 @@ def test_of_equal_work_one_that_is_intact_is_found(work: Work, experiment_id: st
     assert find(experiment_id) in (older.info.run_id, newer.info.run_id)
     artifact(newer).unlink()
     assert find(experiment_id) == older.info.run_id
+
+
+def test_the_outputs_that_earlier_releases_kept_in_a_tag_are_read(
+    work: Work, client: MlflowClient, experiment_id: str
+) -> None:
+    done = work()
+    client.set_tag(done.info.run_id, OUTPUTS_TAG, outputs_of(done).read_text())
+    outputs_of(done).unlink()
+    assert find(experiment_id) == done.info.run_id
 
 
 Change = Callable[[Work, MlflowClient], object]
@@ -290,7 +303,7 @@ NOT_TO_BE_REUSED: dict[str, Change] = {
     "output gone": lambda work, _: artifact(work()).unlink(),
     "artifacts gone": lambda work, _: shutil.rmtree(work().info.artifact_uri),
     "no outputs": lambda work, client: client.set_tag(work().info.run_id, OUTPUTS_TAG, "{}"),
-    "outputs not recorded": lambda work, client: client.delete_tag(work().info.run_id, OUTPUTS_TAG),
+    "outputs not recorded": lambda work, _: outputs_of(work()).unlink(),
 }
 
 

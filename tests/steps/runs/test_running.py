@@ -22,7 +22,8 @@ from steps.runs.tracking.experiment import EXPERIMENT, open_experiment
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import OWNER_TAG
 from tests.servers import closed_port
-from tests.steps.conftest import note, status, use_store
+from tests.steps.conftest import note, status
+from tests.steps.stores import use_store
 
 Capture = pytest.CaptureFixture[str]
 

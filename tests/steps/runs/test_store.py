@@ -13,18 +13,13 @@ from mlflow.exceptions import MlflowException
 from steps.runs.store import StepError, explain, reach
 from steps.runs.store import refusal as refusal_of
 from tests.servers import closed_port, silent_port
-from tests.steps.conftest import use_store
+from tests.steps.stores import store_in_use, use_store
 
 
 def refusal(uri: str, launched: bool = False) -> str:
     """Return what is said about a store that is refused."""
-    before = mlflow.get_tracking_uri()
-    use_store(uri)
-    try:
-        with pytest.raises(StepError) as caught:
-            reach(launched)
-    finally:
-        use_store(before)
+    with store_in_use(uri), pytest.raises(StepError) as caught:
+        reach(launched)
     return str(caught.value)
 
 

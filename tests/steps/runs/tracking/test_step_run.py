@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from clinical.schema import LABEL
 from steps.parameters.declaration import check
 from steps.parameters.entry_points import Preprocess, Train
+from steps.runs import reuse
 from steps.runs.files import sha256
 from steps.runs.store import StepError
 from steps.runs.tracking.datasets import PATIENTS, as_dataset, log_dataset
@@ -49,7 +49,7 @@ def test_a_step_that_ends_well_leaves_a_finished_run_with_its_outputs(
     assert done.data.params == {"data": "", "extra": "", "coding": "auto"}
     assert (done.data.tags[STEP_TAG], done.data.tags["data.source"]) == ("preprocess", "uci")
     digest = sha256(tmp_path / "report.json")
-    assert json.loads(done.data.tags["heart.outputs"]) == {"folder/report.json": digest}
+    assert reuse.outputs(done) == {"folder/report.json": digest}
     assert [f.path for f in client.list_artifacts(run.run_id, "folder")] == ["folder/report.json"]
     assert "heart.owner" not in done.data.tags
     assert mlflow.active_run() is None
@@ -95,7 +95,7 @@ def test_a_step_that_fails_leaves_a_run_that_says_so(
         raise error
     assert status(client, run.run_id) == ended
     assert note(client, run.run_id) == message
-    assert "heart.outputs" not in client.get_run(run.run_id).data.tags
+    assert reuse.outputs(client.get_run(run.run_id)) == {}
     assert mlflow.active_run() is None
 
 

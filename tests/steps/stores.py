@@ -1,4 +1,4 @@
-"""A store in which steps run one after the other in this process."""
+"""Tracking stores in which the steps run, one after the other in this process."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from steps.runs.tracking import experiment
-from steps.work import download, preprocess, sweep, train
+from steps.runs.tracking import experiment, step_run
+from steps.work import train
 from tests.conftest import copy_database
-from tests.steps.conftest import using
 
 NAME = "heart-disease-model"
 SMALL = ("--n_estimators=25",)
@@ -59,20 +59,32 @@ class Store:
         assert self.do(step, *words) == 0
         self.runs[name] = self.latest(step)
 
-    def train(self, source: Path) -> None:
-        """Train a small forest on the patients of a file."""
-        self.done("download", "download", f"--source={source}")
-        self.done("preprocess", "preprocess", "--data=")
-        self.done("train", "train", *SMALL)
+
+@contextmanager
+def store_in_use(uri: str) -> Iterator[None]:
+    """Make a tracking store the one that MLflow's functions talk to."""
+    before = mlflow.get_tracking_uri()
+    use_store(uri)
+    try:
+        yield
+    finally:
+        use_store(before)
+
+
+def use_store(uri: str) -> None:
+    """Make it so for good."""
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_tracking_uri(uri)
 
 
 @contextmanager
-def a_store(folder: Path, database: Path) -> Iterator[Store]:
-    """Work in a new store, with a cache and working copies of its own, while the block lasts."""
-    made = Store(copy_database(database, folder), folder)
-    with pytest.MonkeyPatch.context() as patch, using(made.uri):
+def steps_in(folder: Path, empty_database: Path) -> Iterator[Store]:
+    """Give the steps a store, a cache and working copies in a folder."""
+    made = Store(copy_database(empty_database, folder), folder)
+    with pytest.MonkeyPatch.context() as patch, store_in_use(made.uri):
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.chdir(folder)
-        for module in (download, preprocess, sweep, train):
+        for module in (step_run, train):
             patch.setattr(module, "ROOT", made.copies)
         yield made

@@ -1,0 +1,64 @@
+"""The gate's decision as it is kept: a file of its run, and a few short tags of the version."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import textwrap
+from dataclasses import asdict
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion
+
+from steps.registry import versions as registry
+from steps.registry.gate import Decision
+from steps.registry.rules import Rule
+from steps.runs.store import run_or_none
+from steps.runs.tracking.finished import stored_artifact
+from steps.runs.tracking.step_run import StepRun
+
+FILE = "gate_decision.json"
+VERDICT_TAG, REASON_TAG, AGAINST_TAG = "gate.verdict", "gate.reason", "gate.against"
+RUN_TAG = "gate.run"
+"""The id of the run that has the whole decision as FILE."""
+WHOLE_TAG = "gate.decision"
+"""Was the whole decision as JSON, until release 0.2."""
+REASON_LENGTH = 1000
+"""So many characters a tag of Unity Catalog holds."""
+
+
+def keep(run: StepRun, name: str, version: str, decision: Decision) -> None:
+    """Keep a decision as a file of the run, and what a person reads of it as tags of the version.
+
+    The tag that names the run is the last: whoever finds it finds the others, and the file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, FILE)
+        path.write_text(json.dumps(asdict(decision), indent=2) + "\n")
+        run.log_file(path)
+    tags = {
+        VERDICT_TAG: decision.verdict,
+        REASON_TAG: textwrap.shorten(decision.reason, REASON_LENGTH),
+        AGAINST_TAG: decision.against,
+        RUN_TAG: run.run_id,
+    }
+    for tag, value in tags.items():
+        registry.tag(name, version, tag, value)
+    registry.untag(name, version, WHOLE_TAG)
+
+
+def read(version: ModelVersion) -> Decision | None:
+    """Return the latest decision on a version, None where there is none.
+
+    Where its file is gone, it is what the tags say of it, without the rules.
+    """
+    tags = registry.tags_of(version)
+    run_id = tags.get(RUN_TAG, "")
+    path = stored_artifact(run_id, FILE) if run_id and run_or_none(run_id) else None
+    text = path.read_text() if path else tags.get(WHOLE_TAG)
+    if text is None:
+        if not run_id:
+            return None
+        return Decision(tags[VERDICT_TAG], tags[REASON_TAG], tags.get(AGAINST_TAG, ""))
+    stored = json.loads(text)
+    return Decision(**stored | {"rules": [Rule(**rule) for rule in stored["rules"]]})

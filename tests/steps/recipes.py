@@ -1,0 +1,19 @@
+"""Unfitted models for tests."""
+
+from __future__ import annotations
+
+from steps.modelling import estimators
+from steps.modelling.estimators import Recipe
+from steps.parameters.declaration import Value, select
+from steps.parameters.entry_points import Train
+
+
+def build(**values: Value) -> Recipe:
+    """Return the unfitted model of train's defaults, but for some parameters."""
+    return estimators.from_parameters(select(Train, values))
+
+
+def small(model: str = "random_forest", calibration: str = "none", seed: int = 1) -> Recipe:
+    """Return an unfitted model of 15 trees, if any."""
+    return build(model=model, n_estimators=15, max_depth=4, calibration=calibration,
+                 random_state=seed)  # fmt: skip
