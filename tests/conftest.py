@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
+from collections.abc import Iterator
 from contextlib import chdir, closing
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,19 @@ def need(available: object, reason: str) -> None:
     """Skip a test whose means are missing; in CI nothing may be missing, so fail there."""
     if not available:
         (pytest.fail if IN_CI else pytest.skip)(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: those of boosting spin for one another where a core is not free.
+
+    No environment variable says so, which servers would inherit.
+    """
+    import sklearn.ensemble  # noqa: F401 - loads what is limited
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "openmp"):
+        yield
 
 
 @pytest.fixture(scope="session")

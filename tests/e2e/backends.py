@@ -13,19 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import requests
 
 from tests.conftest import need
-from tests.e2e.conftest import Clone, Done
-from tests.serving.service import Load, Service, free_port, wait_for
+from tests.e2e.conftest import Clone, Done, kill_tree
+from tests.e2e.registry import NAME
+from tests.serving import forge
+from tests.serving.service import Service, free_port, wait_for
 
-NAME = "heart-disease-model"
 PASSWORD = "quite-secret"
-QUICK = "-P source=sample -P model=logistic_regression"
-"""What makes a main quick; the forest is tried on SQLite, and once on PostgreSQL."""
-OTHER = {"model": "logistic_regression", "random_state": 1}
-"""Parameters of another model, as quick to train."""
 AWS = {
     "AWS_ACCESS_KEY_ID": "heart",
     "AWS_SECRET_ACCESS_KEY": "another-secret",
@@ -46,9 +42,18 @@ class Remote(Clone):
     def environment(self, **more: str) -> dict[str, str]:
         return super().environment(**{"MLFLOW_TRACKING_URI": self.store, **more})
 
-    def follow(self, block: str, given: Mapping[str, str], **env: str) -> Done:
+    def follow(self, block: str, given: Mapping[str, str]) -> Done:
         """Run the commands of one of the documentation's blocks, with other addresses."""
-        return self.run("bash", "-euo", "pipefail", "-c", adapted(block, given), **env)
+        return self.run("bash", "-euo", "pipefail", "-c", adapted(block, given)).succeeded()
+
+    def train(self, block: str, given: Mapping[str, str], secret: str) -> Remote:
+        """Follow a block up to its main, which leaves a champion and shows no secret."""
+        main, serve = "-e main --env-manager local", "gunicorn -c serving/gunicorn.conf.py"
+        quick = {main: f"{main} -P source=sample -P model=logistic_regression", serve: ""}
+        done = self.follow(block, quick | dict(given))
+        assert secret not in done.output
+        assert f"{NAME} version 1, alias: champion" in done.output
+        return self
 
 
 def adapted(block: str, given: Mapping[str, str]) -> str:
@@ -59,58 +64,10 @@ def adapted(block: str, given: Mapping[str, str]) -> str:
     return block
 
 
-def assert_two_mains_leave_one_champion(machine: Remote) -> None:
-    """Run two mains at once; both finish, each with a version, and one version is in charge."""
-    before = machine.client.search_model_versions(f"name = '{NAME}'")
-    both = [machine.start("main", source="sample", n_estimators=count) for count in (30, 31)]
-    assert [process.wait(timeout=900) for process in both] == [0, 0]
-    versions = machine.client.search_model_versions(f"name = '{NAME}'")
-    full = [machine.client.get_model_version(NAME, str(v.version)) for v in versions]
-    assert len(full) == len(before) + 2
-    assert [version.aliases for version in full].count(["champion"]) == 1
-    assert [version.current_stage for version in full].count("Production") == 1
-
-
-def assert_main_goes_on_after_a_restart(machine: Remote, postgres: Postgres) -> None:
-    """Restart the database while main trains; main, started again, does only what is missing."""
-    process = machine.start("main", source="sample", n_estimators=40)
-    wait_for(lambda: machine.runs("train", "RUNNING"), what="the training")
-    postgres.stop()
-    postgres.start()
-    code = process.wait(timeout=900)
-    again = machine.launch("main", source="sample", n_estimators=40).succeeded()
-    for step in ("download", "preprocess"):
-        assert f"{step}: reused run" in again.output
-    # Either it had gone on, or it had failed and the second one did what was missing.
-    assert ("train: reused run" in again.output) == (code == 0)
-    assert machine.runs(status="RUNNING") == []
-
-
-def assert_a_restart_fails_no_request(
-    machine: Remote, postgres: Postgres, service: Service
-) -> None:
-    """Restart the database under a service; it answers all along, and follows again."""
-    before = service.version()
-    with Load(service.port, connections=4) as load:
-        postgres.stop()
-        wait_for(lambda: service.ready()[1]["degraded"], what="degraded")
-        assert service.ready()[0] == 200
-        postgres.start()
-        wait_for(lambda: not service.ready()[1]["degraded"], what="recovery")
-        target = "2" if before == "registry-v1" else "1"
-        machine.client.set_registered_model_alias(NAME, "champion", target)
-        service.wait_for_version(f"registry-v{target}", 60)
-    load.assert_lost_nothing()
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a server, and then what it has left behind."""
-    started = psutil.Process(process.pid).children(recursive=True)
-    process.terminate()
-    process.wait(timeout=60)
-    for child in started:
-        if child.is_running():
-            child.kill()
+def register_another(store: str, folder: Path) -> None:
+    """Register a small model as the next version, which nobody has promoted."""
+    run, model = forge.log_run(store, forge.fit(), folder, plots=False)
+    forge.register(store, run, model, champion=False)
 
 
 # --- PostgreSQL ------------------------------------------------------------------------------
@@ -198,6 +155,11 @@ def answers(url: str) -> bool:
     return True
 
 
+def listens(service: Service) -> bool:
+    """Return whether a service answers, with a model or without."""
+    return answers(f"http://127.0.0.1:{service.port}/ready")
+
+
 @contextmanager
 def a_server(words: list[str], folder: Path, url: str, **env: str) -> Iterator[None]:
     """Run a web server; wait until it answers at a URL."""
@@ -215,7 +177,7 @@ def a_server(words: list[str], folder: Path, url: str, **env: str) -> Iterator[N
         yield
     finally:
         if process.poll() is None:
-            end(process)
+            kill_tree(process)  # MLflow's server takes five seconds to end by itself
 
 
 @contextmanager

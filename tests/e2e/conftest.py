@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import shutil
@@ -11,14 +12,17 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.conftest import ROOT, copy_database, need
+from tests.e2e.registry import Registry, copy_store, forge_versions
 
 if TYPE_CHECKING:
     from tests.e2e.backends import Postgres
@@ -35,6 +39,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 NOBODY = "http://127.0.0.1:9/heart+disease.zip"
 """An address on this machine where no server listens."""
+CACHES = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+QUICK_PIP = {
+    "PIP_NO_COMPILE": "1",
+    "PIP_CACHE_DIR": f"{CACHES}/pip",
+    "UV_CACHE_DIR": f"{CACHES}/uv",
+}
+"""What makes an installation quick: packages that were fetched before, and nothing compiled."""
 
 
 @dataclass
@@ -116,6 +127,16 @@ class Clone:
         """Return the runs that ``mlflow run`` opened in Default, newest first."""
         return list(self.client.search_runs(["0"], order_by=["attributes.start_time DESC"]))
 
+    def children(self, parent: Run) -> list[Run]:
+        """Return the runs below a run, in the order of their steps' names."""
+        query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+        found = self.client.search_runs([parent.info.experiment_id], query)
+        return sorted(found, key=lambda run: str(run.data.tags["heart.step"]))
+
+    def artifacts(self, run: Run, folder: str = "") -> set[str]:
+        """Return the paths of a run's artifacts in a folder."""
+        return {entry.path for entry in self.client.list_artifacts(run.info.run_id, folder)}
+
 
 @dataclass
 class Done:
@@ -172,15 +193,22 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     who = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
     for words in (["init", "-q", "-b", "main"], ["add", "-A"], [*who, "commit", "-qm", "All"]):
         subprocess.run(["git", *words], cwd=folder, check=True)
+    # Compiled once, and not in each clone anew; git ignores what comes of it.
+    compileall.compile_dir(folder, quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
     return folder
+
+
+def clone_into(path: Path, pristine: Path) -> Clone:
+    subprocess.run(["git", "clone", "-q", pristine, path], check=True)
+    for compiled in pristine.rglob("__pycache__"):
+        shutil.copytree(compiled, path / compiled.relative_to(pristine))
+    return Clone(path)
 
 
 @pytest.fixture(scope="session")
 def make_clone(pristine: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Clone]:
     def make() -> Clone:
-        path = tmp_path_factory.mktemp("clone") / "heart"
-        subprocess.run(["git", "clone", "-q", pristine, path], check=True)
-        return Clone(path)
+        return clone_into(tmp_path_factory.mktemp("clone") / "heart", pristine)
 
     return make
 
@@ -192,11 +220,50 @@ def clone(make_clone: Callable[[], Clone]) -> Clone:
 
 
 @pytest.fixture(scope="session")
-def cleveland(make_clone: Callable[[], Clone], uci_zip: Path) -> Clone:
-    """Return a clone in which ``main`` ran once on the UCI archive."""
-    made = make_clone()
-    made.launch("main", source=uci_zip).succeeded()
-    return made
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a function that makes a folder, once for all workers of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, whole = shared / name, shared / f"{name}.whole"
+        with FileLock(f"{folder}.lock"):
+            if not whole.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                whole.touch()
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def cleveland(
+    pristine: Path, make_once: Callable[..., Path], uci_zip: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Clone:  # fmt: skip
+    """Return a clone in which ``main`` ran on the UCI archive, and nothing since."""
+
+    def run_main(folder: Path) -> None:
+        clone_into(folder / "heart", pristine).launch("main", source=uci_zip).succeeded()
+
+    source = make_once("cleveland", run_main)
+    folder = tmp_path_factory.mktemp("cleveland")
+    shutil.copytree(source / "home", folder / "home")
+    return Clone(copy_store(source / "heart", folder / "heart"))
+
+
+@pytest.fixture(scope="session")
+def forged(make_once: Callable[..., Path]) -> Path:
+    """Return a registry of small models that no test changes."""
+    return make_once("forged", forge_versions)
+
+
+@pytest.fixture(scope="module")
+def registry(forged: Path, tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """Return a registry of small models for the tests of one file."""
+    return Registry(tmp_path_factory.mktemp("registry") / "copy", forged)
 
 
 @pytest.fixture(scope="session")
@@ -216,16 +283,15 @@ def bare_store(clone: Clone, empty_database: Path) -> Clone:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of a megabyte, which only root may do."""
-    folder = tmp_path / "disk"
+def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system of a megabyte, or of what is asked for, which only root may do."""
+    folder, size = tmp_path / "disk", getattr(request, "param", "1m")
     folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=False, capture_output=True
-    )
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder]
+    mounted = subprocess.run(mount, check=False, capture_output=True)
     need(mounted.returncode == 0, "a small disk needs the right to mount one")
     yield folder
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", "-l", folder], check=True)
 
 
 def model_facts(run: Run, client: MlflowClient) -> dict[str, object]:

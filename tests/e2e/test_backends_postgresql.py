@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.backends import (
-    NAME,
-    PASSWORD,
-    QUICK,
-    Postgres,
-    Remote,
-    assert_a_restart_fails_no_request,
-    assert_main_goes_on_after_a_restart,
-    assert_two_mains_leave_one_champion,
-)
+from tests.e2e.backends import PASSWORD, Postgres, Remote
 from tests.e2e.conftest import Clone
+from tests.e2e.registry import NAME
 from tests.pages import blocks
-from tests.serving.service import Service, running, wait_for
-
-STEPS = ["download", "preprocess", "register", "train"]
+from tests.serving.service import Load, running, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -31,45 +21,47 @@ def machine(postgres: Postgres, make_clone: Callable[[], Clone]) -> Remote:
     """Return a machine on which the documentation's section on PostgreSQL was followed."""
     made = Remote(make_clone().path, store=postgres.create("heart"))
     (block,) = blocks("postgresql")
-    given = {
-        "postgresql://mlflow:secret@db.example.org/mlflow": made.store,
-        "-e main --env-manager local": f"-e main --env-manager local {QUICK}",
-        "gunicorn -c serving/gunicorn.conf.py": "",
-    }
-    done = made.follow(block, given).succeeded()
-    assert PASSWORD not in done.output
-    assert f"{NAME} version 1, alias: champion" in done.output
-    return made
-
-
-@pytest.fixture
-def service(machine: Remote, tmp_path: Path) -> Iterator[Service]:
-    with running(tmp_path / "home", machine.store) as made:
-        yield made
-
-
-def children(machine: Remote) -> list[str]:
-    (parent,) = machine.runs("main")[:1]
-    query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-    found = machine.client.search_runs([parent.info.experiment_id], query)
-    return sorted(run.data.tags["heart.step"] for run in found)
+    given = {"postgresql://mlflow:secret@db.example.org/mlflow": made.store}
+    return made.train(block, given, PASSWORD)
 
 
 def test_main_is_the_same_as_on_sqlite(machine: Remote) -> None:
-    assert children(machine) == STEPS
+    (parent,) = machine.runs("main")
+    steps = [run.data.tags["heart.step"] for run in machine.children(parent)]
+    assert steps == ["download", "preprocess", "register", "train"]
     assert {run.info.status for run in [*machine.runs(), *machine.launches()]} == {"FINISHED"}
     version = machine.client.get_model_version(NAME, "1")
     assert (version.current_stage, version.aliases) == ("Production", ["champion"])
 
 
 def test_two_mains_at_once_both_finish_with_one_champion(machine: Remote) -> None:
-    assert_two_mains_leave_one_champion(machine)
+    before = len(machine.client.search_model_versions(f"name = '{NAME}'"))
+    both = [
+        machine.start("main", source="sample", model="logistic_regression", C=weight)
+        for weight in (0.5, 2)
+    ]
+    assert [process.wait(timeout=900) for process in both] == [0, 0]
+    versions = machine.client.search_model_versions(f"name = '{NAME}'")
+    full = [machine.client.get_model_version(NAME, str(v.version)) for v in versions]
+    assert len(full) == before + 2
+    assert [version.aliases for version in full].count(["champion"]) == 1
+    assert [version.current_stage for version in full].count("Production") == 1
 
 
 def test_the_database_may_restart_in_the_middle_of_main(
     machine: Remote, postgres: Postgres
 ) -> None:
-    assert_main_goes_on_after_a_restart(machine, postgres)
+    process = machine.start("main", source="sample", n_estimators=40)
+    wait_for(lambda: machine.runs("train", "RUNNING"), what="the training")
+    postgres.stop()
+    postgres.start()
+    code = process.wait(timeout=900)
+    again = machine.launch("main", source="sample", n_estimators=40).succeeded()
+    for step in ("download", "preprocess"):
+        assert f"{step}: reused run" in again.output
+    # Either it had gone on, or it had failed and the second one did what was missing.
+    assert ("train: reused run" in again.output) == (code == 0)
+    assert machine.runs(status="RUNNING") == []
 
 
 def test_a_step_that_finds_the_database_gone_says_so_in_one_line(
@@ -89,7 +81,7 @@ def test_the_database_going_while_a_step_works_is_told_in_one_line(
     machine: Remote, postgres: Postgres
 ) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "steps.train", "--n_estimators=300"],
+        [sys.executable, "-m", "steps.train", "--n_estimators=50"],
         cwd=machine.path, env=machine.environment(), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     wait_for(lambda: machine.runs("train", "RUNNING"), what="the training")
@@ -108,10 +100,21 @@ def test_the_database_going_while_a_step_works_is_told_in_one_line(
 
 
 def test_a_restart_of_the_database_fails_no_request_and_following_goes_on(
-    machine: Remote, postgres: Postgres, service: Service
+    machine: Remote, postgres: Postgres, tmp_path: Path
 ) -> None:
-    assert_a_restart_fails_no_request(machine, postgres, service)
-    assert PASSWORD not in service.log.read_text()
+    with running(tmp_path / "home", machine.store) as service:
+        before = service.version()
+        with Load(service.port, connections=4, pause=0.01) as load:
+            postgres.stop()
+            wait_for(lambda: service.ready()[1]["degraded"], what="degraded")
+            assert service.ready()[0] == 200
+            postgres.start()
+            wait_for(lambda: not service.ready()[1]["degraded"], what="recovery")
+            target = "2" if before == "registry-v1" else "1"
+            machine.client.set_registered_model_alias(NAME, "champion", target)
+            service.wait_for_version(f"registry-v{target}", 60)
+        load.assert_lost_nothing()
+        assert PASSWORD not in service.log.read_text()
 
 
 def test_a_wrong_password_gets_one_line_and_is_not_shown(

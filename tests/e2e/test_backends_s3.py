@@ -10,15 +10,14 @@ import pytest
 
 from tests.e2e.backends import (
     AWS,
-    NAME,
-    OTHER,
-    QUICK,
     Remote,
     adapted,
     an_mlflow_server,
     an_s3,
+    register_another,
 )
 from tests.e2e.conftest import Clone
+from tests.e2e.registry import NAME
 from tests.pages import blocks
 from tests.serving.service import Load, free_port, running, wait_for
 
@@ -85,12 +84,8 @@ def machine(bucket: Bucket, server: str, make_clone: Callable[[], Clone]) -> Rem
         "https://s3.example.org": bucket.url,
         "AWS_ACCESS_KEY_ID=key": f"AWS_ACCESS_KEY_ID={AWS['AWS_ACCESS_KEY_ID']}",
         "its-secret": AWS["AWS_SECRET_ACCESS_KEY"],
-        "-e main --env-manager local": f"-e main --env-manager local {QUICK}",
-        "gunicorn -c serving/gunicorn.conf.py": "",
     }
-    done = made.follow(block, given).succeeded()
-    assert AWS["AWS_SECRET_ACCESS_KEY"] not in done.output
-    return made
+    return made.train(block, given, AWS["AWS_SECRET_ACCESS_KEY"])
 
 
 def test_main_leaves_its_artifacts_in_the_bucket(machine: Remote, bucket: Bucket) -> None:
@@ -109,17 +104,19 @@ def test_a_second_main_reads_the_bucket_and_reuses_what_is_there(machine: Remote
 
 
 def test_another_machine_with_an_empty_cache_serves_and_goes_on_without_the_bucket(
-    machine: Remote, bucket: Bucket, make_clone: Callable[[], Clone], tmp_path: Path
-) -> None:
+    machine: Remote, bucket: Bucket, make_clone: Callable[[], Clone], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     home = tmp_path / "another"
-    machine.step("train", **OTHER).succeeded()
-    machine.step("register", promote="false").succeeded()
+    for name, value in bucket.env.items():
+        monkeypatch.setenv(name, value)
+    register_another(machine.store, tmp_path)
     with running(home, machine.store, **bucket.env) as service:
         assert service.version() == "registry-v1"
         assert service.ready()[1]["source"] == "alias champion"
         assert list((home / "cache").rglob("model.onnx"))
         bucket.stop()
-        with Load(service.port, connections=4) as load:
+        with Load(service.port, connections=4, pause=0.01) as load:
             # The registry names a version whose files cannot be had: the old one stays.
             machine.client.set_registered_model_alias(NAME, "champion", "2")
             wait_for(lambda: service.ready()[1]["problems"], what="a problem in /ready")

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import requests
 from cryptography.fernet import Fernet
 
 from tests.e2e.backends import (
-    NAME,
-    OTHER,
-    QUICK,
     Postgres,
     Remote,
+    adapted,
     an_mlflow_server,
+    listens,
+    register_another,
 )
 from tests.e2e.conftest import Clone
 from tests.pages import blocks
@@ -23,7 +22,6 @@ from tests.serving.service import free_port, running, wait_for
 
 ADMIN = "an-unlikely-password"
 WHO = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": ADMIN}
-STEPS = ["download", "preprocess", "register", "train"]
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +37,12 @@ def server(postgres: Postgres, kept: Path) -> Iterator[str]:
     (settings,) = blocks("auth.ini")
     (kept.parent / "auth.ini").write_text(settings)
     exports, command = blocks("basic-auth")[0].strip().splitlines()
-    for name, value in {
+    command = adapted(command, {
         "postgresql://mlflow:secret@db.example.org/mlflow": postgres.create("behind"),
         "/srv/mlflow": str(kept),
         "0.0.0.0": "127.0.0.1",
         "mlflow.example.org:5000": f"127.0.0.1:{port}",
-    }.items():
-        assert name in command
-        command = command.replace(name, value)
+    })  # fmt: skip
     exported = dict(word.split("=") for word in exports.split()[1:])
     env = {
         **exported,
@@ -76,23 +72,14 @@ def machine(server: str, make_clone: Callable[[], Clone], credentials: None) -> 
     made = Remote(make_clone().path, store=server, env=dict(WHO))
     (block,) = blocks("client")
     (who,) = blocks("basic-auth client")
-    given = {
-        "http://mlflow.example.org:5000": server,
-        "-e main --env-manager local": f"-e main --env-manager local {QUICK}",
-        "gunicorn -c serving/gunicorn.conf.py": "",
-        "a-long-password": ADMIN,
-    }
-    done = made.follow(who + block, given).succeeded()
-    assert ADMIN not in done.output
-    assert f"{NAME} version 1, alias: champion" in done.output
-    return made
+    given = {"http://mlflow.example.org:5000": server, "a-long-password": ADMIN}
+    return made.train(who + block, given, ADMIN)
 
 
 def test_main_leaves_everything_with_the_server(machine: Remote, kept: Path) -> None:
     (parent,) = machine.runs("main")
-    query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-    found = machine.client.search_runs([parent.info.experiment_id], query)
-    assert sorted(run.data.tags["heart.step"] for run in found) == STEPS
+    steps = [run.data.tags["heart.step"] for run in machine.children(parent)]
+    assert steps == ["download", "preprocess", "register", "train"]
     assert {run.info.status for run in [*machine.runs(), *machine.launches()]} == {"FINISHED"}
     assert list(kept.rglob("model.onnx"))
     assert not (machine.path / "mlruns").exists()
@@ -112,8 +99,7 @@ def test_wrong_credentials_get_one_line(server: str, machine: Remote, env: dict[
 
 
 def test_a_promotion_reaches_the_service_by_webhook(machine: Remote, tmp_path: Path) -> None:
-    machine.step("train", **OTHER).succeeded()
-    machine.step("register", promote="false").succeeded()
+    register_another(machine.store, tmp_path)
     secret = "between-the-two"
     with running(
         tmp_path / "home", machine.store, HEART_WEBHOOK_SECRET=secret,
@@ -123,7 +109,7 @@ def test_a_promotion_reaches_the_service_by_webhook(machine: Remote, tmp_path: P
         assert service.version() == "registry-v1"
         (block,) = blocks("webhook")
         here = {"heart.example.org:8000": f"127.0.0.1:{service.port}"}
-        machine.follow(block, here).succeeded()
+        machine.follow(block, here)
         machine.step("promote", version=2).succeeded()
         service.wait_for_version("registry-v2")
         machine.step("promote", rollback="true").succeeded()
@@ -137,16 +123,9 @@ def test_a_service_that_the_server_does_not_let_in_says_so_and_shows_no_password
 ) -> None:
     wrong = WHO | {"MLFLOW_TRACKING_PASSWORD": "a-mistaken-password"}
     with running(tmp_path / "home", machine.store, wait=False, **wrong) as service:
-        wait_for(lambda: "401" in _ready(service.port), what="the refusal in /ready")
-        assert requests.get(f"http://127.0.0.1:{service.port}/ready", timeout=60).status_code == 503
-        assert "mistaken" not in _ready(service.port) + service.log.read_text()
-
-
-def _ready(port: int) -> str:
-    try:
-        return requests.get(f"http://127.0.0.1:{port}/ready", timeout=60).text
-    except requests.RequestException:
-        return ""
+        wait_for(lambda: listens(service) and "401" in str(service.ready()), what="the refusal")
+        assert service.ready()[0] == 503
+        assert "mistaken" not in str(service.ready()) + service.log.read_text()
 
 
 def test_the_key_of_the_readme_is_one_that_the_server_takes(machine: Remote) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -118,12 +117,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("image")
     for package in copied():
         shutil.copytree(ROOT / package, folder / package)
-    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    install = "python3.11 -m venv venv && venv/bin/pip install --only-binary :all: -r"
-    subprocess.run(
-        ["bash", "-euc", f"{install} {ROOT / 'requirements-serve.txt'}"],
-        cwd=folder, env=kept, check=True, timeout=1800, capture_output=True,
-    )  # fmt: skip
+    uv, there = str(Path(sys.executable).with_name("uv")), str(folder / "venv")
+    only = ["--only-binary", ":all:", "-r", str(ROOT / "requirements-serve.txt")]
+    for words in (["venv", "--python", sys.executable, there],
+                  ["pip", "install", "--python", there, *only]):  # fmt: skip
+        subprocess.run([uv, *words], cwd=folder, check=True, timeout=1800, capture_output=True)
     return folder
 
 

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests import pages
+from tests.e2e.backends import listens
 from tests.e2e.conftest import Clone, Done, model_facts
-from tests.e2e.test_readme import answers
 from tests.servers import gives, serving
-from tests.serving.service import free_port, wait_for
+from tests.serving.service import Service, free_port, wait_for
 
 HUNGARY = "heart-disease-hungary"
-
-
-@pytest.fixture(scope="module")
-def walked(cleveland: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """Return a copy of a clone in which the page's first command has run."""
-    path = tmp_path_factory.mktemp("walked") / "heart"
-    shutil.copytree(cleveland.path, path)
-    return Clone(path)
 
 
 def run(clone: Clone, block: str, **env: str) -> list[Done]:
@@ -42,7 +31,8 @@ def ask_the_service(clone: Clone) -> None:
             env=clone.environment(HEART_PORT=port),
         )  # fmt: skip
     try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/ready"), 90, "the service")
+        service = Service(process, int(port), clone.path)
+        wait_for(lambda: listens(service) and service.ready()[0] == 200, what="the service")
         clone.run("python", "-c", script.replace("8000", port)).succeeded()
     finally:
         process.terminate()
@@ -61,40 +51,40 @@ def aliases(clone: Clone, name: str, version: str) -> list[str]:
     return list(clone.client.get_model_version(name, version).aliases)
 
 
-def test_the_walk_through_is_as_the_page_tells_it(walked: Clone, uci_zip: Path) -> None:
+def test_the_walk_through_is_as_the_page_tells_it(cleveland: Clone, uci_zip: Path) -> None:
     _, long_beach, budapest, update, later, retrained = pages.blocks("walk-through")
-    ask_the_service(walked)
+    ask_the_service(cleveland)
 
-    run(walked, long_beach)
-    tags, model = monitoring(walked)
+    run(cleveland, long_beach)
+    tags, model = monitoring(cleveland)
     assert tags["monitor.verdict"] == "alarm"
     assert model["rows"] == 430
     drifting = {name for name, one in model["variables"].items() if one["matters"]}
     assert {"ca", "thal", "slope"} <= drifting
     assert not [one for one in model["outcomes"]["judged"] if one["left"]]
 
-    run(walked, budapest)
-    tags, model = monitoring(walked)
+    run(cleveland, budapest)
+    tags, model = monitoring(cleveland)
     assert tags["monitor.reason"].startswith("calibration intercept is -0.6")
     assert model["outcomes"]["measured"]["metrics"]["observed_expected"] < 0.85
 
-    run(walked, update)
-    assert aliases(walked, HUNGARY, "1") == ["challenger"]
-    updated = model_facts(walked.runs("train", "FINISHED")[0], walked.client)
+    run(cleveland, update)
+    assert aliases(cleveland, HUNGARY, "1") == ["challenger"]
+    updated = model_facts(cleveland.runs("train", "FINISHED")[0], cleveland.client)
     assert updated["base"]["uri"] == "models:/heart-disease-model/1"  # type: ignore[index]
 
-    _, registered, _ = run(walked, later)
+    _, registered, _ = run(cleveland, later)
     assert "not judged: female" in registered.output
-    assert aliases(walked, HUNGARY, "1") == ["champion"]
-    (cohort,) = json.loads((walked.path / "reports" / "evaluation.json").read_text())["cohorts"]
+    assert aliases(cleveland, HUNGARY, "1") == ["champion"]
+    (cohort,) = json.loads((cleveland.path / "reports" / "evaluation.json").read_text())["cohorts"]
     assert cohort["patients"] == 145
     assert 0.9 < cohort["metrics"]["observed_expected"] < 1.1
 
     with serving(gives(uci_zip.read_bytes())) as server:
-        run(walked, retrained, HEART_UCI_URL=server.url())
-    facts: dict[str, Any] = model_facts(walked.runs("train", "FINISHED")[0], walked.client)
+        run(cleveland, retrained, HEART_UCI_URL=server.url())
+    facts: dict[str, Any] = model_facts(cleveland.runs("train", "FINISHED")[0], cleveland.client)
     assert [part["source"] for part in facts["data"]["origins"]] == ["uci", "file"]
     assert [part["patients"] for part in facts["data"]["origins"]] == [303, 146]
     assert next(one for one in facts["elsewhere"] if one["site"] == "hungarian")["patients"] <= 147
-    assert aliases(walked, "heart-disease-model", "2") == ["challenger"]
-    assert aliases(walked, "heart-disease-model", "1") == ["champion"]
+    assert aliases(cleveland, "heart-disease-model", "2") == ["challenger"]
+    assert aliases(cleveland, "heart-disease-model", "1") == ["champion"]

@@ -17,7 +17,7 @@ import requests
 from clinical.schema import FEATURES
 from tests.conftest import ROOT
 from tests.e2e.backends import a_server
-from tests.e2e.conftest import Clone
+from tests.e2e.conftest import QUICK_PIP, Clone
 from tests.pages import blocks
 from tests.serving.service import free_port
 
@@ -45,8 +45,10 @@ def mlserver(folder: Path) -> Iterator[str]:
     (install,), (start,) = blocks("mlserver install"), blocks("mlserver start")
     # pip must not look into the environment of the tests.
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    words = ["bash", "-euc", install]
-    subprocess.run(words, cwd=folder, env=kept, check=True, timeout=1800, capture_output=True)
+    subprocess.run(
+        ["bash", "-euc", install], cwd=folder, env=kept | QUICK_PIP, check=True, timeout=1800,
+        capture_output=True,
+    )  # fmt: skip
     ports = {f"MLSERVER_{kind}_PORT": str(free_port()) for kind in ("HTTP", "GRPC", "METRICS")}
     url = f"http://127.0.0.1:{ports['MLSERVER_HTTP_PORT']}/v2/models/heart"
     # `exec`: what is ended at the end must be the server, not the shell around it.

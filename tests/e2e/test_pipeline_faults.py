@@ -20,6 +20,7 @@ from tests.e2e.conftest import Clone, kill_tree, launch_command
 from tests.serving.service import wait_for
 
 KILLED_IN = ("train", "register")
+QUICK = {"source": "sample", "model": "logistic_regression"}
 
 
 def process_of(step: str, below: int) -> psutil.Process | None:
@@ -70,14 +71,14 @@ def no_half_written_files(clone: Clone) -> bool:
 def test_main_killed_in_a_step_goes_on_where_it_stopped(bare_store: Clone) -> None:
     clone = bare_store
     for step in KILLED_IN:
-        started = clone.start("main", source="sample")
+        started = clone.start("main", **QUICK)
         try:
             freeze_in_its_run(clone, step, started.pid)
         finally:
             kill_tree(started)
         assert clone.runs("main")[0].info.status == "RUNNING"
 
-    done = clone.launch("main", source="sample").succeeded()
+    done = clone.launch("main", **QUICK).succeeded()
 
     for step in ("download", "preprocess", "train"):
         assert f"{step}: reused run" in done.output
@@ -148,28 +149,13 @@ def test_main_checks_the_parameters_of_all_its_steps_first(bare_store: Clone) ->
     assert bare_store.runs() == []
 
 
-def truncated(folder: Path, uci_zip: Path) -> Path:
-    path = folder / "short.zip"
-    path.write_bytes(uci_zip.read_bytes()[:50_000])
-    return path
-
-
-def cleveland_lines(uci_zip: Path) -> list[str]:
-    with zipfile.ZipFile(uci_zip) as archive:
-        return archive.read("processed.cleveland.data").decode().split()
-
-
-def table(folder: Path, lines: list[str]) -> Path:
-    path = folder / "patients.data"
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
 def out_of_range(folder: Path, uci_zip: Path) -> Path:
-    lines = cleveland_lines(uci_zip)
-    first, second = lines[0].split(","), lines[1].split(",")
-    first[0], second[3] = "630.0", "9999.0"
-    return table(folder, [",".join(first), ",".join(second), *lines[2:]])
+    """Return the Cleveland patients as UCI has them, of whom two have impossible values."""
+    with zipfile.ZipFile(uci_zip) as archive:
+        text = archive.read("processed.cleveland.data").decode()
+    path = folder / "patients.data"
+    path.write_text(text.replace("63.0,", "630.0,", 1).replace(",160.0,", ",9999.0,", 1))
+    return path
 
 
 def test_a_bad_file_fails_the_download_clearly(
@@ -191,7 +177,9 @@ def test_a_bad_file_fails_the_download_clearly(
 def test_a_failing_step_fails_main_with_its_reason(
     bare_store: Clone, uci_zip: Path, tmp_path: Path
 ) -> None:
-    done = bare_store.launch("main", source=truncated(tmp_path, uci_zip)).failed()
+    short = tmp_path / "short.zip"
+    short.write_bytes(uci_zip.read_bytes()[:50_000])
+    done = bare_store.launch("main", source=short).failed()
     assert "main: download failed: 'short.zip' is not a complete zip file" in done.output
     for run in (bare_store.runs("main")[0], bare_store.launches()[0]):
         assert run.info.status == "FAILED"
@@ -231,13 +219,13 @@ def test_a_locked_database_is_told_and_nothing_hangs(bare_store: Clone) -> None:
 
 
 def test_a_step_starts_others_with_its_own_interpreter_whatever_is_first_on_the_path(
-    clone: Clone, tmp_path: Path
+    bare_store: Clone, tmp_path: Path
 ) -> None:
     other = tmp_path / "python"
     other.write_text("#!/bin/sh\necho 'another Python' >&2\nexit 1\n")
     other.chmod(0o755)
     # As cron or systemd would start it: by full path, in an environment that was not activated.
     path = f"{tmp_path}:/usr/local/bin:/usr/bin:/bin"
-    done = clone.run(sys.executable, "-m", "steps.preprocess", PATH=path).succeeded()
+    done = bare_store.run(sys.executable, "-m", "steps.preprocess", PATH=path).succeeded()
     assert "another Python" not in done.output
-    assert [run.info.status for run in clone.runs()] == ["FINISHED", "FINISHED"]
+    assert [run.info.status for run in bare_store.runs()] == ["FINISHED", "FINISHED"]

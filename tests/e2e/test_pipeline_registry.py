@@ -15,7 +15,7 @@ def two_versions(cleveland: Clone) -> Clone:
     """Return a clone with a champion, version 1, and a challenger, version 2."""
     first = cleveland.runs("train", "FINISHED")[-1].info.run_id
     cleveland.step("register", run_id=first, name=NAME).succeeded()
-    cleveland.step("train", n_estimators=99).succeeded()
+    cleveland.step("train", n_estimators=20).succeeded()
     cleveland.step("register", promote="false", name=NAME).succeeded()
     return cleveland
 

@@ -13,27 +13,23 @@ from mlflow import MlflowClient
 
 from clinical.schema import FEATURE_NAMES
 from risk_model.prediction_log import files
-from risk_model.prediction_log.records import PROFILE, ROWS, SMALLEST, rows_schema
+from risk_model.prediction_log.records import ROWS, rows_schema
 from tests import pages
 from tests.e2e.conftest import Clone
+from tests.e2e.registry import NAME, Registry
 from tests.serving import forge
 from tests.serving.service import PATIENT, Service, running, wait_for
 
-NAME = "heart-disease-model"
 AGE = 54.1875
 MARKED = json.dumps(json.loads(PATIENT) | {"age": AGE}).encode()
 """A patient whose age is to be found nowhere but in the log's rows."""
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
+@pytest.fixture
+def uri(registry: Registry) -> str:
     """Return a registry whose champion is version 1, and whose challenger is version 2."""
-    folder = tmp_path_factory.mktemp("registry")
-    uri = f"sqlite:///{folder}/mlflow.db"
-    for seed in (0, 1):
-        forge.register(uri, *forge.log_run(uri, forge.fit(seed=seed), folder), champion=seed == 0)
-    MlflowClient(uri, uri).set_registered_model_alias(NAME, "challenger", "2")
-    return uri
+    registry.client.set_registered_model_alias(NAME, "challenger", "2")
+    return registry.uri
 
 
 def logging(kind: str, folder: Path) -> dict[str, str]:
@@ -61,10 +57,10 @@ def metric(service: Service, start: str) -> float:
 
 
 def test_what_was_answered_is_in_the_log_once_the_service_has_ended(
-    registry: str, tmp_path: Path
+    uri: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    with running(tmp_path / "home", registry, HEART_SHADOW="1", **logging(ROWS, log)) as service:
+    with running(tmp_path / "home", uri, HEART_SHADOW="1", **logging(ROWS, log)) as service:
         wait_for(
             lambda: all(
                 service.ready()[1]["challenger_version"] == "registry-v2" for _ in range(20)
@@ -90,24 +86,11 @@ def test_what_was_answered_is_in_the_log_once_the_service_has_ended(
     assert log.stat().st_mode & 0o077 == 0
 
 
-def test_a_profile_has_no_count_below_five(registry: str, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with running(tmp_path / "home", registry, **logging(PROFILE, log)) as service:
-        for _ in range(4):
-            assert service.ask("/predict", MARKED)[0] == 200
-        assert service.ask("/invocations", batch(500))[0] == 200
-        assert service.stop() == 0
-    counts = files.read(log, PROFILE).table["count"].to_pylist()
-    assert len(counts) > 60
-    assert min(counts) >= SMALLEST
-    assert not (log / ROWS).exists()
-
-
 def test_a_worker_killed_with_9_loses_what_it_had_not_written_and_no_more(
-    registry: str, tmp_path: Path
+    uri: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    with running(tmp_path / "home", registry, workers=1, **logging(ROWS, log)) as service:
+    with running(tmp_path / "home", uri, workers=1, **logging(ROWS, log)) as service:
         for _ in range(3):
             assert service.ask("/invocations", batch(2000))[0] == 200
         wait_for(lambda: len(rows(log)) >= 6000)
@@ -124,12 +107,12 @@ def test_a_worker_killed_with_9_loses_what_it_had_not_written_and_no_more(
 
 
 def test_a_full_disk_fails_no_answer_and_is_said_until_there_is_room(
-    registry: str, tmp_path: Path, small_disk: Path
+    uri: str, tmp_path: Path, small_disk: Path
 ) -> None:
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 900_000)
     options = logging(ROWS, small_disk / "log")
-    with running(tmp_path / "home", registry, workers=1, **options) as service:
+    with running(tmp_path / "home", uri, workers=1, **options) as service:
 
         def fills() -> bool:
             assert service.ask("/invocations", batch(3000))[0] == 200
@@ -151,26 +134,19 @@ def test_a_full_disk_fails_no_answer_and_is_said_until_there_is_room(
 
 
 def test_a_challenger_that_cannot_be_served_leaves_answers_as_they_are(
-    registry: str, tmp_path: Path
+    registry: Registry, uri: str, tmp_path: Path
 ) -> None:
-    client = MlflowClient(registry, registry)
-    run, model = forge.log_run(registry, forge.fit(seed=5), tmp_path)
-    number = forge.register(registry, run, model, champion=False)
-    for path in forge.artifact_folder(registry, model).rglob("*.onnx"):
-        path.write_bytes(b"no model")
-    client.set_registered_model_alias(NAME, "challenger", number)
-    try:
-        with running(tmp_path / "home", registry, HEART_SHADOW="1") as service:
-            wait_for(lambda: f"registry-v{number} is not in shadow" in str(service.ready()))
-            status, body = service.ready()
-            assert (status, body["degraded"], body["problems"]) == (200, False, [])
-            assert service.version() == "registry-v1"
-    finally:
-        client.set_registered_model_alias(NAME, "challenger", "2")
+    (registry.artifacts(4) / "extra_files" / "twin.onnx").write_bytes(b"no model")
+    registry.client.set_registered_model_alias(NAME, "challenger", "4")
+    with running(tmp_path / "home", uri, HEART_SHADOW="1") as service:
+        wait_for(lambda: "registry-v4 is not in shadow" in str(service.ready()))
+        status, body = service.ready()
+        assert (status, body["degraded"], body["problems"]) == (200, False, [])
+        assert service.version() == "registry-v1"
 
 
-def test_the_latest_monitor_run_is_shown(registry: str, tmp_path: Path) -> None:
-    client = MlflowClient(registry, registry)
+def test_the_latest_monitor_run_is_shown(uri: str, tmp_path: Path) -> None:
+    client = MlflowClient(uri, uri)
     experiment = client.get_experiment_by_name("Heart Disease Prediction")
     assert experiment is not None
     tags = {"heart.step": "monitor", "monitor.version": "1", "monitor.verdict": "warning",
@@ -181,7 +157,7 @@ def test_the_latest_monitor_run_is_shown(registry: str, tmp_path: Path) -> None:
     report.write_text("<h1>Ages</h1><script src='http://192.0.2.1/x.js'></script>")
     client.log_artifact(run, str(report))
     client.set_terminated(run)
-    with running(tmp_path / "home", registry, HEART_API_KEYS="k" * 16, wait=False) as service:
+    with running(tmp_path / "home", uri, HEART_API_KEYS="k" * 16, wait=False) as service:
         bearer = {"Authorization": "Bearer " + "k" * 16}
 
         def shown() -> str:

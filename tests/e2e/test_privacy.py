@@ -34,7 +34,7 @@ def test_the_rows_of_patients_are_where_the_page_says_and_are_erased(
     clone = make_clone()
     source = clone.path / "heart.csv"
     source.write_bytes((data_dir / "kaggle_heart_303.csv").read_bytes())
-    clone.launch("main", source=source).succeeded()
+    clone.launch("main", source=source, n_estimators=25).succeeded()
     clone.step("train", data=source, n_estimators=20).succeeded()
     listed = {
         name.replace("<file>", source.name) for name in re.findall(r"\| `(\w+/.*?)` \|", PAGE)

@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import pytest
 from serving import create_app
 from tests import pages
 from tests.conftest import ROOT
+from tests.e2e.backends import answers
 from tests.e2e.conftest import Clone
 from tests.servers import gives, serving
 from tests.serving.conftest import FakeFollowing
@@ -40,15 +40,6 @@ ELSEWHERE = {
 """Commands that do not end by themselves, or mean nothing alone, and what tries them instead."""
 
 
-def answers(url: str) -> bool:
-    """Return whether a server answers with 200."""
-    try:
-        with urllib.request.urlopen(url) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
-
-
 def requests_of_the_pages() -> list[str]:
     return [line for line in pages.commands() if line.startswith("curl")]
 
@@ -61,10 +52,9 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def followed(make_clone: Callable[[], Clone], data_dir: Path) -> Clone:
-    """Return a clone in which the README was followed up to its first command."""
+    """Return a clone in which the commands run one after the other, with a file of patients."""
     made = make_clone()
     shutil.copy(data_dir / "kaggle_heart_303.csv", made.path / "heart.csv")
-    made.launch("main").succeeded()
     return made
 
 
@@ -75,9 +65,10 @@ def test_every_marked_block_is_tried_by_somebody() -> None:
         assert marker in ("run", "test") or by_hand or f'blocks("{marker}")' in tests, marker
 
 
-@pytest.mark.parametrize("block", pages.unmarked("python"))
-def test_an_example_in_python_works(cleveland: Clone, block: str) -> None:
-    cleveland.run("python", "-c", block).succeeded()
+def test_the_examples_in_python_work(cleveland: Clone) -> None:
+    """Each with names of its own, in one process: to import MLflow takes longer than most."""
+    one_by_one = "import sys\nfor block in sys.argv[1:]: print(block), exec(block, {})"
+    cleveland.run("python", "-c", one_by_one, *pages.unmarked("python")).succeeded()
 
 
 @pytest.mark.parametrize("command", commands())
@@ -125,9 +116,10 @@ def test_the_service_answers_the_requests(cleveland: Clone, entry: str) -> None:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        ready = f"http://127.0.0.1:{port}/ready"
         service = Service(process, port, cleveland.path / "service.log")
-        wait_for(lambda: answers(ready) and service.serving() == 2, what="a model in each worker")
+        wait_for(
+            lambda: service.version() and service.serving() == 2, what="a model in each worker"
+        )
         done, explained = (
             cleveland.run("bash", "-c", request.replace("8000", str(port))).succeeded()
             for request in requests_of_the_pages()

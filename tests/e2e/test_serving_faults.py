@@ -14,30 +14,29 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
-from tests.serving import forge
+from tests.e2e.registry import Registry
 from tests.serving.service import JSON, PATIENT, ROOT, Load, Service, running, wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("registry")
-    uri = f"sqlite:///{folder}/mlflow.db"
-    for seed in (0, 1):
-        forge.register(uri, *forge.log_run(uri, forge.fit(seed=seed), folder), champion=seed == 0)
-    return uri
-
-
-@pytest.fixture(scope="module")
-def service(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(tmp_path_factory.mktemp("home"), registry) as made:
+def service(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(tmp_path_factory.mktemp("home"), registry.uri) as made:
         yield made
 
 
 def request(body: bytes = PATIENT, length: int | None = None) -> bytes:
     head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length or len(body)}\r\n\r\n"  # noqa: E501
     return head.encode() + body
+
+
+def answer_to(service: Service, content: bytes) -> bytes:
+    """Send something on a connection of its own, and return all that comes back."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(content)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(2**16), b""))
 
 
 def test_a_worker_killed_with_9_is_replaced_and_no_request_stays_unanswered(
@@ -53,8 +52,10 @@ def test_a_worker_killed_with_9_is_replaced_and_no_request_stays_unanswered(
     load.assert_lost_nothing()
 
 
-def test_sigterm_ends_it_in_time_and_finishes_what_it_has(registry: str, tmp_path: Path) -> None:
-    with running(tmp_path / "home", registry) as service:
+def test_sigterm_ends_it_in_time_and_finishes_what_it_has(
+    registry: Registry, tmp_path: Path
+) -> None:
+    with running(tmp_path / "home", registry.uri) as service:
         slow = socket.create_connection(("127.0.0.1", service.port))
         whole = request()
         slow.sendall(whole[:-40])
@@ -104,10 +105,10 @@ def test_slow_clients_do_not_hold_up_fast_ones(service: Service) -> None:
     assert load.quantile(0.99) < 0.5
 
 
-def test_a_body_that_never_ends_is_a_408(registry: str, tmp_path: Path) -> None:
+def test_a_body_that_never_ends_is_a_408(registry: Registry, tmp_path: Path) -> None:
     form = b"application/x-www-form-urlencoded"
     kinds = {b"/predict": JSON_TYPE, b"/explain": JSON_TYPE, b"/invocations": JSON_TYPE, b"/": form}
-    with running(tmp_path / "home", registry, workers=1, HEART_BODY_SECONDS="1") as service:
+    with running(tmp_path / "home", registry.uri, workers=1, HEART_BODY_SECONDS="1") as service:
         for path, kind in kinds.items():
             head = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: %b\r\n" % (path, kind)
             with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
@@ -139,10 +140,10 @@ def test_two_thousand_connections_at_once_are_all_answered(service: Service) -> 
 
 
 def test_beyond_what_is_held_at_once_it_is_a_503_with_retry_after(
-    registry: str, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
-    with running(home, registry, workers=1, HEART_MAX_CONCURRENCY="4") as service:
+    with running(home, registry.uri, workers=1, HEART_MAX_CONCURRENCY="4") as service:
         with Load(service.port, connections=40) as load:
             time.sleep(3)
         assert set(load.statuses) == {200, 503}
@@ -150,14 +151,11 @@ def test_beyond_what_is_held_at_once_it_is_a_503_with_retry_after(
         assert service.predict()[0] == 200
 
 
-def test_twenty_swaps_under_load_fail_nothing(registry: str, service: Service) -> None:
-    import mlflow
-
-    client = mlflow.MlflowClient(registry, registry)
+def test_twenty_swaps_under_load_fail_nothing(registry: Registry, service: Service) -> None:
     with Load(service.port, connections=16) as load:
         for i in range(20):
-            version = str(2 - i % 2)
-            client.set_registered_model_alias("heart-disease-model", "champion", version)
+            version = 2 - i % 2
+            registry.champion(version)
             wait_for(lambda: service.version() == f"registry-v{version}")  # noqa: B023
     load.assert_lost_nothing()
     assert set(load.versions) == {"registry-v1", "registry-v2"}
@@ -191,10 +189,7 @@ CHUNKED = JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
     ids=range(15),
 )
 def test_what_is_not_http_does_no_harm(service: Service, nonsense: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
-        connection.sendall(nonsense)
-        connection.shutdown(socket.SHUT_WR)
-        assert connection.recv(1000).startswith(b"HTTP/1.1 4")
+    assert answer_to(service, nonsense).startswith(b"HTTP/1.1 4")
     assert service.predict()[0] == 200
 
 
@@ -218,7 +213,7 @@ BODIES = (
 @pytest.mark.parametrize("parser", ["auto", "python"])
 @pytest.mark.parametrize("command", ["with our configuration", "bare"])
 def test_nothing_that_was_sent_is_repeated_in_the_log(
-    registry: str, tmp_path: Path, parser: str, command: str
+    registry: Registry, tmp_path: Path, parser: str, command: str
 ) -> None:
     # Such as the rest of a patient, where a client has miscounted.
     nonsense = (
@@ -236,17 +231,13 @@ def test_nothing_that_was_sent_is_repeated_in_the_log(
     own = ("gunicorn", "-c", str(ROOT / "serving" / "gunicorn.conf.py"))
     bare = ("gunicorn", "-k", "gevent", "-b", "127.0.0.1:{port}", "serving:create_app()")
     with running(
-        tmp_path / "home", registry, workers=1, GUNICORN_CMD_ARGS=options,
+        tmp_path / "home", registry.uri, workers=1, GUNICORN_CMD_ARGS=options,
         HEART_ACCESS_LOG="-", command=own if command != "bare" else bare,
     ) as service:  # fmt: skip
         for content in nonsense:
-            with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
-                connection.sendall(content)
-                connection.shutdown(socket.SHUT_WR)
-                # 501 is what one of the two parsers says of a transfer coding it does not know.
-                assert connection.recv(1000).startswith((b"HTTP/1.1 4", b"HTTP/1.1 501")), content
-                while connection.recv(1000):
-                    pass
+            # 501 is what one of the two parsers says of a transfer coding it does not know.
+            answer = answer_to(service, content)
+            assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 501")), content
     log = service.log.read_text()
     assert log.count("Invalid request from") >= 6, log
     assert "processing request" not in log  # chunks that are none are our 400, no failure
@@ -291,9 +282,6 @@ HOST = b" HTTP/1.1\r\nHost: x\r\n"
 def test_it_is_refused_as_http_says_and_answered_once(
     service: Service, status: int, content: bytes
 ) -> None:
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
-        connection.sendall(content)
-        connection.shutdown(socket.SHUT_WR)
-        answer = b"".join(iter(lambda: connection.recv(2**16), b""))
+    answer = answer_to(service, content)
     assert answer.startswith(b"HTTP/1.1 %d" % status)
     assert answer.count(b"\r\nContent-Length: ") + answer.count(b"<html>") == 1

@@ -14,8 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import need
-from tests.serving import forge
+from tests.e2e.registry import Registry
 from tests.serving.service import (
     JSON,
     PATIENT,
@@ -31,17 +30,9 @@ from tests.serving.service import (
 OWN = ("gunicorn", "-c", str(ROOT / "serving" / "gunicorn.conf.py"))
 
 
-@pytest.fixture(scope="module")
-def registry(new_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("registry")
-    uri = f"sqlite:///{folder}/mlflow.db"
-    forge.register(uri, *forge.log_run(uri, forge.fit(), folder), champion=True)
-    return uri
-
-
 @pytest.fixture
-def service(registry: str, tmp_path: Path) -> Iterator[Service]:
-    with running(tmp_path / "home", registry) as made:
+def service(registry: Registry, tmp_path: Path) -> Iterator[Service]:
+    with running(tmp_path / "home", registry.uri) as made:
         yield made
 
 
@@ -55,10 +46,12 @@ def followers(home: Path) -> list[psutil.Process]:
     return found
 
 
-def test_an_upgrade_by_usr2_loses_nothing_and_leaves_nothing(registry: str, tmp_path: Path) -> None:
+def test_an_upgrade_by_usr2_loses_nothing_and_leaves_nothing(
+    registry: Registry, tmp_path: Path
+) -> None:
     home = tmp_path / "home"
     pidfile = home / "pid"
-    with running(home, registry, GUNICORN_CMD_ARGS=f"--pid {pidfile}") as service:
+    with running(home, registry.uri, GUNICORN_CMD_ARGS=f"--pid {pidfile}") as service:
         with Load(service.port, headers={**JSON, "Connection": "close"}) as load:
             service.process.send_signal(signal.SIGUSR2)
             new = wait_for(lambda: (home / "pid.2").is_file() and (home / "pid.2").read_text())
@@ -98,28 +91,20 @@ def fill(disk: Path) -> None:
     os.close(descriptor)
 
 
+@pytest.mark.parametrize("small_disk", ["16m"], indirect=True)
 def test_a_full_disk_costs_metrics_of_new_workers_and_no_answer(
-    registry: str, tmp_path: Path
+    registry: Registry, tmp_path: Path, small_disk: Path
 ) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(disk)]
-    mounted = subprocess.run(mount, check=False, capture_output=True)
-    need(mounted.returncode == 0, "a small disk needs the right to mount one")
-    try:
-        with running(tmp_path / "home", registry, XDG_CACHE_HOME=str(disk)) as service:
-            fill(disk)
-            with Load(service.port, connections=4, retry=True) as load:
-                victim = service.workers()[0]
-                victim.kill()
-                wait_for(lambda: "metrics.incomplete" in service.log.read_text())
-                time.sleep(3)
-            load.assert_lost_nothing()
-            wait_for(lambda: len(service.workers()) == 2)
-            assert "heart_metrics_incomplete 1.0" in service.ask("/metrics")[1]
-            assert "SIGBUS" not in service.log.read_text()
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
+    with running(tmp_path / "home", registry.uri, XDG_CACHE_HOME=str(small_disk)) as service:
+        fill(small_disk)
+        with Load(service.port, connections=4, retry=True) as load:
+            service.workers()[0].kill()
+            wait_for(lambda: "metrics.incomplete" in service.log.read_text())
+            time.sleep(3)
+        load.assert_lost_nothing()
+        wait_for(lambda: len(service.workers()) == 2)
+        assert "heart_metrics_incomplete 1.0" in service.ask("/metrics")[1]
+        assert "SIGBUS" not in service.log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -135,13 +120,13 @@ def test_a_full_disk_costs_metrics_of_new_workers_and_no_answer(
     ids=["kubernetes", "empty", "IPv6", "unix", "long TMPDIR", "no cache"],
 )
 def test_it_starts_wherever_it_is_put(
-    registry: str, tmp_path: Path, settings: dict[str, str], address: str
+    registry: Registry, tmp_path: Path, settings: dict[str, str], address: str
 ) -> None:
     home = tmp_path / "home"
     given = {name: text.replace("{home}", str(home)) for name, text in settings.items()}
     Path(given.get("TMPDIR", home)).mkdir(parents=True)
     command = (*OWN, "-b", "127.0.0.1:{port}") if not address else OWN
-    with running(home, registry, wait=not address, command=command, **given) as service:
+    with running(home, registry.uri, wait=not address, command=command, **given) as service:
         if not address:
             assert service.version() == "registry-v1"
         wait_for(lambda: "Listening at: " in service.log.read_text())
@@ -166,9 +151,11 @@ def test_a_wrong_setting_is_one_line_and_no_traceback(
     assert "Traceback" not in done.stderr
 
 
-def test_below_a_path_the_description_names_the_right_server(registry: str, tmp_path: Path) -> None:
+def test_below_a_path_the_description_names_the_right_server(
+    registry: Registry, tmp_path: Path
+) -> None:
     command = (*OWN, "--root-path", "/heart")
-    with running(tmp_path / "home", registry, workers=1, command=command) as service:
+    with running(tmp_path / "home", registry.uri, workers=1, command=command) as service:
         for path in ("/openapi.json", "/heart/openapi.json"):
             assert service.ask(path)[1]["servers"] == [{"url": "/heart"}]
         assert service.ask("/heart/predict", PATIENT)[0] == 200
@@ -176,10 +163,10 @@ def test_below_a_path_the_description_names_the_right_server(registry: str, tmp_
         assert service.ask("/heartbeat")[0] == 404
 
 
-def test_what_is_shown_without_a_key_is_a_setting(registry: str, tmp_path: Path) -> None:
+def test_what_is_shown_without_a_key_is_a_setting(registry: Registry, tmp_path: Path) -> None:
     key = "0123456789abcdef"
     keyed = {"HEART_API_KEYS": key, "HEART_KEYS_FOR": "everything"}
-    with running(tmp_path / "home", registry, workers=1, wait=False, **keyed) as service:
+    with running(tmp_path / "home", registry.uri, workers=1, wait=False, **keyed) as service:
         wait_for(lambda: "model.serving" in service.log.read_text(), 60)
         with_key = {"Authorization": f"Bearer {key}"}
         for path in ("/model", "/docs", "/openapi.json", "/metrics", "/nothing"):

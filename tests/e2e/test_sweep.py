@@ -53,6 +53,7 @@ def test_the_candidates_and_the_winner_are_runs_below_the_sweep(swept: Clone) ->
     below = [*swept.runs("candidate", "FINISHED"), *swept.runs("train", "FINISHED")]
     assert len(below) == 5
     assert {one.data.tags["mlflow.parentRunId"] for one in below} == {run.info.run_id}
+    assert not [one for one in below if "heart.owner" in one.data.tags]
     (trained,) = swept.runs("train")
     assert run.data.tags["heart.winner"] == trained.info.run_id
     assert run.info.status == "FINISHED"
@@ -76,7 +77,7 @@ def test_main_reuses_the_training_of_the_winner(swept: Clone) -> None:
 
 
 def test_a_worker_that_is_killed_costs_no_result(bare_store: Clone, patients: Path) -> None:
-    process = bare_store.start("sweep", data=patients, trials=13, **FORESTS)
+    process = bare_store.start("sweep", data=patients, trials=5, **FORESTS)
     try:
         wait_for(lambda: has_begun(bare_store), what="the first candidates")
         victims = [one for one in workers_below(process.pid) if one.is_running()]
@@ -86,7 +87,7 @@ def test_a_worker_that_is_killed_costs_no_result(bare_store: Clone, patients: Pa
         if process.poll() is None:
             kill_tree(process)
     assert len(victims) == 2
-    assert len(bare_store.runs("candidate", "FINISHED")) == 13
+    assert len(bare_store.runs("candidate", "FINISHED")) == 5
     assert bare_store.runs("sweep")[0].info.status == "FINISHED"
 
 
@@ -123,7 +124,7 @@ def test_a_cluster_that_runs_already_does_the_work_and_may_lose_a_worker(
     bare_store: Clone, patients: Path, running: Cluster
 ) -> None:
     process = bare_store.start(
-        "sweep", data=patients, trials=13, scheduler=running.address, **FORESTS
+        "sweep", data=patients, trials=5, scheduler=running.address, **FORESTS
     )
     try:
         wait_for(lambda: has_begun(bare_store), what="the first candidates")
@@ -133,5 +134,5 @@ def test_a_cluster_that_runs_already_does_the_work_and_may_lose_a_worker(
     finally:
         if process.poll() is None:
             kill_tree(process)
-    assert len(bare_store.runs("candidate", "FINISHED")) == 13
+    assert len(bare_store.runs("candidate", "FINISHED")) == 5
     assert running.processes[2].poll() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import subprocess
 import sys
@@ -13,13 +14,20 @@ from steps.parameters.entry_points import ENTRY_POINTS
 from steps.runs.files import ROOT
 
 
+@pytest.fixture(scope="module")
+def compiled() -> None:
+    """Compile the modules, as the first command that is run does."""
+    for package in ("clinical", "risk_model", "steps"):
+        compileall.compile_dir(ROOT / package, quiet=1)
+
+
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("step", ENTRY_POINTS)
 @pytest.mark.parametrize(("word", "code"), [("--help", 0), ("--no_such_parameter=1", 2)])
 def test_help_and_a_refusal_take_less_than_a_second_of_the_processor(
     step: str, word: str, code: int
 ) -> None:
     command = [sys.executable, "-m", f"steps.{step}", word]
-    subprocess.run(command, cwd=ROOT, check=False, capture_output=True)  # compiles the modules
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -26,7 +26,7 @@ from tests.clinical.patient_files import (
     csv_bytes,
 )
 from tests.conftest import need
-from tests.servers import Answers, fails, gives, serving
+from tests.servers import Answers, closed_port, fails, gives, serving
 from tests.steps.conftest import note
 from tests.steps.dask_cluster import Cluster, cluster
 from tests.steps.scoring_jobs import forest, stored
@@ -271,14 +271,29 @@ def test_what_a_killed_job_has_left_is_removed_by_the_next_one(
     assert sorted(left_of(tmp_path / "out")) == [".out.elsewhere.partial", "out"]
 
 
-@pytest.mark.parametrize("lacking", ["input", "output"])
-def test_what_must_be_given_is_asked_for_before_a_run_is_opened(
-    client: MlflowClient, source: Path, model: Path, lacking: str, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("word", "line"), [
+    ("--input=", "'input' must be given"),
+    ("--output=", "'output' must be given"),
+    ("--output=patients.csv", "'output' must be a path"),
+])  # fmt: skip
+@pytest.mark.usefixtures("store")
+def test_a_wrong_parameter_is_told_before_a_run_is_opened(
+    source: Path, model: Path, word: str, line: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(source, source.with_name("out"), model, f"--{lacking}=") == 2
-    assert f"score: '{lacking}' must be given" in capfd.readouterr().err
-    experiment = client.get_experiment_by_name("Heart Disease Prediction")
-    assert client.search_runs([experiment.experiment_id]) == []
+    assert run(source, source.with_name("out"), model, word) == 2
+    assert f"score: {line}" in capfd.readouterr().err
+    client = MlflowClient()
+    known = [experiment.experiment_id for experiment in client.search_experiments()]
+    assert client.search_runs(known) == []
+
+
+def test_a_scheduler_that_does_not_answer_is_told_in_one_line(
+    client: MlflowClient, source: Path, model: Path, tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert run(source, tmp_path / "out", model, f"--scheduler=tcp://127.0.0.1:{closed_port()}") == 1
+    assert "does not answer; start one" in capfd.readouterr().err.splitlines()[-1]
+    assert left_of(tmp_path / "out") == []
 
 
 def test_without_a_champion_it_is_told_how_to_make_one(

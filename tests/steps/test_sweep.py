@@ -113,14 +113,6 @@ def again(prepared: Path) -> list[Candidate]:
     ]
 
 
-def test_every_candidate_is_a_finished_run_below_the_sweep(swept: Swept) -> None:
-    assert len(swept.candidates) == TRIALS
-    for candidate in swept.candidates:
-        assert candidate.info.status == "FINISHED"
-        assert candidate.data.tags["mlflow.parentRunId"] == swept.run.info.run_id
-        assert "heart.owner" not in candidate.data.tags
-
-
 def test_a_candidate_has_its_parameters_and_the_mean_and_spread_of_each_measure(
     swept: Swept, again: list[Candidate]
 ) -> None:
