@@ -33,8 +33,8 @@ ARCHIVED_TAG, ROLLED_BACK_TAG = "archived", "rolled_back"
 HISTORY_LENGTH = 100  # champions; a tag of Unity Catalog holds 1,000 characters
 STAGE_OF = {CHAMPION: "Production", CHALLENGER: "Staging"}
 ABOUT = (
-    "Risk of coronary artery disease from 13 findings of a referred patient; see the README of the "
-    "project. The alias champion is the version in charge, challenger the newest candidate. "
+    "Probability of coronary artery disease from 13 findings of a referred patient; see the README "
+    "of the project. The alias champion is the version in charge, challenger the newest candidate. "
     "Not for clinical use."
 )
 
