@@ -226,14 +226,14 @@ def summary(uri: str, cohorts: list[Measured]) -> str:
     names = ("roc_auc", "observed_expected", "brier")
     head = " ".join(f"{MEASURES[name]:<22}" for name in names)
     lines = [
-        f"  {c.found['title'][:42]:<42} {c.found['patients']:>8}  "
+        f"  {c.found['title']:<43} {c.found['patients']:>8}  "
         + " ".join(f"{between(c.found['metrics'], name):<22}" for name in names).rstrip()
         for c in leading_first(cohorts)
     ]
     return "\n".join(
         [
             f"evaluate: {uri}, with 95 % intervals",
-            f"  {'':<42} {'patients':>8}  {head}".rstrip(),
+            f"  {'':<43} {'patients':>8}  {head}".rstrip(),
             *lines,
             "evaluate: see reports/evaluation.html",
         ]
