@@ -83,7 +83,10 @@ def score(run: StepRun, values: Score, job: Job) -> None:
     """Do a job: an output that is there as a whole or not at all, and an account of it."""
     output, account = Path(values.output), _describe(run, values, job)
     with _hidden_folder(output) as folder, connect(values.scheduler, values.workers) as client:
-        shutil.copytree(job.model.folder, folder / "model", copy_function=shutil.copyfile)
+        for name in open_folder(job.model.folder).names():
+            path = folder / "model" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(job.model.folder / name, path)
         _require_shared(client, folder)
         started = time.perf_counter()
         counts = _score(client, job, folder)
