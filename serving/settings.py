@@ -19,6 +19,10 @@ STATE_FOLDER = "_HEART_STATE_DIR"
 """The variable by which gunicorn tells its workers the folder of this service; no setting."""
 
 
+Settings = Mapping[str, Any]
+"""Values by the names of SETTINGS: what `read_settings` returns."""
+
+
 class SettingError(ValueError):
     """Settings cannot be used; each line of the message says why for one of them."""
 
