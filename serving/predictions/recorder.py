@@ -82,16 +82,15 @@ class Recorder:
         if not self._is_on:
             return ""
         self._start()
-        own, request_id = _ids(environ)
-        id_ = f"{own}-0"
+        id_, request_id = _ids(environ)
         with self._queue_lock:
             if self._room(1):
                 last = self._queue[-1] if self._queue else None
-                if not isinstance(last, Singles) or last.model is not model:
+                if not isinstance(last, Singles) or last.model is not model or last.is_full:
                     last = Singles(model)
                     self._queue.append(last)
                 last.add(id_, request_id, values, prediction)
-        return id_ if self._shows_ids else ""
+        return f"{id_}-0" if self._shows_ids else ""
 
     def take_batch(
         self, environ: Mapping[str, Any], model: Model, rows: Rows, scores: Scores
