@@ -21,7 +21,8 @@ from steps.runs import reuse
 from steps.runs.files import ROOT
 from steps.runs.reuse import work_key
 from steps.runs.sources import UCI_DIGEST
-from steps.runs.tracking.step_run import open_run
+from steps.runs.tracking import finished
+from steps.runs.tracking.opening import open_run
 from steps.runs.tracking.tags import KEY_TAG, OUTPUTS_FILE, OUTPUTS_TAG
 from tests.servers import closed_port, gives, serving
 
@@ -174,7 +175,7 @@ def test_the_key_covers_every_module_that_the_work_imports(step: str) -> None:
     code = f"""
 import json, sys
 from steps import {step}
-from steps.runs.reuse import digests_of_sources
+from steps.runs.provenance import digests_of_sources
 {step}.load()
 files = [getattr(module, "__file__", None) or "" for module in sys.modules.values()]
 print(json.dumps([files, [*digests_of_sources("{step}")]]))
@@ -248,7 +249,7 @@ def work(client: MlflowClient, experiment_id: str, tmp_path: Path) -> Work:
         path = tmp_path / "patients.parquet"
         path.write_text("patients")
         with open_run(values, None, where) as run:
-            run.log_file(path, reuse.DATA_FOLDER)
+            run.log_file(path, finished.DATA_FOLDER)
             run.tag(KEY_TAG, key)
         return client.get_run(run.run_id)
 
@@ -327,6 +328,6 @@ def test_the_output_of_a_run_can_be_fetched_from_anywhere(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    path = reuse.fetch_output(done, reuse.data_output(done))
+    path = finished.fetch_output(done, finished.data_output(done))
     assert path.read_text() == "patients"
     assert os.listdir(elsewhere) == []

@@ -10,8 +10,9 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from steps.runs.store import StepError, explain, reach
-from steps.runs.store import refusal as refusal_of
+from steps.runs.store import StepError, explain
+from steps.runs.tracking.connection import reach
+from steps.runs.tracking.connection import refusal as refusal_of
 from tests.servers import closed_port, silent_port
 from tests.steps.stores import store_in_use, use_store
 

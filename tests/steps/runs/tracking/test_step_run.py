@@ -15,12 +15,12 @@ from mlflow.exceptions import MlflowException
 from clinical.schema import LABEL
 from steps.parameters.declaration import check
 from steps.parameters.entry_points import Preprocess, Train
-from steps.runs import reuse
 from steps.runs.files import sha256
 from steps.runs.store import StepError
+from steps.runs.tracking import finished
 from steps.runs.tracking.datasets import PATIENTS, as_dataset, log_dataset
 from steps.runs.tracking.launch_run import Launch, connect
-from steps.runs.tracking.step_run import open_run
+from steps.runs.tracking.opening import open_run
 from steps.runs.tracking.tags import STEP_TAG
 from tests.steps.conftest import note, status
 
@@ -49,7 +49,7 @@ def test_a_step_that_ends_well_leaves_a_finished_run_with_its_outputs(
     assert done.data.params == {"data": "", "extra": "", "coding": "auto"}
     assert (done.data.tags[STEP_TAG], done.data.tags["data.source"]) == ("preprocess", "uci")
     digest = sha256(tmp_path / "report.json")
-    assert reuse.outputs(done) == {"folder/report.json": digest}
+    assert finished.outputs(done) == {"folder/report.json": digest}
     assert [f.path for f in client.list_artifacts(run.run_id, "folder")] == ["folder/report.json"]
     assert "heart.owner" not in done.data.tags
     assert mlflow.active_run() is None
@@ -95,7 +95,7 @@ def test_a_step_that_fails_leaves_a_run_that_says_so(
         raise error
     assert status(client, run.run_id) == ended
     assert note(client, run.run_id) == message
-    assert reuse.outputs(client.get_run(run.run_id)) == {}
+    assert finished.outputs(client.get_run(run.run_id)) == {}
     assert mlflow.active_run() is None
 
 
