@@ -12,8 +12,6 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
 
@@ -39,9 +37,8 @@ ABOUT = (
 )
 
 
-@contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Let one process of this machine at a time change a registered model.
+def locked(name: str) -> FileLock:
+    """Return the lock by which one process of this machine at a time changes a registered model.
 
     MLflow has no compare-and-set: without this, two registrations would both find the same
     champion and promote past each other.
@@ -49,8 +46,7 @@ def locked(name: str) -> Iterator[None]:
     digest = hashlib.sha256(f"{mlflow.get_registry_uri()} {name}".encode()).hexdigest()
     path = cache_dir() / "locks" / digest
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
-        yield
+    return FileLock(path)
 
 
 def model_uri(run: Run) -> str:
@@ -109,7 +105,7 @@ def holder(name: str, alias: str) -> ModelVersion | None:
         return None
 
 
-def add_version(name: str, run: Run, description: str, tags: Mapping[str, str]) -> ModelVersion:
+def add_version(name: str, run: Run, description: str, tags: dict[str, str]) -> ModelVersion:
     """Make a version from a train run's model."""
     client = MlflowClient()
     named_tags = {stored(key): value for key, value in tags.items()}

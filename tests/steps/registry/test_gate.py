@@ -18,7 +18,7 @@ from steps.modelling import estimators, metrics
 from steps.modelling.validation import cross_validated
 from steps.parameters.declaration import select
 from steps.parameters.entry_points import Train
-from steps.registry import gate, rules
+from steps.registry import gate, rules, updates
 from steps.registry.gate import Candidate, Champion, Decision
 from steps.registry.rules import Pairs, Rule
 
@@ -54,7 +54,7 @@ def figures(p: np.ndarray) -> dict[str, float]:
 
 def candidate(p: np.ndarray = GOOD, source: str = "uci", **held_out: float) -> Candidate:
     """Return a candidate with these probabilities, out of fold and held out."""
-    measured = rules.measured(PATIENTS, Y, p)
+    measured = updates.measured(PATIENTS, Y, p)
     return Candidate(source, measured, figures(p) | held_out)
 
 
@@ -117,7 +117,8 @@ def test_models_of_real_patients_pass(cleveland: Patients, model: str, calibrati
     p = cross_validated(estimators.from_parameters(values), features, y).probabilities
     some = slice(None, None, 5)
     held_out = {name: float(value[0]) for name, value in metrics.scores(y[some], p[some]).items()}
-    decision = gate.judge(Candidate("uci", rules.measured(features, y, p), held_out), None, LIMITS)
+    contender = Candidate("uci", updates.measured(features, y, p), held_out)
+    decision = gate.judge(contender, None, LIMITS)
     assert decision.verdict == "passed", gate.table(decision)
 
 
@@ -139,7 +140,7 @@ def test_an_undefined_or_missing_figure_passes_no_rule(name: str, value: str | N
 @pytest.mark.parametrize(
     "lacking",
     [{"out_of_fold": None}, {"held_out": {}}, {"held_out": {"roc_auc": NAN, "brier": NAN}},
-     {"out_of_fold": rules.measured(PATIENTS, Y, GOOD).model_copy(update={"groups": ()})}],
+     {"out_of_fold": updates.measured(PATIENTS, Y, GOOD).model_copy(update={"groups": ()})}],
 )  # fmt: skip
 def test_a_candidate_of_which_too_little_is_known_is_rejected(lacking: dict[str, Any]) -> None:
     decision = gate.judge(dataclasses.replace(candidate(), **lacking), None, LIMITS)
@@ -159,7 +160,7 @@ def test_the_limits_themselves_are_good_enough(figures: dict[str, float], verdic
 @pytest.mark.parametrize("women", [0, 15])
 def test_a_group_of_fewer_than_10_patients_of_either_outcome_is_not_judged(women: int) -> None:
     keep = np.setdiff1d(np.arange(len(Y)), np.flatnonzero(WOMEN)[women:])
-    measured = rules.measured(PATIENTS.iloc[keep], Y[keep], GOOD[keep])
+    measured = updates.measured(PATIENTS.iloc[keep], Y[keep], GOOD[keep])
     decision = gate.judge(Candidate("uci", measured, figures(GOOD)), None, LIMITS)
     assert decision.verdict == "passed"
     about = [rule for rule in decision.rules if "female" in rule.rule]
