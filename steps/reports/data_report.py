@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from clinical.schema import FEATURES, LABEL, Feature
 from risk_model.card.wording import percent
 from steps.reports import drawing
-from steps.reports.drawing import NO, YES, render
+from steps.reports.drawing import NO, YES
+from steps.reports.pages import render
 
 Groups = Mapping[int, npt.NDArray[np.float64]]
 

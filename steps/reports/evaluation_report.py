@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from risk_model.card import content
 from risk_model.card.wording import MODELS
 from risk_model.metadata import Metadata
 from steps.modelling.evaluation import Measured
-from steps.modelling.metrics import Floats
 from steps.reports import drawing, plots
-from steps.reports.drawing import Draw, render
+from steps.reports.drawing import Draw
+from steps.reports.pages import render
 
-Calibrations = Mapping[str, tuple[Floats, Mapping[str, float]]]
+Calibrations = dict[str, tuple[Any, dict[str, float]]]
 
 LEADING = ("calibration", "decision_curve")
 """The pictures that are shown; the others are folded."""
 
 
 def draw(
-    about: Mapping[str, Any],
-    cohorts: Sequence[Measured],
+    about: dict[str, Any],
+    cohorts: list[Measured],
     seed: int,
     calibrations: Calibrations | None = None,
 ) -> str:
@@ -29,11 +28,11 @@ def draw(
 
     Parameters
     ----------
-    about : mapping
+    about : dict
         `uri`, `source`, and `metadata`: a Metadata, which may be empty.
-    cohorts : sequence of Measured
+    cohorts : list of Measured
         The one that matters most first.
-    calibrations : mapping, optional
+    calibrations : dict, optional
         What `evaluation.calibrations` found, on the patients of the first cohort.
     """
     metadata, leading = about["metadata"], cohorts[0]

@@ -15,7 +15,8 @@ from clinical.schema import FEATURES
 from risk_model.card.wording import MEASURES, between, number, percent
 from risk_model.prediction_log.records import PROBABILITY, SMALLEST
 from steps.reports import drawing
-from steps.reports.drawing import NO, SOFT, YES, Draw, render
+from steps.reports.drawing import NO, SOFT, YES, Draw
+from steps.reports.pages import render
 
 _FEATURES = {feature.name: feature for feature in FEATURES}
 _TITLES = {f.name: f.title for f in FEATURES} | {PROBABILITY: "Probability of disease"}

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -73,10 +72,6 @@ def _draw_candidates(axes: Axes, tried: pd.DataFrame, name: str, measure: str) -
 
 
 def _draw_legend(figure: Figure, row: list[Axes], columns: int) -> None:
-    found: dict[str, Artist] = {}
-    for axes in row:
-        handles, labels = axes.get_legend_handles_labels()
-        found |= {str(label): handle for label, handle in zip(labels, handles, strict=True)}
-    figure.legend(
-        list(found.values()), list(found), loc="outside upper center", ncols=columns, frameon=False
-    )
+    drawn = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in row]
+    found = {label: handle for pairs in drawn for handle, label in pairs}
+    figure.legend(found.values(), found, loc="outside upper center", ncols=columns, frameon=False)
