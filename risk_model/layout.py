@@ -18,6 +18,8 @@ Format 1 is what release 0.1 registered. It is read as ever, and not written any
 from __future__ import annotations
 
 import hashlib
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,3 +111,17 @@ def _content(folder: Path, name: str) -> bytes:
     if not (folder / name).exists():
         return b"{}"
     return file_inside(folder, name).read_bytes()
+
+
+def write_extras(
+    folder: Path, metadata: Metadata, references: References, cards: Iterable[Path]
+) -> None:
+    """Write metadata and references, with the digests of what they are about, and the card."""
+    names = [name for name in (SKOPS, ONNX) if (folder / name).is_file()]
+    digests = {name: _sha256((folder / name).read_bytes()) for name in names}
+    (folder / EXTRA).mkdir()
+    stored = metadata.model_copy(update={"files": digests})
+    (folder / METADATA).write_text(stored.as_json())
+    (folder / REFERENCES).write_text(references.as_json())
+    for card in cards:
+        shutil.copyfile(card, folder / EXTRA / card.name)
