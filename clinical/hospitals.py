@@ -10,12 +10,11 @@ import pandas as pd
 
 from clinical.archive import open_source
 from clinical.codings.definitions import AUTO
-from clinical.copies import drop_repeated
+from clinical.copies import Mask, drop_repeated
 from clinical.errors import DataError
 from clinical.layout import Source
 from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES, LABEL
-from clinical.tables import Mask
 
 TITLES = {
     "cleveland": "Cleveland Clinic Foundation",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pa_parquet
 
 from clinical.errors import ROWS_LISTED, DataError, cell_problem
 from clinical.layout import UNKNOWN, Layout, Source, open_arrow, open_file, read_parquet
@@ -168,6 +166,7 @@ def _read_csv(
 ) -> Any:
     # Arrow wants every name once, and a file may have any: numbers stand for them.
     places = [str(layout.names.index(name)) for name in wanted]
+    numeric = dict(zip(places, kinds, strict=False))
     with open_arrow(source) as file:
         table = pa_csv.read_csv(
             file,
@@ -178,7 +177,7 @@ def _read_csv(
             ),
             pa_csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=ragged),
             pa_csv.ConvertOptions(
-                column_types=dict(zip_longest(places, kinds, fillvalue=pa.string())),
+                column_types=dict.fromkeys(places, pa.string()) | numeric,
                 include_columns=places,
                 null_values=ARROW_UNKNOWN,
                 decimal_point=layout.decimal,
@@ -231,7 +230,7 @@ def _numbers(cells: Any, decimal: str) -> tuple[Column, Mask]:
 
 
 def _read_parquet(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:
-    table = read_parquet(pa_parquet.read_table, source)
+    table = read_parquet(source)
     table = table.select([layout.names.index(name) for name in wanted]).rename_columns(wanted)
     textual = [name for name in wanted if not is_numeric(table.schema.field(name).type)]
     problems = [f"{column}: this column must hold numbers" for column in textual]
