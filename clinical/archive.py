@@ -24,11 +24,8 @@ def open_source(path: Path) -> dict[str, Path | bytes]:
 
     Folders and the resource forks of macOS are left out.
 
-    Raises
-    ------
-    DataError
-        Where the file cannot be read; where the zip is damaged, encrypted, or would unpack to
-        more than `MAX_UNPACKED` bytes; or where a member's path leaves its folder.
+    Raises a `DataError` where the file cannot be read; where the zip is damaged, encrypted, or
+    would unpack to more than `MAX_UNPACKED` bytes; or where a member's path leaves its folder.
     """
     try:
         with path.open("rb") as file:
@@ -75,10 +72,7 @@ def choose_member(members: Mapping[str, Path | bytes]) -> str:
     A single member is always chosen, so that its reader can say what is wrong with it. Among
     many, `CLEVELAND` is, else the only one that looks like a file of patients.
 
-    Raises
-    ------
-    DataError
-        Where there is none, or more than one.
+    Raises a `DataError` where there is none, or more than one.
     """
     if len(members) == 1:
         return next(iter(members))

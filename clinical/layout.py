@@ -52,10 +52,7 @@ def open_table(source: Source) -> Source:
 def inspect(source: Source) -> Layout:
     """Find out how a file is laid out, from its beginning.
 
-    Raises
-    ------
-    DataError
-        Where it is empty, or neither text in UTF-8 nor Parquet.
+    Raises a `DataError` where it is empty, or neither text in UTF-8 nor Parquet.
     """
     with open_file(source) as file:
         start = file.read(PEEK)

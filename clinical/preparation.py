@@ -42,10 +42,8 @@ def prepare(source: Source, name: str, coding: str = AUTO) -> Prepared:
 
     See `clinical.patients.read_patients`, which also checks every cell.
 
-    Raises
-    ------
-    DataError
-        Where the file is refused, has no label, or does not leave patients of both classes.
+    Raises a `DataError` where the file is refused, has no label, or does not leave patients of both
+    classes.
     """
     patients = read_patients(source, name, coding)
     if LABEL.name not in patients.frame:

@@ -43,14 +43,8 @@ Faults = dict[str, tuple[list[int], int]]
 class Table:
     """What a file holds, its cells as numbers, null where a cell is unknown or no number.
 
-    Parameters
-    ----------
-    batches : list of pyarrow.RecordBatch
-        The rows, some at a time: work on few rows stays in the processor's cache.
-    bad : dict of str to (list of int, int)
-        The cells that are no numbers.
-    problems : sequence of str
-        What else is wrong, one line each.
+    The rows come in `batches`: work on few of them stays in the processor's cache. `bad` are the
+    cells that are no numbers, `problems` what else is wrong, one line each.
     """
 
     names: list[str]
@@ -94,10 +88,7 @@ def read_table(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:
     Unknown is ``?``, an empty cell, or a word such as ``NA``. Blank lines are no rows. Of columns
     that are there twice, the first is read.
 
-    Raises
-    ------
-    DataError
-        Where it cannot be divided into rows and cells.
+    Raises a `DataError` where it cannot be divided into rows and cells.
     """
     wanted = [name for name in wanted if name in layout.names]
     if not layout.delimiter:
@@ -136,10 +127,7 @@ def read_text(
 ) -> tuple[Any, dict[str, Mask]]:
     """Read some columns of a text, in which every line but a blank one is a row.
 
-    Parameters
-    ----------
-    numbers, texts : sequence of str
-        The columns to be read as either.
+    The columns are read as `numbers` or as `texts`.
 
     Returns
     -------
@@ -149,10 +137,7 @@ def read_text(
         For each column with such cells, those that hold something that is no number; under
         `RAGGED` the rows that have more or fewer cells, none of which is known.
 
-    Raises
-    ------
-    DataError
-        Where it cannot be divided into rows and cells.
+    Raises a `DataError` where it cannot be divided into rows and cells.
     """
     try:
         return _read_csv(source, layout, [pa.float64()] * len(numbers), [*numbers, *texts]), {}

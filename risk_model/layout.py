@@ -56,10 +56,7 @@ class StoredFiles:
     def read_onnx(self) -> bytes | None:
         """Return the ONNX model, None where there is none.
 
-        Raises
-        ------
-        ModelError
-            Where it is missing, or is not the one that was written.
+        Raises a `ModelError` where it is missing, or is not the one that was written.
         """
         if self.onnx is None:
             return None
@@ -94,10 +91,8 @@ def _sha256(content: bytes) -> str:
 def open_folder(folder: Path) -> StoredFiles:
     """Read what a stored model's files say about it.
 
-    Raises
-    ------
-    ModelError
-        Where there is no such folder, it holds links, or a file is not what this project writes.
+    Raises a `ModelError` where there is no such folder, it holds links, or a file is not what this
+    project writes.
     """
     if not folder.is_dir():
         raise ModelError("The model's directory is missing.")

@@ -89,10 +89,7 @@ def load(origin: Origin, pickles: bool | None = None) -> Model:
         What the operator says of pickles. Where nothing is said, the local file may be one; for
         any other model the environment decides, and nothing said there is no.
 
-    Raises
-    ------
-    ModelError
-        Where it does not load, or answers otherwise than when it was trained.
+    Raises a `ModelError` where it does not load, or answers otherwise than when it was trained.
     """
     try:
         files = open_folder(Path(origin.directory))

@@ -32,14 +32,8 @@ REQUIREMENTS_ONNX = ("onnx", "onnxruntime")
 class Contents:
     """What a stored model is made of.
 
-    Parameters
-    ----------
-    pipeline : object
-        The fitted scikit-learn pipeline.
-    onnx : bytes or None
-        The same as an ONNX model, where it has that form.
-    cards : list of Path
-        The model card's files.
+    The fitted scikit-learn pipeline, the same as an ONNX model where it has that form, what is
+    known about it, and the files of its card.
     """
 
     pipeline: Any
@@ -52,12 +46,8 @@ class Contents:
 def log(name: str, contents: Contents, pins: str, tags: dict[str, str]) -> str:
     """Log a model to the active run, and return its URI, ``models:/m-<id>``.
 
-    Parameters
-    ----------
-    name : str
-        Such as ``random_forest_model``: ``runs:/<run>/<name>`` resolves.
-    pins : str
-        The content of requirements.txt, from which the model's own are taken.
+    By its name, such as ``random_forest_model``, ``runs:/<run>/<name>`` resolves. `pins` is the
+    content of requirements.txt, from which the model's own are taken.
     """
     info = Model.log(
         None,

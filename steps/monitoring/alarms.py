@@ -35,16 +35,9 @@ def judge(
 ) -> Verdict:
     """Return the verdict on a model.
 
-    Parameters
-    ----------
-    rows : int
-        How many patients were scored.
-    kind : str
-        Of the log: rows or profile.
-    drifts : mapping of str to Drift, optional
-        By variable; None where there is no baseline.
-    judged : sequence
-        What `calibration.judge` found; none without enough outcomes.
+    So many `rows` were scored, and the log is of the `kind` rows or profile. `drifts` are by
+    variable, None where there is no baseline; `judged` are by `calibration.judge`, none without
+    enough outcomes.
     """
     fewest = FEWEST[kind]
     found = {name: one for name, one in (drifts or {}).items() if one.found and rows >= fewest}

@@ -27,17 +27,8 @@ PERIOD, PERIODS = 20, 12
 class Model:
     """A model whose answers were logged.
 
-    Parameters
-    ----------
-    label : str
-        As answers name it, such as ``registry-v3``.
-    version : str
-        Its number in the registry.
-    metadata : Metadata
-    bins : mapping of str to Histogram
-        Those of the log.
-    before : dict of str to array, optional
-        Counts of the baseline in these bins; None where there is no baseline.
+    Answers call it by its `label`, such as ``registry-v3``, the registry by its `version`. `before`
+    are counts of its baseline in the log's `bins`, None where there is no baseline.
     """
 
     label: str
@@ -51,12 +42,7 @@ class Model:
 class Monitored:
     """What was found out about a model.
 
-    Parameters
-    ----------
-    model : Model
-    verdict : Verdict
-    found : dict
-        Figures as JSON can hold them; no count below SMALLEST is in them.
+    `found` are figures as JSON can hold them; no count below SMALLEST is in them.
     """
 
     model: Model

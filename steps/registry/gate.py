@@ -54,14 +54,8 @@ class Decision:
 class Candidate:
     """A model before the gate.
 
-    Parameters
-    ----------
-    source : str
-        The value of ``data.source``.
-    out_of_fold : OutOfFold or None
-        Its figures out of fold, of all patients and of each group; None where nothing is known.
-    held_out : mapping of str to float
-        Figures of the model itself on its held-out patients.
+    `out_of_fold` are its figures of all patients and of each group, None where nothing is known;
+    `held_out` those of the model itself on its held-out patients.
     """
 
     source: str

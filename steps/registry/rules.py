@@ -41,11 +41,7 @@ class Rule:
 class Pairs:
     """Patients whom neither of two models has seen, each once, with what both said of them.
 
-    Parameters
-    ----------
-    y : array of int, shape (n_patients,)
-    candidate, champion : arrays of float, shape (n_patients,)
-        Probabilities of disease.
+    Labels `y` and probabilities of disease, each of shape (n_patients,).
     """
 
     y: Labels
@@ -56,13 +52,7 @@ class Pairs:
 def within(measures: Measures, limits: Limits, of: str) -> list[Rule]:
     """Return the rules about figures by name; one that is missing or undefined passes none.
 
-    Parameters
-    ----------
-    measures : mapping of str to float or None
-    limits : mapping
-        By measure: the least that passes, or from and to. Tables in it are not for these figures.
-    of : str
-        Whom the figures are of.
+    Tables among `limits` are not for these figures; `of` says whom they are of.
     """
     asked = {name: limit for name, limit in limits.items() if not isinstance(limit, dict)}
     return [_within(name, measures.get(name), limit, of) for name, limit in asked.items()]
@@ -85,11 +75,7 @@ def _within(name: str, value: float | None, limit: Any, of: str, count: int = 0)
 def of_groups(groups: tuple[Group, ...], limits: Limits, of: str) -> list[Rule]:
     """Return the rules about groups of patients; one that is too small for figures is not judged.
 
-    Parameters
-    ----------
-    groups : tuple of Group
-    limits : mapping
-        ``sexes`` and ``ages``: what `within` takes.
+    The limits are in the tables ``sexes`` and ``ages``.
     """
     known = {group.group: group for group in groups}
     asked = {name: limits[kind] for kind, names in GROUPS.items() for name in names

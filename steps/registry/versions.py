@@ -77,10 +77,7 @@ def versions(name: str) -> list[ModelVersion]:
 def named(name: str, version: str) -> ModelVersion:
     """Return a version by its number.
 
-    Raises
-    ------
-    StepError
-        Where it does not exist, naming those that do.
+    Raises a `StepError` where it does not exist, naming those that do.
     """
     try:
         return MlflowClient().get_model_version(name, version)
@@ -202,10 +199,7 @@ def tags_of(entity: ModelVersion | RegisteredModel) -> dict[str, str]:
 def roll_back(name: str) -> tuple[str, str]:
     """Put the champion before this one back; return the versions (dethroned, restored).
 
-    Raises
-    ------
-    StepError
-        Where there was none before, or none that still exists.
+    Raises a `StepError` where there was none before, or none that still exists.
     """
     existing = {number(version) for version in versions(name)}
     past = reigns(name)
@@ -259,10 +253,7 @@ def has_aliases() -> bool:
 def check_name(name: str) -> None:
     """Refuse a name that Unity Catalog could not take.
 
-    Raises
-    ------
-    StepError
-        Saying what it takes.
+    Raises a `StepError` saying what it takes.
     """
     if in_catalog() and len([part for part in name.split(".") if part]) != 3:
         raise StepError(

@@ -26,14 +26,8 @@ def draw(
 ) -> str:
     """Draw an evaluation as one self-contained page.
 
-    Parameters
-    ----------
-    about : dict
-        `uri`, `source`, and `metadata`: a Metadata, which may be empty.
-    cohorts : list of Measured
-        The one that matters most first.
-    calibrations : dict, optional
-        What `evaluation.calibrations` found, on the patients of the first cohort.
+    `about` has `uri`, `source` and `metadata`, which may be empty; the first of `cohorts` matters
+    most, and on its patients are the `calibrations`, as `evaluation.calibrations` finds them.
     """
     metadata, leading = about["metadata"], cohorts[0]
     with drawing.colours(on_page=True):

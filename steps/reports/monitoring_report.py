@@ -28,12 +28,8 @@ FIRST = ("observed_expected", "calibration_intercept", "calibration_slope", "roc
 def draw(about: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> str:
     """Draw what was found as one self-contained page.
 
-    Parameters
-    ----------
-    about : mapping
-        `name`, `made_at`, `notes`, and `outcomes`: what became of the rows of their file, or None.
-    models : sequence of mapping
-        What `monitoring.versions.measure` found, the one that matters most first.
+    `about` has `name`, `made_at`, `notes`, and `outcomes`: what became of the rows of their file,
+    or None. `models` are what `monitoring.versions.measure` found, the one that matters most first.
     """
     with drawing.colours(on_page=True):
         shown = [{**model, "pictures": _pictures(model)} for model in models]

@@ -22,15 +22,9 @@ LOGARITHMIC = ("C",)
 def draw(path: Path, tried: pd.DataFrame, winner: int, honest: Mapping[str, float]) -> Path:
     """Draw a panel for each measure and parameter into a PNG file, and return it.
 
-    Parameters
-    ----------
-    tried : DataFrame
-        A row for each candidate: ``model``, its parameters (NaN where the model has no use for
-        one), and its measures.
-    winner : int
-        The row that won.
-    honest : mapping of str to float
-        What nested cross-validation found: measures, each with ``_ci_low`` and ``_ci_high``.
+    `tried` has a row for each candidate: ``model``, its parameters (NaN where the model has no use
+    for one), and its measures; row `winner` won. `honest` is what nested cross-validation found:
+    measures, each with ``_ci_low`` and ``_ci_high``.
     """
     columns = [str(name) for name in tried]
     names = [name for name in columns if name != "model" and not name.startswith("cv_")]

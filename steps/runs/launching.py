@@ -24,10 +24,7 @@ BUILDS: dict[type, type] = {
 def run_or_reuse(values: object, run: StepRun, cache: bool = True) -> Run:
     """Return a finished run of the step with these parameters: an equal one, or else a new one.
 
-    Raises
-    ------
-    StepError
-        With the message of the step that failed.
+    Raises a `StepError` with the message of the step that failed.
     """
     step = step_name(type(values))
     key = reuse.work_key(values) if cache else None

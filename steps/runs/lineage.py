@@ -24,14 +24,8 @@ from steps.runs.training_patients import TrainingPatients
 class Lineage(TrainingPatients):
     """A stored model with what is known of its making.
 
-    Parameters
-    ----------
-    folder : Path
-        Its files.
-    metadata : Metadata
-        What its files say about it; nothing for a model that this project did not make.
-    trained : Run or None
-        The run that trained it, where this tracking store has it.
+    `folder` has its files, and `metadata` what they say about it: nothing for a model that this
+    project did not make. `trained` is the run that trained it, where this tracking store has it.
     """
 
     folder: Path
@@ -61,10 +55,7 @@ class Lineage(TrainingPatients):
 def of_run(trained: Run, uri: str) -> Lineage:
     """Return the lineage of the model that a train run has logged.
 
-    Raises
-    ------
-    ModelError
-        Where its files are not what this project writes.
+    Raises a `ModelError` where its files are not what this project writes.
     """
     folder = fetch_output(trained, uri)
     return Lineage(folder, open_folder(folder).metadata, trained)
@@ -73,10 +64,7 @@ def of_run(trained: Run, uri: str) -> Lineage:
 def follow(uri: str) -> Lineage:
     """Fetch a model and find out where it comes from.
 
-    Raises
-    ------
-    StepError
-        Where there is no such model.
+    Raises a `StepError` where there is no such model.
     """
     try:
         folder = Path(download_artifacts(artifact_uri=uri))

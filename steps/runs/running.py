@@ -25,13 +25,9 @@ P = TypeVar("P")
 class Work(Generic[P]):
     """What an entry point does.
 
-    Parameters
-    ----------
-    run : callable
-        ``run(run, values, resolved)`` does the work in the open run.
-    resolve : callable
-        ``resolve(values, experiment_id)`` looks up what the parameters name, before any run of
-        ours is opened; it raises StepError where something does not exist.
+    ``run(run, values, resolved)`` does the work in the open run. ``resolve(values, experiment_id)``
+    looks up what the parameters name before that is opened; it raises StepError where something
+    does not exist.
     """
 
     run: Callable[[StepRun, P, Any], None]

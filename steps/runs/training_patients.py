@@ -16,13 +16,7 @@ from steps.runs.tracking.tags import ORIGINS_TAG
 
 
 class TrainingPatients:
-    """The patients of a train run; None wherever this tracking store has not got them.
-
-    Parameters
-    ----------
-    trained : Run or None
-        The run, where this tracking store has it.
-    """
+    """The patients of a train run; None wherever this tracking store has not got them."""
 
     trained: Run | None
 
@@ -78,10 +72,8 @@ class TrainingPatients:
     def has_seen(self, patients: pd.DataFrame) -> copies.Mask:
         """Mark the patients that were trained on, and near-copies of them.
 
-        Raises
-        ------
-        StepError
-            Where the store does not say who they were: then nobody is known to be new.
+        Raises a `StepError` where the store does not say who they were: then nobody is known to be
+        new.
         """
         if self.training_rows is None:
             raise StepError(

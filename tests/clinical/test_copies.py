@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical.archive import open_source
 from clinical.copies import (
     assign_folds,
     drop_repeated,
@@ -20,7 +18,6 @@ from clinical.copies import (
     split,
 )
 from clinical.errors import DataError
-from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES, FEATURES, Feature
 from tests.clinical.patient_files import EXAMPLE, frame_of
 
@@ -196,11 +193,6 @@ def test_nine_known_findings_are_too_few() -> None:
     assert len(set(near_copies(frame))) == 1
     frame["thal"] = np.nan
     assert len(set(near_copies(frame))) == 2
-
-
-@pytest.fixture(scope="module")
-def cleveland(uci_zip: Path) -> pd.DataFrame:
-    return read_patients(open_source(uci_zip)["processed.cleveland.data"], "cleveland").frame
 
 
 def test_each_patient_twice_with_one_value_changed_is_on_one_side(cleveland: pd.DataFrame) -> None:

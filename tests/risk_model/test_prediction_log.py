@@ -96,18 +96,22 @@ def test_the_bins_are_those_of_the_model_unless_they_are_for_another_log() -> No
         ({"XDG_STATE_HOME": "/state"}, "/state/heart-disease-model/predictions"),
     ],
 )
-def test_service_and_monitor_find_the_same_folder(environ: dict[str, str], expected: str) -> None:
-    assert default_folder(environ) == Path(expected)
+def test_service_and_monitor_find_the_same_folder(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: str
+) -> None:
+    for name in ("HEART_PREDICTION_LOG_DIR", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, environ.get(name, ""))
+    assert default_folder() == Path(expected)
 
 
-def test_days_are_read_from_first_to_last_with_their_date(tmp_path: Path) -> None:
+def test_days_are_read_up_to_the_last_with_their_date(tmp_path: Path) -> None:
     for day in (24, 25, 26):
         files.write(rows(f"{day}-0"), files.day_folder(tmp_path, ROWS, DAY.replace(day=day)))
     (tmp_path / "rows" / "date=yesterday").mkdir()
-    log = files.read(tmp_path, ROWS, DAY.replace(day=25), DAY)
+    log = files.read(tmp_path, ROWS, last=DAY.replace(day=25))
     assert log.table.select(["date", "id"]).to_pylist() == [
+        {"date": DAY.replace(day=24), "id": "24-0"},
         {"date": DAY.replace(day=25), "id": "25-0"},
-        {"date": DAY, "id": "26-0"},
     ]
     assert files.read(tmp_path / "nowhere", PROFILE).table.num_rows == 0
 

@@ -40,10 +40,7 @@ def reach(launched: bool) -> None:
 
     Where ``mlflow run`` has `launched` this process, that was maybe from another directory.
 
-    Raises
-    ------
-    StepError
-        With one line that names the store and what to do.
+    Raises a `StepError` with one line that names the store and what to do.
     """
     for name, value in SETTINGS.items():
         # An empty value means unset, and would be no number to MLflow.

@@ -34,10 +34,8 @@ def finished_runs(experiment_id: str, step: str, condition: str = "") -> list[Ru
 def finished_run(run_id: str, step: str) -> Run:
     """Return a finished run of a step by its id.
 
-    Raises
-    ------
-    StepError
-        Where there is no such run, or it is not a finished, undeleted run of that step.
+    Raises a `StepError` where there is no such run, or it is not a finished, undeleted run of that
+    step.
     """
     run = run_or_none(run_id)
     if run is None:
@@ -68,10 +66,7 @@ def input_of(run: Run) -> Run | None:
 def stored_artifact(run_id: str, path: str) -> Path | None:
     """Return a local copy of an artifact of a run, None where the run has none.
 
-    Raises
-    ------
-    StepError
-        Where the store fails: what it does not give may well be there.
+    Raises a `StepError` where the store fails: what it does not give may well be there.
     """
     try:
         found = MlflowClient().list_artifacts(run_id, path.rpartition("/")[0] or None)

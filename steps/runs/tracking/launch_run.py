@@ -46,10 +46,7 @@ def connect() -> Launch | None:
     It is taken out of the environment: left there, MLFLOW_RUN_ID would win over everything that a
     step says about its runs.
 
-    Raises
-    ------
-    StepError
-        With one line that names the store and what to do.
+    Raises a `StepError` with one line that names the store and what to do.
     """
     run_id = os.environ.pop("MLFLOW_RUN_ID", "")
     experiment_id = os.environ.pop("MLFLOW_EXPERIMENT_ID", "")

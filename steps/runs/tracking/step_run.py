@@ -24,14 +24,8 @@ from steps.runs.tracking.tags import STEP_TAG
 class StepRun:
     """The open run of a step.
 
-    Attributes
-    ----------
-    run_id, experiment_id : str
-        Where it is recorded.
-    outputs : dict of str to str
-        SHA-256 of what it made, by artifact path or model URI; kept as a file when it ends well.
-    datasets : dict of str to Dataset
-        The patients that it was noted to have read, by name.
+    `outputs` are the SHA-256 of what it made, by artifact path or model URI, kept as a file when it
+    ends well; `datasets` the patients that it was noted to have read, by name.
     """
 
     run_id: str
