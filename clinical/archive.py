@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from clinical.codings.columns import EXPECTED
@@ -66,7 +65,7 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, Path | bytes]:
     return {info.filename: archive.read(info) for info in kept}
 
 
-def choose_member(members: Mapping[str, Path | bytes]) -> str:
+def choose_member(members: dict[str, Path | bytes]) -> str:
     """Return the name of the file of patients among the members of a source.
 
     A single member is always chosen, so that its reader can say what is wrong with it. Among

@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +113,7 @@ def _pickles_are_allowed() -> bool:
     return said in ("true", "1")
 
 
-def _check_signature(description: Mapping[str, Any]) -> None:
+def _check_signature(description: dict[str, Any]) -> None:
     inputs = (description.get("signature") or {}).get("inputs")
     if not inputs:
         return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from clinical.codings.definitions import (
     BY_LABEL,
     CANONICAL,
@@ -68,7 +66,7 @@ def coding_of_rows(evidence: Evidence, label: str | None = None) -> Coding | Non
 
 
 def coding_of_files(
-    counted: Mapping[tuple[str, str | None], Evidence], stated: Coding | None
+    counted: dict[tuple[str, str | None], Evidence], stated: Coding | None
 ) -> Coding:
     """Return the one coding of files that are to be scored, the one that is stated if any.
 

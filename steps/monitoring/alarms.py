@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from risk_model.card.wording import MEASURES
@@ -31,7 +30,7 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    rows: int, kind: str, drifts: Mapping[str, Drift] | None, judged: Sequence[Mapping[str, Any]]
+    rows: int, kind: str, drifts: dict[str, Drift] | None, judged: list[dict[str, Any]]
 ) -> Verdict:
     """Return the verdict on a model.
 
@@ -56,7 +55,7 @@ def judge(
     return Verdict(OK, f"no drift beyond chance; {calibrated}")
 
 
-def _drifted(found: Mapping[str, Drift]) -> list[str]:
+def _drifted(found: dict[str, Drift]) -> list[str]:
     """Return what drifts, in words: the features that drift most, and the probability."""
     features = sorted(found.keys() - {PROBABILITY}, key=lambda name: -found[name].psi)
     named = [f"{name} (PSI {found[name].psi:.2f})" for name in features[:NAMED]]
@@ -67,6 +66,6 @@ def _drifted(found: Mapping[str, Drift]) -> list[str]:
     return words
 
 
-def _left(one: Mapping[str, Any]) -> str:
+def _left(one: dict[str, Any]) -> str:
     measure = MEASURES[one["name"]]
     return f"{measure} is {one['value']:.2f}, the card states {one['stated']:.2f}"

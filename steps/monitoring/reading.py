@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,7 +15,7 @@ from risk_model.prediction_log.records import PROFILE, ROWS
 from steps.monitoring.drift import Counts
 from steps.runs.store import StepError
 
-Bins = Mapping[str, Histogram]
+Bins = dict[str, Histogram]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,7 +110,7 @@ def _of_bins(bins: Histogram, counts: Counts) -> dict[str, Any]:
 
 
 def _variables(
-    model: Model, now: Mapping[str, Counts], compared: Mapping[str, Drift] | None
+    model: Model, now: dict[str, Counts], compared: dict[str, Drift] | None
 ) -> dict[str, dict[str, Any]]:
     """Return each variable then and now, without counts that might point at a patient."""
     found: dict[str, dict[str, Any]] = {}
