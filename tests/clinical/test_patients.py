@@ -20,18 +20,12 @@ from tests.clinical.patient_files import (
     csv_bytes,
     labelled,
     plain_row,
+    refusal,
 )
 
 UCI_FILE = csv_bytes([SICK_UCI, WELL_UCI], header=False)
 CSV_FILE = csv_bytes([SICK_CSV, WELL_CSV], "target")
 CANONICAL_FILE = csv_bytes([labelled(SICK_CSV, 1), labelled(WELL_CSV, 0)], "disease")
-
-
-def refusal(content: bytes, name: str = "patients.csv") -> str:
-    with pytest.raises(DataError) as caught:
-        read_patients(content, name)
-    assert name in str(caught.value)
-    return str(caught.value)
 
 
 # --- The real files -----------------------------------------------------------------------------
@@ -294,7 +288,7 @@ def test_text_columns_in_parquet_are_refused_by_name() -> None:
 def test_the_918_row_schema_is_refused_naming_expected_and_found() -> None:
     header = "Age,Sex,ChestPainType,RestingBP,Cholesterol,FastingBS,RestingECG,MaxHR,ExerciseAngina"
     header += ",Oldpeak,ST_Slope,HeartDisease"
-    text = refusal(f"{header}\n40,M,ATA,140,289,0,Normal,172,N,0,Up,0\n".encode(), "heart.csv")
+    text = refusal(f"{header}\n40,M,ATA,140,289,0,Normal,172,N,0,Up,0\n".encode())
     assert "'chestpaintype'" in text
     assert "columns missing: cp, trestbps, chol" in text
 

@@ -78,25 +78,20 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr(mlflow, "run", run)
 
 
-@pytest.mark.parametrize(("note", "reason"), [
-    ("what went wrong", "what went wrong"), ("", "see its output above"),
+@pytest.mark.parametrize(("note", "said", "reason"), [
+    ("what went wrong", "Run (ID '{}') failed", "failed: what went wrong (run {})"),
+    ("", "Run (ID '{}') failed", "failed: see its output above (run {})"),
+    ("", "No such environment", "could not be started: No such environment"),
 ])  # fmt: skip
 def test_a_step_that_fails_is_told_with_the_reason_in_its_note(
-    parent: StepRun, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, note: str, reason: str
-) -> None:
+    parent: StepRun, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch,
+    *, note: str, said: str, reason: str,
+) -> None:  # fmt: skip
     child = make_run(status="FAILED", **{"mlflow.note.content": note}).info.run_id
-    failing(monkeypatch, ExecutionException(f"Run (ID '{child}') failed"))
+    failing(monkeypatch, ExecutionException(said.format(child)))
     with pytest.raises(StepError) as caught:
         children.launch(check(Preprocess, {}), parent)
-    assert str(caught.value) == f"preprocess failed: {reason} (run {child})"
-
-
-def test_a_step_that_cannot_be_started_is_told(
-    parent: StepRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    failing(monkeypatch, ExecutionException("No such environment"))
-    with pytest.raises(StepError, match="preprocess could not be started: No such environment"):
-        children.launch(check(Preprocess, {}), parent)
+    assert str(caught.value) == f"preprocess {reason.format(child)}"
 
 
 @pytest.mark.parametrize("left", ["RUNNING", "FAILED"])

@@ -67,27 +67,22 @@ def test_a_stated_coding_changes_the_key(file: Path) -> None:
         assert len(keys) == 2
 
 
-def test_the_content_of_the_input_matters_and_its_place_does_not(
-    training: Train, tmp_path: Path
+@pytest.mark.parametrize(("entry", "name", "more"), [
+    (Train, "data", {}), (Download, "source", {}), (Preprocess, "extra", {"data": __file__}),
+])  # fmt: skip
+def test_the_content_of_a_file_matters_and_its_place_does_not(
+    file: Path, tmp_path: Path, entry: type, name: str, more: dict[str, str]
 ) -> None:
-    before = work_key(training)
+    def key(path: object) -> str | None:
+        return work_key(check(entry, {**more, name: str(path)}))
+
+    before = key(file)
     moved = tmp_path / "elsewhere.parquet"
-    shutil.move(training.data, moved)
-    assert work_key(replace(training, data=str(moved))) == before
+    shutil.move(file, moved)
+    assert key(moved) == before is not None
+    assert not more or key("") != before
     moved.write_text("others")
-    assert work_key(replace(training, data=str(moved))) != before
-
-
-def test_the_content_of_an_extra_file_matters_and_its_place_does_not(tmp_path: Path) -> None:
-    paths = [tmp_path / f"{name}.parquet" for name in "abc"]
-    for path, text in zip(paths, ("patients", "patients", "others"), strict=True):
-        path.write_text(text)
-    alone, *keys = (
-        work_key(check(Preprocess, {"data": str(paths[0]), "extra": str(extra)}))
-        for extra in ("", *paths)
-    )
-    assert keys[0] == keys[1]
-    assert len({alone, *keys}) == 3
+    assert key(moved) != before
 
 
 def test_an_update_is_never_reused_for_its_base_may_be_another_by_now(training: Train) -> None:
@@ -222,12 +217,6 @@ def test_a_url_has_a_key_where_it_states_its_digest() -> None:
     assert pinned == download_key(f"{url}#sha256={UCI_DIGEST.upper()}") is not None
     for unstated in (url, f"{url}#table", url.replace("https", "HTTP")):
         assert download_key(unstated) is None
-
-
-def test_a_file_has_the_key_of_its_content(file: Path) -> None:
-    before = download_key(str(file))
-    file.write_text("others")
-    assert download_key(str(file)) != before is not None
 
 
 @pytest.mark.parametrize("entry", [Main, Register, Promote])
