@@ -129,6 +129,13 @@ def test_a_file_that_is_cut_or_of_another_log_is_named_and_the_rest_is_read(fold
     assert len(log.problems) == 4
     for name, words in {"cut": "found none", "later": "found 2", "other": "columns"}.items():
         assert [words in line for line in log.problems if f"{name}.parquet" in line] == [True]
+    # Nor are they merged: they stay, and are named again.
+    files.write(rows("c-0"), folder)
+    files.merge(folder, ROWS, 2)
+    merged = files.read(folder.parents[1], ROWS)
+    assert sorted(merged.table["id"].to_pylist()) == ["a-0", "c-0"]
+    assert merged.problems == log.problems
+    assert len(files.current_files(folder)) == 5
 
 
 @pytest.mark.parametrize("crash", [False, True])
@@ -152,18 +159,6 @@ def test_counts_of_a_bin_are_added_up_when_files_are_merged(tmp_path: Path) -> N
     files.write(counts(7), folder)
     files.merge(folder, PROFILE, 2)
     assert files.read(tmp_path, PROFILE).table["count"].to_pylist() == [18]
-
-
-def test_what_cannot_be_read_is_left_out_of_a_merge_and_stays(folder: Path) -> None:
-    for name in "ab":
-        files.write(rows(f"{name}-0"), folder)
-    (folder / "cut.parquet").write_bytes(b"PAR1")
-    pa.parquet.write_table(
-        counts(5).replace_schema_metadata({"log_schema": "1"}), folder / "other.parquet"
-    )
-    files.merge(folder, ROWS, 2)
-    assert (folder / "cut.parquet").exists()
-    assert files.read(folder.parents[1], ROWS).table.num_rows == 2
 
 
 def test_erasing_takes_rows_by_either_id_and_leaves_no_file_with_them(folder: Path) -> None:
