@@ -195,7 +195,7 @@ def terminate_and_tidy(*_: object) -> None:
         terminate()
     finally:
         # A second signal must not interrupt the closing.
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(os.getpid(), number)
 
 
