@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from flask import Flask, request
 
 from risk_model.locations import ensure_account
@@ -28,10 +25,10 @@ from serving.routes import (
     webhooks,
 )
 from serving.routes.service import Service
-from serving.settings import read_settings
+from serving.settings import Settings, read_settings
 
 
-def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+def create_app(config: Settings | None = None) -> Flask:
     """Make the service.
 
     Parameters

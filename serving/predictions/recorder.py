@@ -27,6 +27,7 @@ from serving.predictions.profile_log import ProfileLog
 from serving.predictions.row_log import MOST_ROWS, RowLog
 from serving.predictions.scored import Batch, Singles
 from serving.predictions.shadow import Asked, Shadow
+from serving.settings import Settings
 
 _TURN_SECONDS = 0.5
 _SECONDS_A_FILE = 60.0
@@ -47,7 +48,7 @@ class Recorder:
     """
 
     def __init__(
-        self, settings: Mapping[str, Any], metrics: Metrics, challenger: Callable[[], Model | None]
+        self, settings: Settings, metrics: Metrics, challenger: Callable[[], Model | None]
     ) -> None:
         kind, share = settings["HEART_PREDICTION_LOG"], settings["HEART_SHADOW"]
         folder = Path(settings["HEART_PREDICTION_LOG_DIR"] or default_folder())
