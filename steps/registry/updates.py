@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from clinical.schema import LABEL
-from risk_model.measurements import OutOfFold
+from risk_model.measurements import Group, Measures, OutOfFold
 from steps.modelling import clinical_metrics, metrics
 from steps.registry import gate, rules
 from steps.runs.lineage import Lineage
@@ -72,7 +72,7 @@ def _reported(candidate: Lineage, champion: Lineage) -> list[rules.Rule]:
     new, old = (clinical_metrics.scores(pairs.y, p) for p in (pairs.candidate, pairs.champion))
     return [
         rules.Rule(f"{title} of {len(rows)} earlier patients, reported",
-             round(float(new[name][0]), 4), round(float(old[name][0]), 4), passed=True)
+                   round(float(new[name][0]), 4), round(float(old[name][0]), 4), passed=True)
         for name, title in (("brier", "Brier score"), ("observed_expected", "observed / expected"))
     ]  # fmt: skip
 
@@ -82,22 +82,21 @@ def measured(patients: pd.DataFrame, y: metrics.Labels, p: metrics.Floats) -> Ou
 
     By labels, and probabilities by models that have not seen the patients.
     """
-    groups = [
-        {
-            "group": name,
-            "patients": int(members.sum()),
-            "diseased": int(y[members].sum()),
-            "metrics": _figures(y[members], p[members])
+    groups = tuple(
+        Group(
+            group=name,
+            patients=int(members.sum()),
+            diseased=int(y[members].sum()),
+            metrics=_figures(y[members], p[members])
             if clinical_metrics.enough(y[members])
             else None,
-        }
+        )
         for name, members in clinical_metrics.groups(patients).items()
-    ]
-    found = {"patients": len(y), "diseased": int(y.sum()), "metrics": _figures(y, p)}
-    return OutOfFold.model_validate(found | {"groups": groups}, strict=False)
+    )
+    figures, diseased = _figures(y, p), int(y.sum())
+    return OutOfFold(patients=len(y), diseased=diseased, metrics=figures, groups=groups)
 
 
-def _figures(y: metrics.Labels, p: metrics.Floats) -> dict[str, float | None]:
-    return {
-        name: rules.shown(float(value[0])) for name, value in clinical_metrics.scores(y, p).items()
-    }
+def _figures(y: metrics.Labels, p: metrics.Floats) -> Measures:
+    scores = clinical_metrics.scores(y, p)
+    return {name: rules.shown(float(value[0])) for name, value in scores.items()}
