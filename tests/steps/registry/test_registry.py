@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
+from steps.registry import history
 from steps.registry import versions as registry
 from steps.registry.versions import CHALLENGER, CHAMPION
 from steps.runs.store import StepError
@@ -270,7 +271,7 @@ def test_more_versions_than_a_page_holds_are_all_found(
 def test_the_history_is_bounded_and_keeps_the_newest(
     make_versions: Make, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "HISTORY_LENGTH", 2)
+    monkeypatch.setattr(history, "LENGTH", 2)
     one, two, three, four = make_versions(4)
     crown(one, two, three, four)
     assert client.get_registered_model(NAME).tags["champion.history"] == f"{three}, {four}"
