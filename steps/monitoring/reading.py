@@ -11,7 +11,6 @@ import pandas as pd
 
 from risk_model.measurements import Histogram
 from risk_model.prediction_log import files, records
-from risk_model.prediction_log.records import PROFILE, ROWS
 from steps.monitoring.drift import Counts
 from steps.runs.store import StepError
 
@@ -54,12 +53,13 @@ def read(folder: Path) -> Logged:
 
     Raises a `StepError` where there is none.
     """
-    kinds = {kind: files.days(folder, kind) for kind in (ROWS, PROFILE)}
+    kinds = {kind: files.days(folder, kind) for kind in (records.ROWS, records.PROFILE)}
     if not any(kinds.values()):
+        expected = [f"{kind}/date=<day>/" for kind in kinds]
         raise StepError(
-            f"there is no prediction log in {folder}: expected {ROWS}/date=<day>/ or "
-            f"{PROFILE}/date=<day>/. Start the service with HEART_PREDICTION_LOG=rows or profile, "
-            "or give -P log=<its HEART_PREDICTION_LOG_DIR>"
+            f"there is no prediction log in {folder}: expected {' or '.join(expected)}. Start the "
+            "service with HEART_PREDICTION_LOG=rows or profile, or give -P "
+            "log=<its HEART_PREDICTION_LOG_DIR>"
         )
     # Another machine's clock may be a little ahead.
     last = _today() + timedelta(days=1)
@@ -70,7 +70,9 @@ def read(folder: Path) -> Logged:
         table, problems = files.read(folder, kind, last=last)
         frames[kind], notes = table.to_pandas(), notes + problems
     # Files that are merged while they are read may be read twice.
-    return Logged(folder, frames[ROWS].drop_duplicates("id"), frames[PROFILE], notes)
+    return Logged(
+        folder, frames[records.ROWS].drop_duplicates("id"), frames[records.PROFILE], notes
+    )
 
 
 def periods(rows: pd.DataFrame, least: int, most: int) -> list[pd.DataFrame]:
