@@ -118,6 +118,12 @@ def test_references_are_compared_within_their_tolerance() -> None:
         checks.check_references(off, RIGHT, required=True)
     wide = RIGHT.model_copy(update={"tolerance": 1e-4})
     checks.check_references(off, wide, required=True)
+    nullable = {feature.name for feature in FEATURES if feature.nullable}
+    unknown = (tuple(None if f.nullable else float(f.example) for f in FEATURES),)
+    hard = RIGHT.model_copy(update={"inputs": INPUTS + unknown, "probabilities": (0.45, 0.45)})
+    checks.check_references(Engine(share), hard, required=True)
+    with pytest.raises(ModelError, match="probabilities of its references"):
+        checks.check_references(Engine(where_unknown(nullable, 0.9)), hard, required=True)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, 0.9])

@@ -71,7 +71,7 @@ def test_a_folder_without_a_model_is_an_error(client: mlflow.MlflowClient, tmp_p
 
 
 @pytest.mark.parametrize(("which", "why"), [
-    ("Staging", "in which there is no version"), ("99", "99"), ("-1", "-1"),
+    ("Staging", "in which there is no version"), ("99", "99"),
 ])  # fmt: skip
 def test_a_version_that_is_not_there_is_an_error(
     client: mlflow.MlflowClient, which: str, why: str
