@@ -122,6 +122,15 @@ def test_references_are_compared_within_their_tolerance(off: float) -> None:
         checks.check_references(wrong, wide, required=True)
 
 
+def test_references_tell_of_unknown_findings_too() -> None:
+    nullable = {feature.name for feature in FEATURES if feature.nullable}
+    unknown = (tuple(None if f.nullable else float(f.example) for f in FEATURES),)
+    hard = RIGHT.model_copy(update={"inputs": INPUTS + unknown, "probabilities": (0.45, 0.45)})
+    checks.check_references(Engine(share), hard, required=True)
+    with pytest.raises(ModelError, match="probabilities of its references"):
+        checks.check_references(Engine(where_unknown(nullable, 0.9)), hard, required=True)
+
+
 def test_a_model_without_references_is_refused_where_there_must_be_some() -> None:
     checks.check_references(Engine(share), References(), required=False)
     with pytest.raises(ModelError, match="no references"):

@@ -70,9 +70,14 @@ def test_a_folder_without_a_model_is_an_error(client: mlflow.MlflowClient, tmp_p
         list(MlflowRegistry(NAME, "nothing", tmp_path.as_uri()).candidates())
 
 
-def test_a_stage_without_a_version_is_an_error(client: mlflow.MlflowClient) -> None:
-    with pytest.raises(RegistryError, match="in which there is no version"):
-        list(MlflowRegistry(NAME, "nothing", f"models:/{NAME}/Staging").candidates())
+@pytest.mark.parametrize(("which", "why"), [
+    ("Staging", "in which there is no version"), ("99", "99"),
+])  # fmt: skip
+def test_a_version_that_is_not_there_is_an_error(
+    client: mlflow.MlflowClient, which: str, why: str
+) -> None:
+    with pytest.raises(RegistryError, match=why):
+        list(MlflowRegistry(NAME, "nothing", f"models:/{NAME}/{which}").candidates())
 
 
 @pytest.mark.parametrize("form", ["version", "run", "path"])
