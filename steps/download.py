@@ -1,8 +1,5 @@
 """Bring the patients' data in: from UCI, a file, a URL, or the synthetic sample."""
 
-from __future__ import annotations
-
-import sys
 from functools import partial
 
 from steps.parameters.entry_points import Download
@@ -19,4 +16,4 @@ def load() -> Work[Download]:
 main = partial(run_step, Download, load, __doc__)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,8 +1,5 @@
 """Measure a model as a clinical reviewer would, on patients that it has not trained on."""
 
-from __future__ import annotations
-
-import sys
 from functools import partial
 
 from steps.parameters.entry_points import Evaluate
@@ -19,4 +16,4 @@ def load() -> Work[Evaluate]:
 main = partial(run_step, Evaluate, load, __doc__)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,8 +1,5 @@
 """Download, preprocess, train and register, each in a run of its own below this one."""
 
-from __future__ import annotations
-
-import sys
 from functools import partial
 
 from steps.parameters.entry_points import Main
@@ -19,4 +16,4 @@ def load() -> Work[Main]:
 main = partial(run_step, Main, load, __doc__)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,8 +1,5 @@
 """Bring the patients to the canonical coding, clean and check them, and report what was done."""
 
-from __future__ import annotations
-
-import sys
 from functools import partial
 
 from steps.parameters.entry_points import Preprocess
@@ -20,4 +17,4 @@ def load() -> Work[Preprocess]:
 main = partial(run_step, Preprocess, load, __doc__)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

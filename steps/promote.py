@@ -1,8 +1,5 @@
 """Move a version by hand: to champion, challenger or the archive, or back to the last champion."""
 
-from __future__ import annotations
-
-import sys
 from functools import partial
 
 from steps.parameters.entry_points import Promote
@@ -19,4 +16,4 @@ def load() -> Work[Promote]:
 main = partial(run_step, Promote, load, __doc__)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,8 +1,5 @@
 """Register a trained model, and let the gate decide whether it becomes champion."""
 
-from __future__ import annotations
-
-import sys
 from functools import partial
 
 from steps.parameters.entry_points import Register
@@ -19,4 +16,4 @@ def load() -> Work[Register]:
 main = partial(run_step, Register, load, __doc__)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

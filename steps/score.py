@@ -1,9 +1,6 @@
 """Score many patients: files of any size, on all cores or on a Dask cluster."""
 
-from __future__ import annotations
-
 import os
-import sys
 from functools import partial
 
 from steps.parameters.entry_points import Score
@@ -20,7 +17,7 @@ def load() -> Work[Score]:
     return Work(job.score, job.resolve)
 
 
-def ahead(values: Score) -> None:
+def _ahead(values: Score) -> None:
     """Load what worker processes need, to be forked from there, while this one loads MLflow."""
     if not values.scheduler and hasattr(os, "fork"):
         from multiprocessing import forkserver
@@ -33,7 +30,7 @@ def ahead(values: Score) -> None:
         forkserver.ensure_running()
 
 
-main = partial(run_step, Score, load, __doc__, ahead=ahead)
+main = partial(run_step, Score, load, __doc__, ahead=_ahead)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,8 +1,5 @@
 """Search for the best model on a cluster, say honestly how good it is, and train it."""
 
-from __future__ import annotations
-
-import sys
 from functools import partial
 
 from steps.parameters.entry_points import Sweep
@@ -20,4 +17,4 @@ def load() -> Work[Sweep]:
 main = partial(run_step, Sweep, load, __doc__)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,8 +1,5 @@
 """Train a model on prepared patients, measure it honestly, and log it."""
 
-from __future__ import annotations
-
-import sys
 from functools import partial
 
 from steps.parameters.entry_points import Train
@@ -20,4 +17,4 @@ def load() -> Work[Train]:
 main = partial(run_step, Train, load, __doc__)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,7 +1,7 @@
 """Declaring parameters, and reading them from the command line.
 
 ``mlflow run`` passes whatever it is given, so this is where names, types and ranges are enforced.
-A class of parameters is a frozen dataclass whose fields are each made by a `Parameter`: all that
+A class of parameters is a frozen dataclass whose fields each have a `Parameter`: all that
 checks, messages, ``--help`` and the tests know of them. Imports the standard library alone, so that
 a mistake is answered at once.
 """
@@ -41,14 +41,10 @@ class Parameter:
     read: Callable[[str], Value]
     help: str
 
-    def field(self) -> Any:
-        """Return a field of a class of parameters."""
-        return field(metadata={"parameter": self})
-
 
 def parameter(default: str, read: Callable[[str], Value], description: str) -> Any:
-    """Return the field of a parameter that one entry point takes."""
-    return Parameter(default, read, description).field()
+    """Return the field of a class of parameters that stands for a `Parameter`."""
+    return field(metadata={"parameter": Parameter(default, read, description)})
 
 
 def step_name(entry: type) -> str:
