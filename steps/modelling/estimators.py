@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
@@ -23,6 +22,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from steps.modelling import calibration
+from steps.modelling.metrics import Labels
 from steps.parameters.entry_points import Train
 
 
@@ -33,7 +33,7 @@ class Recipe:
     pipeline: Pipeline
     calibration: str
 
-    def fit(self, features: pd.DataFrame, y: NDArray[np.int8]) -> StackingClassifier:
+    def fit(self, features: pd.DataFrame, y: Labels) -> StackingClassifier:
         """Return a model that is fitted to patients; the recipe stays as it is."""
         return calibration.fit(self.pipeline, self.calibration, features, y)
 
@@ -63,9 +63,16 @@ def from_parameters(values: Train) -> Recipe:
     return Recipe(pipeline, values.calibration)
 
 
-def columns(patients: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.int8]]:
+class Patients(NamedTuple):
+    """Patients to learn from: features, shape (n_rows, 13), and labels, shape (n_rows,)."""
+
+    features: pd.DataFrame
+    labels: Labels
+
+
+def columns(patients: pd.DataFrame) -> Patients:
     """Return features and labels of a prepared frame."""
-    return patients[list(FEATURE_NAMES)], patients[LABEL.name].to_numpy(np.int8)
+    return Patients(patients[list(FEATURE_NAMES)], patients[LABEL.name].to_numpy(np.int8))
 
 
 def _columns() -> ColumnTransformer:

@@ -5,9 +5,9 @@ Workers import this module: it needs scikit-learn and nothing of MLflow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 from scipy.stats import loguniform, randint
 from sklearn.model_selection import ParameterSampler, StratifiedKFold
 
+from clinical.copies import split
 from clinical.errors import DataError
 from steps.modelling import estimators
-from steps.modelling.metrics import Floats, Labels, scores
+from steps.modelling.estimators import Patients
+from steps.modelling.metrics import Floats, Labels, scores, with_intervals
 from steps.parameters.entry_points import Train
 
 Parameters = dict[str, Any]
 
 MEASURES = ("brier", "roc_auc", "log_loss")
-DECIDES = "brier"
+BEST = "cv_brier_mean"
 """The measure by which a candidate wins, the lower the better; the gate asks for it too."""
 
 FOLDS = 5
@@ -43,13 +45,6 @@ SPACES: dict[str, dict[str, Any]] = {
     "hist_gradient_boosting": TREES,
 }
 """What is searched for each model, all of it parameters of `train`: distributions by name."""
-
-
-class Patients(NamedTuple):
-    """The patients of a search: features, shape (n_rows, 13), and labels, shape (n_rows,)."""
-
-    features: pd.DataFrame
-    labels: Labels
 
 
 @dataclass(frozen=True)
@@ -73,13 +68,9 @@ class Search:
     """
 
     def __init__(
-        self,
-        client: Client,
-        patients: Patients,
-        drawn: Sequence[Parameters],
-        base: Train,
+        self, client: Client, patients: Patients, drawn: Sequence[Parameters], base: Train
     ) -> None:
-        self._client, self._drawn, self._base = client, drawn, base
+        self.drawn, self._labels, self._client, self._base = drawn, patients.labels, client, base
         # A task's result, which Dask can make again, unlike data that is put on one worker.
         self._patients = client.submit(Patients, *patients)
         everybody = np.arange(len(patients.labels))
@@ -90,12 +81,12 @@ class Search:
     def _evaluate(self, rows: NDArray[np.intp]) -> list[Future]:
         return [
             self._client.submit(cross_validate, self._patients, rows, replace(self._base, **drawn))
-            for drawn in self._drawn
+            for drawn in self.drawn
         ]
 
     def candidates(self) -> Iterator[Candidate]:
         """Yield the candidates in the order in which they were drawn, each when it is measured."""
-        for drawn, future in zip(self._drawn, self._whole, strict=True):
+        for drawn, future in zip(self.drawn, self._whole, strict=True):
             yield Candidate(drawn, future.result())
 
     def out_of_fold(self) -> Iterator[tuple[NDArray[np.intp], Floats]]:
@@ -105,15 +96,23 @@ class Search:
         """
         for (fitting, test), futures in zip(self._splits, self._nested, strict=True):
             results = self._client.gather(futures)
-            tried = [Candidate(*pair) for pair in zip(self._drawn, results, strict=True)]
+            tried = [Candidate(*pair) for pair in zip(self.drawn, results, strict=True)]
             chosen = replace(self._base, **best(tried).parameters)
             said = self._client.submit(fit_and_predict, self._patients, fitting, test, chosen)
             yield test, said.result()
 
+    def worth(self, note: Callable[[int], None]) -> dict[str, float]:
+        """Return how good what it finds is, out of fold; `note` gets the number of each fold."""
+        p = np.empty(len(self._labels))
+        for number, (rows, said) in enumerate(self.out_of_fold(), start=1):
+            p[rows] = said
+            note(number)
+        return with_intervals(self._labels, p, self._base.random_state)
+
 
 def best(candidates: Sequence[Candidate]) -> Candidate:
     """Return the winner: the first of those with the lowest mean of the measure that decides."""
-    return min(candidates, key=lambda candidate: candidate.measures[f"cv_{DECIDES}_mean"])
+    return min(candidates, key=lambda candidate: candidate.measures[BEST])
 
 
 def folds(seed: int) -> StratifiedKFold:
@@ -143,6 +142,19 @@ def fit_and_predict(
     x, y = patients
     model = estimators.from_parameters(values).fit(x.iloc[fit], y[fit])
     return np.asarray(model.predict_proba(x.iloc[test])[:, 1], dtype=float)
+
+
+def start(
+    client: Client, patients: pd.DataFrame, models: Sequence[str], trials: int, base: Train
+) -> Search:
+    """Start a search on prepared patients; a `DataError` where they are too few.
+
+    The winner will be measured on patients who took no part in its choice: as `train` does.
+    """
+    fitting, _ = split(patients, base.test_size)
+    known = estimators.columns(fitting)
+    require_enough(known.labels)
+    return Search(client, known, draw(models, trials, base.random_state), base)
 
 
 def require_enough(y: Labels) -> None:
