@@ -1,5 +1,7 @@
 """Bring the patients' data in: from UCI, a file, a URL, or the synthetic sample."""
 
+from __future__ import annotations
+
 from functools import partial
 
 from steps.parameters.entry_points import Download

@@ -1,5 +1,7 @@
 """Measure a model as a clinical reviewer would, on patients that it has not trained on."""
 
+from __future__ import annotations
+
 from functools import partial
 
 from steps.parameters.entry_points import Evaluate

@@ -1,5 +1,7 @@
 """Download, preprocess, train and register, each in a run of its own below this one."""
 
+from __future__ import annotations
+
 from functools import partial
 
 from steps.parameters.entry_points import Main

@@ -1,5 +1,7 @@
 """Compare what the service was asked, and how it turned out, with what the model is for."""
 
+from __future__ import annotations
+
 from functools import partial
 
 from steps.parameters.entry_points import Monitor

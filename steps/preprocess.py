@@ -1,5 +1,7 @@
 """Bring the patients to the canonical coding, clean and check them, and report what was done."""
 
+from __future__ import annotations
+
 from functools import partial
 
 from steps.parameters.entry_points import Preprocess

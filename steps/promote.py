@@ -1,5 +1,7 @@
 """Move a version by hand: to champion, challenger or the archive, or back to the last champion."""
 
+from __future__ import annotations
+
 from functools import partial
 
 from steps.parameters.entry_points import Promote

@@ -1,5 +1,7 @@
 """Register a trained model, and let the gate decide whether it becomes champion."""
 
+from __future__ import annotations
+
 from functools import partial
 
 from steps.parameters.entry_points import Register

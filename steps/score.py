@@ -1,5 +1,7 @@
 """Score many patients: files of any size, on all cores or on a Dask cluster."""
 
+from __future__ import annotations
+
 import os
 from functools import partial
 
@@ -13,8 +15,9 @@ from steps.runs.running import Work, run_step
 def load() -> Work[Score]:
     """Import the work."""
     from steps.batch import job
+    from steps.work import score
 
-    return Work(job.score, job.resolve)
+    return Work(score.score, job.resolve)
 
 
 def _ahead(values: Score) -> None:

@@ -1,5 +1,7 @@
 """Search for the best model on a cluster, say honestly how good it is, and train it."""
 
+from __future__ import annotations
+
 from functools import partial
 
 from steps.parameters.entry_points import Sweep

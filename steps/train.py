@@ -1,5 +1,7 @@
 """Train a model on prepared patients, measure it honestly, and log it."""
 
+from __future__ import annotations
+
 from functools import partial
 
 from steps.parameters.entry_points import Train

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -174,15 +174,15 @@ def _read_footer(file: File) -> File:
     return replace(file, layout=Layout(names, len(names)), row_groups=metadata.num_row_groups)
 
 
-def divide(files: Iterable[File], size: int = PARTITION_BYTES) -> Iterator[Partition]:
+def divide(files: list[File], size: int = PARTITION_BYTES) -> list[Partition]:
     """Divide files into partitions of at most so many bytes, or of a row group: one at least."""
-    number = 0
+    made: list[Partition] = []
     for file in files:
         end = file.size if file.is_text else file.row_groups
         parts = max(1, -(-end // size) if file.is_text else end)
         for i in range(parts):
-            yield Partition(number, file, end * i // parts, end * (i + 1) // parts)
-            number += 1
+            made.append(Partition(len(made), file, end * i // parts, end * (i + 1) // parts))
+    return made
 
 
 def read(partition: Partition) -> Iterator[Rows]:

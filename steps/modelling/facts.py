@@ -17,15 +17,13 @@ from risk_model.measurements import Baseline, Histogram
 from risk_model.metadata import FORMAT, Metadata
 from risk_model.model import Model, Origin
 from risk_model.prediction_log import records
-from steps.modelling import assessment, clinical_metrics, estimators
-from steps.modelling.metrics import Floats
-from steps.modelling.training import Training
+from steps.modelling import assessment, clinical_metrics, estimators, metrics, training
 
 BINS = 10
 """Of a measured feature in the baseline; fewer where many patients have the same value."""
 
 
-def gather(done: Training, content: bytes | None) -> Metadata:
+def gather(done: training.Training, content: bytes | None) -> Metadata:
     """Return what those who serve or judge a model must know about it.
 
     `content` is its ONNX model, as ``onnx_export.convert`` gives it. Which run and which sources
@@ -59,7 +57,7 @@ def gather(done: Training, content: bytes | None) -> Metadata:
     )
 
 
-def baseline(fitted: pd.DataFrame, probabilities: Floats) -> Baseline:
+def baseline(fitted: pd.DataFrame, probabilities: metrics.Floats) -> Baseline:
     """Return what a model's patients were like, in bins that hold about as many of them each.
 
     The probabilities are out of fold, as new patients' would be.
@@ -76,7 +74,7 @@ def baseline(fitted: pd.DataFrame, probabilities: Floats) -> Baseline:
     )
 
 
-def histogram(values: Floats, codes: tuple[int, ...] = ()) -> Histogram:
+def histogram(values: metrics.Floats, codes: tuple[int, ...] = ()) -> Histogram:
     """Return counts of values in bins: of codes, or of as many values each."""
     known = values[~np.isnan(values)]
     ends = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else known
@@ -90,7 +88,7 @@ def histogram(values: Floats, codes: tuple[int, ...] = ()) -> Histogram:
     return bins.model_copy(update={"counts": tuple(counts.tolist()), "missing": missing})
 
 
-def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str, Any]:
+def _of_the_fitted(done: training.Training, content: bytes | None, seed: int) -> dict[str, Any]:
     """Return what needs the fitted model: what moves its answers, other hospitals."""
     # Of its ONNX model, which is what is served.
     engine: Engine = SklearnEngine(done.model) if content is None else OnnxEngine(content)
@@ -109,12 +107,12 @@ def _of_the_fitted(done: Training, content: bytes | None, seed: int) -> dict[str
     }
 
 
-def seen(training: pd.DataFrame, model: StackingClassifier) -> dict[str, dict[str, Any]]:
+def seen(fitted: pd.DataFrame, model: StackingClassifier) -> dict[str, dict[str, Any]]:
     """Return, for each feature, what the training rows held and what replaces an unknown value."""
     replaced = estimators.fills(model)
     found: dict[str, dict[str, Any]] = {}
     for feature in FEATURES:
-        known = training[feature.name].dropna()
+        known = fitted[feature.name].dropna()
         if feature.codes:
             held: dict[str, Any] = {"codes": sorted({int(code) for code in known})}
         else:

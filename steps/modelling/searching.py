@@ -18,9 +18,7 @@ from sklearn.model_selection import ParameterSampler, StratifiedKFold
 
 from clinical.copies import split
 from clinical.errors import DataError
-from steps.modelling import estimators
-from steps.modelling.estimators import Patients
-from steps.modelling.metrics import Floats, Labels, scores, with_intervals
+from steps.modelling import estimators, metrics
 from steps.parameters.entry_points import Train
 
 Parameters = dict[str, Any]
@@ -68,11 +66,15 @@ class Search:
     """
 
     def __init__(
-        self, client: Client, patients: Patients, drawn: Sequence[Parameters], base: Train
+        self,
+        client: Client,
+        patients: estimators.Patients,
+        drawn: Sequence[Parameters],
+        base: Train,
     ) -> None:
         self.drawn, self._labels, self._client, self._base = drawn, patients.labels, client, base
         # A task's result, which Dask can make again, unlike data that is put on one worker.
-        self._patients = client.submit(Patients, *patients)
+        self._patients = client.submit(estimators.Patients, *patients)
         everybody = np.arange(len(patients.labels))
         self._whole = self._evaluate(everybody)
         self._splits = list(folds(base.random_state).split(everybody, patients.labels))
@@ -89,7 +91,7 @@ class Search:
         for drawn, future in zip(self.drawn, self._whole, strict=True):
             yield Candidate(drawn, future.result())
 
-    def out_of_fold(self) -> Iterator[tuple[NDArray[np.intp], Floats]]:
+    def out_of_fold(self) -> Iterator[tuple[NDArray[np.intp], metrics.Floats]]:
         """Yield rows, and what the winner of a search without them says of them, for each fifth.
 
         Nested cross-validation: the search is done anew without each fifth of the patients.
@@ -107,7 +109,7 @@ class Search:
         for number, (rows, said) in enumerate(self.out_of_fold(), start=1):
             p[rows] = said
             note(number)
-        return with_intervals(self._labels, p, self._base.random_state)
+        return metrics.with_intervals(self._labels, p, self._base.random_state)
 
 
 def best(candidates: Sequence[Candidate]) -> Candidate:
@@ -120,13 +122,15 @@ def folds(seed: int) -> StratifiedKFold:
     return StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
 
 
-def cross_validate(patients: Patients, rows: NDArray[np.intp], values: Train) -> dict[str, float]:
+def cross_validate(
+    patients: estimators.Patients, rows: NDArray[np.intp], values: Train
+) -> dict[str, float]:
     """Return mean and standard deviation of each measure over the folds of some patients."""
     labels = patients.labels[rows]
     found = []
     for fit, test in folds(values.random_state).split(rows, labels):
         said = fit_and_predict(patients, rows[fit], rows[test], values)
-        measured = scores(labels[test], said)
+        measured = metrics.scores(labels[test], said)
         found.append([measured[name][0] for name in MEASURES])
     means, deviations = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
     return {
@@ -136,8 +140,8 @@ def cross_validate(patients: Patients, rows: NDArray[np.intp], values: Train) ->
 
 
 def fit_and_predict(
-    patients: Patients, fit: NDArray[np.intp], test: NDArray[np.intp], values: Train
-) -> Floats:
+    patients: estimators.Patients, fit: NDArray[np.intp], test: NDArray[np.intp], values: Train
+) -> metrics.Floats:
     """Return the probabilities of the rows `test` by what `train` would fit on the rows `fit`."""
     x, y = patients
     model = estimators.from_parameters(values).fit(x.iloc[fit], y[fit])
@@ -157,7 +161,7 @@ def start(
     return Search(client, known, draw(models, trials, base.random_state), base)
 
 
-def require_enough(y: Labels) -> None:
+def require_enough(y: metrics.Labels) -> None:
     """Raise a `DataError` for training rows that cannot be divided as often as a search does."""
     rarest = int(np.bincount(y, minlength=2).min())
     if rarest < FEWEST:

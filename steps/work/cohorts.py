@@ -28,7 +28,7 @@ OWN = {"uci": "cleveland", "synthetic": "synthetic"}
 def measure(model: Lineage, cohort: Cohort, note: str = "") -> evaluation.Measured:
     """Measure a model on patients whom it has not seen."""
     p = model.model.probabilities(cohort.patients)
-    return evaluation.measure(cohort, p, SEED, [note] if note else [])
+    return evaluation.measure(cohort, p, SEED, note)
 
 
 def measure_known(model: Lineage) -> list[evaluation.Measured]:
@@ -47,7 +47,7 @@ def measure_known(model: Lineage) -> list[evaluation.Measured]:
         whole = Cohort(OUT_OF_FOLD, "All patients, cross-validated", rows, len(rows))
         note = "Each patient judged by a model fitted like this one that had not seen them."
         p = rows["probability"].to_numpy(float)
-        cohorts.append(evaluation.measure(whole, p, SEED, [note]))
+        cohorts.append(evaluation.measure(whole, p, SEED, note))
     return cohorts + [measure_elsewhere(model, cohort) for cohort in model.elsewhere]
 
 

@@ -16,12 +16,12 @@ from steps.parameters.entry_points import (
 )
 from steps.registry import versions as registry
 from steps.runs import lineage
+from steps.runs.hints import how_to_look, how_to_serve
 from steps.runs.launching import run_or_reuse
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG
-from steps.work.hints import how_to_look, how_to_serve
 
 
 def run_all(run: StepRun, values: Main, _: object) -> None:

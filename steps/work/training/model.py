@@ -13,7 +13,7 @@ from risk_model.card import rendering, wording
 from risk_model.flavours import saving
 from risk_model.layout import METADATA
 from risk_model.metadata import Metadata
-from steps.modelling import onnx_export, training
+from steps.modelling import references, training
 from steps.runs.files import ROOT, copy_atomically, replacing, sha256
 from steps.runs.provenance import requirements
 from steps.runs.tracking.step_run import StepRun
@@ -24,14 +24,14 @@ def log_model(
     run: StepRun, done: training.Training, content: bytes | None, metadata: Metadata
 ) -> str:
     """Log the model and return its id; keep a working copy, a pickle with its SHA-256 beside it."""
-    references = onnx_export.reference_cases(done.model, done.features)
+    cases = references.reference_cases(done.model, done.features)
     tags = {
         SOURCE_TAG: done.data.source,
         MLFLOW_RUN_NOTE: wording.described(metadata.measured),
     }
     with tempfile.TemporaryDirectory() as folder:
         cards = rendering.write(Path(folder), metadata)
-        contents = saving.Contents(done.model, content, metadata, references, cards)
+        contents = saving.Contents(done.model, content, metadata, cases, cards)
         uri = saving.log(f"{done.given.model}_model", contents, requirements(), tags)
         stored = Path(download_artifacts(artifact_uri=uri))
         run.outputs[uri] = sha256(stored)

@@ -8,7 +8,7 @@ from clinical.errors import DataError
 from clinical.hospitals import Cohort
 from risk_model.metadata import FORMAT, Base
 from risk_model.serialization import read_estimator
-from steps.modelling.calibration import Update
+from steps.modelling.calibration.fitting import Update
 from steps.modelling.training import Input
 from steps.registry import versions as registry
 from steps.runs import lineage
