@@ -49,11 +49,6 @@ class File:
     row_groups: int = 0  # of Parquet
 
     @property
-    def is_text(self) -> bool:
-        """Whether it is text, rather than Parquet."""
-        return bool(self.layout.delimiter)
-
-    @property
     def ids(self) -> list[str]:
         """The column that names its patients, if any."""
         return [name for name in ("id", "patient_id") if name in self.layout.names][:1]
@@ -178,8 +173,8 @@ def divide(files: list[File], size: int = PARTITION_BYTES) -> list[Partition]:
     """Divide files into partitions of at most so many bytes, or of a row group: one at least."""
     made: list[Partition] = []
     for file in files:
-        end = file.size if file.is_text else file.row_groups
-        parts = max(1, -(-end // size) if file.is_text else end)
+        end = file.size if file.layout.delimiter else file.row_groups
+        parts = max(1, -(-end // size) if file.layout.delimiter else end)
         for i in range(parts):
             made.append(Partition(len(made), file, end * i // parts, end * (i + 1) // parts))
     return made
@@ -187,9 +182,9 @@ def divide(files: list[File], size: int = PARTITION_BYTES) -> list[Partition]:
 
 def read(partition: Partition) -> Iterator[Rows]:
     """Read a partition in the order of its rows; a `DataError` where it is gone or damaged."""
-    name = partition.file.name
+    name, is_text = partition.file.name, partition.file.layout.delimiter
     try:
-        yield from _read_lines(partition) if partition.file.is_text else _read_row_group(partition)
+        yield from _read_lines(partition) if is_text else _read_row_group(partition)
     except DataError as error:
         raise DataError(f"'{name}': {error}") from None
     except Exception as error:

@@ -31,11 +31,8 @@ def convert(model: StackingClassifier, training: pd.DataFrame) -> bytes | None:
 
     Input ``patients`` float32 (n, 13) with NaN for unknown; outputs ``label`` int64 (n,) and
     ``probabilities`` float32 (n, 2).
-
-    Raises
-    ------
-    ConversionError
-        Where a probability differs by more than TOLERANCE on the training rows or edge cases.
+    A `ConversionError` where a probability differs by more than TOLERANCE on the training rows
+    or edge cases.
     """
     try:
         converted = _converted(model)

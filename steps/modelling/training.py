@@ -21,48 +21,28 @@ PERMUTATIONS = 10
 
 @dataclass(frozen=True)
 class Input:
-    """What a model is trained and tried on: prepared patients, and those of other hospitals.
-
-    Parameters
-    ----------
-    data : str
-        What names them to `train`: the id of a preprocess run, or a path.
-    source, digest : str
-        The value of ``data.source``, and the SHA-256 of the patients' file.
-    origins : sequence of dict
-        Where they come from, if from several files: each a `metadata.Origin`.
-    """
+    """What a model is trained and tried on: prepared patients, and those of other hospitals."""
 
     patients: pd.DataFrame
-    data: str
-    source: str
-    digest: str
+    data: str  # what names them to `train`: the id of a preprocess run, or a path
+    source: str  # the value of data.source
+    digest: str  # the SHA-256 of their file
     elsewhere: list[Cohort]
-    origins: Sequence[dict[str, Any]] = ()
+    origins: Sequence[dict[str, Any]] = ()  # if of several files: each a `metadata.Origin`
 
 
 @dataclass(frozen=True)
 class Training:
-    """A training that is done: what it was given, and what came of it.
-
-    Parameters
-    ----------
-    fitting, held_out : DataFrame
-        The patients that it was fitted on, and those that it was not.
-    measures : dict of str to float
-        Its figures on the held-out patients, and by cross-validation.
-    refits : dict or None
-        What `validation.refit_ranges` found; None for an update.
-    """
+    """A training that is done: what it was given, and what came of it."""
 
     given: Train
     data: Input
     validated: validation.OutOfFold
     model: StackingClassifier
-    fitting: pd.DataFrame
-    held_out: pd.DataFrame
-    measures: dict[str, float]
-    refits: dict[str, Any] | None
+    fitting: pd.DataFrame  # the patients that it was fitted on
+    held_out: pd.DataFrame  # and those that it was not
+    measures: dict[str, float]  # on the held-out patients, and by cross-validation
+    refits: dict[str, Any] | None  # what `validation.refit_ranges` found; None for an update
 
     @property
     def features(self) -> pd.DataFrame:

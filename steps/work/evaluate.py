@@ -22,7 +22,10 @@ from steps.work import cohorts
 def evaluate(run: StepRun, values: Evaluate, given: lineage.Lineage | None) -> None:
     """Measure the model on every cohort there is, and write it all down."""
     uri = values.model_uri
-    model = given or build_champion(run, uri)
+    if given is None:
+        echo("evaluate: there is no champion yet, so it is built first")
+        launch(check(Register, {}), run)
+    model = given or lineage.follow(uri)
     run.rename(model.metadata.name or "model", model.source)
     run.tag("heart.model_uri", uri)
     run.tag(SOURCE_TAG, model.source)
@@ -73,13 +76,6 @@ def log_figures(
         run.log_metrics(by_site, dataset)
         if one.site != cohorts.OUT_OF_FOLD:
             run.log_metrics(one.compared, dataset, model.model_id)
-
-
-def build_champion(run: StepRun, uri: str) -> lineage.Lineage:
-    """Register a model first, where there is no champion yet."""
-    echo("evaluate: there is no champion yet, so it is built first")
-    launch(check(Register, {}), run)
-    return lineage.follow(uri)
 
 
 def log_pictures(run: StepRun, cohort: evaluation.Measured) -> None:
