@@ -5,8 +5,6 @@ The core measures of Van Calster et al. (2025), https://arxiv.org/abs/2412.10288
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +14,7 @@ from numpy.typing import NDArray
 from clinical.schema import FEATURES
 from risk_model.bands import RISK_BANDS, risk_levels
 from risk_model.measurements import Observed
-from steps.modelling import metrics
-from steps.modelling.logistic import fit_lines
+from steps.modelling import logistic, metrics
 from steps.modelling.metrics import THRESHOLD, Floats, Labels
 
 NET_BENEFIT_AT = (0.1, 0.2, 0.3, 0.5)
@@ -44,7 +41,7 @@ FURTHEST = 1e-6  # probabilities are kept this far from 0 and 1, whose log-odds 
 
 
 def scores(
-    y: Labels, p: Floats, weights: Floats | None = None, names: Collection[str] = NAMES
+    y: Labels, p: Floats, weights: Floats | None = None, names: tuple[str, ...] = NAMES
 ) -> dict[str, Floats]:
     """Return the measures of NAMES, for many weightings at once, as ``metrics.scores`` does.
 
@@ -62,9 +59,9 @@ def scores(
     known = metrics.scores(y, p, w)
     found = {name: known[name] for name in ("roc_auc", "pr_auc", "brier", "log_loss")}
     if "calibration_slope" in names:
-        found["calibration_slope"] = fit_lines(log_odds(p), y, w)[1]
+        found["calibration_slope"] = logistic.fit_lines(log_odds(p), y, w)[1]
     if "calibration_intercept" in names:
-        found["calibration_intercept"] = fit_lines(log_odds(p), y, w, fixed=True)[0]
+        found["calibration_intercept"] = logistic.fit_lines(log_odds(p), y, w, fixed=True)[0]
     true, false = _said(y, p, w, THRESHOLD)
     with np.errstate(divide="ignore", invalid="ignore"):
         found["observed_expected"] = (w @ y) / (w @ p)
@@ -105,7 +102,9 @@ def with_intervals(
     y: Labels, p: Floats, seed: int, names: tuple[str, ...] = NAMES
 ) -> dict[str, float]:
     """Return measures and their 95 % bootstrap intervals, by metric name."""
-    return metrics.with_intervals(y, p, seed, names, partial(scores, names=names))
+    return metrics.with_intervals(
+        y, p, seed, names, lambda y, p, weights: scores(y, p, weights, names)
+    )
 
 
 def enough(y: Labels) -> bool:

@@ -25,7 +25,7 @@ from clinical.preparation import prepare
 from steps import sweep
 from steps.modelling import searching
 from steps.modelling.estimators import columns
-from steps.modelling.searching import MEASURES, Candidate, Patients
+from steps.modelling.searching import MEASURES, Candidate
 from steps.parameters.declaration import check
 from steps.parameters.entry_points import Train
 from steps.reports import search_plot
@@ -104,7 +104,7 @@ def swept(
 def again(prepared: Path) -> list[Candidate]:
     """Return the same candidates, measured in this process on the rows that `train` fits on."""
     fitting, _ = copies.split(pd.read_parquet(prepared), 0.2)
-    patients = Patients(*columns(fitting))
+    patients = columns(fitting)
     base = check(Train, {"calibration": "none", "random_state": str(SEED)})
     rows = np.arange(len(patients.labels))
     return [

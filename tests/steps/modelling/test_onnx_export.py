@@ -11,7 +11,7 @@ from sklearn.ensemble import StackingClassifier
 from clinical.copies import row_hashes
 from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model import patterns
-from steps.modelling import onnx_export
+from steps.modelling import onnx_export, references
 from steps.parameters.entry_points import CALIBRATIONS
 from tests.steps.recipes import small
 
@@ -89,7 +89,7 @@ def test_a_model_that_says_something_else_than_its_parts_is_caught(
 
 
 def test_the_edge_cases_hold_both_ends_and_the_absence_of_every_feature(sample: Patients) -> None:
-    rows = pd.DataFrame(onnx_export.edge_cases(sample[0]), columns=list(FEATURE_NAMES))
+    rows = pd.DataFrame(references.edge_cases(sample[0]), columns=list(FEATURE_NAMES))
     for feature in FEATURES:
         held = rows[feature.name]
         assert {feature.low, feature.high, *feature.codes} <= set(held)
@@ -102,20 +102,20 @@ def test_the_edge_cases_hold_both_ends_and_the_absence_of_every_feature(sample: 
 @pytest.mark.parametrize("patients", ["sample", "cleveland"])
 def test_the_references_hold_no_patients_row(patients: str, request: pytest.FixtureRequest) -> None:
     features, _ = request.getfixturevalue(patients)
-    rows = pd.DataFrame(onnx_export.reference_rows(features), columns=list(FEATURE_NAMES))
+    rows = pd.DataFrame(references.reference_rows(features), columns=list(FEATURE_NAMES))
     assert not np.isin(row_hashes(rows), row_hashes(features)).any()
 
 
 def test_a_typical_row_that_is_somebodys_is_left_out(sample: Patients) -> None:
     features, _ = sample
     alike = pd.concat([features.dropna().head(1)] * 20)
-    rows = pd.DataFrame(onnx_export.reference_rows(alike), columns=list(FEATURE_NAMES))
+    rows = pd.DataFrame(references.reference_rows(alike), columns=list(FEATURE_NAMES))
     assert len(rows) > 3
     assert not np.isin(row_hashes(rows), row_hashes(alike)).any()
 
 
 def test_the_references_are_about_twenty_valid_rows_with_unknown_values(sample: Patients) -> None:
-    rows = pd.DataFrame(onnx_export.reference_rows(sample[0]), columns=list(FEATURE_NAMES))
+    rows = pd.DataFrame(references.reference_rows(sample[0]), columns=list(FEATURE_NAMES))
     assert 15 <= len(rows) <= 30
     assert rows.isna().any(axis=1).sum() >= 2
     for feature in FEATURES:
@@ -126,7 +126,7 @@ def test_the_references_tell_a_model_from_another(
     sample: Patients, forest: StackingClassifier
 ) -> None:
     features, y = sample
-    rows = onnx_export.reference_rows(features)
+    rows = references.reference_rows(features)
     other = small(seed=2).fit(features, y)
     gap = np.abs(probability(forest, rows) - probability(other, rows)).max()
     assert gap > 100 * onnx_export.TOLERANCE
