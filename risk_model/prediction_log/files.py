@@ -28,12 +28,8 @@ _DAY = "date="
 class Log(NamedTuple):
     """What was read of a log.
 
-    Parameters
-    ----------
-    table : pyarrow.Table
-        ``date`` (date32, of the folder), and the columns of `rows_schema` or `profile_schema`.
-    problems : list of str
-        A line for each file that could not be read; what it holds is not in the table.
+    `table` has ``date`` (date32, of the folder), and the columns of `rows_schema` or
+    `profile_schema`; `problems` a line for each file that could not be read.
     """
 
     table: Any
@@ -59,24 +55,17 @@ def days(root: Path, kind: str) -> list[date]:
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def read(root: Path, kind: str, first: date | None = None, last: date | None = None) -> Log:
+def read(root: Path, kind: str, last: date | None = None) -> Log:
     """Read a log, as far as it can be read.
 
-    Parameters
-    ----------
-    root : Path
-        The log's folder.
-    kind : str
-        ROWS or PROFILE.
-    first, last : date, optional
-        The days to read, both included.
+    Of the kind ROWS or PROFILE, up to the last day, which is included.
     """
     import pyarrow as pa
 
     schema = _schema(kind)
     tables, problems = [_dated(schema.empty_table(), date.min)], []
     for day in days(root, kind):
-        if (first or day) <= day <= (last or day):
+        if day <= (last or day):
             found, wrong = _read_day(day_folder(root, kind, day), schema)
             tables += [_dated(table, day) for table in found]
             problems += wrong
@@ -185,18 +174,9 @@ def _read_file(path: Path, schema: Any) -> Any:
 def write(table: Any, folder: Path, replaces: Sequence[str] = ()) -> Path:
     """Write a file of the log beside its place and rename it, so that it is there whole or not.
 
-    Parameters
-    ----------
-    table : pyarrow.Table
-    folder : Path
-        Of the day.
-    replaces : sequence of str
-        Names of files in the folder whose content the table has.
+    It goes into the folder of a day. `replaces` are names of files there whose content it has.
 
-    Raises
-    ------
-    OSError
-        Such as on a full disk; nothing is left behind.
+    Raises an `OSError` such as on a full disk; nothing is left behind.
     """
     import pyarrow.parquet as pq
 
@@ -271,12 +251,7 @@ def _replace(folder: Path, names: Sequence[str], table: Any) -> None:
 def erase(root: Path, ids: Sequence[str]) -> tuple[int, list[str]]:
     """Erase the rows whose `id` or `request_id` is one of these.
 
-    Returns
-    -------
-    erased : int
-        How many rows there were.
-    problems : list of str
-        A line for each file that could not be read, in which there may be more.
+    There may be more in the files that could not be read, for each of which there is a line.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -15,7 +15,6 @@ Names that begin with a point are files that are being written. Files are read w
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +41,11 @@ SMALLEST = 5
 _BINS = 10
 
 
-def default_folder(environ: Mapping[str, str] = os.environ) -> Path:
+def default_folder() -> Path:
     """Return the log's folder where HEART_PREDICTION_LOG_DIR does not name one."""
-    state = environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(
-        environ.get("HEART_PREDICTION_LOG_DIR") or Path(state, "heart-disease-model", "predictions")
-    )
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    named = os.environ.get("HEART_PREDICTION_LOG_DIR")
+    return Path(named or Path(state, "heart-disease-model", "predictions"))
 
 
 def rows_schema() -> Any:

@@ -27,6 +27,7 @@ from serving.predictions.profile_log import ProfileLog
 from serving.predictions.row_log import MOST_ROWS, RowLog
 from serving.predictions.scored import Batch, Singles
 from serving.predictions.shadow import Asked, Shadow
+from serving.settings import Settings
 
 _TURN_SECONDS = 0.5
 _SECONDS_A_FILE = 60.0
@@ -47,7 +48,7 @@ class Recorder:
     """
 
     def __init__(
-        self, settings: Mapping[str, Any], metrics: Metrics, challenger: Callable[[], Model | None]
+        self, settings: Settings, metrics: Metrics, challenger: Callable[[], Model | None]
     ) -> None:
         kind, share = settings["HEART_PREDICTION_LOG"], settings["HEART_SHADOW"]
         folder = Path(settings["HEART_PREDICTION_LOG_DIR"] or default_folder())
@@ -82,16 +83,15 @@ class Recorder:
         if not self._is_on:
             return ""
         self._start()
-        own, request_id = _ids(environ)
-        id_ = f"{own}-0"
+        id_, request_id = _ids(environ)
         with self._queue_lock:
             if self._room(1):
                 last = self._queue[-1] if self._queue else None
-                if not isinstance(last, Singles) or last.model is not model:
+                if not isinstance(last, Singles) or last.model is not model or last.is_full:
                     last = Singles(model)
                     self._queue.append(last)
                 last.add(id_, request_id, values, prediction)
-        return id_ if self._shows_ids else ""
+        return f"{id_}-0" if self._shows_ids else ""
 
     def take_batch(
         self, environ: Mapping[str, Any], model: Model, rows: Rows, scores: Scores

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,22 +15,15 @@ from risk_model.prediction_log.records import PROFILE, ROWS
 from steps.monitoring.drift import Counts
 from steps.runs.store import StepError
 
-Bins = Mapping[str, Histogram]
+Bins = dict[str, Histogram]
 
 
 @dataclass(frozen=True)
 class Logged:
     """A prediction log as far as it could be read.
 
-    Parameters
-    ----------
-    folder : Path
-    rows : DataFrame
-        ``date`` and the columns of ``rows``, each id once.
-    profile : DataFrame
-        ``date`` and the columns of ``profile``.
-    notes : list of str
-        What could not be read, or was left out.
+    Its `rows`, each id once, and its `profile`, both with a column ``date``; `notes` say what could
+    not be read, or was left out.
     """
 
     folder: Path
@@ -60,10 +52,7 @@ def _today() -> date:
 def read(folder: Path) -> Logged:
     """Read a prediction log.
 
-    Raises
-    ------
-    StepError
-        Where there is none.
+    Raises a `StepError` where there is none.
     """
     kinds = {kind: files.days(folder, kind) for kind in (ROWS, PROFILE)}
     if not any(kinds.values()):

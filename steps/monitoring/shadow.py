@@ -17,12 +17,8 @@ SEED = 42
 def compare(rows: pd.DataFrame, patients: pd.DataFrame) -> list[dict[str, Any]]:
     """Return, for each challenger, how far it is from the model that answered.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Of one model.
-    patients : DataFrame
-        Those whose outcome is known: where there are enough, both models are judged by them.
+    `rows` are those of one model, `patients` those whose outcome is known: where there are enough,
+    both models are judged by them.
     """
     found = []
     for version, both in rows.dropna(subset="challenger_probability").groupby("challenger_version"):

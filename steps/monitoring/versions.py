@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,17 +26,8 @@ PERIOD, PERIODS = 20, 12
 class Model:
     """A model whose answers were logged.
 
-    Parameters
-    ----------
-    label : str
-        As answers name it, such as ``registry-v3``.
-    version : str
-        Its number in the registry.
-    metadata : Metadata
-    bins : mapping of str to Histogram
-        Those of the log.
-    before : dict of str to array, optional
-        Counts of the baseline in these bins; None where there is no baseline.
+    Answers call it by its `label`, such as ``registry-v3``, the registry by its `version`. `before`
+    are counts of its baseline in the log's `bins`, None where there is no baseline.
     """
 
     label: str
@@ -51,12 +41,7 @@ class Model:
 class Monitored:
     """What was found out about a model.
 
-    Parameters
-    ----------
-    model : Model
-    verdict : Verdict
-    found : dict
-        Figures as JSON can hold them; no count below SMALLEST is in them.
+    `found` are figures as JSON can hold them; no count below SMALLEST is in them.
     """
 
     model: Model
@@ -125,7 +110,7 @@ def _of_bins(bins: Histogram, counts: Counts) -> dict[str, Any]:
 
 
 def _variables(
-    model: Model, now: Mapping[str, Counts], compared: Mapping[str, Drift] | None
+    model: Model, now: dict[str, Counts], compared: dict[str, Drift] | None
 ) -> dict[str, dict[str, Any]]:
     """Return each variable then and now, without counts that might point at a patient."""
     found: dict[str, dict[str, Any]] = {}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from clinical.schema import LABEL
+from risk_model.measurements import OutOfFold
 from steps.modelling import clinical_metrics
+from steps.modelling.metrics import Floats, Labels
 from steps.registry import gate, rules
 from steps.registry.gate import Decision
-from steps.registry.rules import Pairs, Rule
+from steps.registry.rules import Limits, Pairs, Rule
 from steps.runs.lineage import Lineage
 
 WAITING = (
@@ -27,7 +26,7 @@ def judge(
     champion: Lineage,
     against: str,
     later: pd.DataFrame | None,
-    limits: Mapping[str, Any],
+    limits: Limits,
 ) -> Decision:
     """Decide about an update.
 
@@ -49,18 +48,18 @@ def judge(
     vetoes = rules.veto(pairs, limits["veto"])
     if not vetoes[0].passed:
         return Decision("kept", WAITING, against, vetoes)
-    measured = rules.measured(rows, pairs.y, pairs.candidate)
+    found = measured(rows, pairs.y, pairs.candidate)
     rule, better = rules.compare(pairs, limits["recipe"])
-    found = [
+    judged = [
         rules.not_synthetic(candidate.source, champion.source),
-        *rules.within(measured.metrics, limits["out_of_fold"], OF),
-        *rules.of_groups(measured.groups, limits["out_of_fold"], OF),
+        *rules.within(found.metrics, limits["out_of_fold"], OF),
+        *rules.of_groups(found.groups, limits["out_of_fold"], OF),
         rule,
         *vetoes,
         *_reported(candidate, champion),
     ]
     reason = f"better on {len(rows)} {OF}" if better else f"not clearly better on {len(rows)} {OF}"
-    return gate.conclude(found, against, reason, better=better)
+    return gate.conclude(judged, against, reason, better=better)
 
 
 def _pairs(rows: pd.DataFrame, candidate: Lineage, champion: Lineage) -> Pairs:
@@ -79,3 +78,29 @@ def _reported(candidate: Lineage, champion: Lineage) -> list[Rule]:
              round(float(new[name][0]), 4), round(float(old[name][0]), 4), passed=True)
         for name, title in (("brier", "Brier score"), ("observed_expected", "observed / expected"))
     ]  # fmt: skip
+
+
+def measured(patients: pd.DataFrame, y: Labels, p: Floats) -> OutOfFold:
+    """Return the figures that the rules ask for, of all patients and of each group.
+
+    By labels, and probabilities by models that have not seen the patients.
+    """
+    groups = [
+        {
+            "group": name,
+            "patients": int(members.sum()),
+            "diseased": int(y[members].sum()),
+            "metrics": _figures(y[members], p[members])
+            if clinical_metrics.enough(y[members])
+            else None,
+        }
+        for name, members in clinical_metrics.groups(patients).items()
+    ]
+    found = {"patients": len(y), "diseased": int(y.sum()), "metrics": _figures(y, p)}
+    return OutOfFold.model_validate(found | {"groups": groups}, strict=False)
+
+
+def _figures(y: Labels, p: Floats) -> dict[str, float | None]:
+    return {
+        name: rules.shown(float(value[0])) for name, value in clinical_metrics.scores(y, p).items()
+    }

@@ -12,8 +12,6 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
 
@@ -39,9 +37,8 @@ ABOUT = (
 )
 
 
-@contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Let one process of this machine at a time change a registered model.
+def locked(name: str) -> FileLock:
+    """Return the lock by which one process of this machine at a time changes a registered model.
 
     MLflow has no compare-and-set: without this, two registrations would both find the same
     champion and promote past each other.
@@ -49,8 +46,7 @@ def locked(name: str) -> Iterator[None]:
     digest = hashlib.sha256(f"{mlflow.get_registry_uri()} {name}".encode()).hexdigest()
     path = cache_dir() / "locks" / digest
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
-        yield
+    return FileLock(path)
 
 
 def model_uri(run: Run) -> str:
@@ -81,10 +77,7 @@ def versions(name: str) -> list[ModelVersion]:
 def named(name: str, version: str) -> ModelVersion:
     """Return a version by its number.
 
-    Raises
-    ------
-    StepError
-        Where it does not exist, naming those that do.
+    Raises a `StepError` where it does not exist, naming those that do.
     """
     try:
         return MlflowClient().get_model_version(name, version)
@@ -109,7 +102,7 @@ def holder(name: str, alias: str) -> ModelVersion | None:
         return None
 
 
-def add_version(name: str, run: Run, description: str, tags: Mapping[str, str]) -> ModelVersion:
+def add_version(name: str, run: Run, description: str, tags: dict[str, str]) -> ModelVersion:
     """Make a version from a train run's model."""
     client = MlflowClient()
     named_tags = {stored(key): value for key, value in tags.items()}
@@ -206,10 +199,7 @@ def tags_of(entity: ModelVersion | RegisteredModel) -> dict[str, str]:
 def roll_back(name: str) -> tuple[str, str]:
     """Put the champion before this one back; return the versions (dethroned, restored).
 
-    Raises
-    ------
-    StepError
-        Where there was none before, or none that still exists.
+    Raises a `StepError` where there was none before, or none that still exists.
     """
     existing = {number(version) for version in versions(name)}
     past = reigns(name)
@@ -263,10 +253,7 @@ def has_aliases() -> bool:
 def check_name(name: str) -> None:
     """Refuse a name that Unity Catalog could not take.
 
-    Raises
-    ------
-    StepError
-        Saying what it takes.
+    Raises a `StepError` saying what it takes.
     """
     if in_catalog() and len([part for part in name.split(".") if part]) != 3:
         raise StepError(

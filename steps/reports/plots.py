@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,8 @@ def draw_all(
     folder: Path,
     y: Labels,
     p: Floats,
-    metrics: Mapping[str, float],
-    importance: Mapping[str, Sequence[float]],
+    metrics: dict[str, float],
+    importance: dict[str, list[float]],
 ) -> list[Path]:
     """Draw the pictures of a training run into a folder, and return the files.
 
@@ -161,7 +160,7 @@ def distributions(axes: Axes, y: Labels, p: Floats) -> None:
     drawing.legend(axes)
 
 
-def calibrations(axes: Axes, y: Labels, probabilities: Mapping[str, Floats]) -> None:
+def calibrations(axes: Axes, y: Labels, probabilities: dict[str, Floats]) -> None:
     """Draw the calibration curves of several sets of probabilities of the same patients."""
     axes.plot([0, 1], [0, 1], ":", color=SOFT, label="right")
     styles = zip((SOFT, NO, YES), ("-.", "-", "--"), strict=True)
@@ -173,7 +172,7 @@ def calibrations(axes: Axes, y: Labels, probabilities: Mapping[str, Floats]) -> 
     drawing.legend(axes)
 
 
-def permutations(axes: Axes, importance: Mapping[str, Sequence[float]]) -> None:
+def permutations(axes: Axes, importance: dict[str, list[float]]) -> None:
     """Draw what shuffling each feature costs."""
     names = sorted(importance, key=lambda name: float(np.mean(importance[name])))
     means = [float(np.mean(importance[name])) for name in names]

@@ -1,12 +1,16 @@
-"""Which sources of this project are at work: commit, changes, and where they were cloned from."""
+"""Which sources are at work: their commit, where they were cloned from, and a step's modules."""
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
-from steps.runs.files import ROOT
+from steps.runs.files import ROOT, sha256
+
+PACKAGES = ("clinical", "risk_model", "steps")
 
 
 def git_state() -> dict[str, Any]:
@@ -39,3 +43,45 @@ def _git(*words: str) -> str | None:
     except FileNotFoundError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def digests_of_sources(module: str) -> dict[str, str]:
+    """Return the SHA-256 of a module of the steps, all that it imports of ours, and templates."""
+    paths = sorted(_sources(ROOT / "steps" / f"{module}.py"))
+    return {path.relative_to(ROOT).as_posix(): sha256(path) for path in paths}
+
+
+def _sources(module: Path, seen: frozenset[Path] = frozenset()) -> frozenset[Path]:
+    """Return the project's files that a module is made of: itself, and what it imports of ours."""
+    if module in seen:
+        return seen
+    seen |= {module, *_data_files(module.parent)}
+    for imported in _imports(module):
+        seen = _sources(imported, seen)
+    return seen
+
+
+def _data_files(package: Path) -> list[Path]:
+    """Return the files of a package that are no modules, such as templates."""
+    found = []
+    for path in package.iterdir():
+        if path.is_file() and path.suffix != ".py":
+            found.append(path)
+        elif path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").exists():
+            found += _data_files(path)
+    return found
+
+
+def _imports(module: Path) -> list[Path]:
+    """Return the modules of ours that a module imports anywhere, and the packages around them."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    ours = [name.split(".") for name in names if name.split(".")[0] in PACKAGES]
+    # To import a.b.c is to run a and a.b as well.
+    paths = {ROOT.joinpath(*parts[:n]) for parts in ours for n in range(1, len(parts) + 1)}
+    files = [file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py")]
+    return [file for file in files if file.is_file()]

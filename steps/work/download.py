@@ -14,9 +14,10 @@ from steps.parameters.entry_points import Download
 from steps.parameters.uris import redact_credentials
 from steps.runs.downloads import UnreachableError, file_name, read_url
 from steps.runs.files import sha256
-from steps.runs.reuse import DATA_FOLDER, work_key
+from steps.runs.reuse import work_key
 from steps.runs.sources import UCI_DIGEST, resolve_auto, uci_url
 from steps.runs.terminal import echo
+from steps.runs.tracking.finished import DATA_FOLDER
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import KEY_TAG, SOURCE_TAG
 

@@ -21,14 +21,20 @@ from steps.parameters.entry_points import CHAMPION_URI, MODEL_NAME, Evaluate, Re
 from steps.registry import versions as registry
 from steps.reports import evaluation_report, plots
 from steps.runs import lineage
+from steps.runs.children import launch
 from steps.runs.files import as_json
-from steps.runs.launching import launch
 from steps.runs.lineage import Lineage
-from steps.runs.reuse import archive_of, data_output, fetch_output, outputs
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import HELD_OUT, PATIENTS, as_dataset, log_dataset
-from steps.runs.tracking.finished import artifact_uri, finished_run
+from steps.runs.tracking.finished import (
+    archive_of,
+    artifact_uri,
+    data_output,
+    fetch_output,
+    finished_run,
+    outputs,
+)
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG
 

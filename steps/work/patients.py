@@ -19,12 +19,12 @@ from steps.modelling.facts import Input
 from steps.parameters.entry_points import Sweep, Train
 from steps.runs.files import sha256
 from steps.runs.launching import input_run
-from steps.runs.lineage import other_hospitals
-from steps.runs.reuse import DATA_FOLDER, data_output, fetch_output, work_key
+from steps.runs.reuse import work_key
 from steps.runs.tracking.datasets import as_dataset, log_dataset
-from steps.runs.tracking.finished import artifact_uri
+from steps.runs.tracking.finished import DATA_FOLDER, artifact_uri, data_output, fetch_output
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import DIGEST_TAG, INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
+from steps.runs.training_patients import other_hospitals
 
 
 def read_patients(run: StepRun, values: Train | Sweep, given: Run | None) -> Input:

@@ -17,10 +17,10 @@ from steps.parameters.entry_points import Preprocess
 from steps.reports import data_report
 from steps.runs.files import sha256
 from steps.runs.launching import input_run
-from steps.runs.reuse import DATA_FOLDER, data_output, fetch_output, work_key
+from steps.runs.reuse import work_key
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import as_dataset, log_dataset
-from steps.runs.tracking.finished import artifact_uri
+from steps.runs.tracking.finished import DATA_FOLDER, artifact_uri, data_output, fetch_output
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import DIGEST_TAG, INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
 

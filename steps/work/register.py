@@ -24,10 +24,9 @@ from steps.registry.rules import Rule
 from steps.registry.versions import number
 from steps.runs import lineage
 from steps.runs.launching import input_run
-from steps.runs.reuse import fetch_output
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.finished import latest_or_named
+from steps.runs.tracking.finished import fetch_output, latest_or_named
 from steps.runs.tracking.step_run import StepRun
 
 

@@ -83,7 +83,7 @@ def test_the_database_going_while_a_step_works_is_told_in_one_line(
         postgres.start()
     assert process.returncode == 1
     assert "Traceback" not in said
-    assert [line for line in said.splitlines() if line.startswith("train: (psycopg")]
+    assert [line for line in said.splitlines() if line.startswith("train: (psycopg")], said
     assert PASSWORD not in said
     # The next step that starts closes the run that could not be closed.
     machine.step("download", source="sample").succeeded()

@@ -23,10 +23,11 @@ from steps.registry import decisions
 from steps.registry import versions as registry
 from steps.registry.contenders import champion_of
 from steps.registry.gate import Champion
-from steps.runs import lineage, reuse
+from steps.runs import lineage
 from steps.runs.files import sha256
 from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
+from steps.runs.tracking.finished import fetch_output, outputs
 from steps.work import register
 from tests.servers import gives, serving
 from tests.steps.stores import NAME, SMALL, Store, steps_in, store_in_use
@@ -64,7 +65,7 @@ def same_store(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def test_the_held_out_metrics_are_those_of_the_stored_model(pipeline: Store) -> None:
     held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
-    folder = reuse.fetch_output(pipeline.run("train"), registry.model_uri(pipeline.run("train")))
+    folder = fetch_output(pipeline.run("train"), registry.model_uri(pipeline.run("train")))
     p = load(Origin(directory=str(folder))).probabilities(held_out)
     found = metrics.scores(held_out["disease"].to_numpy(np.int8), p)
     logged = pipeline.run("train").data.metrics
@@ -74,7 +75,7 @@ def test_the_held_out_metrics_are_those_of_the_stored_model(pipeline: Store) -> 
 
 def model_folder(pipeline: Store, name: str = "train") -> Path:
     run = pipeline.run(name)
-    return reuse.fetch_output(run, registry.model_uri(run))
+    return fetch_output(run, registry.model_uri(run))
 
 
 def test_mlflow_loads_the_model_by_the_name_of_its_run_and_predicts(pipeline: Store) -> None:
@@ -187,7 +188,7 @@ def test_a_model_that_mlflow_has_loaded_is_still_the_one_that_was_trained(pipeli
     run = pipeline.run("train")
     uri = registry.model_uri(run)
     mlflow.pyfunc.load_model(uri).predict(saving.example())
-    assert sha256(reuse.fetch_output(run, uri)) == reuse.outputs(run)[uri]
+    assert sha256(fetch_output(run, uri)) == outputs(run)[uri]
 
 
 def known(pipeline: Store, name: str) -> Lineage:

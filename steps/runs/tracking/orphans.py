@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import Any
 
 import mlflow
 import psutil
@@ -33,7 +32,7 @@ def owner() -> str:
 
 def is_gone(tag: str) -> bool:
     """Return whether the process that wrote an owner tag has ended; False for another host's."""
-    owner: dict[str, Any] = json.loads(tag)
+    owner = json.loads(tag)
     if owner["host"] != socket.gethostname():
         return False
     try:
