@@ -22,21 +22,13 @@ NAMED = 4
 class Decision:
     """What the gate said.
 
-    Attributes
-    ----------
-    verdict : str
-        ``passed``: the candidate becomes champion. ``kept``: it is as good, so the champion stays.
-        ``rejected``: it broke a rule.
-    reason : str
-        One sentence.
-    against : str
-        The champion's version that it was compared with, or empty.
-    rules : list of Rule
+    ``passed``: the candidate becomes champion. ``kept``: it is as good, so the champion stays.
+    ``rejected``: it broke a rule.
     """
 
-    verdict: str
-    reason: str
-    against: str = ""
+    verdict: str  # passed, kept or rejected
+    reason: str  # one sentence
+    against: str = ""  # the champion's version that it was compared with, or empty
     rules: list[Rule] = field(default_factory=list)
 
     def as_json(self) -> str:
@@ -65,25 +57,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Champion:
-    """The champion, beside a candidate.
-
-    Parameters
-    ----------
-    version, source : str
-    compared : Pairs
-        All patients that both were measured on: out of fold, and where one of them was not, by
-        the models themselves.
-    held_out : Pairs
-        Patients held out from either that neither model has seen, by the models themselves.
-    note : str
-        What must be said of the comparison, if anything.
-    """
+    """The champion, beside a candidate."""
 
     version: str
     source: str
-    compared: Pairs
-    held_out: Pairs
-    note: str = ""
+    compared: Pairs  # all on whom both were measured: out of fold, or by the models themselves
+    held_out: Pairs  # held out from either, seen by neither; by the models themselves
+    note: str = ""  # what must be said of the comparison, if anything
 
 
 def read_rules(path: Path = ROOT / "gate.toml") -> Limits:
