@@ -9,12 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from risk_model.measurements import Histogram
 from risk_model.prediction_log import files, records
 from steps.monitoring.drift import Counts
 from steps.runs.store import StepError
-
-Bins = dict[str, Histogram]
 
 
 @dataclass(frozen=True)
@@ -85,12 +82,12 @@ def periods(rows: pd.DataFrame, least: int, most: int) -> list[pd.DataFrame]:
     return [ordered.iloc[places] for places in np.array_split(np.arange(len(ordered)), count)]
 
 
-def count_baseline(bins: Bins) -> dict[str, Counts]:
+def count_baseline(bins: records.Bins) -> dict[str, Counts]:
     """Return the baseline's counts by variable; the last is that of unknown values."""
     return {name: np.array([*one.counts, one.missing], np.int64) for name, one in bins.items()}
 
 
-def count_rows(bins: Bins, rows: pd.DataFrame) -> dict[str, Counts]:
+def count_rows(bins: records.Bins, rows: pd.DataFrame) -> dict[str, Counts]:
     """Return counts by variable of rows; the last is that of unknown values."""
     return {
         name: np.append(*records.count(one, rows[name])).astype(np.int64)
@@ -98,7 +95,7 @@ def count_rows(bins: Bins, rows: pd.DataFrame) -> dict[str, Counts]:
     }
 
 
-def count_profile(bins: Bins, profile: pd.DataFrame) -> dict[str, Counts]:
+def count_profile(bins: records.Bins, profile: pd.DataFrame) -> dict[str, Counts]:
     """Return counts by variable of a profile; the last is that of unknown values."""
     found = {}
     for name, one in bins.items():

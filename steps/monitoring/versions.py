@@ -11,7 +11,7 @@ import pandas as pd
 from clinical.schema import FEATURE_NAMES
 from risk_model.measurements import Histogram
 from risk_model.metadata import Metadata
-from risk_model.prediction_log.records import PROBABILITY, PROFILE, ROWS, SMALLEST
+from risk_model.prediction_log.records import PROBABILITY, PROFILE, ROWS, SMALLEST, Bins
 from steps.monitoring import alarms, calibration, drift, reading, shadow
 from steps.monitoring.outcomes import Joined
 
@@ -30,7 +30,7 @@ class Model:
     label: str
     version: str
     metadata: Metadata
-    bins: reading.Bins
+    bins: Bins
     before: dict[str, drift.Counts] | None
 
 
