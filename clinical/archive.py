@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from clinical.codings.columns import EXPECTED
@@ -24,11 +23,8 @@ def open_source(path: Path) -> dict[str, Path | bytes]:
 
     Folders and the resource forks of macOS are left out.
 
-    Raises
-    ------
-    DataError
-        Where the file cannot be read; where the zip is damaged, encrypted, or would unpack to
-        more than `MAX_UNPACKED` bytes; or where a member's path leaves its folder.
+    Raises a `DataError` where the file cannot be read; where the zip is damaged, encrypted, or
+    would unpack to more than `MAX_UNPACKED` bytes; or where a member's path leaves its folder.
     """
     try:
         with path.open("rb") as file:
@@ -69,16 +65,13 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, Path | bytes]:
     return {info.filename: archive.read(info) for info in kept}
 
 
-def choose_member(members: Mapping[str, Path | bytes]) -> str:
+def choose_member(members: dict[str, Path | bytes]) -> str:
     """Return the name of the file of patients among the members of a source.
 
     A single member is always chosen, so that its reader can say what is wrong with it. Among
     many, `CLEVELAND` is, else the only one that looks like a file of patients.
 
-    Raises
-    ------
-    DataError
-        Where there is none, or more than one.
+    Raises a `DataError` where there is none, or more than one.
     """
     if len(members) == 1:
         return next(iter(members))

@@ -88,12 +88,8 @@ def repeated(frame: pd.DataFrame, hashes: Hashes) -> Mask:
 def contradictory(hashes: Hashes, dropped: Mask) -> Mask:
     """Mark the patients that remain more than once: with both labels, and nobody knows which.
 
-    Parameters
-    ----------
-    hashes : ndarray
-        The `row_hashes` of all rows.
-    dropped : ndarray
-        The rows that do not remain; all that are `repeated` are among them.
+    `hashes` are the `row_hashes` of all rows; `dropped` marks those that do not remain, all that
+    are `repeated` among them.
     """
     marked = np.zeros(len(hashes), dtype=np.bool_)
     marked[~dropped] = pd.Series(hashes[~dropped]).duplicated(keep=False)
@@ -240,10 +236,7 @@ def assign_folds(frame: pd.DataFrame, y: npt.NDArray[Any], count: int, salt: int
     are the same in every run on these patients, whatever its parameters, and hardly others when
     some patients are added; near-copies of a patient are in one fold. Another `salt` gives others.
 
-    Raises
-    ------
-    DataError
-        Where a class has fewer patients than there are folds.
+    Raises a `DataError` where a class has fewer patients than there are folds.
     """
     which, classes = _ordered(frame, y, salt)
     if (rarest := min(map(len, classes))) < count:

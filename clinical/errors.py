@@ -19,12 +19,8 @@ class DataError(ValueError):
 def cell_problem(column: str, rows: Iterable[int], total: int, allowed: str) -> str:
     """Return one line that says which cells of a column are not usable, and what would be.
 
-    Parameters
-    ----------
-    rows : iterable of int
-        Numbers of the first of `total` offending rows, counted from 1; some of them are shown.
-    allowed : str
-        What is valid, such as ``Feature.allowed``.
+    Some of `rows` are shown: numbers, counted from 1, of the first of `total` offending rows.
+    `allowed` says what is valid, such as ``Feature.allowed``.
     """
     shown = [str(row) for row, _ in zip(rows, range(ROWS_LISTED), strict=False)]
     more = f" and {total - len(shown)} more" if total > len(shown) else ""

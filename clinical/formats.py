@@ -74,10 +74,7 @@ def refuse_office(start: bytes) -> None:
 def unpack(content: bytes) -> bytes:
     """Return what a file packed by gzip holds, and text in UTF-16 as UTF-8; others as they are.
 
-    Raises
-    ------
-    DataError
-        Where it is damaged, or holds more than `MAX_UNPACKED` bytes.
+    Raises a `DataError` where it is damaged, or holds more than `MAX_UNPACKED` bytes.
     """
     if content.startswith(GZIP):
         content = _gunzip(content)

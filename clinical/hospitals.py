@@ -10,12 +10,11 @@ import pandas as pd
 
 from clinical.archive import open_source
 from clinical.codings.definitions import AUTO
-from clinical.copies import drop_repeated
+from clinical.copies import Mask, drop_repeated
 from clinical.errors import DataError
 from clinical.layout import Source
 from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES, LABEL
-from clinical.tables import Mask
 
 TITLES = {
     "cleveland": "Cleveland Clinic Foundation",
@@ -32,14 +31,8 @@ TRAINING = "cleveland"
 class Cohort:
     """Patients of one place whose outcome is known.
 
-    Parameters
-    ----------
-    site, title : str
-        A short name for metrics, and one for readers.
-    patients : DataFrame
-        Canonical, with ``disease``; any feature may be unknown.
-    read : int
-        The rows of its file; those without an outcome, and copies, are left out.
+    `site` is a short name for metrics, `title` one for readers; any feature may be unknown. `read`
+    counts the rows of its file; those without an outcome, and copies, are left out.
     """
 
     site: str
@@ -74,10 +67,7 @@ def read_cohort(source: Source, name: str, coding: str = AUTO) -> Cohort:
 
     Unlike what a model learns from, a patient may lack any feature.
 
-    Raises
-    ------
-    DataError
-        Where the file is refused, has no label, or not both outcomes.
+    Raises a `DataError` where the file is refused, has no label, or not both outcomes.
     """
     file = read_patients(source, name, coding)
     if LABEL.name not in file.frame:

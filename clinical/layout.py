@@ -52,15 +52,12 @@ def open_table(source: Source) -> Source:
 def inspect(source: Source) -> Layout:
     """Find out how a file is laid out, from its beginning.
 
-    Raises
-    ------
-    DataError
-        Where it is empty, or neither text in UTF-8 nor Parquet.
+    Raises a `DataError` where it is empty, or neither text in UTF-8 nor Parquet.
     """
     with open_file(source) as file:
         start = file.read(PEEK)
     if start.startswith(b"PAR1"):
-        names = read_parquet(lambda file: pa_parquet.read_schema(file).names, source)
+        names = _parquet(pa_parquet.read_schema, source).names
         return Layout([str(column).lower() for column in names], len(names))
     refuse_format(start)
     lines = re.split(r"\r\n|\r|\n", _text(start))
@@ -147,8 +144,12 @@ def open_arrow(source: Source) -> Any:
     return pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source))
 
 
-def read_parquet(read: Callable[[Any], Any], source: Source) -> Any:
-    """Return what a function reads of a Parquet file; a `DataError` where it is damaged."""
+def read_parquet(source: Source) -> Any:
+    """Return the table in a Parquet file; a `DataError` where it is damaged."""
+    return _parquet(pa_parquet.read_table, source)
+
+
+def _parquet(read: Callable[[Any], Any], source: Source) -> Any:
     try:
         with open_arrow(source) as file:
             return read(file)

@@ -73,12 +73,9 @@ def read_patients(source: Source, name: str, coding: str = AUTO) -> Patients:
     coding : str
         The coding that the user states: auto (recognise it), or a name of ``CODINGS``.
 
-    Raises
-    ------
-    DataError
-        Where the coding is not recognised, columns are missing, cells are no valid numbers, or
-        the label points the wrong way. All problems at once, with row numbers counted from 1
-        (without the header), and never with a value.
+    Raises a `DataError` where the coding is not recognised, columns are missing, cells are no valid
+    numbers, or the label points the wrong way. All problems at once, with row numbers counted from
+    1 (without the header), and never with a value.
     """
     stated = stated_coding(coding)
     try:

@@ -6,19 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from clinical.codings.definitions import AUTO
-from clinical.copies import contradictory, has_near_copy, near_copies, repeated, row_hashes
+from clinical.copies import Rows, contradictory, has_near_copy, near_copies, repeated, row_hashes
 from clinical.errors import DataError
 from clinical.layout import Source
 from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL, Feature
-from clinical.tables import Mask, unknown_cells
-
-#: The places of each class's patients.
-Groups = dict[str, npt.NDArray[np.intp]]
+from clinical.tables import Column, Mask, unknown_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +42,8 @@ def prepare(source: Source, name: str, coding: str = AUTO) -> Prepared:
 
     See `clinical.patients.read_patients`, which also checks every cell.
 
-    Raises
-    ------
-    DataError
-        Where the file is refused, has no label, or does not leave patients of both classes.
+    Raises a `DataError` where the file is refused, has no label, or does not leave patients of both
+    classes.
     """
     patients = read_patients(source, name, coding)
     if LABEL.name not in patients.frame:
@@ -134,7 +128,7 @@ def describe(frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _prevalence(frame: pd.DataFrame, diseased: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _prevalence(frame: pd.DataFrame, diseased: Mask) -> dict[str, Any]:
     sex = next(feature for feature in FEATURES if feature.name == "sex")
     values = frame[sex.name].to_numpy()
     parts = {"all": diseased}
@@ -146,7 +140,7 @@ def _prevalence(frame: pd.DataFrame, diseased: npt.NDArray[np.bool_]) -> dict[st
     }
 
 
-def _feature(frame: pd.DataFrame, feature: Feature, groups: Groups) -> dict[str, Any]:
+def _feature(frame: pd.DataFrame, feature: Feature, groups: dict[str, Rows]) -> dict[str, Any]:
     values = frame[feature.name].to_numpy()
     missing = int(np.isnan(values).sum())
     summary = _codes if feature.codes else _numbers
@@ -157,11 +151,11 @@ def _feature(frame: pd.DataFrame, feature: Feature, groups: Groups) -> dict[str,
     }
 
 
-def _codes(values: npt.NDArray[np.float64], feature: Feature) -> dict[str, int]:
+def _codes(values: Column, feature: Feature) -> dict[str, int]:
     return {str(code): int((values == code).sum()) for code in feature.codes}
 
 
-def _numbers(values: npt.NDArray[np.float64], _: Feature) -> dict[str, float] | None:
+def _numbers(values: Column, _: Feature) -> dict[str, float] | None:
     known = values[~np.isnan(values)]
     if not len(known):
         return None

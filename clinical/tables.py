@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pa_parquet
 
 from clinical.errors import ROWS_LISTED, DataError, cell_problem
 from clinical.layout import UNKNOWN, Layout, Source, open_arrow, open_file, read_parquet
@@ -45,14 +43,8 @@ Faults = dict[str, tuple[list[int], int]]
 class Table:
     """What a file holds, its cells as numbers, null where a cell is unknown or no number.
 
-    Parameters
-    ----------
-    batches : list of pyarrow.RecordBatch
-        The rows, some at a time: work on few rows stays in the processor's cache.
-    bad : dict of str to (list of int, int)
-        The cells that are no numbers.
-    problems : sequence of str
-        What else is wrong, one line each.
+    The rows come in `batches`: work on few of them stays in the processor's cache. `bad` are the
+    cells that are no numbers, `problems` what else is wrong, one line each.
     """
 
     names: list[str]
@@ -96,10 +88,7 @@ def read_table(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:
     Unknown is ``?``, an empty cell, or a word such as ``NA``. Blank lines are no rows. Of columns
     that are there twice, the first is read.
 
-    Raises
-    ------
-    DataError
-        Where it cannot be divided into rows and cells.
+    Raises a `DataError` where it cannot be divided into rows and cells.
     """
     wanted = [name for name in wanted if name in layout.names]
     if not layout.delimiter:
@@ -138,10 +127,7 @@ def read_text(
 ) -> tuple[Any, dict[str, Mask]]:
     """Read some columns of a text, in which every line but a blank one is a row.
 
-    Parameters
-    ----------
-    numbers, texts : sequence of str
-        The columns to be read as either.
+    The columns are read as `numbers` or as `texts`.
 
     Returns
     -------
@@ -151,10 +137,7 @@ def read_text(
         For each column with such cells, those that hold something that is no number; under
         `RAGGED` the rows that have more or fewer cells, none of which is known.
 
-    Raises
-    ------
-    DataError
-        Where it cannot be divided into rows and cells.
+    Raises a `DataError` where it cannot be divided into rows and cells.
     """
     try:
         return _read_csv(source, layout, [pa.float64()] * len(numbers), [*numbers, *texts]), {}
@@ -168,6 +151,7 @@ def _read_csv(
 ) -> Any:
     # Arrow wants every name once, and a file may have any: numbers stand for them.
     places = [str(layout.names.index(name)) for name in wanted]
+    numeric = dict(zip(places, kinds, strict=False))
     with open_arrow(source) as file:
         table = pa_csv.read_csv(
             file,
@@ -178,7 +162,7 @@ def _read_csv(
             ),
             pa_csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=ragged),
             pa_csv.ConvertOptions(
-                column_types=dict(zip_longest(places, kinds, fillvalue=pa.string())),
+                column_types=dict.fromkeys(places, pa.string()) | numeric,
                 include_columns=places,
                 null_values=ARROW_UNKNOWN,
                 decimal_point=layout.decimal,
@@ -231,7 +215,7 @@ def _numbers(cells: Any, decimal: str) -> tuple[Column, Mask]:
 
 
 def _read_parquet(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:
-    table = read_parquet(pa_parquet.read_table, source)
+    table = read_parquet(source)
     table = table.select([layout.names.index(name) for name in wanted]).rename_columns(wanted)
     textual = [name for name in wanted if not is_numeric(table.schema.field(name).type)]
     problems = [f"{column}: this column must hold numbers" for column in textual]

@@ -27,12 +27,8 @@ PARTS = 6
 class Caution:
     """When to warn about a value of the feature `name`, and how.
 
-    Parameters
-    ----------
-    low, high : float
-        The range of the training rows.
-    codes : frozenset of int, optional
-        For a coded feature, those of the training rows.
+    That is where it is outside of the range from `low` to `high` of the training rows, or none of
+    their `codes`.
     """
 
     name: str

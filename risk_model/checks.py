@@ -30,11 +30,8 @@ def check_origin(metadata: Metadata, run_id: str) -> None:
 def check_references(engine: Engine, references: References, *, required: bool) -> None:
     """Score the reference patients and compare.
 
-    Raises
-    ------
-    ModelError
-        Where a probability differs by more than the recorded tolerance, or there is nothing to
-        compare though there must be.
+    Raises a `ModelError` where a probability differs by more than the recorded tolerance, or there
+    is nothing to compare though there must be.
     """
     if not references.inputs:
         if required:
@@ -54,11 +51,8 @@ def check_references(engine: Engine, references: References, *, required: bool) 
 def check_answers(engine: Engine) -> None:
     """Check what it answers for made-up patients, the ends of all ranges among them.
 
-    Raises
-    ------
-    ModelError
-        Where an answer is no probability, a label contradicts its probability, or unknown values
-        are not taken: a request may hold them.
+    Raises a `ModelError` where an answer is no probability, a label contradicts its probability, or
+    unknown values are not taken: a request may hold them.
     """
     known = made_up_patients(PATIENTS)
     unknown = known[:1].copy()

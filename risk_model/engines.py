@@ -18,6 +18,7 @@ from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model.errors import ModelError
 
 Rows = npt.NDArray[np.floating[Any]]
+Probabilities = npt.NDArray[np.float64]
 OUTPUTS = ["label", "probabilities"]
 """The outputs of an ONNX model: int64 (n,), and float32 (n, 2) for healthy and ill."""
 INPUT = "patients"

@@ -18,6 +18,8 @@ Format 1 is what release 0.1 registered. It is read as ever, and not written any
 from __future__ import annotations
 
 import hashlib
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,10 +56,7 @@ class StoredFiles:
     def read_onnx(self) -> bytes | None:
         """Return the ONNX model, None where there is none.
 
-        Raises
-        ------
-        ModelError
-            Where it is missing, or is not the one that was written.
+        Raises a `ModelError` where it is missing, or is not the one that was written.
         """
         if self.onnx is None:
             return None
@@ -92,10 +91,8 @@ def _sha256(content: bytes) -> str:
 def open_folder(folder: Path) -> StoredFiles:
     """Read what a stored model's files say about it.
 
-    Raises
-    ------
-    ModelError
-        Where there is no such folder, it holds links, or a file is not what this project writes.
+    Raises a `ModelError` where there is no such folder, it holds links, or a file is not what this
+    project writes.
     """
     if not folder.is_dir():
         raise ModelError("The model's directory is missing.")
@@ -109,3 +106,17 @@ def _content(folder: Path, name: str) -> bytes:
     if not (folder / name).exists():
         return b"{}"
     return file_inside(folder, name).read_bytes()
+
+
+def write_extras(
+    folder: Path, metadata: Metadata, references: References, cards: Iterable[Path]
+) -> None:
+    """Write metadata and references, with the digests of what they are about, and the card."""
+    names = [name for name in (SKOPS, ONNX) if (folder / name).is_file()]
+    digests = {name: _sha256((folder / name).read_bytes()) for name in names}
+    (folder / EXTRA).mkdir()
+    stored = metadata.model_copy(update={"files": digests})
+    (folder / METADATA).write_text(stored.as_json())
+    (folder / REFERENCES).write_text(references.as_json())
+    for card in cards:
+        shutil.copyfile(card, folder / EXTRA / card.name)

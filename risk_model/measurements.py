@@ -163,12 +163,8 @@ class UnknownPattern(Part):
 class RefitBin(Part):
     """Where refits put patients whose probability lies from `start` to `end`.
 
-    Parameters
-    ----------
-    low, high : float
-        The range that holds `Refits.level` of the refits' probabilities.
-    changes_band : float
-        The share of patients whom some refit puts into another risk band.
+    From `low` to `high` are as many of the refits' probabilities as `Refits.level` says;
+    `changes_band` is the share of patients whom some refit puts into another risk band.
     """
 
     start: float
@@ -218,12 +214,8 @@ class Histogram(Part):
 class Baseline(Part):
     """What the patients that it was trained on looked like, in the bins of the prediction log.
 
-    Parameters
-    ----------
-    log_schema : int
-        Version of the prediction log's columns that the bins are for.
-    probability : Histogram
-        Of the out-of-fold probabilities of disease.
+    `log_schema` is the version of the log's columns that the bins are for; `probability` is of the
+    out-of-fold probabilities of disease.
     """
 
     log_schema: int

@@ -197,10 +197,7 @@ class Metadata(Part):
     def read(cls, content: bytes | str) -> Self:
         """Return the metadata in the content of model.json.
 
-        Raises
-        ------
-        ModelError
-            With one line: which field is wrong, or that a later release wrote it.
+        Raises a `ModelError` with one line: which field is wrong, or that a later release wrote it.
         """
         metadata = _read(cls, content, "model.json")
         if metadata.format > FORMAT:
@@ -227,14 +224,9 @@ class Metadata(Part):
 class References(Part):
     """Patients that nobody is, with the probabilities that were right when it was trained.
 
-    Parameters
-    ----------
-    inputs : tuple of tuples
-        Rows of the 13 values in the order of FEATURES, None where unknown.
-    tolerance : float
-        How far an engine may be off: float32 against float64.
-    twin_sha256 : str
-        SHA-256 of the ONNX model, None where there is none. Format 1; see `Metadata.files`.
+    `inputs` are rows of the 13 values in the order of FEATURES, None where unknown; an engine may
+    be off by `tolerance`: float32 against float64. `twin_sha256` is that of the ONNX model, None
+    where there is none, in format 1; see `Metadata.files`.
     """
 
     inputs: tuple[tuple[float | None, ...], ...] = ()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from clinical.schema import FEATURE_NAMES
 from risk_model import bands, cautions, checks
-from risk_model.engines import Engine, OnnxEngine, SklearnEngine, score_many
+from risk_model.engines import Engine, OnnxEngine, Probabilities, SklearnEngine, score_many
 from risk_model.errors import ModelError
 from risk_model.layout import StoredFiles, open_folder
 from risk_model.metadata import Metadata
@@ -39,7 +37,7 @@ class Origin:
         such as ``alias champion``, ``stage Production``, ``latest train run``.
     directory : str
         The model's files on this host.
-    tags : mapping of str to str
+    tags : dict of str to str
         Tags of the registered version.
     run_id : str
         The run that trained it, as the registry says; may be empty.
@@ -49,7 +47,7 @@ class Origin:
     version: str = ""
     source: str = ""
     directory: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
     run_id: str = ""
 
 
@@ -76,7 +74,7 @@ class Model:
         """Return the same model under another origin, such as new tags."""
         return Model(self.engine, origin, self.metadata)
 
-    def probabilities(self, patients: pd.DataFrame) -> npt.NDArray[np.float64]:
+    def probabilities(self, patients: pd.DataFrame) -> Probabilities:
         """Return the probability of disease of each patient, shape (n_patients,)."""
         columns = [patients[name].to_numpy(np.float64) for name in FEATURE_NAMES]
         return np.asarray(score_many(self.engine, columns).probabilities, dtype=np.float64)
@@ -91,10 +89,7 @@ def load(origin: Origin, pickles: bool | None = None) -> Model:
         What the operator says of pickles. Where nothing is said, the local file may be one; for
         any other model the environment decides, and nothing said there is no.
 
-    Raises
-    ------
-    ModelError
-        Where it does not load, or answers otherwise than when it was trained.
+    Raises a `ModelError` where it does not load, or answers otherwise than when it was trained.
     """
     try:
         files = open_folder(Path(origin.directory))

@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +52,7 @@ def refuse_links(folder: Path) -> None:
 def file_inside(folder: Path, name: object) -> Path:
     """Return a file of a model by the name that the model itself gives.
 
-    Raises
-    ------
-    ModelError
-        Where the name leads out of the model's folder, or there is no such file.
+    Raises a `ModelError` where the name leads out of the model's folder, or there is no such file.
     """
     path = (folder / str(name)).resolve()
     if not path.is_relative_to(folder.resolve()):
@@ -88,11 +84,8 @@ def read_estimator(folder: Path, pickles: bool | None = None) -> Any:
         Whether a pickle may be loaded, which runs whatever code it holds. By default what the
         environment variable says, and no where it says nothing.
 
-    Raises
-    ------
-    ModelError
-        With one line: there is no such flavour, it is a pickle and pickles are not allowed, it
-        holds types that nobody reviewed, or the model is for other features.
+    Raises a `ModelError` with one line: there is no such flavour, it is a pickle and pickles are
+    not allowed, it holds types that nobody reviewed, or the model is for other features.
     """
     description = read_description(folder)
     _check_signature(description)
@@ -120,7 +113,7 @@ def _pickles_are_allowed() -> bool:
     return said in ("true", "1")
 
 
-def _check_signature(description: Mapping[str, Any]) -> None:
+def _check_signature(description: dict[str, Any]) -> None:
     inputs = (description.get("signature") or {}).get("inputs")
     if not inputs:
         return
@@ -132,10 +125,7 @@ def _check_signature(description: Mapping[str, Any]) -> None:
 def read_skops(content: bytes) -> Any:
     """Load a skops file, whatever MLflow's pickle setting and the model's own list say.
 
-    Raises
-    ------
-    ModelError
-        Where it holds types that nobody reviewed.
+    Raises a `ModelError` where it holds types that nobody reviewed.
     """
     import skops.io
 
@@ -152,10 +142,7 @@ def read_local(folder: Path, pickles: bool | None = None) -> Any:
 
     A pickle may be loaded here unless the operator says that it may not.
 
-    Raises
-    ------
-    ModelError
-        Where it is another file, or pickles are forbidden.
+    Raises a `ModelError` where it is another file, or pickles are forbidden.
     """
     if pickles is False:
         raise ModelError(f"model.pkl is a pickle, and {PICKLE_SETTING} is false.")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from flask import Flask, request
 
 from risk_model.locations import ensure_account
@@ -27,10 +24,11 @@ from serving.routes import (
     predict,
     webhooks,
 )
-from serving.settings import read_settings
+from serving.routes.service import Service
+from serving.settings import Settings, read_settings
 
 
-def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+def create_app(config: Settings | None = None) -> Flask:
     """Make the service.
 
     Parameters
@@ -54,25 +52,27 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     following = settings.get("following") or Following(settings)
     metrics = Metrics(following.status)
     following.attach(metrics)
-    recorder = Recorder(settings, metrics, lambda: following.challenger)
-    app.extensions["heart"] = {"following": following, "metrics": metrics, "recorder": recorder}
-    predictor = predict.Predictor(following, metrics, settings, recorder)
-    batches = invocations.Batches(following, metrics, settings, recorder)
+    service = Service(
+        settings,
+        following,
+        metrics,
+        Recorder(settings, metrics, lambda: following.challenger),
+        Keys(settings["HEART_API_KEYS"]),
+        BackgroundThread(),
+    )
+    app.extensions["heart"] = service
+    predictor, batches = predict.Predictor(service), invocations.Batches(service)
     hot: dict[str, Handler] = {"/predict": predictor, "/invocations": batches}
     for path in hot:  # the middleware answers; of Flask, other methods get 405
         app.add_url_rule(path, path, methods=["POST"])
-    background, keys = BackgroundThread(), Keys(settings["HEART_API_KEYS"])
     problems.register(app)
-    app.register_blueprint(health.make_blueprint(following, metrics, settings, recorder))
-    app.register_blueprint(explain.make_blueprint(predictor, background))
-    app.register_blueprint(webhooks.make_blueprint(following, metrics, settings))
+    app.register_blueprint(explain.make_blueprint(service, predictor))
     app.register_blueprint(documentation.make_blueprint(settings))
-    app.register_blueprint(pages.make_blueprint(following, metrics, settings, background, recorder))
-    app.register_blueprint(model.make_blueprint(following, recorder))
-    app.register_blueprint(monitor.make_blueprint(following, settings))
+    for routes in (health, webhooks, pages, model, monitor):
+        app.register_blueprint(routes.make_blueprint(service))
     app.before_request(_remember_route)
     if settings["HEART_KEYS_FOR"] == "everything":
-        app.before_request(lambda: _require_key(keys))
+        app.before_request(lambda: _require_key(service.keys))
     app.wsgi_app = Middleware(  # type: ignore[method-assign]
         app.wsgi_app,
         hot,

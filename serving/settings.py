@@ -19,6 +19,10 @@ STATE_FOLDER = "_HEART_STATE_DIR"
 """The variable by which gunicorn tells its workers the folder of this service; no setting."""
 
 
+Settings = Mapping[str, Any]
+"""Values by the names of SETTINGS: what `read_settings` returns."""
+
+
 class SettingError(ValueError):
     """Settings cannot be used; each line of the message says why for one of them."""
 
@@ -289,17 +293,12 @@ SETTINGS: tuple[Setting, ...] = (
 
 
 def read_settings(
-    config: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+    config: Settings | None = None, environ: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """Read every setting: from `config` first, then the environment, then its default.
 
-    Parameters
-    ----------
-    config : mapping, optional
-        Values by name. Texts are cast, other values taken as they are; names that are not in
-        SETTINGS are handed through (Flask's own, such as TESTING).
-    environ : mapping of str to str, optional
-        Stands in for ``os.environ``.
+    Texts are cast, other values taken as they are; names that are not in SETTINGS are handed
+    through (Flask's own, such as TESTING).
 
     Raises
     ------

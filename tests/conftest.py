@@ -31,6 +31,13 @@ def need(available: object, reason: str) -> None:
         (pytest.fail if IN_CI else pytest.skip)(reason)
 
 
+def program(name: str, package: str, path: str | None = None) -> str:
+    """Return a program of a Debian package, without which the test is skipped."""
+    found = shutil.which(name, path=path)
+    need(found, f"{name} is missing: apt-get install {package}")
+    return str(found)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
     """Compute in one thread: those of boosting spin for one another where a core is not free.
@@ -117,6 +124,12 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
         return None
     _, _, reason = report.longrepr
     return "skipped", f"\n{report.nodeid}: {reason}\n", "SKIPPED"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that start servers or take long: none of them is left for the end."""
+    long = {item.path for item in items if any(map(item.get_closest_marker, ("server", "slow")))}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.hookimpl(optionalhook=True)

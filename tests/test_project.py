@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from docs import tables
+from serving.settings import read_settings
 from steps.parameters.declaration import check, parameters_of
-from steps.parameters.entry_points import ENTRY_POINTS
+from steps.parameters.entry_points import ENTRY_POINTS, MODEL_NAME
 from tests import pages
 from tests.conftest import ROOT
 
@@ -116,9 +117,7 @@ def test_the_service_needs_nothing_that_the_pipeline_does_not_have() -> None:
 
 def test_the_service_and_the_pipeline_mean_the_same_registered_model() -> None:
     """The two never import each other, so a name that both need stands in both."""
-    settings = ROOT / "serving" / "settings.py"
-    if settings.exists():
-        assert '"heart-disease-model"' in settings.read_text()
+    assert read_settings({}, {})["HEART_MODEL_NAME"] == MODEL_NAME
 
 
 def test_the_release_is_the_newest_of_the_changelog_wherever_it_is_stated() -> None:

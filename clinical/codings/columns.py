@@ -81,10 +81,7 @@ def recognise_columns(names: Sequence[str], width: int, stated: Coding | None = 
     There are no names for a file without a header: the coding that the user stated, or UCI's,
     decides what its label is.
 
-    Raises
-    ------
-    DataError
-        Where they are not those of a file of patients.
+    Raises a `DataError` where they are not those of a file of patients.
     """
     if not names:
         if width != len(FEATURE_NAMES) + 1:

@@ -21,14 +21,9 @@ _UNKNOWN = -9
 class Converted:
     """Some rows in the canonical coding.
 
-    Parameters
-    ----------
-    columns : dict of str to ndarray
-        NaN where unknown or not valid.
-    bad : dict of str to ndarray of bool
-        For each column with such cells, the known ones that are not valid.
-    disguised : Counter
-        How many numbers in a column stood for an unknown value.
+    `columns` are NaN where unknown or not valid; `bad` marks, for each column that has such cells,
+    the known ones that are not valid; `disguised` counts the numbers that stood for an unknown
+    value.
     """
 
     columns: dict[str, Column] = field(default_factory=dict)

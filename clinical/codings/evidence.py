@@ -144,10 +144,7 @@ def count_coding_evidence(columns: Mapping[str, Sums]) -> Evidence:
 def require_coding(evidence: Evidence, coding: Coding, where: str) -> None:
     """Refuse rows, which the message calls `where`, that may be in another coding.
 
-    Raises
-    ------
-    DataError
-        With one line.
+    Raises a `DataError` with one line.
     """
     foreign = evidence.foreign(coding)
     own = evidence.foreign(CANONICAL if coding.same_features(UCI) else UCI)

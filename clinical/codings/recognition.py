@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from clinical.codings.definitions import (
     BY_LABEL,
     CANONICAL,
@@ -23,11 +21,8 @@ def recognise(evidence: Evidence, label: str | None, label_is_named: bool = True
 
     A file whose label no header names is UCI's.
 
-    Raises
-    ------
-    DataError
-        Where nothing tells, label and codes contradict each other, or the rows do not show what
-        is known of patients if they are read in this coding.
+    Raises a `DataError` where nothing tells, label and codes contradict each other, or the rows do
+    not show what is known of patients if they are read in this coding.
     """
     if label is None:
         return recognise_without_label(evidence)
@@ -54,10 +49,8 @@ def coding_of_rows(evidence: Evidence, label: str | None = None) -> Coding | Non
 
     A label stands in where no code tells, and counts for nothing else.
 
-    Raises
-    ------
-    DataError
-        Where the rows are in several codings, or speak against what their codes tell.
+    Raises a `DataError` where the rows are in several codings, or speak against what their codes
+    tell.
     """
     if evidence.mixed:
         raise DataError(
@@ -73,7 +66,7 @@ def coding_of_rows(evidence: Evidence, label: str | None = None) -> Coding | Non
 
 
 def coding_of_files(
-    counted: Mapping[tuple[str, str | None], Evidence], stated: Coding | None
+    counted: dict[tuple[str, str | None], Evidence], stated: Coding | None
 ) -> Coding:
     """Return the one coding of files that are to be scored, the one that is stated if any.
 

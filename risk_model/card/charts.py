@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -39,7 +38,7 @@ class Line:
     interval: str
 
 
-def line(found: Mapping[str, Sequence[float]], scale: Scale) -> Line:
+def line(found: dict[str, list[float]], scale: Scale) -> Line:
     """Return a curve up to where it falls below the scale."""
     end = next((i for i, y in enumerate(found["middle"]) if y < scale.low), len(found["x"]))
 
@@ -51,6 +50,6 @@ def line(found: Mapping[str, Sequence[float]], scale: Scale) -> Line:
     return Line("M" + " L".join(points("middle")), "M" + " L".join(around) + "Z")
 
 
-def decision_scale(found: Mapping[str, Mapping[str, Sequence[float]]]) -> Scale:
+def decision_scale(found: dict[str, dict[str, list[float]]]) -> Scale:
     """Return the axis of net benefit, up to the end of the highest interval."""
     return Scale(-0.05, max(max(curve["high"]) for curve in found.values()))

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,12 +28,8 @@ _DAY = "date="
 class Log(NamedTuple):
     """What was read of a log.
 
-    Parameters
-    ----------
-    table : pyarrow.Table
-        ``date`` (date32, of the folder), and the columns of `rows_schema` or `profile_schema`.
-    problems : list of str
-        A line for each file that could not be read; what it holds is not in the table.
+    `table` has ``date`` (date32, of the folder), and the columns of `rows_schema` or
+    `profile_schema`; `problems` a line for each file that could not be read.
     """
 
     table: Any
@@ -59,24 +55,17 @@ def days(root: Path, kind: str) -> list[date]:
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def read(root: Path, kind: str, first: date | None = None, last: date | None = None) -> Log:
+def read(root: Path, kind: str, last: date | None = None) -> Log:
     """Read a log, as far as it can be read.
 
-    Parameters
-    ----------
-    root : Path
-        The log's folder.
-    kind : str
-        ROWS or PROFILE.
-    first, last : date, optional
-        The days to read, both included.
+    Of the kind ROWS or PROFILE, up to the last day, which is included.
     """
     import pyarrow as pa
 
     schema = _schema(kind)
     tables, problems = [_dated(schema.empty_table(), date.min)], []
     for day in days(root, kind):
-        if (first or day) <= day <= (last or day):
+        if day <= (last or day):
             found, wrong = _read_day(day_folder(root, kind, day), schema)
             tables += [_dated(table, day) for table in found]
             problems += wrong
@@ -97,16 +86,20 @@ def _dated(table: Any, day: date) -> Any:
 def _read_day(folder: Path, schema: Any) -> tuple[list[Any], list[str]]:
     """Return the tables of a day, and its problems; again where files were merged meanwhile."""
     while True:
-        tables, problems = [], []
+        problems: list[str] = []
+        with contextlib.suppress(FileNotFoundError):
+            return [table for _, table in _readable(folder, schema, problems)], problems
+
+
+def _readable(folder: Path, schema: Any, problems: list[str]) -> Iterator[tuple[Path, Any]]:
+    """Yield the files of a day with their tables; what cannot be read is noted as a problem."""
+    for path in current_files(folder):
         try:
-            for path in current_files(folder):
-                try:
-                    tables.append(_read_file(path, schema))
-                except ValueError as error:
-                    problems.append(f"{path}: {error}")
-        except FileNotFoundError:
-            continue
-        return tables, problems
+            table = _read_file(path, schema)
+        except ValueError as error:
+            problems.append(f"{path}: {error}")
+        else:
+            yield path, table
 
 
 def current_files(folder: Path) -> list[Path]:
@@ -185,18 +178,9 @@ def _read_file(path: Path, schema: Any) -> Any:
 def write(table: Any, folder: Path, replaces: Sequence[str] = ()) -> Path:
     """Write a file of the log beside its place and rename it, so that it is there whole or not.
 
-    Parameters
-    ----------
-    table : pyarrow.Table
-    folder : Path
-        Of the day.
-    replaces : sequence of str
-        Names of files in the folder whose content the table has.
+    It goes into the folder of a day. `replaces` are names of files there whose content it has.
 
-    Raises
-    ------
-    OSError
-        Such as on a full disk; nothing is left behind.
+    Raises an `OSError` such as on a full disk; nothing is left behind.
     """
     import pyarrow.parquet as pq
 
@@ -246,12 +230,9 @@ def merge(folder: Path, kind: str, at_least: int) -> None:
 
 def _small(files: Sequence[Path]) -> list[tuple[Path, int]]:
     """Return the files of this log that are worth merging, with their rows, small ones first."""
-    footers = [(path, _footer(path)) for path in files]
-    small = [
-        (path, footer.rows)
-        for path, footer in footers
-        if footer.version == SCHEMA and footer.rows <= MERGED_ROWS // 2
-    ]
+    footers = ((path, _footer(path)) for path in files)
+    counts = [(path, footer.rows) for path, footer in footers if footer.version == SCHEMA]
+    small = (each for each in counts if each[1] <= MERGED_ROWS // 2)
     return sorted(small, key=lambda each: each[1])
 
 
@@ -271,25 +252,15 @@ def _replace(folder: Path, names: Sequence[str], table: Any) -> None:
 def erase(root: Path, ids: Sequence[str]) -> tuple[int, list[str]]:
     """Erase the rows whose `id` or `request_id` is one of these.
 
-    Returns
-    -------
-    erased : int
-        How many rows there were.
-    problems : list of str
-        A line for each file that could not be read, in which there may be more.
+    There may be more in the files that could not be read, for each of which there is a line.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    wanted, erased, problems = pa.array(ids, pa.string()), 0, []
+    wanted, erased, problems = pa.array(ids, pa.string()), 0, list[str]()
     for day in days(root, ROWS):
         folder = day_folder(root, ROWS, day)
-        for path in current_files(folder):
-            try:
-                table = _read_file(path, rows_schema())
-            except ValueError as error:
-                problems.append(f"{path}: {error}")
-                continue
+        for path, table in _readable(folder, rows_schema(), problems):
             meant = pc.or_(pc.is_in(table["id"], wanted), pc.is_in(table["request_id"], wanted))
             kept = table.filter(pc.invert(meant))
             if kept.num_rows < table.num_rows:

@@ -15,7 +15,6 @@ Names that begin with a point are files that are being written. Files are read w
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +38,17 @@ UNKNOWN = -1
 SMALLEST = 5
 """A count below this does not reach the disk: it could point at a patient."""
 
+Bins = dict[str, Histogram]
+"""The bins of each variable."""
+
 _BINS = 10
 
 
-def default_folder(environ: Mapping[str, str] = os.environ) -> Path:
+def default_folder() -> Path:
     """Return the log's folder where HEART_PREDICTION_LOG_DIR does not name one."""
-    state = environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(
-        environ.get("HEART_PREDICTION_LOG_DIR") or Path(state, "heart-disease-model", "predictions")
-    )
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    named = os.environ.get("HEART_PREDICTION_LOG_DIR")
+    return Path(named or Path(state, "heart-disease-model", "predictions"))
 
 
 def rows_schema() -> Any:
@@ -102,7 +103,7 @@ def profile_schema() -> Any:
     )
 
 
-def bins_of(baseline: Baseline | None) -> dict[str, Histogram]:
+def bins_of(baseline: Baseline | None) -> Bins:
     """Return the bins of all variables, those of the features in their order and PROBABILITY.
 
     A model without a baseline, or with one for another version of the log, has those that FEATURES

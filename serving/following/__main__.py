@@ -6,10 +6,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from risk_model.locations import sqlite_path
 from serving.following import upkeep
@@ -22,7 +21,7 @@ from serving.following.probe import check_model
 from serving.following.registry import MlflowRegistry
 from serving.following.state import State, wait_for
 from serving.http.log import log_event, log_failure
-from serving.settings import read_settings
+from serving.settings import Settings, read_settings
 
 _MLFLOW_DEFAULTS = {
     # A registry that hangs must not hold the follower for MLflow's default of many minutes.
@@ -33,13 +32,13 @@ _MLFLOW_DEFAULTS = {
 }
 
 
-def _registry(settings: Mapping[str, Any]) -> MlflowRegistry:
+def _registry(settings: Settings) -> MlflowRegistry:
     return MlflowRegistry(
         settings["HEART_MODEL_NAME"], settings["MLFLOW_EXPERIMENT_NAME"], settings["MODEL_URI"]
     )
 
 
-def namespace(settings: Mapping[str, Any]) -> str:
+def namespace(settings: Settings) -> str:
     """Return what names the registry and the model, without asking MLflow."""
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
     registry = os.environ.get("MLFLOW_REGISTRY_URI", tracking) or "sqlite:///mlflow.db"
@@ -83,7 +82,7 @@ def main(folder: str, parent: int) -> None:
         _wait(wake_up, settings["HEART_POLL_SECONDS"], parent)
 
 
-def _look_beside(looks: Sequence[Callable[[], None]], settings: Mapping[str, Any]) -> None:
+def _look_beside(looks: Sequence[Callable[[], None]], settings: Settings) -> None:
     """Look, again and again, at what answers do not need."""
     while True:
         time.sleep(settings["HEART_POLL_SECONDS"])

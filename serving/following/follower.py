@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from risk_model.errors import ModelError
 from risk_model.layout import EXTRA, METADATA
@@ -26,6 +25,7 @@ from serving.following.ownership import read_ours
 from serving.following.registry import MlflowRegistry
 from serving.following.state import State, read_json, write_json
 from serving.http.log import log_event
+from serving.settings import Settings
 
 RETRY_BAD_SECONDS = 60.0
 RETRY_FETCH_SECONDS = 5.0
@@ -43,7 +43,7 @@ class Follower:
         registry: MlflowRegistry,
         cache: Cache,
         state: State,
-        settings: Mapping[str, Any],
+        settings: Settings,
         check: Callable[[Origin], None],
     ) -> None:
         self._registry = registry

@@ -12,14 +12,14 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from risk_model.prediction_log import files
 from risk_model.prediction_log.records import PROFILE, ROWS, default_folder
 from serving.http.log import log_event, log_failure
+from serving.settings import Settings
 
 EVERY_SECONDS = 60.0
 FILES_A_DAY = 60
@@ -29,7 +29,7 @@ _TORN_SECONDS = 3600.0
 _LOCK = ".lock"
 
 
-def folder_of(settings: Mapping[str, Any]) -> Path:
+def folder_of(settings: Settings) -> Path:
     """Return the folder of the log."""
     return Path(settings["HEART_PREDICTION_LOG_DIR"] or default_folder())
 
@@ -74,7 +74,7 @@ def _delete_torn(folder: Path) -> None:
                 path.unlink()
 
 
-def start(settings: Mapping[str, Any]) -> None:
+def start(settings: Settings) -> None:
     """Begin the upkeep in a thread of its own, and warn of a log that holds patients."""
     root = folder_of(settings)
     if settings["HEART_PREDICTION_LOG"] == ROWS:

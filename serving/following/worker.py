@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from serving.following.state import State, instance_state, read_json, stamp
 from serving.http.gevent_support import in_thread
 from serving.http.log import log_event, log_failure
 from serving.http.metrics import Metrics
-from serving.settings import SETTINGS, STATE_FOLDER
+from serving.settings import SETTINGS, STATE_FOLDER, Settings
 
 CHECK_SECONDS = 0.2
 _RESPAWN_SECONDS = 5.0
@@ -54,7 +53,7 @@ def _main_process() -> int:
 class Following:
     """Keeps the model of this process the one that the follower publishes."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.model: Model | None = None
         self._settings = settings
         owner = _main_process()
@@ -226,7 +225,7 @@ class Following:
         return self.state.wake()
 
 
-def spawn_follower(state: State, settings: Mapping[str, Any]) -> int:
+def spawn_follower(state: State, settings: Settings) -> int:
     """Start the follower of a service and return its process id. It ends when this process does.
 
     By posix_spawn: it forks neither the threads of this process nor gevent's loop.

@@ -23,7 +23,7 @@ from serving.http.keys import warn_if_open
 from serving.http.log import AccessLog, log_failure
 from serving.http.metrics import Metrics
 from serving.http.problems import problem_body
-from serving.settings import STATE_FOLDER
+from serving.settings import STATE_FOLDER, Settings
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -83,7 +83,7 @@ class Middleware:
         hot: Mapping[str, Handler],
         metrics: Metrics,
         begin: Callable[[], None],
-        settings: Mapping[str, Any],
+        settings: Settings,
     ) -> None:
         self._flask = flask
         self._hot = hot
@@ -94,7 +94,7 @@ class Middleware:
         self._root = settings["HEART_ROOT_PATH"]
         self._send_seconds = settings["HEART_SEND_SECONDS"]
         self._body_seconds = settings["HEART_BODY_SECONDS"]
-        self._limits = {
+        self._limits: dict[str, int] = {
             "": settings["HEART_MAX_CONTENT_LENGTH"],
             "/invocations": settings["HEART_MAX_BATCH_LENGTH"],
         }

@@ -9,7 +9,8 @@ import contextlib
 import csv
 import gc
 import io
-from collections.abc import Iterable, Iterator, Sequence
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -28,6 +29,7 @@ _LARGEST = np.finfo(np.float32).max  # what models compute with
 _SHORTEST_ROW = 20  # bytes of the required values of one patient, with commas and brackets
 _NAMES = frozenset(FEATURE_NAMES)
 _HEADER = ",".join(FEATURE_NAMES).encode()
+ToArray = Callable[[Sequence[Sequence[Any]]], Rows]
 _REQUIRED = tuple(feature.name for feature in FEATURES if not feature.nullable)
 
 
@@ -69,7 +71,8 @@ def read_json(body: bytes) -> Rows:
         raise _bad("The body must be an object with exactly one of " + ", ".join(FORMATS) + ".")
     if found[0] in ("instances", "inputs") and len(content) > 1 + ("params" in content):
         raise _bad("Next to instances or inputs there may be params only.")
-    return _BY_FORMAT[found[0]](content[found[0]])
+    array = _array if b"true" in body or b"false" in body else _packed
+    return _BY_FORMAT[found[0]](content[found[0]], array)
 
 
 def _refuse_short_rows(body: bytes, *begins: bytes) -> None:
@@ -88,26 +91,26 @@ def _without_collector() -> Iterator[None]:
         gc.enable()
 
 
-def _read_split(part: Any) -> Rows:
+def _read_split(part: Any, array: ToArray) -> Rows:
     if not isinstance(part, dict) or "data" not in part or set(part) - {"columns", "data", "index"}:
         raise _bad("dataframe_split must have data, and may have columns and index.")
-    return _from_table(part.get("columns"), part["data"])
+    return _from_table(part.get("columns"), part["data"], array)
 
 
-def _read_records(part: Any) -> Rows:
+def _read_records(part: Any, array: ToArray) -> Rows:
     if not isinstance(part, list) or not all(isinstance(row, dict) for row in part):
         raise _bad("The records must be a list of objects.")
     try:
-        return _array([[row[name] for name in FEATURE_NAMES] for row in part])
+        return array([[row[name] for name in FEATURE_NAMES] for row in part])
     except KeyError:
         pass
     # As a data frame would: what a record lacks is unknown, if any record has it.
     names = set(chain.from_iterable(part))
     _require_columns(names)
-    return _array([[row.get(name) for name in FEATURE_NAMES] for row in part])
+    return array([[row.get(name) for name in FEATURE_NAMES] for row in part])
 
 
-def _read_columns(part: Any) -> Rows:
+def _read_columns(part: Any, array: ToArray) -> Rows:
     if isinstance(part, dict):
         _require_columns(part)
         # Scalars are one patient.
@@ -117,13 +120,13 @@ def _read_columns(part: Any) -> Rows:
             raise _bad("The columns differ in length.")
         unknown = [None] * lengths.pop()
         ordered = [columns.get(name, unknown) for name in FEATURE_NAMES]
-        return _array(list(zip(*ordered, strict=True)))
+        return array(list(zip(*ordered, strict=True)))
     if isinstance(part, list) and part and all(isinstance(row, dict) for row in part):
-        return _read_records(part)
-    return _from_table(None, part)
+        return _read_records(part, array)
+    return _from_table(None, part, array)
 
 
-def _from_table(columns: Any, data: Any) -> Rows:
+def _from_table(columns: Any, data: Any, array: ToArray) -> Rows:
     if not isinstance(data, list) or set(map(type, data)) - {list}:
         raise _bad("The data must be a list of rows, each a list.")
     if columns is None:
@@ -135,10 +138,10 @@ def _from_table(columns: Any, data: Any) -> Rows:
     if set(map(len, data)) - {len(columns)}:
         raise _bad("A row has more or fewer values than there are columns.")
     if tuple(columns) == FEATURE_NAMES:
-        return _array(data)
+        return array(data)
     _require_columns(columns)
     places = _places(columns)
-    return _array([[None if p is None else row[p] for p in places] for row in data])
+    return array([[None if p is None else row[p] for p in places] for row in data])
 
 
 def _places(columns: Sequence[str]) -> list[int | None]:
@@ -154,8 +157,17 @@ def _require_columns(names: Iterable[str]) -> None:
         raise _bad("The input lacks the columns " + ", ".join(lacking) + ".")
 
 
+def _packed(rows: Sequence[Sequence[Any]]) -> Rows:
+    """Turn rows into an array, in half the time where there are only numbers. Takes booleans."""
+    flat = list(chain.from_iterable(rows))
+    try:
+        return np.frombuffer(struct.pack(f"{len(flat)}d", *flat)).reshape(-1, len(FEATURE_NAMES))
+    except (struct.error, OverflowError):
+        return _array(rows)
+
+
 def _array(rows: Sequence[Sequence[Any]]) -> Rows:
-    """Turn rows of numbers and None (unknown) into an array; texts are refused."""
+    """Turn rows of numbers and None (unknown) into an array; texts and booleans are refused."""
     width = len(FEATURE_NAMES)
     flat = list(chain.from_iterable(rows))
     if not set(map(type, flat)) <= {int, float, type(None)}:

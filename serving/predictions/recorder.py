@@ -19,7 +19,7 @@ from typing import Any
 from risk_model.engines import Rows, Scores
 from risk_model.model import Model
 from risk_model.prediction_log.records import ROWS, default_folder
-from serving.http.gevent_support import BackgroundThread
+from serving.http.gevent_support import BackgroundThread, thread_lock
 from serving.http.log import log_event, log_failure
 from serving.http.metrics import Metrics
 from serving.predictions.prediction import Prediction
@@ -27,6 +27,7 @@ from serving.predictions.profile_log import ProfileLog
 from serving.predictions.row_log import MOST_ROWS, RowLog
 from serving.predictions.scored import Batch, Singles
 from serving.predictions.shadow import Asked, Shadow
+from serving.settings import Settings
 
 _TURN_SECONDS = 0.5
 _SECONDS_A_FILE = 60.0
@@ -47,7 +48,7 @@ class Recorder:
     """
 
     def __init__(
-        self, settings: Mapping[str, Any], metrics: Metrics, challenger: Callable[[], Model | None]
+        self, settings: Settings, metrics: Metrics, challenger: Callable[[], Model | None]
     ) -> None:
         kind, share = settings["HEART_PREDICTION_LOG"], settings["HEART_SHADOW"]
         folder = Path(settings["HEART_PREDICTION_LOG_DIR"] or default_folder())
@@ -82,16 +83,18 @@ class Recorder:
         if not self._is_on:
             return ""
         self._start()
-        own, request_id = _ids(environ)
-        id_ = f"{own}-0"
+        id_, request_id = _ids(environ)
         with self._queue_lock:
-            if self._room(1):
+            room = self._room(1)
+            if room:
                 last = self._queue[-1] if self._queue else None
-                if not isinstance(last, Singles) or last.model is not model:
+                if not isinstance(last, Singles) or last.model is not model or last.is_full:
                     last = Singles(model)
                     self._queue.append(last)
                 last.add(id_, request_id, values, prediction)
-        return id_ if self._shows_ids else ""
+        if not room:
+            self._drop(1)
+        return f"{id_}-0" if self._shows_ids else ""
 
     def take_batch(
         self, environ: Mapping[str, Any], model: Model, rows: Rows, scores: Scores
@@ -105,14 +108,14 @@ class Recorder:
             if room := self._room(len(rows)):
                 batch = Batch(model, id_, request_id, time.time(), rows, scores, room)
                 self._queue.append(batch)
+        if room < len(rows):
+            self._drop(len(rows) - room)
         return id_ if self._shows_ids else ""
 
     def _room(self, wanted: int) -> int:
         """Reserve room for some predictions; return for how many there is."""
         taken = min(wanted, MOST_ROWS - self._waiting)
         self._waiting += taken
-        if taken < wanted:
-            self._drop(wanted - taken)
         return taken
 
     # -- in spare time ---------------------------------------------------------------------------
@@ -121,7 +124,7 @@ class Recorder:
         """Begin, at the first prediction: before that a server may fork, or gevent take over."""
         if self._started:
             return
-        self._turns, self._queue_lock = threading.Lock(), threading.Lock()
+        self._turns, self._queue_lock = threading.Lock(), thread_lock()
         self._started = True
         threading.Thread(target=self._run, name="recorder", daemon=True).start()
         atexit.register(self.finish)

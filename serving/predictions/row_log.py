@@ -65,9 +65,10 @@ def _tables(parts: Sequence[Scored]) -> list[tuple[date, Any]]:
     unknown, not_asked = np.isnan(values), np.isnan(challenger)
     ends = np.append(0, unknown.sum(1).cumsum()).astype(np.int32)
     asked = pa.array(versions(part.challenger_version for part in parts), pa.string())
+    ids, request_ids = zip(*(part.ids() for part in parts), strict=True)
     columns = [
-        list(chain.from_iterable(part.ids for part in parts)),
-        list(chain.from_iterable(part.request_ids for part in parts)),
+        list(chain.from_iterable(ids)),
+        list(chain.from_iterable(request_ids)),
         (times * 1e6).astype("datetime64[us]"),
         versions(part.model.origin.version for part in parts),
         *(pa.array(column, from_pandas=True) for column in values.T),

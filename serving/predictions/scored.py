@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from struct import Struct
 from typing import Any
 
@@ -22,7 +23,12 @@ PART = 1000
 """How many rows are worked on at once, so that no request waits long for the interpreter."""
 
 _WIDTH = len(FEATURE_NAMES)
-_pack = Struct(f"{_WIDTH + 3}d").pack  # and time, probability, label
+_NUMBERS = _WIDTH + 3  # and time, probability, label
+_ROW = np.dtype([("id", "S16"), ("numbers", np.float64, _NUMBERS)])
+_pack_into = Struct(f"16s{_NUMBERS}d").pack_into
+
+Ids = tuple[list[str], list[str | None]]
+"""Of some rows: the service's own ids, and the clients' request ids."""
 
 
 @dataclass
@@ -32,10 +38,8 @@ class Scored:
     Parameters
     ----------
     model : Model
-    ids : list of str
-        Request and number of the row in it.
-    request_ids : list of str or None
-        The clients'.
+    ids : callable
+        Returns the rows' ids: request and number of the row in it; and the clients' request ids.
     times : ndarray, shape (n,)
         Seconds since 1970.
     values : ndarray, shape (n, 13)
@@ -47,8 +51,7 @@ class Scored:
     """
 
     model: Model
-    ids: list[str]
-    request_ids: list[str | None]
+    ids: Callable[[], Ids]
     times: Floats
     values: Floats
     probabilities: Floats
@@ -58,25 +61,30 @@ class Scored:
 
     def __post_init__(self) -> None:
         """Begin without a challenger."""
-        self.challenger = np.full(len(self.ids), np.nan)
+        self.challenger = np.full(len(self), np.nan)
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.ids)
+        return len(self.times)
 
 
 class Singles:
-    """Predictions of one model for single patients, which wait to become columns.
+    """Predictions of one model for single patients, up to PART, which wait to become columns.
 
-    Each patient's numbers are packed into bytes: numbers of Python that wait would cost each
-    request memory that no cache holds.
+    They are packed into one piece of memory: objects of Python that wait would cost each request
+    memory that no cache holds.
     """
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self._ids: list[str] = []
-        self._request_ids: list[str | None] = []
-        self._numbers: list[bytes] = []
+        self._rows = bytearray(PART * _ROW.itemsize)
+        self._count = 0
+        self._request_ids: dict[int, str] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another patient."""
+        return self._count == PART
 
     def add(
         self,
@@ -85,29 +93,28 @@ class Singles:
         values: Sequence[float | None],
         prediction: Prediction,
     ) -> None:
-        """Add a patient, who has been scored just now."""
+        """Add a patient, who has been scored just now; the request's own id has 16 characters."""
         if prediction.imputed:
             values = [math.nan if value is None else value for value in values]
-        self._ids.append(id_)
-        self._request_ids.append(request_id)
-        numbers = _pack(*values, time.time(), prediction.probability, prediction.label)
-        self._numbers.append(numbers)
+        if request_id is not None:
+            self._request_ids[self._count] = request_id
+        _pack_into(
+            self._rows, self._count * _ROW.itemsize,
+            id_.encode(), *values, time.time(), prediction.probability, prediction.label,
+        )  # fmt: skip
+        self._count += 1
 
     def parts(self) -> Iterator[Scored]:
-        """Yield what there is in parts."""
-        numbers = np.frombuffer(b"".join(self._numbers)).reshape(-1, _WIDTH + 3)
-        for start in range(0, len(numbers), PART):
-            part = slice(start, start + PART)
-            times, probabilities, labels = numbers[part, _WIDTH:].T
-            yield Scored(
-                self.model,
-                self._ids[part],
-                self._request_ids[part],
-                times,
-                numbers[part, :_WIDTH],
-                probabilities,
-                labels.astype(np.int64),
-            )
+        """Yield what there is."""
+        rows = np.frombuffer(self._rows, _ROW, self._count)
+        times, probabilities, labels = rows["numbers"][:, _WIDTH:].T
+        values = rows["numbers"][:, :_WIDTH]
+
+        def ids() -> Ids:
+            given = [self._request_ids.get(row) for row in range(len(rows))]
+            return [f"{id_.decode()}-0" for id_ in rows["id"].tolist()], given
+
+        yield Scored(self.model, ids, times, values, probabilities, labels.astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -128,10 +135,12 @@ class Batch:
             part = range(start, min(start + PART, self.count))
             yield Scored(
                 self.model,
-                [f"{self.id}-{number}" for number in part],
-                [self.request_id] * len(part),
+                partial(self._ids, part),
                 np.full(len(part), self.time),
                 self.rows[part].astype(np.float64),
                 self.scores.probabilities[part].astype(np.float64),
                 self.scores.labels[part],
             )
+
+    def _ids(self, part: range) -> Ids:
+        return [f"{self.id}-{number}" for number in part], [self.request_id] * len(part)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -13,6 +12,7 @@ from flask import Blueprint, Response, render_template, request, send_from_direc
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from serving.http.problems import MEDIA_TYPE, problem_schema
 from serving.predictions.schemas import EXAMPLE, patient_schema
+from serving.settings import Settings
 
 _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
 _PROBLEMS = {
@@ -93,7 +93,7 @@ def _own_version() -> str:
         return "0.2.0"  # run from a clone, as is usual
 
 
-def make_blueprint(settings: Mapping[str, Any]) -> Blueprint:
+def make_blueprint(settings: Settings) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint("reference", __name__)
 

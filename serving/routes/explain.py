@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from serving.errors import Problem
-from serving.http.gevent_support import BackgroundThread
 from serving.predictions.explanation import explain, to_json
 from serving.routes.predict import Predictor
+from serving.routes.service import Service
 
 _NOT_EXPLAINED = (
     "This model names no reference patient with whom others could be compared, or one that is not "
@@ -16,7 +16,7 @@ _NOT_EXPLAINED = (
 )
 
 
-def make_blueprint(predictor: Predictor, background: BackgroundThread) -> Blueprint:
+def make_blueprint(service: Service, predictor: Predictor) -> Blueprint:
     """Return the route. It goes through Flask: what it computes takes far longer than that."""
     blueprint = Blueprint("explain", __name__)
 
@@ -24,7 +24,7 @@ def make_blueprint(predictor: Predictor, background: BackgroundThread) -> Bluepr
     def _explain() -> Response:
         model, values, prediction = predictor.predict(request.environ)
         # Up to 8,192 combinations: other requests go on meanwhile.
-        found = background(lambda: explain(model, values, prediction), request.environ)
+        found = service.background(lambda: explain(model, values, prediction), request.environ)
         if found is None:
             raise Problem(409, _NOT_EXPLAINED)
         return Response(to_json(model, prediction, found), content_type="application/json")

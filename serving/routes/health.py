@@ -9,10 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from serving.following.worker import Following
-from serving.http.keys import Keys
-from serving.http.metrics import Metrics
-from serving.predictions.recorder import Recorder
+from serving.routes.service import Service
 
 WHAT_TO_RUN = (
     "Nothing has been trained yet: run `mlflow run .` in the project's folder, which trains and "
@@ -20,10 +17,10 @@ WHAT_TO_RUN = (
 )
 
 
-def readiness(following: Following, recorder: Recorder) -> tuple[int, dict[str, Any]]:
+def readiness(service: Service) -> tuple[int, dict[str, Any]]:
     """Return the status and the body of /ready."""
-    status = following.status()
-    model = following.model
+    status = service.following.status()
+    model, recorder = service.model, service.recorder
     body: dict[str, Any] = {"status": "ready" if model else "unavailable"}
     if model is not None:
         body |= {
@@ -55,20 +52,18 @@ def _why_none(status: Mapping[str, Any]) -> str:
     return WHAT_TO_RUN if status.get("looks") else "Starting: the registry has not answered yet."
 
 
-def make_blueprint(
-    following: Following, metrics: Metrics, settings: Mapping[str, Any], recorder: Recorder
-) -> Blueprint:
+def make_blueprint(service: Service) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint("health", __name__)
-    keys = Keys(settings["HEART_API_KEYS"])
-    terse = bool(keys) and settings["HEART_KEYS_FOR"] == "everything"
+    keys = service.keys
+    terse = bool(keys) and service.settings["HEART_KEYS_FOR"] == "everything"
 
     @blueprint.get("/ping")
     @blueprint.get("/health")
     def ping() -> Response:
         # As MLflow's scoring server: alive and able to answer, or not found. Its line break is
         # called JSON there, which it is not.
-        status = 200 if following.model else 404
+        status = 200 if service.model else 404
         return Response("\n", status, content_type="text/plain; charset=utf-8")
 
     @blueprint.get("/version")
@@ -77,7 +72,7 @@ def make_blueprint(
 
     @blueprint.get("/ready")
     def ready() -> Response:
-        status, body = readiness(following, recorder)
+        status, body = readiness(service)
         if terse and not keys.lets_in(request.environ):
             body = {"status": body["status"]}
         headers = {} if status == 200 else {"Retry-After": "2"}
@@ -85,7 +80,7 @@ def make_blueprint(
 
     @blueprint.get("/metrics")
     def show_metrics() -> Response:
-        body, content_type = metrics.exposition()
+        body, content_type = service.metrics.exposition()
         return Response(body, content_type=content_type)
 
     return blueprint

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pydantic_core
@@ -17,15 +15,12 @@ import pydantic_core
 from risk_model.bands import risk_levels
 from risk_model.engines import Rows, Scores, score_many
 from risk_model.model import Model
-from serving.errors import NotLoaded, Problem
-from serving.following.worker import Following
+from serving.errors import Problem
 from serving.http.bodies import media_type, read_body
 from serving.http.gevent_support import in_thread, in_threads
-from serving.http.keys import Keys
-from serving.http.metrics import Metrics
 from serving.http.middleware import Answer, Environ
 from serving.predictions import protocol
-from serving.predictions.recorder import Recorder
+from serving.routes.service import Service
 
 # Bodies beyond this are scored in a thread, so that single patients do not wait behind them.
 _SMALL = 16 * 1024
@@ -38,32 +33,21 @@ _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else o
 class Batches:
     """Answers POST /invocations, straight from the WSGI environment."""
 
-    def __init__(
-        self,
-        following: Following,
-        metrics: Metrics,
-        settings: Mapping[str, Any],
-        recorder: Recorder,
-    ) -> None:
-        self._following = following
-        self._metrics = metrics
-        self._recorder = recorder
-        self._keys = Keys(settings["HEART_API_KEYS"])
-        self._limit = settings["HEART_MAX_BATCH_LENGTH"]
-        self._seconds = settings["HEART_BODY_SECONDS"]
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._limit = service.settings["HEART_MAX_BATCH_LENGTH"]
+        self._seconds = service.settings["HEART_BODY_SECONDS"]
         self._places = threading.BoundedSemaphore(_BATCHES_AT_ONCE)
 
     def __call__(self, environ: Environ) -> Answer:
         """Score a batch; 503 (Problem) without a model or with too many batches."""
-        self._keys.require(environ)
+        self._service.keys.require(environ)
         kind = media_type(environ)
         if kind not in protocol.READERS:
             words = " or ".join(protocol.READERS)
             raise Problem(415, f"The content type must be {words}.")
         body = read_body(environ, self._limit, self._seconds)
-        model = self._following.model
-        if model is None:
-            raise NotLoaded
+        model = self._service.require_model()
         if len(body) <= _SMALL:
             rows = protocol.read(model, kind, body)
             scores = model.engine.score(rows)
@@ -71,8 +55,8 @@ class Batches:
         else:
             rows, scores, answer = self._score_in_threads(model, kind, body)
         for label, count in zip(*np.unique(scores.labels, return_counts=True), strict=True):
-            self._metrics.predicted(int(label), model.origin.version, int(count))
-        batch_id = self._recorder.take_batch(environ, model, rows, scores)
+            self._service.metrics.predicted(int(label), model.origin.version, int(count))
+        batch_id = self._service.recorder.take_batch(environ, model, rows, scores)
         return Answer(200, answer, headers={"X-Prediction-ID": batch_id} if batch_id else {})
 
     def _score_in_threads(self, model: Model, kind: str, body: bytes) -> tuple[Rows, Scores, bytes]:

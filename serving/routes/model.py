@@ -16,9 +16,8 @@ from risk_model.metadata import Metadata
 from risk_model.model import Model
 from serving.errors import Problem
 from serving.following.cache import PLOTS, decision_path
-from serving.following.worker import Following
-from serving.predictions.recorder import Recorder
 from serving.routes.health import readiness
+from serving.routes.service import Service
 
 _PLOT_TITLES = {
     "roc": "ROC curve",
@@ -29,14 +28,14 @@ _PLOT_TITLES = {
 }
 
 
-def make_blueprint(following: Following, recorder: Recorder) -> Blueprint:
+def make_blueprint(service: Service) -> Blueprint:
     """Return the routes."""
     blueprint = Blueprint("model", __name__)
 
     @blueprint.get("/model")
     def show_model() -> Response:
-        model = following.model
-        status, ready = readiness(following, recorder)
+        model = service.model
+        status, ready = readiness(service)
         parts: dict[str, Any] = {"model": model, "ready": ready, "label": LABEL}
         if model is not None:
             parts |= _card(model) | {"gate": _gate(model), "plots": _plots(model)}
@@ -44,7 +43,7 @@ def make_blueprint(following: Following, recorder: Recorder) -> Blueprint:
 
     @blueprint.get("/model/card.md")
     def card_file() -> Response:
-        model = following.model
+        model = service.model
         if model is None or not _carries_card(model):
             raise Problem(404, "The model that is served carries no card.")
         name = f"{model.origin.version}-card.md"
@@ -55,7 +54,7 @@ def make_blueprint(following: Following, recorder: Recorder) -> Blueprint:
 
     @blueprint.get("/model/plots/<name>.png")
     def plot(name: str) -> Response:
-        model = following.model
+        model = service.model
         if model is None or name not in _PLOT_TITLES:
             raise Problem(404, "There is no such plot.")
         return send_from_directory(Path(model.origin.directory) / PLOTS, f"{name}.png")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request
 
 from serving.errors import Problem
 from serving.following.monitor_run import latest
-from serving.following.worker import Following
 from serving.http import bodies
-from serving.http.keys import Keys
+from serving.routes.service import Service
 
 # The report has its style in itself; it stands in a frame that may do nothing.
 _POLICY = (
@@ -20,13 +18,13 @@ _POLICY = (
 )
 
 
-def make_blueprint(following: Following, settings: Mapping[str, Any]) -> Blueprint:
+def make_blueprint(service: Service) -> Blueprint:
     """Return the route. It needs a key where predictions do: as a Bearer token, or typed in."""
     blueprint = Blueprint("monitor", __name__)
-    keys = Keys(settings["HEART_API_KEYS"])
+    keys = service.keys
 
     def show(status: int = 200, **parts: Any) -> Response:
-        model = following.model
+        model = service.model
         run = latest(model.origin.directory) if model and status == 200 else None
         page = render_template(
             "monitor.html", model=model, run=run, report=run and run.page(), **parts
@@ -45,7 +43,7 @@ def make_blueprint(following: Following, settings: Mapping[str, Any]) -> Bluepri
 
     @blueprint.post("/monitor")
     def unlock() -> Response:
-        fields = bodies.read_form(request, settings["HEART_BODY_SECONDS"])
+        fields = bodies.read_form(request, service.settings["HEART_BODY_SECONDS"])
         if keys and not keys.accepts(fields.get("key", "")):
             return show(403, locked=True, failure="This API key is not valid.")
         return show()

@@ -7,17 +7,14 @@ import contextlib
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import Headers
 
 from serving.errors import Problem
-from serving.following.worker import Following
 from serving.http.bodies import read_body
-from serving.http.metrics import Metrics
+from serving.routes.service import Service
 
 FRESH_SECONDS = 300
 
@@ -68,11 +65,10 @@ def _check(secret: str, headers: Headers, body: bytes, now: float) -> str:
     return delivery
 
 
-def make_blueprint(
-    following: Following, metrics: Metrics, settings: Mapping[str, Any]
-) -> Blueprint:
+def make_blueprint(service: Service) -> Blueprint:
     """Return the route."""
     blueprint = Blueprint("webhooks", __name__)
+    settings, metrics, following = service.settings, service.metrics, service.following
     secret = settings["HEART_WEBHOOK_SECRET"]
 
     @blueprint.post("/webhooks/mlflow")

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from clinical.schema import FEATURES
 from risk_model.bands import RISK_BANDS, risk_levels
 from risk_model.measurements import Observed
 from steps.modelling import logistic, metrics
-from steps.modelling.metrics import THRESHOLD, Floats, Labels
+from steps.modelling.metrics import THRESHOLD, Floats, Labels, Mask
 
 NET_BENEFIT_AT = (0.1, 0.2, 0.3, 0.5)
 """The risks at which somebody might act, at which the net benefit is stated."""
@@ -112,7 +111,7 @@ def enough(y: Labels) -> bool:
     return int(np.bincount(y, minlength=2).min()) >= SMALLEST_GROUP
 
 
-def groups(patients: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+def groups(patients: pd.DataFrame) -> dict[str, Mask]:
     """Return who belongs to each group of patients: the two sexes, and bands of age."""
     sex = next(feature for feature in FEATURES if feature.name == "sex")
     age = patients["age"].to_numpy(float)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -26,7 +23,7 @@ def reference_cases(model: StackingClassifier, training: pd.DataFrame) -> Refere
     return References(
         # JSON has no NaN: an unknown value is null.
         inputs=tuple(
-            tuple(None if math.isnan(value) else value for value in row) for row in rows.tolist()
+            tuple(None if np.isnan(value) else value for value in row) for row in rows.tolist()
         ),
         probabilities=tuple(probabilities.tolist()),
         tolerance=TOLERANCE,
@@ -38,8 +35,7 @@ def edge_cases(training: pd.DataFrame) -> NDArray[np.float64]:
     usual = training.quantile(0.5, interpolation="nearest").to_numpy(float)
     rows = [*patterns.masked(usual[np.newaxis]), np.full(len(FEATURES), np.nan)]
     for i, feature in enumerate(FEATURES):
-        values: Sequence[float] = [*feature.codes, feature.low, feature.high, np.nan]
-        for value in values:
+        for value in (*feature.codes, feature.low, feature.high, np.nan):
             row = usual.copy()
             row[i] = value
             rows.append(row)

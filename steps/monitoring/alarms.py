@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from risk_model.card.wording import MEASURES
@@ -31,20 +30,13 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    rows: int, kind: str, drifts: Mapping[str, Drift] | None, judged: Sequence[Mapping[str, Any]]
+    rows: int, kind: str, drifts: dict[str, Drift] | None, judged: list[dict[str, Any]]
 ) -> Verdict:
     """Return the verdict on a model.
 
-    Parameters
-    ----------
-    rows : int
-        How many patients were scored.
-    kind : str
-        Of the log: rows or profile.
-    drifts : mapping of str to Drift, optional
-        By variable; None where there is no baseline.
-    judged : sequence
-        What `calibration.judge` found; none without enough outcomes.
+    So many `rows` were scored, and the log is of the `kind` rows or profile. `drifts` are by
+    variable, None where there is no baseline; `judged` are by `calibration.judge`, none without
+    enough outcomes.
     """
     fewest = FEWEST[kind]
     found = {name: one for name, one in (drifts or {}).items() if one.found and rows >= fewest}
@@ -63,7 +55,7 @@ def judge(
     return Verdict(OK, f"no drift beyond chance; {calibrated}")
 
 
-def _drifted(found: Mapping[str, Drift]) -> list[str]:
+def _drifted(found: dict[str, Drift]) -> list[str]:
     """Return what drifts, in words: the features that drift most, and the probability."""
     features = sorted(found.keys() - {PROBABILITY}, key=lambda name: -found[name].psi)
     named = [f"{name} (PSI {found[name].psi:.2f})" for name in features[:NAMED]]
@@ -74,6 +66,6 @@ def _drifted(found: Mapping[str, Drift]) -> list[str]:
     return words
 
 
-def _left(one: Mapping[str, Any]) -> str:
+def _left(one: dict[str, Any]) -> str:
     measure = MEASURES[one["name"]]
     return f"{measure} is {one['value']:.2f}, the card states {one['stated']:.2f}"

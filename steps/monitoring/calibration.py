@@ -27,14 +27,8 @@ SEED = 42
 def measure(patients: pd.DataFrame, rows: pd.DataFrame, metadata: Metadata) -> dict[str, Any]:
     """Measure the probabilities that were given to patients whose outcome is known by now.
 
-    Parameters
-    ----------
-    patients : DataFrame
-        Rows of the log with ``disease`` and ``observed_at``.
-    rows : DataFrame
-        All rows of the same model.
-    metadata : Metadata
-        Of that model: what its card states.
+    `patients` are rows of the log with ``disease`` and ``observed_at``, `rows` all of the same
+    model, whose `metadata` say what its card states.
     """
     y = patients[LABEL.name].to_numpy(np.int8)
     found: dict[str, Any] = {"patients": len(y), **_coverage(patients, rows)}

@@ -11,7 +11,6 @@ Scholz, Stephens: K-sample Anderson-Darling tests. Journal of the American Stati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,7 +113,7 @@ def compare(before: Counts, now: Counts, random: np.random.Generator, *, nominal
     return Drift(float(psi(before, now)), chance, float((1 + as_far) / (1 + draws)))
 
 
-def compare_all(before: Mapping[str, Counts], now: Mapping[str, Counts]) -> dict[str, Drift]:
+def compare_all(before: dict[str, Counts], now: dict[str, Counts]) -> dict[str, Drift]:
     """Compare all variables of a window, and tell what is beyond chance by Holm's method."""
     random = np.random.default_rng(SEED)
     compared = {

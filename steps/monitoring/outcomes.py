@@ -21,14 +21,8 @@ KINDS = ("unreadable", "unknown", "ambiguous", "contradictory", "repeated")
 class Joined:
     """Patients of the log with their outcomes.
 
-    Parameters
-    ----------
-    patients : DataFrame
-        Rows of the log whose outcome is known, with ``disease`` and ``observed_at``.
-    account : dict of str to list of int
-        Under each of KINDS, the rows of the outcomes' file, from 1 on.
-    given : int
-        How many rows that file has.
+    `patients` are rows of the log with ``disease`` and ``observed_at``; `account` has, under each
+    of KINDS, the rows of the outcomes' file from 1 on, of which there are `given`.
     """
 
     patients: pd.DataFrame
@@ -39,10 +33,7 @@ class Joined:
 def read(path: Path) -> pd.DataFrame:
     """Read a file of outcomes as text, with ``observed_at`` as a time.
 
-    Raises
-    ------
-    DataError
-        Where it is not a CSV or Parquet file with the columns of COLUMNS.
+    Raises a `DataError` where it is not a CSV or Parquet file with the columns of COLUMNS.
     """
     wanted = f"expected a CSV or Parquet file with the columns {', '.join(COLUMNS)}"
     try:
@@ -66,12 +57,7 @@ def read(path: Path) -> pd.DataFrame:
 def join(rows: pd.DataFrame, outcomes: pd.DataFrame) -> Joined:
     """Find the patient of each outcome: by the service's id, or else by the client's.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Of the log, each id once.
-    outcomes : DataFrame
-        What `read` returns.
+    `rows` are those of the log, each id once; `outcomes` what `read` returns.
     """
     found = outcomes.assign(
         outcome=outcomes[LABEL.name].map(OUTCOMES),

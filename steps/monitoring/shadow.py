@@ -9,7 +9,6 @@ import pandas as pd
 
 from clinical.schema import LABEL
 from steps.modelling import clinical_metrics, metrics
-from steps.modelling.metrics import THRESHOLD
 
 SEED = 42
 
@@ -17,17 +16,13 @@ SEED = 42
 def compare(rows: pd.DataFrame, patients: pd.DataFrame) -> list[dict[str, Any]]:
     """Return, for each challenger, how far it is from the model that answered.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Of one model.
-    patients : DataFrame
-        Those whose outcome is known: where there are enough, both models are judged by them.
+    `rows` are those of one model, `patients` those whose outcome is known: where there are enough,
+    both models are judged by them.
     """
     found = []
     for version, both in rows.dropna(subset="challenger_probability").groupby("challenger_version"):
         moved = both["challenger_probability"] - both["probability"]
-        sides = both[["probability", "challenger_probability"]].ge(THRESHOLD)
+        sides = both[["probability", "challenger_probability"]].ge(metrics.THRESHOLD)
         known = patients[patients["challenger_version"] == version]
         known = known.dropna(subset="challenger_probability")
         found.append(

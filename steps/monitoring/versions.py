@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +11,9 @@ import pandas as pd
 from clinical.schema import FEATURE_NAMES
 from risk_model.measurements import Histogram
 from risk_model.metadata import Metadata
-from risk_model.prediction_log.records import PROBABILITY, PROFILE, ROWS, SMALLEST
+from risk_model.prediction_log.records import PROBABILITY, PROFILE, ROWS, SMALLEST, Bins
 from steps.monitoring import alarms, calibration, drift, reading, shadow
-from steps.monitoring.alarms import Verdict
-from steps.monitoring.drift import Counts, Drift
 from steps.monitoring.outcomes import Joined
-from steps.monitoring.reading import Bins, Logged
 
 PERIOD, PERIODS = 20, 12
 """How many patients a point over time stands for at least, and how many points are at most."""
@@ -27,44 +23,32 @@ PERIOD, PERIODS = 20, 12
 class Model:
     """A model whose answers were logged.
 
-    Parameters
-    ----------
-    label : str
-        As answers name it, such as ``registry-v3``.
-    version : str
-        Its number in the registry.
-    metadata : Metadata
-    bins : mapping of str to Histogram
-        Those of the log.
-    before : dict of str to array, optional
-        Counts of the baseline in these bins; None where there is no baseline.
+    Answers call it by its `label`, such as ``registry-v3``, the registry by its `version`. `before`
+    are counts of its baseline in the log's `bins`, None where there is no baseline.
     """
 
     label: str
     version: str
     metadata: Metadata
     bins: Bins
-    before: dict[str, Counts] | None
+    before: dict[str, drift.Counts] | None
 
 
 @dataclass(frozen=True)
 class Monitored:
     """What was found out about a model.
 
-    Parameters
-    ----------
-    model : Model
-    verdict : Verdict
-    found : dict
-        Figures as JSON can hold them; no count below SMALLEST is in them.
+    `found` are figures as JSON can hold them; no count below SMALLEST is in them.
     """
 
     model: Model
-    verdict: Verdict
+    verdict: alarms.Verdict
     found: dict[str, Any]
 
 
-def measure(model: Model, window: Logged, whole: Logged, joined: Joined | None) -> Monitored:
+def measure(
+    model: Model, window: reading.Logged, whole: reading.Logged, joined: Joined | None
+) -> Monitored:
     """Measure drift in a window, and calibration on all patients whose outcome is known by now.
 
     Where there are rows, they count, and no profile beside them.
@@ -114,7 +98,7 @@ def _of_rows(rows: pd.DataFrame) -> dict[str, Any]:
             "over_time": points}  # fmt: skip
 
 
-def _of_bins(bins: Histogram, counts: Counts) -> dict[str, Any]:
+def _of_bins(bins: Histogram, counts: drift.Counts) -> dict[str, Any]:
     """Return the same of counts by bin: each patient is taken for the middle of the bin."""
     ends = np.array([0, *(bins.edges or ()), 1])
     middle, known = (ends[:-1] + ends[1:]) / 2, counts[:-1]
@@ -125,7 +109,7 @@ def _of_bins(bins: Histogram, counts: Counts) -> dict[str, Any]:
 
 
 def _variables(
-    model: Model, now: Mapping[str, Counts], compared: Mapping[str, Drift] | None
+    model: Model, now: dict[str, drift.Counts], compared: dict[str, drift.Drift] | None
 ) -> dict[str, dict[str, Any]]:
     """Return each variable then and now, without counts that might point at a patient."""
     found: dict[str, dict[str, Any]] = {}
@@ -149,7 +133,7 @@ def _variables(
     return found
 
 
-def _hidden(counts: Counts) -> list[bool]:
+def _hidden(counts: drift.Counts) -> list[bool]:
     """Mark the counts that are not to be shown: small ones, and one that would give one away."""
     hidden = (counts > 0) & (counts < SMALLEST)
     if hidden.sum() == 1 and len(counts) > 1:

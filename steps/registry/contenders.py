@@ -21,10 +21,7 @@ NOT_STORED = (
 def candidate_of(model: Lineage) -> Candidate:
     """Return what is known of a candidate by itself.
 
-    Raises
-    ------
-    ModelError
-        Where the stored model does not pass its checks.
+    Raises a `ModelError` where the stored model does not pass its checks.
     """
     loaded, measured = model.model, {}
     if (rows := model.held_out) is not None:

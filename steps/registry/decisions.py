@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
-from dataclasses import asdict
 
 from mlflow.entities.model_registry import ModelVersion
 
 from steps.registry import versions as registry
 from steps.registry.gate import Decision
-from steps.registry.rules import Rule
 from steps.runs.store import run_or_none
 from steps.runs.tracking.finished import stored_artifact
 from steps.runs.tracking.step_run import StepRun
@@ -30,7 +27,7 @@ def keep(run: StepRun, name: str, version: str, decision: Decision) -> None:
 
     The tag that names the run is the last: whoever finds it finds the others, and the file.
     """
-    run.log_text(FILE, json.dumps(asdict(decision), indent=2) + "\n")
+    run.log_text(FILE, decision.as_json())
     tags = {
         VERDICT_TAG: decision.verdict,
         REASON_TAG: textwrap.shorten(decision.reason, REASON_LENGTH),
@@ -51,9 +48,7 @@ def read(version: ModelVersion) -> Decision | None:
     run_id = tags.get(RUN_TAG, "")
     path = stored_artifact(run_id, FILE) if run_id and run_or_none(run_id) else None
     text = path.read_text() if path else tags.get(WHOLE_TAG)
-    if text is None:
-        if not run_id:
-            return None
-        return Decision(tags[VERDICT_TAG], tags[REASON_TAG], tags.get(AGAINST_TAG, ""))
-    stored = json.loads(text)
-    return Decision(**stored | {"rules": [Rule(**rule) for rule in stored["rules"]]})
+    if text:
+        return Decision.read(text)
+    known = run_id and Decision(tags[VERDICT_TAG], tags[REASON_TAG], tags.get(AGAINST_TAG, ""))
+    return known or None

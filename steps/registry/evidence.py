@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from mlflow import MlflowClient
@@ -42,7 +41,7 @@ def in_shadow(name: str, champion: str, candidate: str, experiment_id: str) -> R
     return None
 
 
-def _rule(paired: Mapping[str, Any], run_id: str) -> Rule:
+def _rule(paired: dict[str, Any], run_id: str) -> Rule:
     words = (
         f"Brier score, {paired['patients']} {IN_SHADOW}, not worse beyond chance "
         f"(monitor run {run_id})"

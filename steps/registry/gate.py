@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from clinical import cohort
 from risk_model.card.wording import Measures
 from risk_model.measurements import OutOfFold
 from steps.registry import rules
-from steps.registry.rules import Pairs, Rule
+from steps.registry.rules import Limits, Pairs, Rule
 from steps.runs.files import ROOT
 
 NAMED = 4
@@ -40,19 +39,23 @@ class Decision:
     against: str = ""
     rules: list[Rule] = field(default_factory=list)
 
+    def as_json(self) -> str:
+        """Return it as it is stored."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def read(cls, text: str) -> Decision:
+        """Return the decision that was stored."""
+        stored = json.loads(text)
+        return cls(**stored | {"rules": [Rule(**rule) for rule in stored["rules"]]})
+
 
 @dataclass(frozen=True)
 class Candidate:
     """A model before the gate.
 
-    Parameters
-    ----------
-    source : str
-        The value of ``data.source``.
-    out_of_fold : OutOfFold or None
-        Its figures out of fold, of all patients and of each group; None where nothing is known.
-    held_out : mapping of str to float
-        Figures of the model itself on its held-out patients.
+    `out_of_fold` are its figures of all patients and of each group, None where nothing is known;
+    `held_out` those of the model itself on its held-out patients.
     """
 
     source: str
@@ -83,12 +86,12 @@ class Champion:
     note: str = ""
 
 
-def read_rules(path: Path = ROOT / "gate.toml") -> dict[str, Any]:
+def read_rules(path: Path = ROOT / "gate.toml") -> Limits:
     """Return the limits in gate.toml."""
     return tomllib.loads(path.read_text())
 
 
-def judge(candidate: Candidate, champion: Champion | None, limits: Mapping[str, Any]) -> Decision:
+def judge(candidate: Candidate, champion: Champion | None, limits: Limits) -> Decision:
     """Decide about a candidate, by the limits that `read_rules` returns."""
     found = alone(candidate, limits)
     if champion is None:
@@ -106,7 +109,7 @@ def judge(candidate: Candidate, champion: Champion | None, limits: Mapping[str, 
     return conclude(found + compared, champion.version, reason, better=better)
 
 
-def alone(candidate: Candidate, limits: Mapping[str, Any]) -> list[Rule]:
+def alone(candidate: Candidate, limits: Limits) -> list[Rule]:
     """Return the rules about a candidate by itself."""
     unseen, asked = candidate.out_of_fold, limits.get("out_of_fold", {})
     measures, groups = (unseen.metrics, unseen.groups) if unseen else ({}, ())
@@ -117,7 +120,7 @@ def alone(candidate: Candidate, limits: Mapping[str, Any]) -> list[Rule]:
     ]
 
 
-def against(champion: Champion, limits: Mapping[str, Any]) -> tuple[list[Rule], bool]:
+def against(champion: Champion, limits: Limits) -> tuple[list[Rule], bool]:
     """Return the rules against the champion, and whether the candidate is clearly better."""
     vetoes = rules.veto(champion.held_out, limits["veto"])
     if not vetoes[0].passed:

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import binomtest
 
 from clinical.cohort import SYNTHETIC
 from clinical.schema import FEATURES
 from risk_model.card.wording import MEASURES, Measures
-from risk_model.measurements import Group, OutOfFold
+from risk_model.measurements import Group
 from steps.modelling import clinical_metrics, metrics
-from steps.modelling.clinical_metrics import AGES, SMALLEST_GROUP, enough
-from steps.modelling.metrics import Floats, Labels
 
 GROUPS = {
     "sexes": tuple(next(feature for feature in FEATURES if feature.name == "sex").codes.values()),
-    "ages": tuple(f"age {band}" for band in AGES),
+    "ages": tuple(f"age {band}" for band in clinical_metrics.AGES),
 }
 SEED = 20240  # of the paired bootstrap: the same question gets the same answer
 NOT_JUDGED = "not judged"
-Limit = float | Sequence[float]
+Limits = dict[str, Any]
+"""By measure, or by group and measure: the least that passes, or from and to; see gate.toml."""
 
 
 @dataclass(frozen=True)
@@ -43,58 +40,26 @@ class Rule:
 class Pairs:
     """Patients whom neither of two models has seen, each once, with what both said of them.
 
-    Parameters
-    ----------
-    y : array of int, shape (n_patients,)
-    candidate, champion : arrays of float, shape (n_patients,)
-        Probabilities of disease.
+    Labels `y` and probabilities of disease, each of shape (n_patients,).
     """
 
-    y: Labels
-    candidate: Floats
-    champion: Floats
+    y: metrics.Labels
+    candidate: metrics.Floats
+    champion: metrics.Floats
 
 
-def measured(patients: pd.DataFrame, y: Labels, p: Floats) -> OutOfFold:
-    """Return the figures that the rules ask for, of all patients and of each group.
-
-    By labels, and probabilities by models that have not seen the patients.
-    """
-    groups = [
-        {
-            "group": name,
-            "patients": int(members.sum()),
-            "diseased": int(y[members].sum()),
-            "metrics": _figures(y[members], p[members]) if enough(y[members]) else None,
-        }
-        for name, members in clinical_metrics.groups(patients).items()
-    ]
-    found = {"patients": len(y), "diseased": int(y.sum()), "metrics": _figures(y, p)}
-    return OutOfFold.model_validate(found | {"groups": groups}, strict=False)
-
-
-def _figures(y: Labels, p: Floats) -> dict[str, float | None]:
-    return {name: _shown(float(value[0])) for name, value in clinical_metrics.scores(y, p).items()}
-
-
-def within(measures: Measures, limits: Mapping[str, Any], of: str) -> list[Rule]:
+def within(measures: Measures, limits: Limits, of: str) -> list[Rule]:
     """Return the rules about figures by name; one that is missing or undefined passes none.
 
-    Parameters
-    ----------
-    measures : mapping of str to float or None
-    limits : mapping
-        By measure: the least that passes, or from and to. Tables in it are not for these figures.
-    of : str
-        Whom the figures are of.
+    Tables among `limits` are not for these figures; `of` says whom they are of.
     """
-    asked = {name: limit for name, limit in limits.items() if not isinstance(limit, Mapping)}
+    asked = {name: limit for name, limit in limits.items() if not isinstance(limit, dict)}
     return [_within(name, measures.get(name), limit, of) for name, limit in asked.items()]
 
 
-def _within(name: str, value: float | None, limit: Limit, of: str, count: int = 0) -> Rule:
+def _within(name: str, value: float | None, limit: Any, of: str, count: int = 0) -> Rule:
     """Return the rule about a figure; the share of a `count` of patients may miss it by chance."""
-    least, most = limit if isinstance(limit, Sequence) else (limit, math.inf)
+    least, most = (limit, math.inf) if isinstance(limit, int | float) else limit
     words = f"at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
     found = math.nan if value is None else value
     reached = found
@@ -103,17 +68,13 @@ def _within(name: str, value: float | None, limit: Limit, of: str, count: int = 
         words += " within chance"
     title = MEASURES[name].removesuffix(" at 0.5")
     passed = bool(least <= reached and found <= most)
-    return Rule(f"{title}, {of}, {words}", _shown(found), None, passed)
+    return Rule(f"{title}, {of}, {words}", shown(found), None, passed)
 
 
-def of_groups(groups: Sequence[Group], limits: Mapping[str, Any], of: str) -> list[Rule]:
+def of_groups(groups: tuple[Group, ...], limits: Limits, of: str) -> list[Rule]:
     """Return the rules about groups of patients; one that is too small for figures is not judged.
 
-    Parameters
-    ----------
-    groups : sequence of Group
-    limits : mapping
-        ``sexes`` and ``ages``: what `within` takes.
+    The limits are in the tables ``sexes`` and ``ages``.
     """
     known = {group.group: group for group in groups}
     asked = {name: limits[kind] for kind, names in GROUPS.items() for name in names
@@ -125,11 +86,11 @@ def of_groups(groups: Sequence[Group], limits: Mapping[str, Any], of: str) -> li
     ]
 
 
-def _of_group(group: Group | None, limits: Mapping[str, Any], of: str) -> list[Rule]:
+def _of_group(group: Group | None, limits: Limits, of: str) -> list[Rule]:
     if group is None:
         return [Rule(f"figures, {of}", None, None, passed=False)]
     if group.metrics is None:
-        few = f"fewer than {SMALLEST_GROUP} patients of either outcome"
+        few = f"fewer than {clinical_metrics.SMALLEST_GROUP} patients of either outcome"
         return [Rule(f"{of}: {few}", NOT_JUDGED, None, passed=True)]
     counts = {"sensitivity": group.diseased, "specificity": group.patients - group.diseased}
     return [
@@ -151,23 +112,23 @@ class _Gain:
     candidate: float
     champion: float
     value: float  # above 0 where the candidate's figure is better; NaN where undefined
-    drawn: Floats
+    drawn: metrics.Floats
 
     def rule(self, title: str, by: float, share: float) -> Rule:
         """Return the rule that it is not worse by so much, in such a share of the bootstraps."""
         worse = float(np.mean(~(self.drawn >= 0)))
         words = f"{title} not worse by {by:g} in {share:.0%} of bootstraps"
-        figures = _shown(self.candidate), _shown(self.champion)
+        figures = shown(self.candidate), shown(self.champion)
         return Rule(words, *figures, worse < share or self.value > -by)
 
 
 @lru_cache(maxsize=2)
-def _draws(count: int, bootstraps: int) -> Floats:
+def _draws(count: int, bootstraps: int) -> metrics.Floats:
     """Return how often each of so many patients is drawn in each bootstrap: always the same."""
     return metrics.bootstrap_weights(np.zeros(count, np.int8), SEED, bootstraps)
 
 
-def compare(pairs: Pairs, limits: Mapping[str, float]) -> tuple[Rule, bool]:
+def compare(pairs: Pairs, limits: Limits) -> tuple[Rule, bool]:
     """Return the rule that a candidate is not worse than the champion, and whether it is better.
 
     By a paired bootstrap of the Brier score.
@@ -182,7 +143,7 @@ def compare(pairs: Pairs, limits: Mapping[str, float]) -> tuple[Rule, bool]:
     return rule, share >= limits["better_share"] and gain.value >= limits["better_by"]
 
 
-def veto(pairs: Pairs, limits: Mapping[str, float]) -> list[Rule]:
+def veto(pairs: Pairs, limits: Limits) -> list[Rule]:
     """Return the rules about both models themselves, on patients that neither has seen."""
     least = limits["least_patients"]
     passed = len(pairs.y) >= least and len(set(pairs.y.tolist())) == 2
@@ -201,6 +162,6 @@ def veto(pairs: Pairs, limits: Mapping[str, float]) -> list[Rule]:
     return rules
 
 
-def _shown(value: float) -> float | None:
+def shown(value: float) -> float | None:
     """Return a figure as JSON can hold it: rounded, None where it is undefined."""
     return round(value, 4) if math.isfinite(value) else None

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from clinical.schema import LABEL
-from steps.modelling import clinical_metrics
+from risk_model.measurements import Group, Measures, OutOfFold
+from steps.modelling import clinical_metrics, metrics
 from steps.registry import gate, rules
-from steps.registry.gate import Decision
-from steps.registry.rules import Pairs, Rule
 from steps.runs.lineage import Lineage
 
 WAITING = (
@@ -27,8 +23,8 @@ def judge(
     champion: Lineage,
     against: str,
     later: pd.DataFrame | None,
-    limits: Mapping[str, Any],
-) -> Decision:
+    limits: rules.Limits,
+) -> gate.Decision:
     """Decide about an update.
 
     Parameters
@@ -43,39 +39,64 @@ def judge(
         What `gate.read_rules` returns: those of out-of-fold figures hold for later outcomes.
     """
     if later is None:
-        return Decision("kept", WAITING, against)
+        return gate.Decision("kept", WAITING, against)
     rows = later[~(candidate.has_seen(later) | champion.has_seen(later))]
     pairs = _pairs(rows, candidate, champion)
     vetoes = rules.veto(pairs, limits["veto"])
     if not vetoes[0].passed:
-        return Decision("kept", WAITING, against, vetoes)
-    measured = rules.measured(rows, pairs.y, pairs.candidate)
+        return gate.Decision("kept", WAITING, against, vetoes)
+    found = measured(rows, pairs.y, pairs.candidate)
     rule, better = rules.compare(pairs, limits["recipe"])
-    found = [
+    judged = [
         rules.not_synthetic(candidate.source, champion.source),
-        *rules.within(measured.metrics, limits["out_of_fold"], OF),
-        *rules.of_groups(measured.groups, limits["out_of_fold"], OF),
+        *rules.within(found.metrics, limits["out_of_fold"], OF),
+        *rules.of_groups(found.groups, limits["out_of_fold"], OF),
         rule,
         *vetoes,
         *_reported(candidate, champion),
     ]
     reason = f"better on {len(rows)} {OF}" if better else f"not clearly better on {len(rows)} {OF}"
-    return gate.conclude(found, against, reason, better=better)
+    return gate.conclude(judged, against, reason, better=better)
 
 
-def _pairs(rows: pd.DataFrame, candidate: Lineage, champion: Lineage) -> Pairs:
+def _pairs(rows: pd.DataFrame, candidate: Lineage, champion: Lineage) -> rules.Pairs:
     p, q = (one.model.probabilities(rows) for one in (candidate, champion))
-    return Pairs(rows[LABEL.name].to_numpy(np.int8), p, q)
+    return rules.Pairs(rows[LABEL.name].to_numpy(np.int8), p, q)
 
 
-def _reported(candidate: Lineage, champion: Lineage) -> list[Rule]:
+def _reported(candidate: Lineage, champion: Lineage) -> list[rules.Rule]:
     """Return figures of the champion's own held-out patients; whatever they are, they pass."""
     if (rows := champion.held_out) is None:
         return []
     pairs = _pairs(rows, candidate, champion)
     new, old = (clinical_metrics.scores(pairs.y, p) for p in (pairs.candidate, pairs.champion))
     return [
-        Rule(f"{title} of {len(rows)} earlier patients, reported",
-             round(float(new[name][0]), 4), round(float(old[name][0]), 4), passed=True)
+        rules.Rule(f"{title} of {len(rows)} earlier patients, reported",
+                   round(float(new[name][0]), 4), round(float(old[name][0]), 4), passed=True)
         for name, title in (("brier", "Brier score"), ("observed_expected", "observed / expected"))
     ]  # fmt: skip
+
+
+def measured(patients: pd.DataFrame, y: metrics.Labels, p: metrics.Floats) -> OutOfFold:
+    """Return the figures that the rules ask for, of all patients and of each group.
+
+    By labels, and probabilities by models that have not seen the patients.
+    """
+    groups = tuple(
+        Group(
+            group=name,
+            patients=int(members.sum()),
+            diseased=int(y[members].sum()),
+            metrics=_figures(y[members], p[members])
+            if clinical_metrics.enough(y[members])
+            else None,
+        )
+        for name, members in clinical_metrics.groups(patients).items()
+    )
+    figures, diseased = _figures(y, p), int(y.sum())
+    return OutOfFold(patients=len(y), diseased=diseased, metrics=figures, groups=groups)
+
+
+def _figures(y: metrics.Labels, p: metrics.Floats) -> Measures:
+    scores = clinical_metrics.scores(y, p)
+    return {name: rules.shown(float(value[0])) for name, value in scores.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -14,11 +13,11 @@ from matplotlib.axes import Axes
 from clinical.schema import FEATURES, LABEL, Feature
 from risk_model.card.wording import percent
 from steps.reports import drawing
-from steps.reports.drawing import NO, YES, render
+from steps.reports.pages import render
 
-Groups = Mapping[int, npt.NDArray[np.float64]]
+Groups = dict[int, npt.NDArray[np.float64]]
 
-COLOURS = {0: NO, 1: YES}
+COLOURS = {0: drawing.NO, 1: drawing.YES}
 BINS = 24
 REASONS = {
     "repeated": "copies of another row",
@@ -27,7 +26,7 @@ REASONS = {
 }
 
 
-def draw(report: Mapping[str, Any], frame: pd.DataFrame) -> str:
+def draw(report: dict[str, Any], frame: pd.DataFrame) -> str:
     """Draw the report as one self-contained HTML page.
 
     ``clinical.preparation.Prepared.report`` gives every number in the text; the pictures show the
@@ -65,7 +64,7 @@ def _share(share: float | None) -> str:
     return "\N{EN DASH}" if share is None else percent(share, 1)
 
 
-def _tiles(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _tiles(report: dict[str, Any]) -> list[tuple[str, str]]:
     rows = report["rows"]
     return [
         ("rows read", f"{rows['read']:,}"),
@@ -75,14 +74,14 @@ def _tiles(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _feature(feature: Feature, figures: Mapping[str, Any]) -> list[str]:
+def _feature(feature: Feature, figures: dict[str, Any]) -> list[str]:
     unit = f", {feature.unit}" if feature.unit else ""
     unknown = f"{figures['missing']:,} ({_share(figures['missing_share'])})"
     classes = (_summary(figures["by_class"][str(code)], feature) for code in LABEL.codes)
     return [f"{feature.title}{unit}", unknown, *classes]
 
 
-def _summary(figures: Mapping[str, Any] | None, feature: Feature) -> str:
+def _summary(figures: dict[str, Any] | None, feature: Feature) -> str:
     if figures is None or (feature.codes and not sum(figures.values())):
         return _share(None)
     if not feature.codes:

@@ -1,4 +1,4 @@
-"""Pages that stand alone, and their pictures: SVG in the colours of the page, or PNG files."""
+"""Pictures: SVG in the colours of the page that they are on, or PNG files."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from jinja2 import Environment
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-from risk_model.card.rendering import environment
 
 Draw = Callable[[Axes], None]
 
@@ -58,7 +52,6 @@ def colours(*, on_page: bool) -> Iterator[None]:
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     """Return an empty picture, its size in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasSVG(figure)
     return figure, figure.subplots()
 
 
@@ -102,13 +95,3 @@ def svg(key: str, title: str, draw: Draw, width: float = LARGE[0], height: float
     for stand_in, colour in STAND_INS.items():
         text = text.replace(stand_in, colour)
     return text.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
-
-
-@cache
-def _environment() -> Environment:
-    return environment(Path(__file__).with_name("templates"))
-
-
-def render(name: str, **values: Any) -> str:
-    """Return a page: HTML without a script and without a reference to anything outside of it."""
-    return _environment().get_template(name).render(**values)

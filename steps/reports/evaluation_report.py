@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from risk_model.card import content
 from risk_model.card.wording import MODELS
 from risk_model.metadata import Metadata
 from steps.modelling.evaluation import Measured
-from steps.modelling.metrics import Floats
 from steps.reports import drawing, plots
-from steps.reports.drawing import Draw, render
+from steps.reports.pages import render
 
-Calibrations = Mapping[str, tuple[Floats, Mapping[str, float]]]
+Calibrations = dict[str, tuple[Any, dict[str, float]]]
 
 LEADING = ("calibration", "decision_curve")
 """The pictures that are shown; the others are folded."""
 
 
 def draw(
-    about: Mapping[str, Any],
-    cohorts: Sequence[Measured],
+    about: dict[str, Any],
+    cohorts: list[Measured],
     seed: int,
     calibrations: Calibrations | None = None,
 ) -> str:
     """Draw an evaluation as one self-contained page.
 
-    Parameters
-    ----------
-    about : mapping
-        `uri`, `source`, and `metadata`: a Metadata, which may be empty.
-    cohorts : sequence of Measured
-        The one that matters most first.
-    calibrations : mapping, optional
-        What `evaluation.calibrations` found, on the patients of the first cohort.
+    `about` has `uri`, `source` and `metadata`, which may be empty; the first of `cohorts` matters
+    most, and on its patients are the `calibrations`, as `evaluation.calibrations` finds them.
     """
     metadata, leading = about["metadata"], cohorts[0]
     with drawing.colours(on_page=True):
@@ -73,7 +65,7 @@ def _cohort(cohort: Measured, seed: int) -> dict[str, Any]:
     return {"refitted": None, **cohort.found, "notes": cohort.notes, "pictures": pictures}
 
 
-def _picture(key: str, title: str, whose: str, draw: Draw) -> dict[str, Any]:
+def _picture(key: str, title: str, whose: str, draw: drawing.Draw) -> dict[str, Any]:
     return {"title": title, "svg": drawing.svg(key, f"{title}, {whose}", draw)}
 
 

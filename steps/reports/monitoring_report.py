@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -14,8 +13,8 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from clinical.schema import FEATURES
 from risk_model.card.wording import MEASURES, between, number, percent
 from risk_model.prediction_log.records import PROBABILITY, SMALLEST
-from steps.reports import drawing
-from steps.reports.drawing import NO, SOFT, YES, Draw, render
+from steps.reports.drawing import NO, SOFT, YES, Draw, colours, in_percent, legend, svg
+from steps.reports.pages import render
 
 _FEATURES = {feature.name: feature for feature in FEATURES}
 _TITLES = {f.name: f.title for f in FEATURES} | {PROBABILITY: "Probability of disease"}
@@ -24,17 +23,13 @@ FIRST = ("observed_expected", "calibration_intercept", "calibration_slope", "roc
 """The measures of outcomes that lead: calibration in the large, for that is what drifts."""
 
 
-def draw(about: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> str:
+def draw(about: dict[str, Any], models: list[dict[str, Any]]) -> str:
     """Draw what was found as one self-contained page.
 
-    Parameters
-    ----------
-    about : mapping
-        `name`, `made_at`, `notes`, and `outcomes`: what became of the rows of their file, or None.
-    models : sequence of mapping
-        What `monitoring.versions.measure` found, the one that matters most first.
+    `about` has `name`, `made_at`, `notes`, and `outcomes`: what became of the rows of their file,
+    or None. `models` are what `monitoring.versions.measure` found, the one that matters most first.
     """
-    with drawing.colours(on_page=True):
+    with colours(on_page=True):
         shown = [{**model, "pictures": _pictures(model)} for model in models]
     return render(
         "monitoring.html.j2",
@@ -49,11 +44,11 @@ def draw(about: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _tiles(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
+def _tiles(metrics: dict[str, float]) -> list[tuple[str, str]]:
     return [(MEASURES[name], between(metrics, name, 2)) for name in FIRST if name in metrics]
 
 
-def _judged(judged: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def _judged(judged: list[dict[str, Any]]) -> list[list[str]]:
     return [
         [MEASURES[one["name"]], number(one["value"]), number(one["stated"]),
          "yes" if one["left"] else "no"]
@@ -61,7 +56,7 @@ def _judged(judged: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     ]  # fmt: skip
 
 
-def _rows(model: Mapping[str, Any]) -> list[list[str]]:
+def _rows(model: dict[str, Any]) -> list[list[str]]:
     return [
         [_TITLES[name], number(one["psi"]), number(one["by_chance"]),
          "yes" if one["drift"] else "no",
@@ -70,7 +65,7 @@ def _rows(model: Mapping[str, Any]) -> list[list[str]]:
     ]  # fmt: skip
 
 
-def _pictures(model: Mapping[str, Any]) -> list[dict[str, str]]:
+def _pictures(model: dict[str, Any]) -> list[dict[str, str]]:
     """Return the pictures of a model: probability first, then what drifts most."""
     key, drawn = str(model["model_version"]), []
     if len(model["over_time"]) > 1:
@@ -91,21 +86,21 @@ def _pictures(model: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _picture(key: str, title: str, draw_on: Draw, height: float) -> dict[str, str]:
-    return {"title": title, "svg": drawing.svg(key, title, draw_on, 3.9, height)}
+    return {"title": title, "svg": svg(key, title, draw_on, 3.9, height)}
 
 
-def over_time(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
+def over_time(axes: Axes, points: list[dict[str, Any]]) -> None:
     """Draw the mean probability of each period."""
     at = np.array([point["from"][:19] for point in points], "datetime64[s]")
     axes.plot(at, [point["mean_probability"] for point in points], "o-", color=NO, ms=4)
     axes.set(ylim=(0, 1))
-    drawing.in_percent(axes, "y")
+    in_percent(axes, "y")
     locator = AutoDateLocator(maxticks=5)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
-def calibration_over_time(axes: Axes, periods: Sequence[Mapping[str, Any]]) -> None:
+def calibration_over_time(axes: Axes, periods: list[dict[str, Any]]) -> None:
     """Draw observed / expected of each period with its interval; 1 is right."""
     name = "observed_expected"
     axes.axhline(1, ls=":", color=SOFT)
@@ -116,7 +111,7 @@ def calibration_over_time(axes: Axes, periods: Sequence[Mapping[str, Any]]) -> N
     axes.set_xticks(range(len(periods)), [period["from"] for period in periods], rotation=30)
 
 
-def shares(axes: Axes, *, name: str, one: Mapping[str, Any]) -> None:
+def shares(axes: Axes, *, name: str, one: dict[str, Any]) -> None:
     """Draw the share of patients in each bin: then, and now."""
     labels, places = _labels(name, one), list(range(len(one["now"])))
     now = [share or 0 for share in one["now"]]
@@ -126,11 +121,11 @@ def shares(axes: Axes, *, name: str, one: Mapping[str, Any]) -> None:
     axes.set_yticks(places, [label if share is not None else f"{label} (few)"
                              for label, share in zip(labels, one["now"], strict=True)])  # fmt: skip
     axes.invert_yaxis()
-    drawing.in_percent(axes, "x")
-    drawing.legend(axes)
+    in_percent(axes, "x")
+    legend(axes)
 
 
-def _labels(name: str, one: Mapping[str, Any]) -> list[str]:
+def _labels(name: str, one: dict[str, Any]) -> list[str]:
     """Return what each bin holds, the last of them what is unknown."""
     if one["codes"]:
         known = _FEATURES[name].codes if name in _FEATURES else {}

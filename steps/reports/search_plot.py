@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -23,15 +22,9 @@ LOGARITHMIC = ("C",)
 def draw(path: Path, tried: pd.DataFrame, winner: int, honest: Mapping[str, float]) -> Path:
     """Draw a panel for each measure and parameter into a PNG file, and return it.
 
-    Parameters
-    ----------
-    tried : DataFrame
-        A row for each candidate: ``model``, its parameters (NaN where the model has no use for
-        one), and its measures.
-    winner : int
-        The row that won.
-    honest : mapping of str to float
-        What nested cross-validation found: measures, each with ``_ci_low`` and ``_ci_high``.
+    `tried` has a row for each candidate: ``model``, its parameters (NaN where the model has no use
+    for one), and its measures; row `winner` won. `honest` is what nested cross-validation found:
+    measures, each with ``_ci_low`` and ``_ci_high``.
     """
     columns = [str(name) for name in tried]
     names = [name for name in columns if name != "model" and not name.startswith("cv_")]
@@ -73,10 +66,6 @@ def _draw_candidates(axes: Axes, tried: pd.DataFrame, name: str, measure: str) -
 
 
 def _draw_legend(figure: Figure, row: list[Axes], columns: int) -> None:
-    found: dict[str, Artist] = {}
-    for axes in row:
-        handles, labels = axes.get_legend_handles_labels()
-        found |= {str(label): handle for label, handle in zip(labels, handles, strict=True)}
-    figure.legend(
-        list(found.values()), list(found), loc="outside upper center", ncols=columns, frameon=False
-    )
+    drawn = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in row]
+    found = {label: handle for pairs in drawn for handle, label in pairs}
+    figure.legend(found.values(), found, loc="outside upper center", ncols=columns, frameon=False)

@@ -1,12 +1,14 @@
-"""Which sources of this project are at work: commit, changes, and where they were cloned from."""
+"""Which sources are at work: their commit, where they were cloned from, and a step's modules."""
 
 from __future__ import annotations
 
 import re
 import subprocess
+from modulefinder import ModuleFinder
+from pathlib import Path
 from typing import Any
 
-from steps.runs.files import ROOT
+from steps.runs.files import ROOT, sha256
 
 
 def git_state() -> dict[str, Any]:
@@ -39,3 +41,24 @@ def _git(*words: str) -> str | None:
     except FileNotFoundError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def digests_of_sources(module: str) -> dict[str, str]:
+    """Return the SHA-256 of a module of the steps, all that it imports of ours, and templates."""
+    finder = ModuleFinder([str(ROOT)])
+    finder.run_script(str(ROOT / "steps" / f"{module}.py"))
+    files = [vars(found)["__file__"] for found in finder.modules.values()]
+    modules = {Path(file) for file in files if file}
+    others = [path for folder in {path.parent for path in modules} for path in _data_files(folder)]
+    return {path.relative_to(ROOT).as_posix(): sha256(path) for path in sorted([*modules, *others])}
+
+
+def _data_files(package: Path) -> list[Path]:
+    """Return the files of a package that are no modules, such as templates."""
+    found = []
+    for path in package.iterdir():
+        if path.is_file() and path.suffix != ".py":
+            found.append(path)
+        elif path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").exists():
+            found += _data_files(path)
+    return found

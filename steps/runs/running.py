@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import sys
 import traceback
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from risk_model.locations import ensure_account
 from steps.parameters.declaration import ParameterError, parse, step_name
-from steps.runs import stopping
+from steps.runs import process
 from steps.runs.terminal import echo, outlive_readers
 
 if TYPE_CHECKING:
@@ -27,13 +25,9 @@ P = TypeVar("P")
 class Work(Generic[P]):
     """What an entry point does.
 
-    Parameters
-    ----------
-    run : callable
-        ``run(run, values, resolved)`` does the work in the open run.
-    resolve : callable
-        ``resolve(values, experiment_id)`` looks up what the parameters name, before any run of
-        ours is opened; it raises StepError where something does not exist.
+    ``run(run, values, resolved)`` does the work in the open run. ``resolve(values, experiment_id)``
+    looks up what the parameters name before that is opened; it raises StepError where something
+    does not exist.
     """
 
     run: Callable[[StepRun, P, Any], None]
@@ -69,9 +63,9 @@ def run_step(
     """
     if argv is None:
         outlive_readers()
-        _pause_garbage_collection()
+        process.pause_garbage_collection()
     ensure_account()
-    stopping.unwind()
+    process.unwind()
     values = parse_or_refuse(entry, description, argv)
     if values is None:
         return 2
@@ -92,23 +86,47 @@ def parse_or_refuse(
     # MLflow takes seconds to import: the mistake is answered first.
     echo(refusal)
     # Bad parameters open no run of ours.
-    _end_launch(_take_launch(), "FAILED", refusal)
+    _close(_launch(), "FAILED", refusal)
     return None
 
 
-def _pause_garbage_collection() -> None:
-    """Spare the garbage collector what imports make: it would look through it time and again."""
-    gc.disable()
-    atexit.register(gc.freeze)  # else once more at the end
+def _run(values: P, load: Callable[[], Work[P]]) -> int:
+    step = step_name(type(values))
+    try:
+        with process.deferred():
+            from steps.runs import store
+            from steps.runs.tracking import experiment, launch_run, opening, orphans
+    except KeyboardInterrupt:
+        return _end_stopped(step, _launch())
+    launch: Launch | None = None
+    opened = False
+    try:
+        launch = launch_run.connect()
+        experiment_id = experiment.open_experiment(launch)
+        orphans.close_orphans(experiment_id)
+        with process.deferred():
+            work = load()
+        resolved = work.resolve(values, experiment_id)
+        opened = True
+        with opening.open_run(values, launch, experiment_id) as run:
+            process.resume_garbage_collection()
+            work.run(run, values, resolved)
+    except KeyboardInterrupt:
+        return _end_stopped(step, launch)
+    except Exception as error:
+        expected = isinstance(error, store.expected_errors())
+        if not expected:
+            # Where it was, but not the error's own words: they may be a patient's value.
+            print("Traceback (most recent call last):", file=sys.stderr)
+            traceback.print_tb(error.__traceback__)
+        message = f"{step}: {store.explain(error)}"
+        echo(message)
+        _close(launch, "FAILED", message)
+        return 2 if expected and not opened else 1
+    return 0
 
 
-def _resume_garbage_collection() -> None:
-    if not gc.isenabled():
-        gc.freeze()
-        gc.enable()
-
-
-def _take_launch() -> Launch | None:
+def _launch() -> Launch | None:
     """Return the run that ``mlflow run`` has opened, where nothing else has been done yet."""
     if not os.environ.get("MLFLOW_RUN_ID"):
         return None
@@ -122,72 +140,17 @@ def _take_launch() -> Launch | None:
         return None
 
 
-def _run(values: P, load: Callable[[], Work[P]]) -> int:
-    step = step_name(type(values))
-    try:
-        with stopping.deferred():
-            from clinical.errors import DataError
-            from steps.runs import store
-            from steps.runs.tracking import experiment, launch_run, orphans, step_run
-    except KeyboardInterrupt:
-        return _end_stopped(step, _take_launch())
-    launch: Launch | None = None
-    opened = False
-    try:
-        launch = launch_run.connect()
-        experiment_id = experiment.open_experiment(launch)
-        orphans.close_orphans(experiment_id)
-        with stopping.deferred():
-            work = load()
-        resolved = work.resolve(values, experiment_id)
-        opened = True
-        with step_run.open_run(values, launch, experiment_id) as run:
-            _resume_garbage_collection()
-            work.run(run, values, resolved)
-    except store.store_errors(DataError, store.StepError, OSError) as error:
-        _end_failed(step, launch, error)
-        return 1 if opened else 2
-    except KeyboardInterrupt:
-        return _end_stopped(step, launch)
-    except Exception as error:
-        # Where it was, but not the error's own words: they may be a patient's value.
-        print("Traceback (most recent call last):", file=sys.stderr)
-        traceback.print_tb(error.__traceback__)
-        _end_failed(step, launch, error)
-        return 1
-    return 0
-
-
-def _end_failed(step: str, launch: Launch | None, error: Exception) -> None:
-    from steps.runs import store
-
-    message = f"{step}: {store.explain(error)}"
-    echo(message)
-    _end_launch(launch, "FAILED", message)
-
-
 def _end_stopped(step: str, launch: Launch | None) -> int:
     """Return the exit code of a step that was stopped."""
-    from steps.runs.tracking import launch_run
-
     # A step that another one has launched leaves it to that to say so.
     if launch is None or not launch.nested:
         echo(f"{step}: stopped")
-    _end_launch(launch, "KILLED", f"{step}: stopped")
-    if launch and not launch.nested:
-        launch_run.stay_killed(launch)
+    _close(launch, "KILLED", f"{step}: stopped")
     return 130
 
 
-def _end_launch(launch: Launch | None, status: str, note: str) -> None:
-    """End the launch run, where no run of ours has ended it and the store still allows it."""
-    if launch is None:
-        return
-    from steps.runs import store
-    from steps.runs.tracking import launch_run
+def _close(launch: Launch | None, status: str, note: str) -> None:
+    if launch:
+        from steps.runs.tracking import launch_run
 
-    try:
-        if launch_run.is_open(launch):
-            launch_run.end_launch(launch, status, note)
-    except store.store_errors() as error:
-        echo(store.explain(error))
+        launch_run.close_launch(launch, status, note)

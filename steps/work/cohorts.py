@@ -11,7 +11,6 @@ from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, LABEL
 from steps.modelling import evaluation
 from steps.runs.lineage import Lineage
-from steps.runs.reuse import archive_of, data_output, fetch_output, outputs
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
 from steps.runs.tracking import datasets, finished
@@ -81,7 +80,7 @@ def read_given(data: str, coding: str) -> list[Cohort]:
     path = Path(data)
     if not path.is_file():
         run = _run_of(data)
-        path = fetch_output(run, data_output(run))
+        path = finished.fetch_output(run, finished.data_output(run))
     cohorts = hospitals.read_cohorts(path, coding)
     return cohorts or [hospitals.read_cohort(*open_member(path), coding)]
 
@@ -101,11 +100,11 @@ def log_dataset(run: StepRun, model: Lineage, one: evaluation.Measured, data: st
     name, uri, digest = one.site, data, None
     if data and not Path(data).is_file():
         given = _run_of(data)
-        uri = finished.artifact_uri(given.info.run_id, data_output(given))
+        uri = finished.artifact_uri(given.info.run_id, finished.data_output(given))
     elif not data and (known := _known(model, one.site)):
         name, kept_by, output = known
         uri = finished.artifact_uri(kept_by.info.run_id, output)
-        digest = outputs(kept_by).get(output)
+        digest = finished.outputs(kept_by).get(output)
     if name == datasets.PATIENTS and model.metadata.data:
         digest = model.metadata.data.digest
     patients = one.patients[[*FEATURE_NAMES, LABEL.name]]
@@ -118,7 +117,7 @@ def _known(model: Lineage, site: str) -> tuple[str, Run, str] | None:
     """Return the dataset, the run and the output that hold a cohort of a model's own lineage."""
     if model.prepared and site == OUT_OF_FOLD:
         return datasets.PATIENTS, *model.prepared
-    archived = archive_of(model.prepared[0]) if model.prepared else None
+    archived = finished.archive_of(model.prepared[0]) if model.prepared else None
     if archived and site in hospitals.TITLES.keys() - {hospitals.TRAINING}:
         return site, *archived
     return (datasets.HELD_OUT, model.trained, HELD_OUT_FILE) if model.trained else None

@@ -14,6 +14,7 @@ from steps.parameters.uris import redact_credentials
 from steps.runs import downloads, reuse, sources
 from steps.runs.files import as_json, sha256
 from steps.runs.terminal import echo
+from steps.runs.tracking.finished import DATA_FOLDER
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import KEY_TAG, SOURCE_TAG
 from steps.work.patients import open_member
@@ -47,7 +48,7 @@ def download(run: StepRun, values: Download, _: object) -> None:
             "sha256": sha256(path),
             "bytes": path.stat().st_size,
         }
-        run.log_file(path, reuse.DATA_FOLDER, copy="data")
+        run.log_file(path, DATA_FOLDER, copy="data")
         run.log_text("source.json", as_json(description))
     run.rename(origin)
     run.tag(SOURCE_TAG, origin)

@@ -12,7 +12,7 @@ from steps.parameters.entry_points import CHAMPION_URI, MODEL_NAME, Evaluate, Re
 from steps.registry import versions as registry
 from steps.reports import evaluation_report, plots
 from steps.runs import files, lineage
-from steps.runs.launching import launch
+from steps.runs.children import launch
 from steps.runs.terminal import echo
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG

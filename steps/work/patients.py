@@ -14,8 +14,8 @@ from clinical import archive
 from clinical.layout import Source
 from steps.parameters.entry_points import Preprocess, Sweep, Train
 from steps.runs.launching import input_run
-from steps.runs.reuse import DATA_FOLDER, data_output, fetch_output, work_key
-from steps.runs.tracking.finished import artifact_uri
+from steps.runs.reuse import work_key
+from steps.runs.tracking.finished import DATA_FOLDER, artifact_uri, data_output, fetch_output
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import INPUT_TAG, KEY_TAG, SOURCE_TAG
 

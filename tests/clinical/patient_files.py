@@ -6,7 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from clinical.errors import DataError
+from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 
 # Diseased and healthy, in both codings of the same two patients.
@@ -42,6 +45,14 @@ def labelled(row: list[object], label: object) -> list[object]:
 def plain_row(names: list[str]) -> str:
     """Give a line of as many numbers as there are columns."""
     return ",".join("1" for _ in names)
+
+
+def refusal(content: bytes, coding: str = "auto") -> str:
+    """Return why a file is refused."""
+    with pytest.raises(DataError) as caught:
+        read_patients(content, "patients.csv", coding)
+    assert "'patients.csv'" in str(caught.value)
+    return str(caught.value)
 
 
 def frame_of(records: Sequence[Mapping[str, float | None]]) -> pd.DataFrame:

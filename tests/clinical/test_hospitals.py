@@ -9,15 +9,12 @@ import pytest
 from clinical.errors import DataError
 from clinical.hospitals import TITLES, Cohort, read_cohort, read_cohorts, site_of
 from clinical.schema import LABEL
+from tests.clinical.patient_files import SICK_UCI, WELL_UCI, csv_bytes, labelled
 
 
 @pytest.fixture(scope="module")
 def cohorts(uci_zip: Path) -> dict[str, Cohort]:
     return {cohort.site: cohort for cohort in read_cohorts(uci_zip)}
-
-
-def test_the_archive_holds_all_four(cohorts: dict[str, Cohort]) -> None:
-    assert list(cohorts) == list(TITLES)
 
 
 @pytest.mark.parametrize(("site", "read", "prevalence"), [
@@ -27,6 +24,7 @@ def test_the_archive_holds_all_four(cohorts: dict[str, Cohort]) -> None:
 def test_each_has_the_patients_that_are_known(
     cohorts: dict[str, Cohort], site: str, read: int, prevalence: float
 ) -> None:
+    assert list(cohorts) == list(TITLES)
     cohort = cohorts[site]
     assert cohort.read == read
     assert read - 1 <= len(cohort.patients) <= read
@@ -56,19 +54,15 @@ def test_other_files_are_no_hospitals(tmp_path: Path) -> None:
 
 
 def test_patients_without_an_outcome_are_left_out_and_copies_too() -> None:
-    rows = ["60,1,4,130,206,0,2,132,1,2.4,2,2,7,4", "60,1,4,130,206,0,2,132,1,2.4,2,2,7,4"]
-    rows += ["41,0,2,130,204,0,2,172,0,1.4,1,0,3,0", "50,1,3,120,219,0,0,158,0,1.6,2,0,3,?"]
-    found = read_cohort("\n".join(rows).encode(), "some.data")
+    rows = [SICK_UCI, SICK_UCI, WELL_UCI, labelled(WELL_UCI, "?")]
+    found = read_cohort(csv_bytes(rows, header=False), "some.data")
     assert (found.site, found.read, len(found.patients)) == ("data", 4, 2)
 
 
-def test_patients_of_one_outcome_can_measure_nothing() -> None:
-    row = b"60,1,4,130,206,0,2,132,1,2.4,2,2,7,4\n"
-    with pytest.raises(DataError, match="not both outcomes"):
-        read_cohort(row, "some.data")
-
-
-def test_patients_without_any_label_are_refused() -> None:
-    header = b"age,sex,cp,trestbps,chol,fbs,restecg,thalach,exang,oldpeak,slope,ca,thal\n"
-    with pytest.raises(DataError, match="has no label"):
-        read_cohort(header + b"60,1,0,130,206,0,0,132,1,2.4,1,2,3\n", "some.csv")
+@pytest.mark.parametrize(("content", "words"), [
+    (csv_bytes([SICK_UCI], header=False), "not both outcomes"),
+    (csv_bytes([SICK_UCI[:-1], WELL_UCI[:-1]]), "has no label"),
+])  # fmt: skip
+def test_patients_without_both_outcomes_can_measure_nothing(content: bytes, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        read_cohort(content, "some.data")

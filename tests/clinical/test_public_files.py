@@ -24,16 +24,11 @@ from tests.clinical.patient_files import (
     changed,
     csv_bytes,
     labelled,
+    refusal,
 )
 
 UCI_FILE = csv_bytes([SICK_UCI, WELL_UCI], "num")
 CSV_FILE = csv_bytes([SICK_CSV, WELL_CSV], "target")
-
-
-def refusal(content: bytes, coding: str = "auto") -> str:
-    with pytest.raises(DataError) as caught:
-        read_patients(content, "patients.csv", coding)
-    return str(caught.value)
 
 
 def read(frame: pd.DataFrame, coding: str = "auto") -> Patients:

@@ -92,11 +92,6 @@ def test_decimal_commas_are_read() -> None:
     assert values(read(b"a;b;c\n1,5;x;2\n2,25;3;?\n"))["a"] == [1.5, 2.25]
 
 
-def test_an_empty_text_has_no_layout() -> None:
-    with pytest.raises(DataError, match="empty"):
-        inspect(b"")
-
-
 @pytest.mark.parametrize("last", ['3,"x\n', '"3\n'])
 def test_a_quotation_that_would_swallow_rows_is_refused(last: str) -> None:
     with pytest.raises(DataError, match="quoted cell is not closed in its line 2"):

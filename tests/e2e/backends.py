@@ -15,8 +15,8 @@ from pathlib import Path
 
 import requests
 
-from tests.conftest import need
-from tests.e2e.conftest import Clone, Done, kill_tree
+from tests.conftest import need, program
+from tests.e2e.conftest import QUICK_MLFLOW, Clone, Done, kill_tree
 from tests.e2e.registry import NAME
 from tests.serving import forge
 from tests.serving.service import Service, free_port, wait_for
@@ -168,9 +168,8 @@ def a_server(words: list[str], folder: Path, url: str, **env: str) -> Iterator[N
     kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
     with log.open("ab") as file:
         process = subprocess.Popen(
-            words, cwd=folder, stdout=file, stderr=file,
-            env={**kept, "MLFLOW_DISABLE_TELEMETRY": "true", **env},
-        )  # fmt: skip
+            words, cwd=folder, stdout=file, stderr=file, env=kept | QUICK_MLFLOW | env
+        )
     try:
         wait_for(lambda: answers(url) or process.poll() is not None, what=" ".join(words))
         assert process.poll() is None, log.read_text()
@@ -202,9 +201,7 @@ def an_s3(folder: Path, port: int) -> Iterator[str]:
 @contextmanager
 def an_nginx(folder: Path, configuration: str, port: int) -> Iterator[int]:
     """Run nginx with what stands in its ``http`` block; yield its port."""
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    need(program, "nginx is missing: apt-get install nginx")
-    assert program
+    nginx = program("nginx", "nginx", f"{os.environ['PATH']}:/usr/sbin")
     (folder / "heart.conf").write_text(configuration)
     temporary = "".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi",
@@ -214,5 +211,5 @@ def an_nginx(folder: Path, configuration: str, port: int) -> Iterator[int]:
         f"daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx-error.log;"
         f"events {{}} http {{ access_log off; {temporary} include {folder}/heart.conf; }}"
     )
-    with a_server([program, "-c", str(folder / "nginx.conf")], folder, f"http://127.0.0.1:{port}"):
+    with a_server([nginx, "-c", str(folder / "nginx.conf")], folder, f"http://127.0.0.1:{port}"):
         yield port

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import need
+from tests.conftest import program
 
 FLAGS = [
     "--no-sandbox",
@@ -25,12 +24,11 @@ VIEWS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark"
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    program = shutil.which("chromium")
-    need(program, "no chromium on this machine (Debian package chromium)")
+    path = program("chromium", "chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        opened = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield opened
         opened.close()
 

@@ -156,7 +156,8 @@ def test_another_file_of_the_same_patients_gives_a_model_that_agrees(
     cleveland: Clone, data_dir: Path
 ) -> None:
     uci = onnx_model_of(cleveland, cleveland.runs("train")[-1])
-    cleveland.launch("main", source=data_dir / "kaggle_heart_1025.csv").succeeded()
+    cleveland.step("preprocess", data=data_dir / "kaggle_heart_1025.csv").succeeded()
+    cleveland.step("train").succeeded()
     report = json.loads((cleveland.path / "data" / "data_report.json").read_text())
     assert report["rows"]["kept"] == 302
     patients = pd.read_parquet(cleveland.path / "data" / "patients.parquet")
@@ -164,22 +165,6 @@ def test_another_file_of_the_same_patients_gives_a_model_that_agrees(
     other = onnx_model_of(cleveland, cleveland.runs("train")[0])
     sides = [session.run(None, rows)[1][:, 1] > 0.5 for session in (uci, other)]
     assert np.mean(sides[0] == sides[1]) >= 0.95
-
-
-def test_train_and_evaluate_in_a_fresh_clone_build_what_they_need(clone: Clone) -> None:
-    done = clone.launch("train", max_depth=5).succeeded()
-    assert "SYNTHETIC SAMPLE" in done.output
-    (run,) = clone.runs("train")
-    assert run.data.tags["data.source"] == "synthetic"
-    (prepared,) = clone.children(run)
-    assert prepared.info.run_name == "preprocess synthetic"
-    model = clone.client.get_logged_model(run.outputs.model_outputs[0].model_id)
-    assert model.tags["data.source"] == "synthetic"
-    assert clone.launches()[0].data.tags["heart.run_id"] == run.info.run_id
-
-    done = clone.launch("evaluate").succeeded()
-    assert "there is no champion yet, so it is built first" in done.output
-    assert "synthetic_roc_auc" in clone.runs("evaluate")[0].data.metrics
 
 
 @pytest.fixture
@@ -204,18 +189,30 @@ def git_url(pristine: Path) -> Iterator[str]:
         daemon.wait(60)
 
 
-def test_a_run_from_a_git_url_loses_nothing_when_its_clone_goes(
+def test_train_and_evaluate_from_a_git_url_build_what_they_need_and_lose_nothing(
     clone: Clone, git_url: str, tmp_path: Path
 ) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    small = {"source": "sample", "n_estimators": 10}
-    done = clone.launch("main", project=git_url, cwd=elsewhere, **small).succeeded()
-    assert f"Serve:  mlflow run {git_url} -e serve --env-manager local" in done.output
-    (fetched,) = re.findall(r"Fetching project from \S+ into (\S+)", done.output)
-    shutil.rmtree(fetched)
-    store = Clone(elsewhere)
+    store = Clone(tmp_path / "elsewhere", clone.env)
+    store.path.mkdir()
+    done = store.launch("train", project=git_url, max_depth=5, n_estimators=10).succeeded()
+    assert "SYNTHETIC SAMPLE" in done.output
     (run,) = store.runs("train")
+    assert run.data.tags["data.source"] == "synthetic"
+    (prepared,) = store.children(run)
+    assert prepared.info.run_name == "preprocess synthetic"
+    model = store.client.get_logged_model(run.outputs.model_outputs[0].model_id)
+    assert model.tags["data.source"] == "synthetic"
+    assert store.launches()[0].data.tags["heart.run_id"] == run.info.run_id
+
+    more = store.launch("evaluate", project=git_url).succeeded()
+    assert "there is no champion yet, so it is built first" in more.output
+    assert "synthetic_roc_auc" in store.runs("evaluate")[0].data.metrics
+    again = store.launch("main", project=git_url, source="sample").succeeded()
+    assert f"Serve:  mlflow run {git_url} -e serve --env-manager local" in again.output
+
+    said = done.output + more.output + again.output
+    for fetched in re.findall(r"Fetching project from \S+ into (\S+)", said):
+        shutil.rmtree(fetched)
     assert store.artifacts(run, "plots") == {f"plots/{name}.png" for name in PLOTS}
     assert onnx_model_of(store, run).run(None, {"patients": np.full((1, 13), np.nan, np.float32)})
     local = store.client.download_artifacts(run.info.run_id, "plots/roc.png", str(tmp_path))

@@ -13,6 +13,7 @@ from tests import pages
 from tests.e2e.conftest import Clone
 
 PAGE = Path("docs/privacy.md").read_text()
+QUICK = "logistic_regression"
 
 
 def with_rows(clone: Clone) -> set[str]:
@@ -34,8 +35,8 @@ def test_the_rows_of_patients_are_where_the_page_says_and_are_erased(
     clone = make_clone()
     source = clone.path / "heart.csv"
     source.write_bytes((data_dir / "kaggle_heart_303.csv").read_bytes())
-    clone.launch("main", source=source, n_estimators=25).succeeded()
-    clone.step("train", data=source, n_estimators=20).succeeded()
+    clone.launch("main", source=source, model=QUICK).succeeded()
+    clone.step("train", data=source, model=QUICK, C=2).succeeded()
     listed = {
         name.replace("<file>", source.name) for name in re.findall(r"\| `(\w+/.*?)` \|", PAGE)
     }
@@ -58,6 +59,6 @@ def test_the_rows_of_patients_are_where_the_page_says_and_are_erased(
     clone.step("score", input=source, output="scored.parquet", model_uri=model).succeeded()
     done = clone.step("evaluate", data=source, model_uri=model).failed()
     assert "does not say which patients" in done.output
-    clone.step("train", data=source, n_estimators=30).succeeded()
+    clone.step("train", data=source, model=QUICK, C=3).succeeded()
     done = clone.step("register").succeeded()
     assert "rejected, broken: at least 30 patients" in done.output

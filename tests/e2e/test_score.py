@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import zipfile
@@ -23,7 +22,6 @@ from tests.e2e.backends import AWS, an_s3
 from tests.e2e.conftest import Clone, kill_tree
 from tests.servers import closed_port
 from tests.serving.service import wait_for
-from tests.steps.dask_cluster import cluster
 
 NUMBERS = ["probability", "prediction", "risk_level"]
 
@@ -106,29 +104,6 @@ def test_a_killed_job_leaves_nothing_in_its_place_and_may_be_started_again(
     found = pd.read_parquet(output, columns=["probability"])["probability"].to_numpy()
     assert len(found) == 1_200_000
     np.testing.assert_array_equal(found[:100_000], found[-100_000:])
-
-
-def test_a_cluster_that_runs_already_does_the_work(
-    tmp_path: Path, uci_file: Path, scored: Callable[..., pd.DataFrame]
-) -> None:
-    folder = tmp_path / "dask"
-    folder.mkdir()
-    expected = scored(uci_file)
-    with cluster(folder, workers=2) as running:
-        pd.testing.assert_frame_equal(scored(uci_file, scheduler=running.address), expected)
-
-
-def test_what_cannot_be_done_gets_one_line_and_leaves_nothing(
-    cleveland: Clone, data_dir: Path, tmp_path: Path
-) -> None:
-    less = tmp_path / "less.csv"
-    pd.read_csv(data_dir / "kaggle_heart_303.csv").drop(columns="oldpeak").to_csv(less, index=False)
-    done = cleveland.step("score", input=less, output=tmp_path / "out.parquet").failed(2)
-    # A line says with what it could begin; then comes the one that says why it ended.
-    (said,) = [text for text in done.output.splitlines() if " by registry-v1 (onnx)" not in text]
-    assert re.match("score: 'less.csv': expected the columns .*missing: oldpeak", said)
-    assert list(tmp_path.iterdir()) == [less]
-    assert cleveland.runs("score", "RUNNING") == []
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from clinical.schema import FEATURES
 from tests.e2e.browser import VIEWS, chromium, fits, violations
 from tests.serving import forge
 from tests.serving.service import Service, running
@@ -40,6 +41,9 @@ VERDICT = {
          "champion": 1.44, "passed": True},
     ]
 }  # fmt: skip
+
+
+CODED = {feature.name for feature in FEATURES if feature.codes}
 
 
 @contextmanager
@@ -78,15 +82,22 @@ def is_foreign(url: str, service: Service) -> bool:
     return not url.startswith((f"http://127.0.0.1:{service.port}/", "data:", "blob:"))
 
 
+def estimate(page: Any, **chosen: str) -> None:
+    """Fill in the example, choose what is to be otherwise, and wait for the answer."""
+    page.get_by_role("button", name="Fill in an example").click()
+    for name, value in chosen.items():
+        field = page.locator(f"#{name}")
+        (field.select_option if name in CODED else field.fill)(value)
+    assert fits(page)
+    page.get_by_role("button", name="Estimate").click()
+    page.get_by_role("heading", name="Result").wait_for()
+
+
 def test_from_the_form_to_an_answer(page: Any) -> None:
     page.goto("/")
     assert page.get_by_text("Synthetic data.").is_visible()
     assert violations(page) == []
-    page.get_by_role("button", name="Fill in an example").click()
-    page.get_by_label("Major vessels coloured").select_option("Unknown")
-    assert fits(page)
-    page.get_by_role("button", name="Estimate").click()
-    page.get_by_role("heading", name="Result").wait_for()
+    estimate(page, ca="Unknown", exang="Yes", thalach="90")
     assert page.get_by_text("of generated patients like this one had the disease").is_visible()
     assert page.get_by_role("img", name="Probability of disease").is_visible()
     assert page.get_by_text(
@@ -94,24 +105,7 @@ def test_from_the_form_to_an_answer(page: Any) -> None:
     ).is_visible()
     assert page.get_by_text("0.90 with major vessels coloured").is_visible()
     assert page.evaluate("() => document.activeElement.id") == "answer"
-    assert violations(page) == []
-    assert fits(page)
-
-
-def test_the_form_fits_one_screen_of_a_desktop(desktop: Any) -> None:
-    desktop.goto("/")
-    button = desktop.get_by_role("button", name="Estimate").bounding_box()
-    assert button["y"] + button["height"] <= 900
-
-
-def test_an_answer_shows_what_moved_the_probability(page: Any) -> None:
-    page.goto("/")
-    page.get_by_role("button", name="Fill in an example").click()
-    page.get_by_label("Highest heart rate reached").fill("90")
-    page.get_by_label("Angina during exercise").select_option("Yes")
-    page.get_by_role("button", name="Estimate").click()
     why = page.get_by_role("region", name="How each finding moved the probability")
-    why.wait_for()
     moved = why.get_by_role("listitem")
     assert moved.count() > 3
     row = moved.filter(has_text="Highest heart rate reached: 90 beats/min")
@@ -127,6 +121,12 @@ def test_an_answer_shows_what_moved_the_probability(page: Any) -> None:
     assert bars[0]["width"] == pytest.approx(pictures[0]["width"] / 2, abs=2)
     assert violations(page) == []
     assert fits(page)
+
+
+def test_the_form_fits_one_screen_of_a_desktop(desktop: Any) -> None:
+    desktop.goto("/")
+    button = desktop.get_by_role("button", name="Estimate").bounding_box()
+    assert button["y"] + button["height"] <= 900
 
 
 def test_errors_stand_at_their_field_and_move_none(page: Any) -> None:
@@ -171,9 +171,7 @@ def test_a_field_is_checked_when_it_is_left(desktop: Any) -> None:
 
 def test_an_answer_is_no_answer_to_findings_that_were_changed_since(page: Any) -> None:
     page.goto("/")
-    page.get_by_role("button", name="Fill in an example").click()
-    page.get_by_role("button", name="Estimate").click()
-    page.get_by_role("heading", name="Result").wait_for()
+    estimate(page)
     outdated = page.get_by_text("Not of what is typed below.")
     assert not outdated.is_visible()
     page.get_by_label("Age").fill("77")
@@ -190,9 +188,7 @@ def test_the_banner_comes_with_the_answer_where_the_page_is_older_than_the_model
 ) -> None:
     desktop.goto("/")
     desktop.evaluate("() => document.querySelector('.banner').remove()")
-    desktop.get_by_role("button", name="Fill in an example").click()
-    desktop.get_by_role("button", name="Estimate").click()
-    desktop.get_by_role("heading", name="Result").wait_for()
+    estimate(desktop)
     assert desktop.get_by_text("Synthetic data.").count() == 1
     assert desktop.get_by_text("Synthetic data.").is_visible()
 
@@ -208,18 +204,15 @@ def test_the_keyboard_is_enough(desktop: Any) -> None:
     assert desktop.get_by_label("Age").input_value() == "54"
 
 
-def test_it_works_without_javascript(browser: Any, service: Service, patient_form: Any) -> None:
+def test_it_works_without_javascript(browser: Any, service: Service) -> None:
     context = browser.new_context(
         java_script_enabled=False, base_url=f"http://127.0.0.1:{service.port}"
     )
     page = context.new_page()
     page.goto("/")
-    for name, value in patient_form.items():
-        field = page.locator(f"#{name}")
-        if field.evaluate("node => node.tagName") == "SELECT":
-            field.select_option(value)
-        else:
-            field.fill(value)
+    for feature in FEATURES:
+        field = page.locator(f"#{feature.name}")
+        (field.select_option if feature.codes else field.fill)(f"{feature.example:g}")
     page.get_by_role("button", name="Estimate").click()
     page.get_by_role("heading", name="Result").wait_for()
     assert page.get_by_role("region", name="How each finding moved the probability").is_visible()
@@ -236,13 +229,6 @@ def test_paper_has_what_is_folded_and_no_buttons(browser: Any, service: Service)
     page.goto("/")
     assert not page.get_by_role("button", name="Estimate").is_visible()
     page.close()
-
-
-@pytest.fixture
-def patient_form() -> dict[str, str]:
-    from clinical.schema import FEATURES
-
-    return {feature.name: f"{feature.example:g}" for feature in FEATURES}
 
 
 def test_the_model_page_is_the_card(page: Any) -> None:

@@ -152,7 +152,7 @@ def test_beyond_what_is_held_at_once_it_is_a_503_with_retry_after(
 
 
 def test_twenty_swaps_under_load_fail_nothing(registry: Registry, service: Service) -> None:
-    with Load(service.port, connections=16) as load:
+    with Load(service.port, connections=16, pause=0.01) as load:
         for i in range(20):
             version = 2 - i % 2
             registry.champion(version)

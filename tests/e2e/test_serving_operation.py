@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -126,11 +127,14 @@ def test_it_starts_wherever_it_is_put(
     given = {name: text.replace("{home}", str(home)) for name, text in settings.items()}
     Path(given.get("TMPDIR", home)).mkdir(parents=True)
     command = (*OWN, "-b", "127.0.0.1:{port}") if not address else OWN
-    with running(home, registry.uri, wait=not address, command=command, **given) as service:
+    with running(
+        home, registry.uri, workers=1 if address else 2, wait=not address, command=command, **given
+    ) as service:
         if not address:
             assert service.version() == "registry-v1"
-        wait_for(lambda: "Listening at: " in service.log.read_text())
-        assert address in service.log.read_text()
+        wait_for(lambda: "model.serving" in service.log.read_text())
+        (listening,) = re.findall(r"Listening at: (.*)", service.log.read_text())
+        assert address in listening
     assert "Traceback" not in service.log.read_text()
 
 

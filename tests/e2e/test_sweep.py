@@ -19,7 +19,7 @@ def swept(make_clone: Callable[[], Clone]) -> Clone:
     """Return a clone in which nothing but a small sweep was asked for."""
     made = make_clone()
     done = made.launch(
-        "sweep", trials=4, models="random_forest,logistic_regression", calibration="none"
+        "sweep", trials=2, models="random_forest,logistic_regression", calibration="none"
     ).succeeded()
     assert "there is no finished preprocess run yet, so it is built first" in done.output
     (made.path / "said.txt").write_text(done.output)
@@ -39,7 +39,7 @@ def running(tmp_path: Path) -> Iterator[Cluster]:
         yield made
 
 
-FORESTS = {"models": "random_forest", "calibration": "none"}
+QUICK = {"models": "logistic_regression", "calibration": "none"}
 FIRST = 3
 
 
@@ -51,7 +51,7 @@ def has_begun(clone: Clone) -> bool:
 def test_the_candidates_and_the_winner_are_runs_below_the_sweep(swept: Clone) -> None:
     (run,) = swept.runs("sweep")
     below = [*swept.runs("candidate", "FINISHED"), *swept.runs("train", "FINISHED")]
-    assert len(below) == 5
+    assert len(below) == 3
     assert {one.data.tags["mlflow.parentRunId"] for one in below} == {run.info.run_id}
     assert not [one for one in below if "heart.owner" in one.data.tags]
     (trained,) = swept.runs("train")
@@ -77,7 +77,7 @@ def test_main_reuses_the_training_of_the_winner(swept: Clone) -> None:
 
 
 def test_a_worker_that_is_killed_costs_no_result(bare_store: Clone, patients: Path) -> None:
-    process = bare_store.start("sweep", data=patients, trials=5, **FORESTS)
+    process = bare_store.start("sweep", data=patients, trials=5, **QUICK)
     try:
         wait_for(lambda: has_begun(bare_store), what="the first candidates")
         victims = [one for one in workers_below(process.pid) if one.is_running()]
@@ -100,7 +100,7 @@ def workers_below(pid: int) -> list[psutil.Process]:
 def test_a_killed_sweep_keeps_its_candidates_and_leaves_nobody_behind(
     bare_store: Clone, patients: Path
 ) -> None:
-    process = bare_store.start("sweep", data=patients, trials=24, **FORESTS)
+    process = bare_store.start("sweep", data=patients, trials=24, **QUICK)
     wait_for(lambda: has_begun(bare_store), what="the first candidates")
     step = next(
         one for one in psutil.Process(process.pid).children(recursive=True)
@@ -123,9 +123,7 @@ def test_a_killed_sweep_keeps_its_candidates_and_leaves_nobody_behind(
 def test_a_cluster_that_runs_already_does_the_work_and_may_lose_a_worker(
     bare_store: Clone, patients: Path, running: Cluster
 ) -> None:
-    process = bare_store.start(
-        "sweep", data=patients, trials=5, scheduler=running.address, **FORESTS
-    )
+    process = bare_store.start("sweep", data=patients, trials=5, scheduler=running.address, **QUICK)
     try:
         wait_for(lambda: has_begun(bare_store), what="the first candidates")
         assert workers_below(process.pid) == []

@@ -156,16 +156,12 @@ def _score(project: Project, name: str, text: str, **parameters: object) -> dict
 
 
 def _scored(output: Path) -> dict[str, Any]:
-    """Return each line's answer or its wrong columns, as either form of the output has them."""
+    """Return each line's answer or its wrong columns."""
     frame = pd.read_parquet(output)
-    lines = frame["row"] if "row" in frame else pd.Series(range(1, len(frame) + 1))
-    frame = frame.assign(line=list(lines)).sort_values("line")
-    if "problem" in frame:
-        bad = frame[frame["problem"].notna()]
-        wrong = dict(zip(bad["line"], map(_columns_in, bad["problem"]), strict=True))
-        frame = frame[frame["problem"].isna()]
-    else:
-        wrong = _rejected(output.with_name(f"{output.name}.rejects.csv"))
+    frame = frame.assign(line=range(1, len(frame) + 1))
+    bad = frame[frame["problem"].notna()]
+    wrong = dict(zip(bad["line"], map(_columns_in, bad["problem"]), strict=True))
+    frame = frame[frame["problem"].isna()]
     said = ["line", *(["id"] if "id" in frame else []), "probability", "prediction", "risk_level"]
     return {
         "model_version": sorted(set(frame["model_version"])),
@@ -177,11 +173,3 @@ def _scored(output: Path) -> dict[str, Any]:
 
 def _columns_in(problem: str) -> list[str]:
     return [name for name in NAMES if re.search(rf"\b{name}\b", problem)]
-
-
-def _rejected(path: Path) -> dict[int, list[str]]:
-    if not path.is_file():
-        return {}
-    cells = pd.read_csv(path, keep_default_na=False)
-    found = {line: set(part["column"]) for line, part in cells.groupby("row")}
-    return {line: [name for name in NAMES if name in names] for line, names in found.items()}

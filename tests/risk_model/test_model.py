@@ -39,30 +39,27 @@ def change(folder: Path, name: str, **parts: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | parts))
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda extra: (extra / "twin.onnx").write_bytes(b"x"),
-        lambda extra: (extra / "twin.onnx").unlink(),
-        lambda extra: (extra / "references.json").write_text("{"),
-        lambda extra: (extra / "references.json").write_text("[]"),
-        lambda extra: (extra / "model.json").write_text("{"),
-        lambda extra: shutil.rmtree(extra.parent),
-    ],
-    ids=range(6),
-)
-def test_a_damaged_model_is_refused(folder: Path, damage: Any) -> None:
-    damage(folder / "extra_files")
-    with pytest.raises(ModelError):
-        open_model(folder)
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "ONNX model is missing or is not": lambda f: (f / "twin.onnx").write_bytes(b"x"),
+    "ONNX model is missing or": lambda f: (f / "twin.onnx").unlink(),
+    "references.json is not valid JSON": lambda f: (f / "references.json").write_text("{"),
+    "references.json holds no object": lambda f: (f / "references.json").write_text("[]"),
+    "model.json is not valid JSON": lambda f: (f / "model.json").write_text("{"),
+    "directory is missing": lambda f: shutil.rmtree(f.parent),
+    "probabilities of its references": lambda f: change(
+        f.parent, "references.json", probabilities=[0.5] * 20
+    ),
+    "the probabilities of its references": lambda f: change(
+        f.parent, "references.json", probabilities=[0.5]
+    ),
+    "not give the probabilities of": lambda f: change(f.parent, "references.json", tolerance=0.0),
+}
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"probabilities": [0.5] * 20}, {"probabilities": [0.5]}, {"tolerance": 0.0}]
-)
-def test_a_model_that_misses_its_references_is_refused(folder: Path, wrong: dict[str, Any]) -> None:
-    change(folder, "references.json", **wrong)
-    with pytest.raises(ModelError):
+@pytest.mark.parametrize("words", DAMAGE)
+def test_a_damaged_model_of_format_1_is_refused_in_words(folder: Path, words: str) -> None:
+    DAMAGE[words](folder / "extra_files")
+    with pytest.raises(ModelError, match=words):
         open_model(folder)
 
 
@@ -148,11 +145,15 @@ def test_bands_and_limits_have_defaults(folder: Path) -> None:
     assert model.out_of_range == (None,) * 13
 
 
-def test_a_pickle_is_loaded_only_if_it_is_the_recorded_one(tmp_path: Path) -> None:
+def test_a_pickle_is_loaded_only_if_it_is_the_recorded_one_and_nobody_forbids_it(
+    tmp_path: Path,
+) -> None:
     model = open_local(local_model(tmp_path, forge.fit("logistic")))
     assert model.engine.name == "scikit-learn"
     label, probability = model.engine.score_one([1.0] * 13)
     assert label == int(probability > 0.5)
+    with pytest.raises(ModelError, match="MLFLOW_ALLOW_PICKLE_DESERIALIZATION is false"):
+        open_local(tmp_path, pickles=False)
     (tmp_path / "model.pkl.sha256").write_text(f"{'0' * 64}  model.pkl\n")
     with pytest.raises(ModelError, match="recorded SHA-256"):
         open_local(tmp_path)
@@ -160,8 +161,6 @@ def test_a_pickle_is_loaded_only_if_it_is_the_recorded_one(tmp_path: Path) -> No
 
 def local_model(folder: Path, estimator: Any) -> Path:
     """Write an estimator as the local file of last resort."""
-    import hashlib
-
     import joblib
 
     path = folder / "model.pkl"
@@ -213,34 +212,3 @@ def test_the_runtime_starts_no_thread_that_reports_to_its_maker(words: str) -> N
     code = f"import os, numpy; before = {count}; {words}; assert {count} == before"
     env = {k: v for k, v in os.environ.items() if not k.startswith("ORT_")}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True, timeout=60)
-
-
-def test_no_pickle_is_loaded_where_the_operator_forbids_it(tmp_path: Path) -> None:
-    folder = local_model(tmp_path, forge.fit("logistic"))
-    with pytest.raises(ModelError, match="MLFLOW_ALLOW_PICKLE_DESERIALIZATION is false"):
-        open_local(folder, pickles=False)
-
-
-class _Trap:
-    """A pickle that leaves a trace where it is loaded."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.trace),)
-
-
-@pytest.mark.parametrize("described", [True, False])
-def test_a_pickle_of_the_registry_is_refused_even_if_it_looks_like_the_local_file(
-    tmp_path: Path, described: bool
-) -> None:
-    trace = tmp_path / "was here"
-    folder = local_model(tmp_path, _Trap(trace))
-    if described:
-        flavour = {"pickled_model": "model.pkl", "serialization_format": "cloudpickle"}
-        (folder / "MLmodel").write_text(json.dumps({"flavors": {"sklearn": flavour}}))
-    for version in ("registry-v1", "run-local-pickle", "path-local-pickle"):
-        with pytest.raises(ModelError, match="is a pickle" if described else "does not have"):
-            load(Origin("key", version, "alias champion", str(folder)))
-    assert not trace.exists()

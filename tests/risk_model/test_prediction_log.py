@@ -96,18 +96,22 @@ def test_the_bins_are_those_of_the_model_unless_they_are_for_another_log() -> No
         ({"XDG_STATE_HOME": "/state"}, "/state/heart-disease-model/predictions"),
     ],
 )
-def test_service_and_monitor_find_the_same_folder(environ: dict[str, str], expected: str) -> None:
-    assert default_folder(environ) == Path(expected)
+def test_service_and_monitor_find_the_same_folder(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: str
+) -> None:
+    for name in ("HEART_PREDICTION_LOG_DIR", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, environ.get(name, ""))
+    assert default_folder() == Path(expected)
 
 
-def test_days_are_read_from_first_to_last_with_their_date(tmp_path: Path) -> None:
+def test_days_are_read_up_to_the_last_with_their_date(tmp_path: Path) -> None:
     for day in (24, 25, 26):
         files.write(rows(f"{day}-0"), files.day_folder(tmp_path, ROWS, DAY.replace(day=day)))
     (tmp_path / "rows" / "date=yesterday").mkdir()
-    log = files.read(tmp_path, ROWS, DAY.replace(day=25), DAY)
+    log = files.read(tmp_path, ROWS, last=DAY.replace(day=25))
     assert log.table.select(["date", "id"]).to_pylist() == [
+        {"date": DAY.replace(day=24), "id": "24-0"},
         {"date": DAY.replace(day=25), "id": "25-0"},
-        {"date": DAY, "id": "26-0"},
     ]
     assert files.read(tmp_path / "nowhere", PROFILE).table.num_rows == 0
 
@@ -125,6 +129,13 @@ def test_a_file_that_is_cut_or_of_another_log_is_named_and_the_rest_is_read(fold
     assert len(log.problems) == 4
     for name, words in {"cut": "found none", "later": "found 2", "other": "columns"}.items():
         assert [words in line for line in log.problems if f"{name}.parquet" in line] == [True]
+    # Nor are they merged: they stay, and are named again.
+    files.write(rows("c-0"), folder)
+    files.merge(folder, ROWS, 2)
+    merged = files.read(folder.parents[1], ROWS)
+    assert sorted(merged.table["id"].to_pylist()) == ["a-0", "c-0"]
+    assert merged.problems == log.problems
+    assert len(files.current_files(folder)) == 5
 
 
 @pytest.mark.parametrize("crash", [False, True])
@@ -148,18 +159,6 @@ def test_counts_of_a_bin_are_added_up_when_files_are_merged(tmp_path: Path) -> N
     files.write(counts(7), folder)
     files.merge(folder, PROFILE, 2)
     assert files.read(tmp_path, PROFILE).table["count"].to_pylist() == [18]
-
-
-def test_what_cannot_be_read_is_left_out_of_a_merge_and_stays(folder: Path) -> None:
-    for name in "ab":
-        files.write(rows(f"{name}-0"), folder)
-    (folder / "cut.parquet").write_bytes(b"PAR1")
-    pa.parquet.write_table(
-        counts(5).replace_schema_metadata({"log_schema": "1"}), folder / "other.parquet"
-    )
-    files.merge(folder, ROWS, 2)
-    assert (folder / "cut.parquet").exists()
-    assert files.read(folder.parents[1], ROWS).table.num_rows == 2
 
 
 def test_erasing_takes_rows_by_either_id_and_leaves_no_file_with_them(folder: Path) -> None:

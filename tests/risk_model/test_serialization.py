@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -76,6 +77,20 @@ def test_a_pickle_is_refused_unless_the_operator_has_allowed_it(
         with pytest.raises(DataError, match=f"is a pickle.*{PICKLE_SETTING}=true") as found:
             way()
         assert "\n" not in str(found.value)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("version", ["registry-v1", "run-local-pickle", "path-local-pickle"])
+@pytest.mark.parametrize("is_described", [True, False])
+def test_a_pickle_of_the_registry_is_refused_even_if_it_looks_like_the_local_file(
+    pickled: Path, trace: Path, version: str, is_described: bool
+) -> None:
+    digest = hashlib.sha256((pickled / "model.pkl").read_bytes()).hexdigest()
+    (pickled / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
+    if not is_described:
+        (pickled / "MLmodel").unlink()
+    with pytest.raises(DataError, match="is a pickle" if is_described else "does not have"):
+        load(Origin("key", version, "alias champion", str(pickled)))
     assert not trace.exists()
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +153,12 @@ def metadata(source: str = "uci", **more: Any) -> Metadata:
 def knowing(model: Model | None, **more: Any) -> Model:
     """Return a model of which something else is known."""
     assert model is not None
-    known = Metadata.read(json.dumps(model.metadata.as_dict() | more))
-    return Model(model.engine, model.origin, known)
+    return of(model, model.metadata.as_dict() | more)
+
+
+def of(model: Model, known: dict[str, Any]) -> Model:
+    """Return a model of which nothing else is known."""
+    return Model(model.engine, model.origin, Metadata.read(json.dumps(known)))
 
 
 def measured(**values: float) -> dict[str, float]:
@@ -347,19 +349,3 @@ def _png() -> bytes:
         "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
         "rkJggg=="
     )
-
-
-def main(words: Sequence[str]) -> None:
-    """Make a registry with two versions, given its SQLite URI and a folder."""
-    uri, folder = words[0], Path(words[1])
-    os.environ["MLFLOW_TRACKING_URI"] = uri
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed in (0, 1):
-        run, model = log_run(uri, fit(seed=seed), folder)
-        register(uri, run, model)
-
-
-if __name__ == "__main__":
-    import sys
-
-    main(sys.argv[1:])

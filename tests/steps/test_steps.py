@@ -25,10 +25,11 @@ from steps.registry import decisions
 from steps.registry import versions as registry
 from steps.registry.contenders import champion_of
 from steps.registry.gate import Champion
-from steps.runs import lineage, reuse
+from steps.runs import lineage
 from steps.runs.files import sha256
 from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
+from steps.runs.tracking.finished import fetch_output, outputs
 from steps.work import register
 from tests.servers import gives, serving
 from tests.steps.stores import NAME, SMALL, Store, steps_in, store_in_use
@@ -66,7 +67,7 @@ def same_store(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def model_folder(pipeline: Store, name: str = "train") -> Path:
     run = pipeline.run(name)
-    return reuse.fetch_output(run, registry.model_uri(run))
+    return fetch_output(run, registry.model_uri(run))
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_mlflow_loads_the_model_by_the_name_of_its_run_and_the_pickle_says_the_s
     stored = mlflow.sklearn.load_model(uri)
     np.testing.assert_array_equal(pickled.predict_proba(patients), stored.predict_proba(patients))
     # Having been loaded, it is still the one that was trained.
-    assert sha256(model_folder(pipeline)) == reuse.outputs(pipeline.run("train"))[uri]
+    assert sha256(model_folder(pipeline)) == outputs(pipeline.run("train"))[uri]
 
 
 def test_a_model_of_a_file_without_onnx_is_logged_and_scored_by_scikit_learn(

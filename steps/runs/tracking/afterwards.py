@@ -1,4 +1,4 @@
-"""Ending a launch run as KILLED after ``mlflow run`` has called it FAILED; see `stay_killed`."""
+"""Ending a launch run as KILLED after ``mlflow run`` has called it FAILED; see `launch_run`."""
 
 from __future__ import annotations
 

@@ -19,7 +19,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from steps.parameters.uris import redact_credentials
 from steps.runs.files import ROOT
-from steps.runs.store import StepError, reach, refusal, run_or_none, store_errors
+from steps.runs.store import StepError, explain, run_or_none, store_errors
+from steps.runs.terminal import echo
+from steps.runs.tracking.connection import reach, refusal
 from steps.runs.tracking.orphans import DEFAULT_EXPERIMENT_ID, owner
 from steps.runs.tracking.tags import OWNER_TAG
 
@@ -44,10 +46,7 @@ def connect() -> Launch | None:
     It is taken out of the environment: left there, MLFLOW_RUN_ID would win over everything that a
     step says about its runs.
 
-    Raises
-    ------
-    StepError
-        With one line that names the store and what to do.
+    Raises a `StepError` with one line that names the store and what to do.
     """
     run_id = os.environ.pop("MLFLOW_RUN_ID", "")
     experiment_id = os.environ.pop("MLFLOW_EXPERIMENT_ID", "")
@@ -75,12 +74,25 @@ def _take(run_id: str, experiment_id: str) -> Launch:
     return Launch(run_id, experiment_id, nested=MLFLOW_PARENT_RUN_ID in run.data.tags)
 
 
-def is_open(launch: Launch) -> bool:
-    """Return whether the launch run has not ended."""
-    return bool(MlflowClient().get_run(launch.run_id).info.status == "RUNNING")
+def end_launch(launch: Launch, status: str, note: str) -> None:
+    """End the launch run, with a note that says why."""
+    client = MlflowClient()
+    client.set_tag(launch.run_id, MLFLOW_RUN_NOTE, note)
+    client.set_terminated(launch.run_id, status)
 
 
-def stay_killed(launch: Launch) -> None:
+def close_launch(launch: Launch, status: str, note: str) -> None:
+    """End the launch run, where no run of ours has ended it and the store still allows it."""
+    try:
+        if MlflowClient().get_run(launch.run_id).info.status == "RUNNING":
+            end_launch(launch, status, note)
+    except store_errors() as error:
+        echo(explain(error))
+    if status == "KILLED" and not launch.nested:
+        _stay_killed(launch)
+
+
+def _stay_killed(launch: Launch) -> None:
     """Let a process that outlives ``mlflow run`` end the launch run as KILLED once more.
 
     MLflow 3.17 means to leave what has ended alone, but takes no text for a status, and ends as
@@ -95,10 +107,3 @@ def stay_killed(launch: Launch) -> None:
         start_new_session=True,
     )
     process.returncode = 0  # it outlives this process: nobody waits for it
-
-
-def end_launch(launch: Launch, status: str, note: str) -> None:
-    """End the launch run, with a note that says why."""
-    client = MlflowClient()
-    client.set_tag(launch.run_id, MLFLOW_RUN_NOTE, note)
-    client.set_terminated(launch.run_id, status)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import Any
 
 import mlflow
 import psutil
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import (
     MLFLOW_PARENT_RUN_ID,
     MLFLOW_PROJECT_ENTRY_POINT,
@@ -33,7 +31,7 @@ def owner() -> str:
 
 def is_gone(tag: str) -> bool:
     """Return whether the process that wrote an owner tag has ended; False for another host's."""
-    owner: dict[str, Any] = json.loads(tag)
+    owner = json.loads(tag)
     if owner["host"] != socket.gethostname():
         return False
     try:
@@ -58,7 +56,7 @@ def close_orphans(experiment_id: str) -> list[str]:
     return closed
 
 
-def _is_orphan(run: Run | None) -> bool:
+def _is_orphan(run: mlflow.entities.Run | None) -> bool:
     """Return whether nobody works on a run any more.
 
     A child that has not come to tag itself belongs to the owner of its parent. A launch that has

@@ -12,10 +12,10 @@ from clinical.preparation import prepare
 from steps.modelling.training import Input
 from steps.parameters.entry_points import Sweep, Train
 from steps.runs.files import sha256
-from steps.runs.lineage import other_hospitals
 from steps.runs.tracking.datasets import as_dataset, log_dataset
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import DIGEST_TAG, ORIGINS_TAG, SOURCE_TAG
+from steps.runs.tracking.training_patients import other_hospitals
 from steps.work.patients import find_input, log_prepared
 
 

@@ -65,14 +65,17 @@ def test_the_model_of_a_folder_is_fetched_whatever_its_name(
     assert (tmp_path / "cache" / "MLmodel").read_text() == "flavors: {}"
 
 
-def test_a_folder_without_a_model_is_an_error(client: mlflow.MlflowClient, tmp_path: Path) -> None:
-    with pytest.raises(RegistryError, match="no MLflow model"):
-        list(MlflowRegistry(NAME, "nothing", tmp_path.as_uri()).candidates())
-
-
-def test_a_stage_without_a_version_is_an_error(client: mlflow.MlflowClient) -> None:
-    with pytest.raises(RegistryError, match="in which there is no version"):
-        list(MlflowRegistry(NAME, "nothing", f"models:/{NAME}/Staging").candidates())
+@pytest.mark.parametrize(("pinned", "why"), [
+    (f"models:/{NAME}/Staging", "in which there is no version"),
+    (f"models:/{NAME}/99", "99"),
+    ("{folder}", "no MLflow model"),
+])  # fmt: skip
+def test_a_model_that_is_not_there_is_an_error(
+    client: mlflow.MlflowClient, tmp_path: Path, pinned: str, why: str
+) -> None:
+    uri = pinned.replace("{folder}", tmp_path.as_uri())
+    with pytest.raises(RegistryError, match=why):
+        list(MlflowRegistry(NAME, "nothing", uri).candidates())
 
 
 @pytest.mark.parametrize("form", ["version", "run", "path"])

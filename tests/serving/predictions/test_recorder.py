@@ -52,7 +52,7 @@ def challenger(model: Model, engine: MadeUpEngine) -> Model:
 
 def finish(app: Flask) -> None:
     """Do at once what is otherwise done in spare time."""
-    app.extensions["heart"]["recorder"].finish()
+    app.extensions["heart"].recorder.finish()
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

@@ -61,33 +61,13 @@ def bodies(rows: Any) -> dict[str, Any]:
         "integers": {
             "dataframe_split": {
                 "columns": names,
-                "data": [[int(v) if v == int(v or 0.5) else v for v in row] for row in data]
-                if all(v is not None for row in data for v in row)
-                else data,
+                "data": [
+                    [int(v) if v is not None and v % 1 == 0 else v for v in row] for row in data
+                ],
             }
         },
         "with params": {"dataframe_records": records, "params": {"x": 1}},
     }
-
-
-@pytest.mark.parametrize("form", list(bodies(forge.patients(1))))
-def test_every_format_gets_the_models_classes(
-    client: FlaskClient, rows: Any, expected: list[int], form: str
-) -> None:
-    answer = invoke(client, bodies(rows)[form])
-    assert answer.status_code == 200, answer.text
-    assert answer.json == {"predictions": expected}
-
-
-@pytest.mark.parametrize("separator", ["\n", "\r\n"])
-def test_csv_gets_the_models_classes(
-    client: FlaskClient, rows: Any, expected: list[int], separator: str
-) -> None:
-    frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
-    for made in (frame, frame[frame.columns[::-1]], frame.assign(name="x, y")):
-        body = made.to_csv(index=False, lineterminator=separator).encode()
-        answer = invoke(client, body, "text/csv")
-        assert answer.json == {"predictions": expected}, answer.text
 
 
 def test_csv_without_gaps_is_read_in_compiled_code(client: FlaskClient, pipeline: Any) -> None:
@@ -184,6 +164,36 @@ def test_without_a_model_it_is_a_503(client: FlaskClient, following: FakeFollowi
 OPTIONAL = [feature.name for feature in FEATURES if feature.nullable]
 
 
+@pytest.fixture(params=[1, 2], ids=["format 1", "format 2"])
+def answered(
+    request: Any, client: FlaskClient, expected: list[int], answers: Any
+) -> tuple[FlaskClient, list[Any]]:
+    """Return a client of a service with a model of each format, and what it is to answer."""
+    if request.param == 1:
+        return client, expected
+    return request.getfixturevalue("new"), answers
+
+
+@pytest.mark.parametrize("form", list(bodies(forge.patients(1))))
+def test_every_format_of_a_body_is_answered(
+    answered: tuple[FlaskClient, list[Any]], rows: Any, form: str
+) -> None:
+    answer = invoke(answered[0], bodies(rows)[form])
+    assert answer.status_code == 200, answer.text
+    assert answer.json == {"predictions": answered[1]}
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r\n"])
+def test_csv_is_answered(
+    answered: tuple[FlaskClient, list[Any]], rows: Any, separator: str
+) -> None:
+    frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
+    for made in (frame, frame[frame.columns[::-1]], frame.assign(name="x, y")):
+        body = made.to_csv(index=False, lineterminator=separator).encode()
+        answer = invoke(answered[0], body, "text/csv")
+        assert answer.json == {"predictions": answered[1]}, answer.text
+
+
 @pytest.fixture
 def new(client: FlaskClient, following: FakeFollowing, new_folder: Path) -> FlaskClient:
     """Return a client of a service whose model is of format 2."""
@@ -196,21 +206,6 @@ def answers(rows: Any, new_folder: Path) -> Any:
     """Return what MLflow itself answers."""
     frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
     return mlflow.pyfunc.load_model(str(new_folder)).predict(frame).to_dict("records")
-
-
-@pytest.mark.parametrize("form", list(bodies(forge.patients(1))))
-def test_every_format_gets_probabilities(
-    new: FlaskClient, rows: Any, answers: Any, form: str
-) -> None:
-    answer = invoke(new, bodies(rows)[form])
-    assert answer.json == {"predictions": answers}
-
-
-def test_csv_gets_probabilities(new: FlaskClient, rows: Any, answers: Any) -> None:
-    frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
-    for made in (frame, frame[frame.columns[::-1]], frame.assign(name="x, y")):
-        answer = invoke(new, made.to_csv(index=False).encode(), "text/csv")
-        assert answer.json == {"predictions": answers}
 
 
 def test_columns_that_may_be_unknown_may_be_missing(new: FlaskClient, rows: Any) -> None:

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from clinical.schema import FEATURES, Feature
-from risk_model.metadata import Metadata
+from clinical.schema import FEATURES
 from risk_model.model import Model
 from serving.following.cache import decision_path
 from serving.predictions.prediction import Prediction
@@ -38,14 +37,20 @@ def test_the_form_has_every_feature_with_its_unit_and_codes(client: FlaskClient)
             assert words[1:] in page
 
 
-def test_a_patient_gets_a_risk_as_number_and_picture(client: FlaskClient, patient: Any) -> None:
-    answer = client.post("/", data=form(patient))
-    assert answer.status_code == 200
-    assert re.search(r'class="figure">[\d.]+&nbsp;%', answer.text)
-    assert "<svg" in answer.text
-    assert "registry-v3" in answer.text
-    assert "confidence" not in answer.text
-    assert "risk" not in answer.text
+def test_a_patient_gets_what_predict_says_as_number_and_picture(
+    client: FlaskClient, patient: Any, model: Model
+) -> None:
+    said = client.post("/predict", json=patient).get_json()
+    page = client.post("/", data=form(patient)).text
+    assert f'class="figure">{result.percent(model, said["probability"])}&nbsp;%' in page
+    counts = {"Low": (130, 16, 12), "Moderate": (60, 26, 43), "High": (113, 97, 86)}
+    patients, diseased, percent = counts[said["risk_level"]]
+    assert f">{percent}&nbsp;%<" in page
+    assert f"{diseased} of {patients} (95&nbsp;% interval" in page
+    assert "<svg" in page
+    assert "registry-v3" in page
+    assert "confidence" not in page
+    assert "risk" not in page
 
 
 def test_the_codes_stand_in_clinical_order_and_what_may_be_unknown_is_so_at_first(
@@ -87,12 +92,6 @@ def test_findings_that_nobody_had_together_are_warned_of_by_title(
     assert "such a value" not in client.post("/", data=form(patient)).text
 
 
-def test_the_form_says_what_predict_says(client: FlaskClient, patient: Any, model: Model) -> None:
-    probability = client.post("/predict", json=patient).get_json()["probability"]
-    page = client.post("/", data=form(patient)).text
-    assert f'class="figure">{result.percent(model, probability)}&nbsp;%' in page
-
-
 @pytest.mark.parametrize(("probability", "told"), [
     (0.227, "23"), (0.297, "29.7"), (0.29996, "29.996"), (0.3, "30"), (0.496, "50"), (0.5, "50"),
     (0.504, "50"), (0.699999, "69.999900"), (0.9999, "over 99"), (0.001, "under 1"),
@@ -121,41 +120,25 @@ def magnitude(points: str) -> float:
     return abs(float(points.replace(MINUS, "-")))
 
 
-def test_findings_are_told_in_words_and_units(client: FlaskClient, patient: Any) -> None:
-    page = client.post("/", data=form(patient, thalach="112", cp="3", ca="unknown")).text
+def test_findings_are_told_in_words_and_units_and_late_ones_that_are_unknown_are_warned_of_once(
+    client: FlaskClient, patient: Any
+) -> None:
+    unknown = {"ca": "unknown", "thal": "unknown"}
+    page = client.post("/", data=form(patient, thalach="112", cp="3", **unknown)).text
     assert "<strong>Highest heart rate reached:</strong> 112 beats/min" in page
     assert "<strong>Chest pain:</strong> typical angina" in page
     assert "major vessels coloured (unknown)" in page
+    words = "0.90 with major vessels coloured and thallium scan, and 0.86 (0.81 to 0.90)"
+    assert page.count(words) == 1
+    assert words not in client.post("/", data=form(patient)).text
 
 
 def test_the_reference_itself_has_nothing_to_explain(
     client: FlaskClient, following: FakeFollowing, patient: Any
 ) -> None:
-    old = following.model
-    assert old is not None
     same = {name: float(value) for name, value in patient.items()}
-    following.model = forge.knowing(old, reference={"values": same})
+    following.model = forge.knowing(following.model, reference={"values": same})
     assert "Nothing moved it" in client.post("/", data=form(patient)).text
-
-
-def test_a_model_without_a_reference_answers_without_an_explanation(
-    client: FlaskClient, following: FakeFollowing, patient: Any
-) -> None:
-    old = following.model
-    assert old is not None
-    following.model = Model(old.engine, old.origin, forge.metadata())
-    answer = client.post("/", data=form(patient))
-    assert answer.status_code == 200
-    assert "How each finding moved" not in answer.text
-    assert "like this one" not in answer.text
-
-
-def test_how_many_in_the_band_had_the_disease_is_told(client: FlaskClient, patient: Any) -> None:
-    level = client.post("/predict", json=patient).get_json()["risk_level"]
-    page = client.post("/", data=form(patient)).text
-    counts = {"Low": (130, 16, 12), "Moderate": (60, 26, 43), "High": (113, 97, 86)}[level]
-    assert f">{counts[2]}&nbsp;%<" in page
-    assert f"{counts[1]} of {counts[0]} (95&nbsp;% interval" in page
 
 
 def test_the_rate_is_that_of_patients_of_whom_as_much_was_unknown(
@@ -213,7 +196,6 @@ def test_an_unknown_finding_is_told_among_what_moved_the_risk(
     client: FlaskClient, following: FakeFollowing, patient: Any
 ) -> None:
     """The reference has three vessels coloured: that they are unknown moves the probability."""
-    assert following.model is not None
     reference = {**(following.model.reference or {}), "ca": 3.0}
     following.model = forge.knowing(following.model, format=2, reference={"values": reference})
     page = client.post("/", data=form(patient, ca="unknown")).text
@@ -223,15 +205,6 @@ def test_an_unknown_finding_is_told_among_what_moved_the_risk(
     assert body["imputed"] == ["ca"]
     whole = body["base_probability"] + sum(body["contributions"].values())
     assert whole == pytest.approx(body["probability"], abs=1e-4)
-
-
-def test_unknown_late_values_are_warned_of_once_and_by_title(
-    client: FlaskClient, patient: Any
-) -> None:
-    page = client.post("/", data=form(patient, ca="unknown", thal="unknown")).text
-    words = "0.90 with major vessels coloured and thallium scan, and 0.86 (0.81 to 0.90)"
-    assert page.count(words) == 1
-    assert words not in client.post("/", data=form(patient)).text
 
 
 def test_errors_stand_at_their_field_and_what_was_typed_is_kept(
@@ -246,33 +219,26 @@ def test_errors_stand_at_their_field_and_what_was_typed_is_kept(
     assert 'value="240"' in answer.text
 
 
-@pytest.mark.parametrize("text", ["", "unknown"])
-@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
-def test_unknown_is_taken_where_it_is_allowed(
-    client: FlaskClient, patient: Any, feature: Feature, text: str
+@pytest.mark.parametrize(("name", "text", "status"), [
+    *((f.name, text, 200 if f.nullable else 422) for f in FEATURES for text in ("", "unknown")),
+    *(("age", text, 422) for text in ("nan", "inf", "1e400", "9" * 5000, "-1", "true",
+                                      "\u0665\u0664", "5_4")),
+    ("oldpeak", "1,5", 200),
+])  # fmt: skip
+def test_what_is_typed_is_a_number_or_unknown_where_it_may_be(
+    client: FlaskClient, patient: Any, name: str, text: str, status: int
 ) -> None:
-    answer = client.post("/", data=form(patient, **{feature.name: text}))
-    assert answer.status_code == (200 if feature.nullable else 422)
+    assert client.post("/", data=form(patient, **{name: text})).status_code == status
 
 
-@pytest.mark.parametrize(
-    "text", ["nan", "inf", "1e400", "9" * 5000, "-1", "true", "\u0665\u0664", "5_4"]
-)
-def test_what_is_no_age_is_refused(client: FlaskClient, patient: Any, text: str) -> None:
-    assert client.post("/", data=form(patient, age=text)).status_code == 422
-
-
-def test_a_decimal_comma_is_understood(client: FlaskClient, patient: Any) -> None:
-    assert client.post("/", data=form(patient, oldpeak="1,5")).status_code == 200
-
-
-def test_without_a_model_the_form_keeps_what_was_typed(
+def test_without_a_model_the_pages_say_what_to_run_and_the_form_keeps_what_was_typed(
     client: FlaskClient, following: FakeFollowing, patient: Any
 ) -> None:
     following.model = None
-    page = client.get("/")
-    assert page.status_code == 200
-    assert "<code>mlflow run .</code>" in page.text
+    for path, status in (("/", 200), ("/model", 503)):
+        page = client.get(path)
+        assert page.status_code == status
+        assert "<code>mlflow run .</code>" in page.text
     answer = client.post("/", data=form(patient))
     assert answer.status_code == 503
     assert "Model not loaded" in answer.text
@@ -281,9 +247,7 @@ def test_without_a_model_the_form_keeps_what_was_typed(
 
 def test_a_synthetic_model_wears_a_banner(client: FlaskClient, following: FakeFollowing) -> None:
     assert "Synthetic data" not in client.get("/").text
-    old = following.model
-    assert old is not None
-    following.model = Model(old.engine, old.origin, forge.metadata("synthetic"))
+    following.model = forge.of(following.model, forge.facts("synthetic"))
     for path in ("/", "/model"):
         assert "Synthetic data" in client.get(path).text
 
@@ -306,17 +270,12 @@ def test_an_answer_wears_the_banner_of_the_model_that_gave_it(
     assert "Synthetic data" in page.text
 
 
-def test_the_model_page_says_what_is_served(client: FlaskClient) -> None:
-    page = client.get("/model").text
-    for words in ("registry-v3", "alias champion", "0.904", "(0.859 to 0.940)", "passed",
-                  "No champion yet.", "242 to learn from", "2026-01-02"):  # fmt: skip
-        assert words in page
-
-
-def test_the_model_page_is_the_models_card(client: FlaskClient) -> None:
+def test_the_model_page_says_what_is_served_and_is_its_card(client: FlaskClient) -> None:
     page = client.get("/model").text
     for words in (
-        "no medical device", "cross-validated (303)", "held out (61)", "age 60 and over", "too few",
+        "registry-v3", "alias champion", "0.904", "(0.859 to 0.940)", "passed", "No champion yet.",
+        "242 to learn from", "2026-01-02", "no medical device", "cross-validated (303)",
+        "held out (61)", "age 60 and over", "too few",
         "Another hospital", "12 %<small>8 to 19 %</small>", "What moves its answers", "CC BY 4.0",
         "0.86 (0.81 to 0.90)",
     ):  # fmt: skip
@@ -325,15 +284,17 @@ def test_the_model_page_is_the_models_card(client: FlaskClient) -> None:
     assert "Not the whole card" not in page
 
 
-def test_the_card_of_an_earlier_release_says_what_it_lacks(
-    client: FlaskClient, following: FakeFollowing
+def test_a_model_of_an_earlier_release_explains_nothing_and_its_card_says_what_it_lacks(
+    client: FlaskClient, following: FakeFollowing, patient: Any
 ) -> None:
-    old = following.model
-    assert old is not None
-    following.model = Model(old.engine, old.origin, forge.metadata())
+    following.model = forge.of(following.model, forge.facts())
     page = client.get("/model").text
     assert "This model does not carry: groups of patients, other hospitals, what moves" in page
     assert "0.904" in page
+    answer = client.post("/", data=form(patient))
+    assert answer.status_code == 200
+    assert "How each finding moved" not in answer.text
+    assert "like this one" not in answer.text
 
 
 @pytest.mark.parametrize("facts", [
@@ -343,9 +304,7 @@ def test_the_card_of_an_earlier_release_says_what_it_lacks(
 def test_a_model_of_which_little_is_known_spoils_no_page(
     client: FlaskClient, following: FakeFollowing, patient: Any, facts: dict[str, Any]
 ) -> None:
-    old = following.model
-    assert old is not None
-    following.model = Model(old.engine, old.origin, Metadata.of(facts))
+    following.model = forge.of(following.model, facts)
     page = client.get("/model")
     assert page.status_code == 200
     assert "no medical device" in page.text
@@ -384,19 +343,13 @@ def test_the_gates_verdict_is_a_table_with_both_figures(
     assert "against version 2: broken." in page
 
 
-@pytest.mark.parametrize("stored", ["", "nonsense", "[]", "{}", '{"rules": 5}', "[" * 10**5])
-def test_a_decision_that_cannot_be_read_leaves_the_verdict(
-    client: FlaskClient, following: FakeFollowing, model: Model, tmp_path: Path, stored: str
+@pytest.mark.parametrize("stored", [None, "", "nonsense", "[]", "{}", '{"rules": 5}', "[" * 10**5])
+def test_a_decision_that_was_not_fetched_or_cannot_be_read_leaves_the_verdict(
+    client: FlaskClient, following: FakeFollowing, model: Model, tmp_path: Path, stored: str | None
 ) -> None:
-    following.model = judged(model, tmp_path, "passed", stored, as_tag=False)
-    assert "<strong>passed</strong>" in client.get("/model").text
-
-
-def test_a_decision_that_was_not_fetched_leaves_the_verdict(
-    client: FlaskClient, following: FakeFollowing, model: Model, tmp_path: Path
-) -> None:
-    following.model = judged(model, tmp_path, "passed", "{}", as_tag=False)
-    shutil.rmtree(tmp_path / f"gate-{'e' * 32}")
+    following.model = judged(model, tmp_path, "passed", stored or "", as_tag=False)
+    if stored is None:
+        shutil.rmtree(tmp_path / f"gate-{'e' * 32}")
     assert "<strong>passed</strong>" in client.get("/model").text
 
 
@@ -407,22 +360,10 @@ def test_the_card_can_be_taken_along(client: FlaskClient, following: FakeFollowi
     assert "registry-v3-card.md" in answer.headers["Content-Disposition"]
     assert answer.text == "# Model card\n"
     answer.close()
-    old = following.model
-    assert old is not None
-    following.model = Model(
-        old.engine, dataclasses.replace(old.origin, directory="/no"), old.metadata
-    )
+    elsewhere = dataclasses.replace(following.model.origin, directory="/no")
+    following.model = following.model.moved(elsewhere)
     assert client.get("/model/card.md").status_code == 404
     assert "card.md" not in client.get("/model").text
-
-
-def test_the_model_page_without_a_model_says_what_to_run(
-    client: FlaskClient, following: FakeFollowing
-) -> None:
-    following.model = None
-    answer = client.get("/model")
-    assert answer.status_code == 503
-    assert "<code>mlflow run .</code>" in answer.text
 
 
 @pytest.mark.parametrize("name", ["roc", "nothing", "..%2f..%2fextra_files%2fmodel"])

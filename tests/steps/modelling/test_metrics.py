@@ -91,6 +91,7 @@ def test_bootstraps_draw_as_many_patients_as_there_are_whatever_their_class() ->
     assert diseased.mean() == pytest.approx(3, abs=0.3)
     assert diseased.std() == pytest.approx(1.65, abs=0.3)  # binomial, not fixed
     assert len(np.unique(weights, axis=0)) > 490
+    np.testing.assert_array_equal(weights, metrics.bootstrap_weights(y, seed=1, times=500))
 
 
 def test_a_draw_that_lacks_a_class_leaves_only_what_needs_both_undefined() -> None:

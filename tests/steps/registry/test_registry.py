@@ -7,6 +7,7 @@ import multiprocessing
 import re
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
+from steps.registry import history
 from steps.registry import versions as registry
 from steps.registry.versions import CHALLENGER, CHAMPION
 from steps.runs.store import StepError
@@ -58,48 +60,64 @@ def crown(*versions: str) -> None:
         registry.make_champion(NAME, version, by="gate")
 
 
+DEEDS: dict[str, Callable[[str], object]] = {
+    "crown": crown,
+    "challenge": lambda version: registry.make_challenger(NAME, version),
+    "champion": lambda version: registry.make_champion(NAME, version, by="hand"),
+    "archive": lambda version: registry.archive(NAME, version),
+    # By MLflow's own client.
+    "alias": lambda v: MlflowClient().set_registered_model_alias(NAME, CHAMPION, v),
+    "stage": lambda v: MlflowClient().transition_model_version_stage(NAME, v, "Production"),
+    "delete": lambda version: MlflowClient().delete_model_version(NAME, version),
+    "align": lambda _: registry.align_stages(NAME),
+    "rollback": lambda _: registry.roll_back(NAME),
+}
+
+
+def act(story: str) -> None:
+    """Do what a story tells, such as ``crown 1, challenge 2``."""
+    for deed in filter(None, story.split(", ")):
+        name, _, version = deed.partition(" ")
+        DEEDS[name](version)
+
+
 def test_a_registry_without_the_model_has_no_holder(store: str) -> None:
     assert registry.holder(NAME, CHAMPION) is None
     assert registry.versions(NAME) == []
 
 
-def test_a_challenger_is_staged(make_versions: Make) -> None:
-    (one,) = make_versions(1)
-    registry.make_challenger(NAME, one)
-    assert holders() == (None, one)
-    assert stages() == {one: "Staging"}
+@pytest.mark.parametrize(("story", "champion", "challenger", "staged"), [
+    ("challenge 1", None, "1", "Staging None None"),
+    ("crown 1", "1", None, "Production None None"),
+    ("crown 1, crown 2", "2", None, "Archived Production None"),
+    ("crown 1, challenge 2, challenge 3", "1", "3", "Production None Staging"),
+    ("challenge 2, champion 1", "1", "2", "Production Staging None"),
+    ("crown 1, crown 2, champion 2", "2", None, "Archived Production None"),
+    ("crown 1, crown 2, rollback", "1", None, "Production Archived None"),
+    ("crown 1, crown 2, archive 2", None, None, "Archived Archived None"),
+    ("crown 1, crown 2, archive 2, rollback", "1", None, "Production Archived None"),
+    ("crown 1, challenge 2, archive 2", "1", None, "Production Archived None"),
+    ("archive 1, archive 2, challenge 1, champion 2", "2", "1", "Staging Production None"),
+    ("crown 1, alias 2, rollback", "1", None, "Production Archived None"),
+    ("crown 1, stage 2, align", "1", None, "Production None None"),
+    ("crown 1, crown 2, delete 2", None, None, "Archived None"),
+])  # fmt: skip
+def test_aliases_and_stages_follow_what_is_done(
+    make_versions: Make, story: str, champion: str | None, challenger: str | None, staged: str
+) -> None:
+    make_versions(3)
+    act(story)
+    assert holders() == (champion, challenger)
+    assert [stages()[version] for version in sorted(stages())] == staged.split()
 
 
-def test_a_challenger_that_wins_is_champion_and_challenger_no_more(make_versions: Make) -> None:
-    (one,) = make_versions(1)
-    crown(one)
-    assert holders() == (one, None)
-    assert stages() == {one: "Production"}
-    assert registry.reigns(NAME) == [one]
-
-
-def test_a_dethroned_champion_is_archived(make_versions: Make) -> None:
-    one, two = make_versions(2)
-    crown(one, two)
-    assert holders() == (two, None)
-    assert stages() == {one: "Archived", two: "Production"}
-    assert registry.reigns(NAME) == [one, two]
-
-
-def test_a_newer_challenger_takes_the_place_of_one_that_did_not_win(make_versions: Make) -> None:
-    one, two, three = make_versions(3)
-    crown(one)
-    registry.make_challenger(NAME, two)
-    registry.make_challenger(NAME, three)
-    assert holders() == (one, three)
-    assert stages() == {one: "Production", two: "None", three: "Staging"}
-
-
-def test_the_challenger_stays_when_another_version_is_made_champion(make_versions: Make) -> None:
-    one, two = make_versions(2)
-    registry.make_challenger(NAME, two)
-    registry.make_champion(NAME, one, by="hand")
-    assert holders() == (one, two)
+def test_a_version_that_comes_back_from_the_archive_is_archived_no_more(
+    make_versions: Make, client: MlflowClient
+) -> None:
+    make_versions(2)
+    act("archive 1, archive 2, challenge 1, champion 2")
+    for version in ("1", "2"):
+        assert "archived" not in client.get_model_version(NAME, version).tags
 
 
 def test_the_champion_cannot_be_made_its_own_challenger(make_versions: Make) -> None:
@@ -108,14 +126,6 @@ def test_the_champion_cannot_be_made_its_own_challenger(make_versions: Make) -> 
     with pytest.raises(StepError, match=f"version {one} is the champion"):
         registry.make_challenger(NAME, one)
     assert holders() == (one, None)
-
-
-def test_making_the_champion_champion_again_changes_nothing(make_versions: Make) -> None:
-    one, two = make_versions(2)
-    crown(one, two)
-    registry.make_champion(NAME, two, by="hand")
-    assert holders() == (two, None)
-    assert registry.roll_back(NAME) == (two, one)
 
 
 def test_a_champion_says_since_when_and_by_what_it_is(
@@ -133,125 +143,65 @@ def test_a_champion_says_since_when_and_by_what_it_is(
 # --- rollback --------------------------------------------------------------------------------
 
 
-def test_a_rollback_puts_the_champion_before_back(
+@pytest.mark.parametrize(("story", "back"), [
+    ("", ""),
+    ("crown 1", ""),
+    ("crown 1, crown 2", "1"),
+    ("crown 1, crown 2, champion 2", "1"),
+    ("crown 1, crown 2, crown 3", "2 1"),
+    ("crown 1, crown 2, rollback, crown 3", "1"),
+    ("crown 1, crown 2, crown 1, crown 3", "1 2 1"),
+    ("crown 1, crown 2, crown 3, delete 2", "1"),
+    ("crown 1, crown 2, delete 2", "1"),
+    ("crown 1, crown 2, crown 1, delete 2", ""),  # to itself
+    ("crown 1, crown 2, archive 2", "1"),
+    ("crown 1, alias 2", "1"),
+    ("crown 1, alias 2, crown 3", "2 1"),
+])  # fmt: skip
+def test_rollbacks_walk_back_to_the_first_champion(
+    make_versions: Make, story: str, back: str
+) -> None:
+    make_versions(3)
+    act(story)
+    reigning = [*registry.reigns(NAME)[-1:], *back.split()]
+    for dethroned, restored in pairwise(reigning):
+        assert registry.roll_back(NAME) == (dethroned, restored)
+        assert holders() == (restored, None)
+    with pytest.raises(StepError, match="no earlier champion"):
+        registry.roll_back(NAME)
+    assert holders() == (reigning[-1] if reigning else None, None)
+
+
+def test_a_rollback_says_of_both_versions_what_it_was(
     make_versions: Make, client: MlflowClient
 ) -> None:
-    one, two = make_versions(2)
-    crown(one, two)
-    assert registry.roll_back(NAME) == (two, one)
-    assert holders() == (one, None)
-    assert stages() == {one: "Production", two: "Archived"}
-    assert "rolled_back" in client.get_model_version(NAME, two).tags
-    assert client.get_model_version(NAME, one).tags["champion.since"].endswith(", by rollback")
+    make_versions(2)
+    act("crown 1, crown 2, rollback")
+    assert "rolled_back" in client.get_model_version(NAME, "2").tags
+    restored = client.get_model_version(NAME, "1").tags
+    assert "rolled_back" not in restored
+    assert restored["champion.since"].endswith(", by rollback")
 
 
-def test_two_rollbacks_walk_back_two_champions(make_versions: Make) -> None:
-    one, two, three = make_versions(3)
-    crown(one, two, three)
-    assert registry.roll_back(NAME) == (three, two)
-    assert registry.roll_back(NAME) == (two, one)
-    assert holders() == (one, None)
-
-
-def test_the_first_champion_cannot_be_rolled_back(make_versions: Make) -> None:
-    (one,) = make_versions(1)
-    crown(one)
-    with pytest.raises(StepError, match="no earlier champion"):
-        registry.roll_back(NAME)
-    assert holders() == (one, None)
-
-
-def test_rollbacks_end_at_the_first_champion(make_versions: Make) -> None:
-    one, two = make_versions(2)
-    crown(one, two)
-    registry.roll_back(NAME)
-    with pytest.raises(StepError, match="no earlier champion"):
-        registry.roll_back(NAME)
-    assert holders() == (one, None)
-
-
-def test_a_champion_after_a_rollback_has_the_restored_one_before_it(make_versions: Make) -> None:
-    one, two, three = make_versions(3)
-    crown(one, two)
-    registry.roll_back(NAME)
-    crown(three)
-    assert registry.roll_back(NAME) == (three, one)
-
-
-def test_a_version_that_was_champion_twice_is_gone_back_to_twice(make_versions: Make) -> None:
-    one, two, three = make_versions(3)
-    crown(one, two, one, three)
-    assert [registry.roll_back(NAME)[1] for _ in range(3)] == [one, two, one]
-
-
-def test_a_rollback_skips_what_was_deleted(make_versions: Make, client: MlflowClient) -> None:
-    one, two, three = make_versions(3)
-    crown(one, two, three)
-    client.delete_model_version(NAME, two)
-    assert registry.roll_back(NAME) == (three, one)
-
-
-def test_a_rollback_after_the_champion_was_deleted_restores_the_one_before(
+def test_a_rollback_that_is_refused_marks_nothing(
     make_versions: Make, client: MlflowClient
 ) -> None:
-    one, two = make_versions(2)
-    crown(one, two)
-    client.delete_model_version(NAME, two)
-    assert holders() == (None, None)
-    assert registry.roll_back(NAME) == (two, one)
-    assert holders() == (one, None)
-
-
-def test_a_rollback_never_restores_the_champion_to_itself(
-    make_versions: Make, client: MlflowClient
-) -> None:
-    one, two = make_versions(2)
-    crown(one, two, one)
-    client.delete_model_version(NAME, two)
-    with pytest.raises(StepError, match="no earlier champion"):
+    make_versions(2)
+    act("crown 1, crown 2, crown 1, delete 2")
+    with pytest.raises(StepError):
         registry.roll_back(NAME)
-    assert "rolled_back" not in client.get_model_version(NAME, one).tags
-
-
-def test_a_rollback_without_any_champion_ever_says_so(make_versions: Make) -> None:
-    make_versions(1)
-    with pytest.raises(StepError, match="no earlier champion"):
-        registry.roll_back(NAME)
+    assert "rolled_back" not in client.get_model_version(NAME, "1").tags
 
 
 # --- other clients ---------------------------------------------------------------------------
 
 
-def test_a_champion_made_by_mlflows_own_client_enters_the_history(
-    make_versions: Make, client: MlflowClient
-) -> None:
-    one, two, three = make_versions(3)
-    crown(one)
-    client.set_registered_model_alias(NAME, CHAMPION, two)
-    assert registry.reigns(NAME) == [one, two]
-    crown(three)
-    assert registry.reigns(NAME) == [one, two, three]
-    assert registry.roll_back(NAME) == (three, two)
-
-
-def test_a_champion_made_by_mlflows_own_client_can_be_rolled_back(
-    make_versions: Make, client: MlflowClient
-) -> None:
-    one, two = make_versions(2)
-    crown(one)
-    client.set_registered_model_alias(NAME, CHAMPION, two)
-    assert registry.roll_back(NAME) == (two, one)
-    assert stages() == {one: "Production", two: "Archived"}
-
-
-def test_stages_that_somebody_moved_are_brought_back_in_line(
-    make_versions: Make, client: MlflowClient
-) -> None:
-    one, two = make_versions(2)
-    crown(one)
-    client.transition_model_version_stage(NAME, two, "Production")
-    registry.align_stages(NAME)
-    assert stages() == {one: "Production", two: "None"}
+def test_a_champion_made_by_mlflows_own_client_enters_the_history(make_versions: Make) -> None:
+    make_versions(3)
+    act("crown 1, alias 2")
+    assert registry.reigns(NAME) == ["1", "2"]
+    act("crown 3")
+    assert registry.reigns(NAME) == ["1", "2", "3"]
 
 
 def test_a_registry_without_stages_is_left_alone(
@@ -283,49 +233,16 @@ def test_a_registry_that_fails_is_not_one_without_a_champion(
 # --- archive, versions, history --------------------------------------------------------------
 
 
-def test_an_archived_champion_has_no_alias_and_no_successor(make_versions: Make) -> None:
-    one, two = make_versions(2)
-    crown(one, two)
-    registry.archive(NAME, two)
-    assert holders() == (None, None)
-    assert stages() == {one: "Archived", two: "Archived"}
-    assert registry.roll_back(NAME) == (two, one)
-
-
-def test_an_archived_challenger_is_challenger_no_more(make_versions: Make) -> None:
-    one, two = make_versions(2)
-    crown(one)
-    registry.make_challenger(NAME, two)
-    registry.archive(NAME, two)
-    assert holders() == (one, None)
-    assert stages() == {one: "Production", two: "Archived"}
-
-
-def test_a_version_comes_back_from_the_archive(make_versions: Make, client: MlflowClient) -> None:
-    one, two = make_versions(2)
-    for version in (one, two):
-        registry.archive(NAME, version)
-    registry.make_challenger(NAME, one)
-    registry.make_champion(NAME, two, by="hand")
-    assert stages() == {one: "Staging", two: "Production"}
-    assert "archived" not in client.get_model_version(NAME, two).tags
-
-
+@pytest.mark.parametrize(("made", "deleted", "there"), [
+    (11, "2", "1, 3, 4, 5, 6, 7, 8, 9, 10, 11"), (1, "1", "none"), (0, "", "none"),
+])  # fmt: skip
 def test_an_unknown_version_is_answered_with_those_that_exist(
-    make_versions: Make, client: MlflowClient
+    make_versions: Make, made: int, deleted: str, there: str
 ) -> None:
-    versions = make_versions(11)
-    client.delete_model_version(NAME, versions[1])
-    with pytest.raises(StepError) as caught:
+    make_versions(made)
+    act(f"delete {deleted}" if deleted else "")
+    with pytest.raises(StepError, match=f"{NAME} has no version 12; there are: {there}$"):
         registry.named(NAME, "12")
-    assert (
-        str(caught.value) == f"{NAME} has no version 12; there are: 1, 3, 4, 5, 6, 7, 8, 9, 10, 11"
-    )
-
-
-def test_an_unknown_version_of_a_model_without_any_is_answered_too(store: str) -> None:
-    with pytest.raises(StepError, match=f"{NAME} has no version 1; there are: none"):
-        registry.named(NAME, "1")
 
 
 def test_the_version_of_a_run_is_its_first(make_versions: Make, client: MlflowClient) -> None:
@@ -354,7 +271,7 @@ def test_more_versions_than_a_page_holds_are_all_found(
 def test_the_history_is_bounded_and_keeps_the_newest(
     make_versions: Make, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "HISTORY_LENGTH", 2)
+    monkeypatch.setattr(history, "LENGTH", 2)
     one, two, three, four = make_versions(4)
     crown(one, two, three, four)
     assert client.get_registered_model(NAME).tags["champion.history"] == f"{three}, {four}"

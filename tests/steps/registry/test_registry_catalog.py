@@ -16,7 +16,7 @@ from steps.registry.gate import Decision
 from steps.registry.rules import Rule
 from steps.registry.versions import CHALLENGER, CHAMPION
 from steps.runs.store import StepError
-from steps.runs.tracking.step_run import open_run
+from steps.runs.tracking.opening import open_run
 from tests.catalog import Catalog, a_catalog
 
 NAME = "main.default.heart-disease-model"

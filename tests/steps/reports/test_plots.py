@@ -34,30 +34,28 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return drawn(tmp_path_factory.mktemp("plots"), 60)
 
 
-def test_the_five_promised_pictures_are_drawn(pictures: list[Path]) -> None:
-    assert [path.name for path in pictures] == [f"{name}.png" for name in NAMES]
-
-
-@pytest.mark.parametrize("i", range(5), ids=NAMES)
-def test_each_is_a_real_png_of_a_size_that_a_page_can_show(pictures: list[Path], i: int) -> None:
+@pytest.mark.parametrize(("i", "name"), list(enumerate(NAMES)))
+def test_each_is_a_png_that_a_page_can_show_with_something_on_white_that_is_not_cut_off(
+    pictures: list[Path], i: int, name: str
+) -> None:
+    assert (len(pictures), pictures[i].name) == (5, f"{name}.png")
     assert pictures[i].read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-    height, width, _ = imread(pictures[i]).shape
+    assert 5_000 < pictures[i].stat().st_size < 300_000
+    image = imread(pictures[i])[:, :, :3]
+    height, width, _ = image.shape
     assert 600 <= width <= 1600
     assert 500 <= height <= 1200
-    assert 5_000 < pictures[i].stat().st_size < 300_000
-
-
-@pytest.mark.parametrize("i", range(5), ids=NAMES)
-def test_each_shows_something_on_white_and_is_not_cut_off(pictures: list[Path], i: int) -> None:
-    image = imread(pictures[i])[:, :, :3]
     assert image[0].min() == image[-1].min() == 1
     assert image[:, 0].min() == image[:, -1].min() == 1
     assert (image < 0.9).any(axis=2).mean() > 0.01
 
 
 @pytest.mark.parametrize("n", [2, 5, 12])
-def test_a_handful_of_patients_can_be_drawn(tmp_path: Path, n: int) -> None:
+def test_a_handful_of_patients_can_be_drawn_and_no_picture_stays_open(
+    tmp_path: Path, n: int
+) -> None:
     assert all(imread(path).std() > 0 for path in drawn(tmp_path, n))
+    assert pyplot.get_fignums() == []
 
 
 def test_a_model_that_says_the_same_to_everybody_can_be_drawn(tmp_path: Path) -> None:
@@ -66,11 +64,6 @@ def test_a_model_that_says_the_same_to_everybody_can_be_drawn(tmp_path: Path) ->
     assert math.isnan(found["precision"])
     importance = dict.fromkeys(FEATURE_NAMES, [0.0] * 10)
     assert len(plots.draw_all(tmp_path, y, p, found, importance)) == 5
-
-
-def test_drawing_leaves_no_picture_open(tmp_path: Path) -> None:
-    drawn(tmp_path, 12)
-    assert pyplot.get_fignums() == []
 
 
 def cohort(n: int = 120) -> tuple[np.ndarray, np.ndarray]:

@@ -85,9 +85,16 @@ def test_a_fault_that_stays_is_given_up_with_one_clear_line(behave: Any, reason:
     assert str(caught.value) == (f"{server.url()} could not be downloaded in 3 attempts: {reason}")
 
 
-@pytest.mark.parametrize("length", ["many", "-5"])
-def test_a_length_that_is_no_number_is_not_believed(length: str) -> None:
-    with serving(wrong_length(length)) as server:
+def moves(request: Answers, number: int) -> None:
+    if request.path == "/moved.zip":
+        gives(CONTENT)(request, number)
+    else:
+        request.answer(302, Location="/moved.zip", Content_Length=0)
+
+
+@pytest.mark.parametrize("behave", [wrong_length("many"), wrong_length("-5"), moves])
+def test_a_wrong_length_is_not_believed_and_a_redirect_is_followed(behave: Any) -> None:
+    with serving(behave) as server:
         assert read_url(server.url(), SOON) == CONTENT
 
 
@@ -143,22 +150,18 @@ def test_a_wrong_file_is_refused_with_both_digests_and_left_nowhere(tmp_path: Pa
     assert left_over(tmp_path) == []
 
 
-def test_a_file_with_a_digest_is_kept_and_no_server_is_asked_again() -> None:
+def test_a_file_with_a_digest_is_kept_and_fetched_again_where_it_is_damaged(
+    tmp_path: Path,
+) -> None:
     with serving(gives(CONTENT)) as server:
         assert read_url(pinned(server, DIGEST.upper()), SOON) == CONTENT
         assert read_url(pinned(server), SOON) == CONTENT
-    assert (len(server.ranges), server.heads) == (1, 0)
-    assert read_url(pinned(server), SOON) == CONTENT
-
-
-def test_a_damaged_cache_is_filled_again(tmp_path: Path) -> None:
-    with serving(gives(CONTENT)) as server:
-        read_url(pinned(server), SOON)
+        assert (len(server.ranges), server.heads) == (1, 0)
         (kept,) = (path for path in tmp_path.rglob(DIGEST))
         kept.write_bytes(b"damaged")
         assert read_url(pinned(server), SOON) == CONTENT
     assert len(server.ranges) == 2
-    assert kept.read_bytes() == CONTENT
+    assert read_url(pinned(server), SOON) == kept.read_bytes() == CONTENT
 
 
 def test_a_cache_that_cannot_be_written_to_is_told_and_done_without(
@@ -178,17 +181,6 @@ def test_a_url_without_a_digest_is_asked_each_time() -> None:
         for _ in range(2):
             read_url(server.url(), SOON)
     assert len(server.ranges) == 2
-
-
-def test_a_redirect_is_followed() -> None:
-    def behave(request: Answers, number: int) -> None:
-        if request.path == "/moved.zip":
-            gives(CONTENT)(request, number)
-        else:
-            request.answer(302, Location="/moved.zip", Content_Length=0)
-
-    with serving(behave) as server:
-        assert read_url(server.url(), SOON) == CONTENT
 
 
 @pytest.mark.parametrize("inside", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]"])

@@ -16,11 +16,13 @@ from mlflow.exceptions import ExecutionException
 
 from steps.parameters.declaration import check
 from steps.parameters.entry_points import Download, Preprocess, Promote, Train
-from steps.runs import launching
+from steps.runs import children, launching
 from steps.runs.files import ROOT
-from steps.runs.reuse import DATA_FOLDER, work_key
+from steps.runs.reuse import work_key
 from steps.runs.store import StepError
-from steps.runs.tracking.step_run import StepRun, open_run
+from steps.runs.tracking.finished import DATA_FOLDER
+from steps.runs.tracking.opening import open_run
+from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import KEY_TAG, STEP_TAG
 from tests.steps.conftest import status
 
@@ -49,7 +51,7 @@ def launched(client: MlflowClient, experiment_id: str, monkeypatch: pytest.Monke
 def test_a_step_is_launched_with_its_parameters_in_this_project_experiment_and_environment(
     parent: StepRun, launched: Launched
 ) -> None:
-    launching.launch(Promote("3", "champion", False, "heart"), parent)
+    children.launch(Promote("3", "champion", False, "heart"), parent)
     (how,) = launched
     assert how["parameters"] == {
         "version": "3", "to": "champion", "rollback": "false", "name": "heart",
@@ -66,7 +68,7 @@ def test_an_interpreter_that_is_not_called_python_says_what_to_do(
     (tmp_path / "python3.11").touch(0o755)
     (tmp_path / "python").touch(0o755)
     with pytest.raises(StepError, match=r"must be .*python3\.11, but is .*python; run this in a v"):
-        launching.launch(check(Download, {"source": "sample"}), parent)
+        children.launch(check(Download, {"source": "sample"}), parent)
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -76,25 +78,20 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr(mlflow, "run", run)
 
 
-@pytest.mark.parametrize(("note", "reason"), [
-    ("what went wrong", "what went wrong"), ("", "see its output above"),
+@pytest.mark.parametrize(("note", "said", "reason"), [
+    ("what went wrong", "Run (ID '{}') failed", "failed: what went wrong (run {})"),
+    ("", "Run (ID '{}') failed", "failed: see its output above (run {})"),
+    ("", "No such environment", "could not be started: No such environment"),
 ])  # fmt: skip
 def test_a_step_that_fails_is_told_with_the_reason_in_its_note(
-    parent: StepRun, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, note: str, reason: str
-) -> None:
+    parent: StepRun, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch,
+    *, note: str, said: str, reason: str,
+) -> None:  # fmt: skip
     child = make_run(status="FAILED", **{"mlflow.note.content": note}).info.run_id
-    failing(monkeypatch, ExecutionException(f"Run (ID '{child}') failed"))
+    failing(monkeypatch, ExecutionException(said.format(child)))
     with pytest.raises(StepError) as caught:
-        launching.launch(check(Preprocess, {}), parent)
-    assert str(caught.value) == f"preprocess failed: {reason} (run {child})"
-
-
-def test_a_step_that_cannot_be_started_is_told(
-    parent: StepRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    failing(monkeypatch, ExecutionException("No such environment"))
-    with pytest.raises(StepError, match="preprocess could not be started: No such environment"):
-        launching.launch(check(Preprocess, {}), parent)
+        children.launch(check(Preprocess, {}), parent)
+    assert str(caught.value) == f"preprocess {reason.format(child)}"
 
 
 @pytest.mark.parametrize("left", ["RUNNING", "FAILED"])
@@ -107,7 +104,7 @@ def test_a_step_that_was_stopped_is_killed_whatever_mlflow_calls_it(
     stopped = make_run(parent.experiment_id, left, **tags).info.run_id
     failing(monkeypatch, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        launching.launch(check(Preprocess, {}), parent)
+        children.launch(check(Preprocess, {}), parent)
     assert status(client, stopped) == "KILLED"
     assert status(client, done) == "FINISHED"
 

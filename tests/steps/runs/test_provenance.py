@@ -32,18 +32,13 @@ def test_the_git_state_is_that_of_the_project(
     assert provenance.git_state() == {"commit": commit, "dirty": True}
 
 
-def test_a_project_outside_of_git_has_no_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["GIT_CEILING_DIRECTORIES", "PATH"])
+def test_a_project_outside_of_git_and_a_machine_without_it_have_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert provenance.git_state()["commit"] is None
-
-
-def test_a_machine_without_git_has_no_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv(name, str(tmp_path.parent))
     assert provenance.git_state() == {"commit": None, "dirty": True}
 
 

@@ -21,7 +21,8 @@ from steps.runs import reuse
 from steps.runs.files import ROOT
 from steps.runs.reuse import work_key
 from steps.runs.sources import UCI_DIGEST
-from steps.runs.tracking.step_run import open_run
+from steps.runs.tracking import finished
+from steps.runs.tracking.opening import open_run
 from steps.runs.tracking.tags import KEY_TAG, OUTPUTS_FILE, OUTPUTS_TAG
 from tests.servers import closed_port, gives, serving
 
@@ -66,27 +67,22 @@ def test_a_stated_coding_changes_the_key(file: Path) -> None:
         assert len(keys) == 2
 
 
-def test_the_content_of_the_input_matters_and_its_place_does_not(
-    training: Train, tmp_path: Path
+@pytest.mark.parametrize(("entry", "name", "more"), [
+    (Train, "data", {}), (Download, "source", {}), (Preprocess, "extra", {"data": __file__}),
+])  # fmt: skip
+def test_the_content_of_a_file_matters_and_its_place_does_not(
+    file: Path, tmp_path: Path, entry: type, name: str, more: dict[str, str]
 ) -> None:
-    before = work_key(training)
+    def key(path: object) -> str | None:
+        return work_key(check(entry, {**more, name: str(path)}))
+
+    before = key(file)
     moved = tmp_path / "elsewhere.parquet"
-    shutil.move(training.data, moved)
-    assert work_key(replace(training, data=str(moved))) == before
+    shutil.move(file, moved)
+    assert key(moved) == before is not None
+    assert not more or key("") != before
     moved.write_text("others")
-    assert work_key(replace(training, data=str(moved))) != before
-
-
-def test_the_content_of_an_extra_file_matters_and_its_place_does_not(tmp_path: Path) -> None:
-    paths = [tmp_path / f"{name}.parquet" for name in "abc"]
-    for path, text in zip(paths, ("patients", "patients", "others"), strict=True):
-        path.write_text(text)
-    alone, *keys = (
-        work_key(check(Preprocess, {"data": str(paths[0]), "extra": str(extra)}))
-        for extra in ("", *paths)
-    )
-    assert keys[0] == keys[1]
-    assert len({alone, *keys}) == 3
+    assert key(moved) != before
 
 
 def test_an_update_is_never_reused_for_its_base_may_be_another_by_now(training: Train) -> None:
@@ -174,7 +170,7 @@ def test_the_key_covers_every_module_that_the_work_imports(step: str) -> None:
     code = f"""
 import json, sys
 from steps import {step}
-from steps.runs.reuse import digests_of_sources
+from steps.runs.provenance import digests_of_sources
 {step}.load()
 files = [getattr(module, "__file__", None) or "" for module in sys.modules.values()]
 print(json.dumps([files, [*digests_of_sources("{step}")]]))
@@ -223,12 +219,6 @@ def test_a_url_has_a_key_where_it_states_its_digest() -> None:
         assert download_key(unstated) is None
 
 
-def test_a_file_has_the_key_of_its_content(file: Path) -> None:
-    before = download_key(str(file))
-    file.write_text("others")
-    assert download_key(str(file)) != before is not None
-
-
 @pytest.mark.parametrize("entry", [Main, Register, Promote])
 def test_some_steps_are_never_reused(entry: type) -> None:
     assert work_key(check(entry, {})) is None
@@ -248,7 +238,7 @@ def work(client: MlflowClient, experiment_id: str, tmp_path: Path) -> Work:
         path = tmp_path / "patients.parquet"
         path.write_text("patients")
         with open_run(values, None, where) as run:
-            run.log_file(path, reuse.DATA_FOLDER)
+            run.log_file(path, finished.DATA_FOLDER)
             run.tag(KEY_TAG, key)
         return client.get_run(run.run_id)
 
@@ -327,6 +317,6 @@ def test_the_output_of_a_run_can_be_fetched_from_anywhere(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    path = reuse.fetch_output(done, reuse.data_output(done))
+    path = finished.fetch_output(done, finished.data_output(done))
     assert path.read_text() == "patients"
     assert os.listdir(elsewhere) == []

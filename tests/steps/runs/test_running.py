@@ -166,56 +166,48 @@ def test_an_expected_failure_exits_1_with_its_message_and_no_traceback(
 
 
 @pytest.mark.parametrize("where", ["run", "resolve"])
-def test_an_unexpected_failure_exits_1_with_a_traceback_and_ends_all_runs(
+def test_an_unexpected_failure_exits_1_with_a_traceback_and_none_of_its_words(
     client: MlflowClient, launch_run: str, capsys: Capture, where: str
 ) -> None:
-    assert run_step(**{where: raises(ZeroDivisionError("by zero"))}) == 1  # type: ignore[arg-type]
-    printed = capsys.readouterr().err
-    assert "Traceback (most recent call last)" in printed
-    assert "train: ZeroDivisionError, whose message may hold" in printed
-    assert ours(client) == (["FAILED"] if where == "run" else [])
-    assert status(client, launch_run) == "FAILED"
-    assert "ZeroDivisionError, whose message" in note(client, launch_run)
+    """They may be a patient's."""
 
-
-def test_no_words_of_an_unexpected_error_are_repeated_for_they_may_be_a_patients(
-    client: MlflowClient, launch_run: str, capsys: Capture
-) -> None:
     def work(*_: object) -> None:
         try:
             float("smith 4711")
         except ValueError as error:
             raise KeyError("smith 4711") from error
 
-    assert run_step(run=work) == 1
-    (run,) = client.search_runs([open_experiment(None)])
+    assert run_step(**{where: work}) == 1  # type: ignore[arg-type]
     printed = capsys.readouterr().err
-    assert "KeyError" in printed
-    for text in (printed, note(client, launch_run), str(run.to_dictionary())):
+    assert "Traceback (most recent call last)" in printed
+    assert "train: KeyError, whose message may hold" in printed
+    assert ours(client) == (["FAILED"] if where == "run" else [])
+    assert status(client, launch_run) == "FAILED"
+    assert "KeyError, whose message" in note(client, launch_run)
+    runs = client.search_runs([open_experiment(None)])
+    for text in (printed, note(client, launch_run), *(str(run.to_dictionary()) for run in runs)):
         # The line of code that raised it is shown, and only that has the name here.
         assert "4711" not in text.replace('raise KeyError("smith 4711") from error', "")
 
 
+def terminate_and_tidy(*_: object) -> None:
+    try:
+        terminate()
+    finally:
+        # A second signal must not interrupt the closing.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("work", [terminate, terminate_and_tidy])
 def test_sigterm_closes_the_run_as_killed(
-    client: MlflowClient, launch_run: str, capsys: Capture
+    client: MlflowClient, launch_run: str, capsys: Capture, work: Callable[..., None]
 ) -> None:
-    assert run_step(run=terminate) == 130
+    assert run_step(run=work) == 130
     assert capsys.readouterr().err == "train: stopped\n"
     assert ours(client) == ["KILLED"]
     assert status(client, launch_run) == "KILLED"
     assert note(client, launch_run).startswith("stopped by SIGTERM")
-
-
-def test_a_second_signal_does_not_interrupt_the_closing(client: MlflowClient) -> None:
-    def tidies(*_: object) -> None:
-        try:
-            terminate()
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                os.kill(os.getpid(), number)
-
-    assert run_step(run=tidies) == 130
-    assert ours(client) == ["KILLED"]
 
 
 def test_sigterm_before_the_run_is_open_ends_the_launch(

@@ -10,8 +10,9 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from steps.runs.store import StepError, explain, reach
-from steps.runs.store import refusal as refusal_of
+from steps.runs.store import StepError, explain
+from steps.runs.tracking.connection import reach
+from steps.runs.tracking.connection import refusal as refusal_of
 from tests.servers import closed_port, silent_port
 from tests.steps.stores import store_in_use, use_store
 
@@ -20,11 +21,8 @@ def refusal(uri: str, launched: bool = False) -> str:
     """Return what is said about a store that is refused."""
     with store_in_use(uri), pytest.raises(StepError) as caught:
         reach(launched)
+    assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-def test_a_store_that_answers_is_fine(store: str) -> None:
-    reach(launched=False)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +33,6 @@ def test_a_store_that_nobody_serves_is_refused_at_once_in_one_line(scheme: str) 
     start = time.monotonic()
     said = refusal(uri)
     assert time.monotonic() - start < 30
-    assert len(said.splitlines()) == 1
     assert said.startswith(f"the tracking store {uri} does not answer")
     assert "MLFLOW_TRACKING_URI" in said
 
@@ -61,7 +58,6 @@ def test_a_server_that_takes_the_connection_and_says_nothing_is_refused_within_i
         said = refusal(f"http://127.0.0.1:{port}")
     assert time.monotonic() - start < 30
     assert said.startswith(f"the tracking store http://127.0.0.1:{port} refused")
-    assert len(said.splitlines()) == 1
 
 
 def test_the_patience_with_a_server_is_seconds_unless_the_user_set_it(
@@ -86,9 +82,7 @@ def test_no_message_shows_the_password(scheme: str, user_and_password: str) -> N
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:abc", "http://127.0.0.1:99999", "http://[::1"])
 def test_an_address_that_is_none_is_refused_in_one_line(uri: str) -> None:
-    said = refusal(uri)
-    assert uri in said
-    assert len(said.splitlines()) == 1
+    assert uri in refusal(uri)
 
 
 def test_a_relative_database_that_is_not_here_is_refused_to_a_launch(tmp_path: Path) -> None:
@@ -100,8 +94,9 @@ def test_a_relative_database_that_is_not_here_is_refused_to_a_launch(tmp_path: P
 
 def test_a_relative_database_is_made_for_who_runs_a_step_by_hand(tmp_path: Path) -> None:
     use_store("sqlite:///mlflow.db")
-    reach(launched=False)
-    assert (tmp_path / "mlflow.db").exists()
+    for _ in range(2):  # and is fine once it is there
+        reach(launched=False)
+        assert (tmp_path / "mlflow.db").exists()
 
 
 def test_a_relative_database_that_is_here_serves_a_launch(store: str, tmp_path: Path) -> None:
@@ -130,6 +125,7 @@ def test_an_error_is_explained_in_words(error: BaseException, said: str) -> None
     ("http://host:5000", "API request failed with error code 401 != 200",
      "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
     ("databricks", "API request failed with error code 403 != 200", "set DATABRICKS_TOKEN"),
+    ("http://host:5000", "no space left", "refused: no space left"),
     ("postgresql://u:hunter2@host/mlflow", 'relation "experiments" already exists',
      'mlflow db upgrade "$MLFLOW_TRACKING_URI"'),
 ])  # fmt: skip
@@ -142,10 +138,6 @@ def test_a_refusal_says_what_helps(
     assert hint in told
     assert "hunter2" not in told
     assert len(told.splitlines()) == 1
-
-
-def test_a_refusal_that_nothing_known_helps_is_told_as_it_is() -> None:
-    assert str(refusal_of(MlflowException("no space left"))).endswith("refused: no space left")
 
 
 def test_databricks_is_knocked_at_where_its_host_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +161,6 @@ def test_a_file_store_is_refused_with_the_commands_that_move_it(
     folder.mkdir()
     (tmp_path / "mlflow.db").write_text("somebody's")
     said = refusal(folder.as_uri() if form == "uri" else form.format(folder))
-    assert len(said.splitlines()) == 1
     root = tmp_path if name == "mlruns" else folder
     # The migration would replace a database that is there.
     database = root / ("mlflow-2.db" if name == "mlruns" else "mlflow.db")

@@ -49,13 +49,6 @@ def test_an_experiment_made_by_another_process_in_between_is_used(
     assert made == client.get_experiment_by_name(EXPERIMENT).experiment_id
 
 
-def test_the_user_may_name_another_experiment(
-    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "Mine, too")
-    assert client.get_experiment(open_experiment(None)).name == "Mine, too"
-
-
 def test_an_experiment_chosen_without_a_launch_stays_chosen(
     client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,16 +58,18 @@ def test_an_experiment_chosen_without_a_launch_stays_chosen(
     assert open_experiment(None) == chosen
 
 
-@pytest.mark.parametrize("name", [
-    "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT",
+@pytest.mark.parametrize(("variable", "value", "experiment"), [
+    ("MLFLOW_EXPERIMENT_NAME", "Mine, too", "Mine, too"),
+    *((name, "", EXPERIMENT) for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME",
+                                          "MLFLOW_RUN_ID", "MLFLOW_HTTP_REQUEST_TIMEOUT")),
 ])  # fmt: skip
-def test_an_empty_variable_is_as_good_as_none(
-    client: MlflowClient, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setenv(name, "")
+def test_the_user_may_name_another_experiment_and_an_empty_variable_is_as_good_as_none(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch,
+    *, variable: str, value: str, experiment: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv(variable, value)
     assert connect() is None
-    assert client.get_experiment(open_experiment(None)).name == EXPERIMENT
+    assert client.get_experiment(open_experiment(None)).name == experiment
 
 
 @pytest.mark.parametrize(("chosen", "path"), [

@@ -21,7 +21,7 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 from steps.parameters.declaration import check
 from steps.parameters.entry_points import Preprocess
 from steps.runs.tracking import orphans
-from steps.runs.tracking.step_run import open_run
+from steps.runs.tracking.opening import open_run
 from steps.runs.tracking.tags import OWNER_TAG, STEP_TAG
 from tests.steps.conftest import note, owner_tag, status
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -15,12 +16,12 @@ from mlflow.exceptions import MlflowException
 from clinical.schema import LABEL
 from steps.parameters.declaration import check
 from steps.parameters.entry_points import Preprocess, Train
-from steps.runs import reuse
 from steps.runs.files import sha256
 from steps.runs.store import StepError
+from steps.runs.tracking import finished
 from steps.runs.tracking.datasets import PATIENTS, as_dataset, log_dataset
 from steps.runs.tracking.launch_run import Launch, connect
-from steps.runs.tracking.step_run import open_run
+from steps.runs.tracking.opening import open_run
 from steps.runs.tracking.tags import STEP_TAG
 from tests.steps.conftest import note, status
 
@@ -49,7 +50,7 @@ def test_a_step_that_ends_well_leaves_a_finished_run_with_its_outputs(
     assert done.data.params == {"data": "", "extra": "", "coding": "auto"}
     assert (done.data.tags[STEP_TAG], done.data.tags["data.source"]) == ("preprocess", "uci")
     digest = sha256(tmp_path / "report.json")
-    assert reuse.outputs(done) == {"folder/report.json": digest}
+    assert finished.outputs(done) == {"folder/report.json": digest}
     assert [f.path for f in client.list_artifacts(run.run_id, "folder")] == ["folder/report.json"]
     assert "heart.owner" not in done.data.tags
     assert mlflow.active_run() is None
@@ -80,6 +81,7 @@ def test_a_figure_is_logged_with_its_dataset_and_not_at_all_where_it_is_undefine
 
 @pytest.mark.parametrize(("error", "ended", "message"), [
     (StepError("what went wrong"), "FAILED", "what went wrong"),
+    (StepError("too long " * 5000), "FAILED", "too long"),
     (RuntimeError("4711"), "FAILED",
      "RuntimeError, whose message may hold a patient's value and is not shown"),
     (SystemExit("what went wrong"), "KILLED", "what went wrong"),
@@ -94,67 +96,43 @@ def test_a_step_that_fails_leaves_a_run_that_says_so(
     ):
         raise error
     assert status(client, run.run_id) == ended
-    assert note(client, run.run_id) == message
-    assert reuse.outputs(client.get_run(run.run_id)) == {}
+    assert note(client, run.run_id).startswith(message)
+    assert finished.outputs(client.get_run(run.run_id)) == {}
     assert mlflow.active_run() is None
 
 
-def test_a_message_of_any_length_closes_the_run(client: MlflowClient, experiment_id: str) -> None:
-    with (
-        pytest.raises(StepError),
-        open_run(VALUES, None, experiment_id) as run,
-    ):
-        raise StepError("too long " * 5000)
-    assert status(client, run.run_id) == "FAILED"
-
-
-def test_the_work_of_a_bare_launch_is_in_the_named_experiment_and_the_launch_points_to_it(
-    client: MlflowClient, experiment_id: str, launch_run: str
+@pytest.mark.parametrize("reason", ["", "what went wrong"])
+def test_the_work_of_a_bare_launch_is_in_the_named_experiment_and_the_launch_ends_and_points_to_it(
+    client: MlflowClient, experiment_id: str, launch_run: str, reason: str
 ) -> None:
     launch = connect()
-    with open_run(VALUES, launch, experiment_id) as run:
-        pass
+    with contextlib.suppress(StepError), open_run(VALUES, launch, experiment_id) as run:
+        if reason:
+            raise StepError(reason)
     assert run.run_id != launch_run
     assert client.get_run(run.run_id).info.experiment_id == experiment_id
     ended = client.get_run(launch_run)
-    assert (ended.info.status, ended.info.run_name) == ("FINISHED", "launch of preprocess")
+    assert ended.info.status == status(client, run.run_id) == ("FAILED" if reason else "FINISHED")
+    assert ended.info.run_name == "launch of preprocess"
     assert ended.data.tags["heart.run_id"] == run.run_id
+    assert note(client, launch_run).startswith(f"{reason}\n" if reason else "The work of")
     assert f"#/experiments/{experiment_id}/runs/{run.run_id}" in note(client, launch_run)
 
 
-def test_a_bare_launch_fails_with_its_work_and_for_the_same_reason(
-    client: MlflowClient, experiment_id: str, launch_run: str
-) -> None:
-    launch = connect()
-    with pytest.raises(StepError), open_run(VALUES, launch, experiment_id) as run:
-        raise StepError("what went wrong")
-    assert status(client, launch_run) == status(client, run.run_id) == "FAILED"
-    assert note(client, launch_run).startswith("what went wrong\n")
-
-
+@pytest.mark.parametrize(("given", "name"), [("wise-owl-123", "train"), ("Tuesday", "Tuesday")])
 def test_a_launch_in_a_chosen_experiment_is_the_run_of_the_step(
-    client: MlflowClient, experiment_id: str
+    client: MlflowClient, experiment_id: str, given: str, name: str
 ) -> None:
-    made = client.create_run(experiment_id, run_name="wise-owl-123")
+    made = client.create_run(experiment_id, run_name=given)
     # `mlflow run` has logged its parameters already, quoted for a shell.
     client.log_param(made.info.run_id, "data", "''")
     launch = Launch(made.info.run_id, experiment_id)
     with open_run(check(Train, {}), launch, experiment_id) as run:
         assert run.run_id == made.info.run_id
     done = client.get_run(run.run_id)
-    assert (done.info.status, done.info.run_name) == ("FINISHED", "train")
+    assert (done.info.status, done.info.run_name) == ("FINISHED", name)
     assert done.data.params["data"] == "''"
     assert done.data.params["max_depth"] == "5"
-
-
-def test_a_name_that_the_user_gave_the_launch_stays(
-    client: MlflowClient, experiment_id: str
-) -> None:
-    made = client.create_run(experiment_id, run_name="Tuesday")
-    launch = Launch(made.info.run_id, experiment_id)
-    with open_run(VALUES, launch, experiment_id):
-        pass
-    assert client.get_run(made.info.run_id).info.run_name == "Tuesday"
 
 
 def test_an_artifact_that_does_not_fit_on_the_disk_fails_the_step_and_leaves_nothing(

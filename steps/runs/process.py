@@ -1,7 +1,9 @@
-"""Stopping a step by Ctrl-C or SIGTERM, so that its runs are closed as KILLED."""
+"""The process of a step: its signals, which close its runs as KILLED, and its garbage collector."""
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import signal
 import sys
@@ -11,6 +13,19 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 AGAIN_SECONDS = 0.05
+
+
+def pause_garbage_collection() -> None:
+    """Spare the garbage collector what imports make: it would look through it time and again."""
+    gc.disable()
+    atexit.register(gc.freeze)  # else once more at the end
+
+
+def resume_garbage_collection() -> None:
+    """Collect garbage again, where that was paused, but none of what imports have made."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def unwind() -> None:

@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 
 SWALLOWED = """
 import os, signal, time, weakref
-from steps.runs import stopping
+from steps.runs import process
 
 class Anything: ...
 
@@ -17,7 +17,7 @@ def interrupt(_):
     os.kill(os.getpid(), signal.SIGTERM)
     for _ in range(100): pass  # what is raised in a callback of a weak reference is swallowed
 
-stopping.unwind()
+process.unwind()
 thing = Anything()
 reference = weakref.ref(thing, interrupt)
 try:
