@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -44,6 +43,6 @@ def require_shared(client: Client, folder: Path) -> None:
 
 def publish(folder: Path, output: Path) -> None:
     """Give the parts in a hidden folder the name of the output."""
-    if os.path.lexists(output):  # a rename would replace an empty folder
+    if output.exists() or output.is_symlink():  # a rename would replace an empty folder
         raise StepError(f"{output} exists by now, and is not overwritten")
     (folder / "parts").rename(output)
