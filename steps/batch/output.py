@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,8 +18,8 @@ from steps.runs.tracking.orphans import is_gone, owner
 def hidden_folder(output: Path) -> Iterator[Path]:
     """Give a folder beside an output; what is left of it is removed when the block ends."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    for left in output.parent.glob(f".{glob.escape(output.name)}.*.partial/owner"):
-        if is_gone(left.read_text()):  # killed
+    for left in output.parent.glob(".*.partial/owner"):
+        if left.parent.name.startswith(f".{output.name}.") and is_gone(left.read_text()):  # killed
             shutil.rmtree(left.parent, ignore_errors=True)
     with tempfile.TemporaryDirectory(
         ".partial", f".{output.name}.", output.parent, ignore_cleanup_errors=True
@@ -44,6 +42,6 @@ def require_shared(client: Client, folder: Path) -> None:
 
 def publish(folder: Path, output: Path) -> None:
     """Give the parts in a hidden folder the name of the output."""
-    if os.path.lexists(output):  # a rename would replace an empty folder
+    if output.exists() or output.is_symlink():  # a rename would replace an empty folder
         raise StepError(f"{output} exists by now, and is not overwritten")
     (folder / "parts").rename(output)

@@ -7,7 +7,6 @@ are measured on out-of-fold probabilities of all patients, each by a model that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,6 @@ PATTERN_MEASURES = (
     "roc_auc", "brier", "calibration_intercept", "observed_expected", "sensitivity", "specificity",
 )  # fmt: skip
 """What is measured while findings are unknown."""
-
-Predict = Callable[[pd.DataFrame], metrics.Floats]
 
 
 def out_of_fold(
@@ -108,24 +105,20 @@ def cohort(one: Cohort, p: metrics.Floats, seed: int) -> dict[str, Any]:
     }
 
 
-def reference(predict: Predict, seen: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def reference(predict: shapley.Predict, seen: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the patient against whom others are explained.
 
     A typical value of each feature, all of them known, and nobody's record.
     """
     values = {name: float(seen[name]["fill"]) for name in FEATURE_NAMES}
-    said = predict(pd.DataFrame([values]))
+    said = predict(np.array([list(values.values())]))
     return {"values": values, "probability": float(said[0])}
 
 
 def importance(
-    predict: Predict, features: pd.DataFrame, compared: dict[str, Any]
+    predict: shapley.Predict, features: pd.DataFrame, compared: dict[str, Any]
 ) -> dict[str, float]:
     """Return how far each feature moves a patient's probability from the reference, in the mean."""
     values = np.array([compared["values"][feature.name] for feature in FEATURES])
-
-    def of_rows(rows: metrics.Floats) -> metrics.Floats:
-        return predict(pd.DataFrame(rows, columns=list(FEATURE_NAMES)))
-
-    moved = shapley.importance(of_rows, features.to_numpy(float), values)
+    moved = shapley.importance(predict, features.to_numpy(float), values)
     return dict(zip(FEATURE_NAMES, moved.tolist(), strict=True))

@@ -22,6 +22,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from steps.modelling import metrics
 from steps.modelling.calibration import fitting
+from steps.parameters.declaration import select
 from steps.parameters.entry_points import Train
 
 
@@ -60,6 +61,14 @@ def from_parameters(values: Train) -> Recipe:
     }
     pipeline = Pipeline([("columns", _columns()), ("estimator", estimators[values.model])])
     return Recipe(pipeline, values.calibration)
+
+
+def from_recorded(parameters: dict[str, Any], **own: Any) -> Recipe:
+    """Return the unfitted model of a stored one's parameters, but for some of our `own`.
+
+    A model that an older version has trained has fewer parameters: others get their default.
+    """
+    return from_parameters(select(Train, parameters, **own))
 
 
 class Patients(NamedTuple):

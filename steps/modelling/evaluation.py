@@ -11,8 +11,7 @@ import pandas as pd
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, LABEL
 from steps.modelling import assessment, clinical_metrics, estimators, metrics, validation
-from steps.parameters.declaration import select
-from steps.parameters.entry_points import CALIBRATIONS, RECALIBRATED, Train
+from steps.parameters.entry_points import CALIBRATIONS, RECALIBRATED
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,7 @@ def refitted(
         return None
     hidden = dict.fromkeys(lacking, np.nan)
     x, y = estimators.columns(training)
-    # A model that an older version has trained has fewer parameters.
-    recipe = estimators.from_parameters(select(Train, parameters))
+    recipe = estimators.from_recorded(parameters)
     model = recipe.fit(x.assign(**hidden), y)
     p = model.predict_proba(cohort.patients[list(FEATURE_NAMES)].assign(**hidden))[:, 1]
     measured = assessment.cohort(cohort, p, seed)
@@ -81,7 +79,7 @@ def calibrations(
     x, y = estimators.columns(patients)
     found = {}
     for name in CALIBRATIONS:
-        recipe = estimators.from_parameters(select(Train, parameters, calibration=name))
+        recipe = estimators.from_recorded(parameters, calibration=name)
         p = validation.cross_validated(recipe, x, y).probabilities
         found[name] = p, clinical_metrics.with_intervals(y, p, seed)
     return found

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import StackingClassifier
 
-from clinical.schema import FEATURES, LABEL
+from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from risk_model import cautions
 from risk_model.engines import Engine, OnnxEngine, SklearnEngine
 from risk_model.measurements import Baseline, Histogram
@@ -93,14 +93,18 @@ def _of_the_fitted(done: training.Training, content: bytes | None, seed: int) ->
     # Of its ONNX model, which is what is served.
     engine: Engine = SklearnEngine(done.model) if content is None else OnnxEngine(content)
     predict = Model(engine, Origin(), Metadata()).probabilities
+
+    def of_rows(rows: metrics.Floats) -> metrics.Floats:
+        return predict(pd.DataFrame(rows, columns=list(FEATURE_NAMES)))
+
     known = seen(done.features, done.model)
-    reference = assessment.reference(predict, known)
+    reference = assessment.reference(of_rows, known)
     checked, _ = estimators.columns(done.held_out)
     return {
         "seen": known,
         "unseen_pairs": cautions.unseen_pairs(done.features, Metadata.of({"seen": known}).seen),
         "reference": reference,
-        "importance": assessment.importance(predict, checked, reference),
+        "importance": assessment.importance(of_rows, checked, reference),
         "elsewhere": [
             assessment.cohort(one, predict(one.patients), seed) for one in done.data.elsewhere
         ],

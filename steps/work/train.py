@@ -41,7 +41,7 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
             "repository": provenance.repository(),
         }
     )
-    split.log_split(run, done, origin)
+    split.log_split(run, done, origin.training_rows if origin else None)
     log_pictures(run, done)
     log_figures(run, metadata, model.log_model(run, done, content, metadata))
     run.describe(wording.described(metadata.measured))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from steps.modelling import estimators
 from steps.modelling.estimators import Recipe
-from steps.parameters.declaration import Value, select
-from steps.parameters.entry_points import Train
 
 
-def build(**values: Value) -> Recipe:
+def build(**values: Any) -> Recipe:
     """Return the unfitted model of train's defaults, but for some parameters."""
-    return estimators.from_parameters(select(Train, values))
+    return estimators.from_recorded(values)
 
 
 def small(model: str = "random_forest", calibration: str = "none", seed: int = 1) -> Recipe:

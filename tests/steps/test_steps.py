@@ -7,10 +7,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import joblib
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.entities.model_registry import ModelVersion
 
 from clinical import cohort, copies
 from clinical.codings.definitions import ZERO_BASED
@@ -63,50 +65,55 @@ def same_store(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def test_the_held_out_metrics_are_those_of_the_stored_model(pipeline: Store) -> None:
-    held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
-    folder = fetch_output(pipeline.run("train"), registry.model_uri(pipeline.run("train")))
-    p = load(Origin(directory=str(folder))).probabilities(held_out)
-    found = metrics.scores(held_out["disease"].to_numpy(np.int8), p)
-    logged = pipeline.run("train").data.metrics
-    for name in metrics.NAMES:
-        assert found[name][0] == pytest.approx(logged[name], abs=1e-5), name
-
-
 def model_folder(pipeline: Store, name: str = "train") -> Path:
     run = pipeline.run(name)
     return fetch_output(run, registry.model_uri(run))
 
 
-def test_mlflow_loads_the_model_by_the_name_of_its_run_and_predicts(pipeline: Store) -> None:
-    run_id = pipeline.runs["train"]
-    model = mlflow.pyfunc.load_model(f"runs:/{run_id}/random_forest_model")
-    answer = model.predict(saving.example())
-    assert list(answer.columns) == ["probability", "prediction", "risk_level"]
-    assert model.metadata.run_id == run_id
-    assert model.metadata.signature == saving.signature()
+@pytest.fixture
+def held_out(pipeline: Store) -> pd.DataFrame:
+    return pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
 
 
-def test_the_facts_name_the_run_and_its_data(pipeline: Store) -> None:
-    known = json.loads((model_folder(pipeline) / "extra_files" / "model.json").read_text())
+def test_the_stored_model_names_its_run_and_data_and_has_the_metrics_that_were_logged(
+    pipeline: Store, held_out: pd.DataFrame
+) -> None:
+    folder, run = model_folder(pipeline), pipeline.run("train")
+    p = load(Origin(directory=str(folder))).probabilities(held_out)
+    found = metrics.scores(held_out["disease"].to_numpy(np.int8), p)
+    for name in metrics.NAMES:
+        assert found[name][0] == pytest.approx(run.data.metrics[name], abs=1e-5), name
+    known = json.loads((folder / "extra_files" / "model.json").read_text())
     assert known["run_id"] == pipeline.runs["train"]
     assert known["data"]["source"] == "file"
-    assert known["data"]["digest"] == pipeline.run("train").data.tags["data.digest"]
-    held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
+    assert known["data"]["digest"] == run.data.tags["data.digest"]
     assert known["data"]["rows"]["test"] == len(held_out)
 
 
-def test_the_pickle_and_the_stored_model_say_the_same(pipeline: Store) -> None:
-    import joblib
-
-    held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
+def test_mlflow_loads_the_model_by_the_name_of_its_run_and_the_pickle_says_the_same(
+    pipeline: Store, held_out: pd.DataFrame
+) -> None:
+    run_id, uri = pipeline.runs["train"], registry.model_uri(pipeline.run("train"))
+    model = mlflow.pyfunc.load_model(f"runs:/{run_id}/random_forest_model")
+    assert list(model.predict(saving.example()).columns) == [
+        "probability", "prediction", "risk_level",
+    ]  # fmt: skip
+    assert model.metadata.run_id == run_id
+    assert model.metadata.signature == saving.signature()
     patients = held_out[list(FEATURE_NAMES)]
     pickled = joblib.load(pipeline.folder / "first" / "models" / "model.pkl")
-    stored = mlflow.sklearn.load_model(registry.model_uri(pipeline.run("train")))
+    stored = mlflow.sklearn.load_model(uri)
     np.testing.assert_array_equal(pickled.predict_proba(patients), stored.predict_proba(patients))
+    # Having been loaded, it is still the one that was trained.
+    assert sha256(model_folder(pipeline)) == outputs(pipeline.run("train"))[uri]
 
 
-def test_a_model_without_a_twin_is_logged_and_scored_by_scikit_learn(pipeline: Store) -> None:
+def test_a_model_of_a_file_without_onnx_is_logged_and_scored_by_scikit_learn(
+    pipeline: Store,
+) -> None:
+    from_file, from_run = (pipeline.run(name).data.tags for name in ("boosted", "train"))
+    assert from_file["data.digest"] == from_run["data.digest"]
+    assert from_file["data.source"] == "file"
     folder = model_folder(pipeline, "boosted")
     assert not (folder / "model.onnx").exists()
     references = json.loads((folder / "extra_files" / "references.json").read_text())
@@ -115,18 +122,17 @@ def test_a_model_without_a_twin_is_logged_and_scored_by_scikit_learn(pipeline: S
     np.testing.assert_allclose(said, references["probabilities"])
 
 
-def test_patients_from_a_file_are_those_of_the_run_that_wrote_it(pipeline: Store) -> None:
-    from_file, from_run = (pipeline.run(name).data for name in ("boosted", "train"))
-    assert from_file.tags["data.digest"] == from_run.tags["data.digest"]
-    assert from_file.tags["data.source"] == "file"
+def version_of(pipeline: Store, name: str) -> ModelVersion:
+    version = registry.version_of(NAME, pipeline.runs[name])
+    assert version is not None
+    return version
 
 
 # --- register ---------------------------------------------------------------------------------
 
 
 def test_the_version_says_what_it_is(pipeline: Store) -> None:
-    version = registry.version_of(NAME, pipeline.runs["train"])
-    assert version is not None
+    version = version_of(pipeline, "train")
     assert {
         "model", "data.source", "git.commit", "git.dirty",
         "gate.verdict", "gate.reason", "gate.against", "gate.run", "champion.since",
@@ -177,18 +183,10 @@ def test_a_model_whose_files_name_another_run_is_rejected(pipeline: Store) -> No
     path = model_folder(pipeline, "forged") / "extra_files" / "model.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"run_id": "1" * 32}))
     assert pipeline.do("register", f"--run_id={pipeline.runs['forged']}") == 0
-    version = registry.version_of(NAME, pipeline.runs["forged"])
-    assert version is not None
+    version = version_of(pipeline, "forged")
     assert version.tags["gate.verdict"] == "rejected"
     assert "the stored model passes its checks" in version.tags["gate.reason"]
     assert "another run" in version.tags["gate.reason"]
-
-
-def test_a_model_that_mlflow_has_loaded_is_still_the_one_that_was_trained(pipeline: Store) -> None:
-    run = pipeline.run("train")
-    uri = registry.model_uri(run)
-    mlflow.pyfunc.load_model(uri).predict(saving.example())
-    assert sha256(fetch_output(run, uri)) == outputs(run)[uri]
 
 
 def known(pipeline: Store, name: str) -> Lineage:
@@ -242,16 +240,14 @@ def test_near_copies_of_patients_that_it_has_seen_do_not_dethrone_the_champion(
     assert len(found.compared.y) == len(patients)
     assert len(found.held_out.y) < 0.2 * len(patients)
     assert pipeline.do("register", f"--run_id={pipeline.runs['copied']}") == 0
-    version = registry.version_of(NAME, pipeline.runs["copied"])
-    assert version is not None
+    version = version_of(pipeline, "copied")
     assert version.tags["gate.verdict"] != "passed"
 
 
 def test_the_champions_held_out_patients_take_part_whatever_a_candidate_was_trained_on(
-    pipeline: Store, tmp_path: Path
+    pipeline: Store, held_out: pd.DataFrame, tmp_path: Path
 ) -> None:
     patients = pd.read_parquet(pipeline.artifacts("preprocess") / "data" / "patients.parquet")
-    held_out = pd.read_parquet(pipeline.artifacts("train") / "split" / "held_out.parquet")
     rest = patients[~np.isin(copies.row_hashes(patients), copies.row_hashes(held_out))]
     rest.to_csv(tmp_path / "patients.csv", index=False)
     words = (f"--data={tmp_path / 'patients.csv'}", "--model=logistic_regression")
@@ -274,8 +270,7 @@ def test_the_synthetic_sample_does_not_dethrone_patients_whatever_path_it_came_b
     assert pipeline.run("renamed").data.tags["data.source"] == "synthetic"
     assert known(pipeline, "renamed").metadata.source == "synthetic"
     assert pipeline.do("register", f"--run_id={pipeline.runs['renamed']}") == 0
-    version = registry.version_of(NAME, pipeline.runs["renamed"])
-    assert version is not None
+    version = version_of(pipeline, "renamed")
     assert version.tags["gate.verdict"] == "rejected"
     assert "no synthetic patients against real ones" in version.tags["gate.reason"]
 

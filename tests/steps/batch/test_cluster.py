@@ -36,7 +36,12 @@ def test_the_cluster_of_this_machine_has_one_thread_in_each_process_and_ends() -
     assert alive == []
 
 
-def test_nobody_else_on_this_machine_gets_into_its_cluster() -> None:
+def test_nobody_else_on_this_machine_gets_into_its_cluster_and_it_says_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with connect(workers=1) as client:
+        assert client.submit(len, "abc").result() == 3
+    assert capfd.readouterr() == ("", "")
     with connect(workers=1) as client:
         address = client.scheduler.address
         assert address.startswith("tls://127.0.0.1:")
@@ -44,12 +49,6 @@ def test_nobody_else_on_this_machine_gets_into_its_cluster() -> None:
             with pytest.raises((OSError, TypeError)):
                 Client(address.replace("tls", scheme), timeout=3, set_as_default=False)
         assert client.submit(len, "abc").result() == 3
-
-
-def test_it_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    with connect(workers=1) as client:
-        assert client.submit(len, "abc").result() == 3
-    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("kind", ["closed", "silent"])

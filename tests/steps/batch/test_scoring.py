@@ -93,12 +93,13 @@ def test_wherever_a_file_is_cut_each_line_has_its_row(
     assert counts["rows", "all"] == 70
 
 
-def test_a_file_without_header_with_a_byte_order_mark_loses_no_row(
-    tmp_path: Path, model: Path
-) -> None:
-    content = b"\xef\xbb\xbf" + csv_bytes([SICK_UCI, WELL_UCI], header=False)
-    found = scored(tmp_path / "u.data", content, model, coding=UCI)
-    expected = scored(tmp_path / "c.csv", csv_bytes([SICK_CSV, WELL_CSV], "target"), model)
+def test_byte_order_marks_and_decimal_commas_lose_no_row(tmp_path: Path, model: Path) -> None:
+    content = csv_bytes([WELL_CSV, SICK_CSV], "target")
+    expected = scored(tmp_path / "p.csv", content, model)
+    commas = content.replace(b",", b";").replace(b".", b",")
+    pd.testing.assert_frame_equal(scored(tmp_path / "p.csv", commas, model), expected)
+    uci = b"\xef\xbb\xbf" + csv_bytes([WELL_UCI, SICK_UCI], header=False)
+    found = scored(tmp_path / "u.data", uci, model, coding=UCI)
     pd.testing.assert_series_equal(found["probability"], expected["probability"])
 
 
@@ -143,27 +144,27 @@ def test_a_wrong_cell_is_told_with_what_was_expected_and_without_its_value(
     assert found["problem"].isna().tolist() == [True, False, True]
 
 
-def test_every_fault_of_a_row_is_told_and_the_row_counts_once(tmp_path: Path, model: Path) -> None:
+def test_every_fault_of_a_row_is_told_and_rows_of_another_width_keep_their_places(
+    tmp_path: Path, model: Path
+) -> None:
     bad = changed(WELL_CSV, age="x", chol=5, ca=None)
-    (tmp_path / "p.csv").write_bytes(with_ids([WELL_CSV, bad], ["p1", "p2"]) + b"1,2,3\n")
+    lines = with_ids([WELL_CSV, bad, WELL_CSV], ["a", "b", "c"]).splitlines()
+    (tmp_path / "p.csv").write_bytes(
+        b"\n".join([*lines[:2], b"1,2,3", b" ", lines[2], lines[3] + b",9", b""])
+    )
     found, counts = counted(tmp_path / "p.csv", model)
-    assert texts(found["id"]) == ["p1", "p2", None]
-    assert texts(found["problem"])[1:] == [
+    assert texts(found["id"]) == ["a", None, "b", None]  # a blank line is none
+    ragged = "number of columns: 15, as in the first line"
+    assert texts(found["problem"]) == [
+        None,
+        ragged,
         "age: a number in [18, 110] years; chol: a number in [80, 700] mg/dl, or null where it is "
         "unknown",
-        "number of columns: 15, as in the first line",
+        ragged,
     ]
-    kinds = {"age": 1, "chol": 1, "number of columns": 1}
+    kinds = {"age": 1, "chol": 1, "number of columns": 2}
     assert {name: counts["problem", name] for name in kinds} == kinds
-    assert (counts["rows", "all"], counts["rows", "scored"]) == (3, 1)
-
-
-def test_rows_of_another_width_keep_their_places(tmp_path: Path, model: Path) -> None:
-    lines = with_ids([WELL_CSV] * 3, ["a", "b", "c"]).splitlines()
-    content = b"\n".join([lines[0], lines[1], b"1,2,3", b" ", lines[2], lines[3] + b",9", b""])
-    found = scored(tmp_path / "p.csv", content, model)
-    assert texts(found["id"]) == ["a", None, "b", None]  # a blank line is none
-    assert found["problem"].isna().tolist() == [True, False, True, False]
+    assert (counts["rows", "all"], counts["rows", "scored"]) == (4, 1)
     only_ragged = scored(tmp_path / "r.csv", lines[0] + b"\n1,2\n3\n", model)
     assert only_ragged["problem"].notna().tolist() == [True, True]
 
@@ -232,13 +233,6 @@ def test_parquet_has_numbers_of_any_kind(tmp_path: Path, model: Path) -> None:
     assert found["probability"][0] == found["probability"][3] == expected["probability"][0]
 
 
-def test_a_decimal_comma_is_read(tmp_path: Path, model: Path) -> None:
-    content = csv_bytes([WELL_CSV, SICK_CSV], "target")
-    commas = content.replace(b",", b";").replace(b".", b",")
-    one, other = (scored(tmp_path / "p.csv", text, model) for text in (content, commas))
-    pd.testing.assert_frame_equal(one, other)
-
-
 def test_parquet_and_csv_of_the_same_patients_get_the_same_answers(
     tmp_path: Path, model: Path, sample: Patients
 ) -> None:
@@ -248,15 +242,14 @@ def test_parquet_and_csv_of_the_same_patients_get_the_same_answers(
     pd.testing.assert_frame_equal(one.drop(columns="source"), other.drop(columns="source"))
 
 
-def test_rows_of_another_coding_are_refused_wherever_they_are(tmp_path: Path, model: Path) -> None:
+def test_rows_of_another_coding_are_refused_and_one_slip_among_many_is_its_own_problem(
+    tmp_path: Path, model: Path
+) -> None:
     content = csv_bytes([WELL_CSV] * 20 + [[*SICK_UCI[:13], 0]] * 10, "target")
     with pytest.raises(DataError, match=r"^'p.csv': the rows are not all in one coding"):
         scored(tmp_path / "p.csv", content, model)
-
-
-def test_one_slip_among_many_rows_is_its_own_problem(tmp_path: Path, model: Path) -> None:
-    content = csv_bytes([SICK_CSV] * 300 + [changed(SICK_CSV, cp=4)], "target")
-    found = scored(tmp_path / "p.csv", content, model)
+    slip = csv_bytes([SICK_CSV] * 300 + [changed(SICK_CSV, cp=4)], "target")
+    found = scored(tmp_path / "q.csv", slip, model)
     assert found["problem"].dropna().str.split(":").str[0].tolist() == ["cp"]
 
 

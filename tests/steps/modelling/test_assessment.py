@@ -196,14 +196,10 @@ def test_the_reference_is_a_typical_patient_and_nobody_in_particular(
     cleveland: Patients, forest: StackingClassifier, said: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     features, _ = cleveland
-
-    def predict(frame: pd.DataFrame) -> np.ndarray:
-        return said(frame.to_numpy(float))
-
-    found = assessment.reference(predict, facts.seen(features, forest))
+    found = assessment.reference(said, facts.seen(features, forest))
     values = [found["values"][name] for name in FEATURE_NAMES]
     assert not (features == values).all(axis=1).any()
     assert found["probability"] == pytest.approx(said(np.array([values]))[0], abs=1e-6)
-    moved = assessment.importance(predict, features.head(40), found)
+    moved = assessment.importance(said, features.head(40), found)
     assert list(moved) == list(FEATURE_NAMES)
     assert set(sorted(moved, key=lambda name: -moved[name])[:3]) <= {"cp", "ca", "thal", "exang"}

@@ -55,20 +55,16 @@ def test_in_each_pattern_as_many_are_ill_as_are_expected(kind: str) -> None:
     np.testing.assert_allclose(expected[1:], y.mean(), atol=1e-6)
 
 
-def test_without_a_calibration_the_probabilities_of_who_is_known_stay() -> None:
+def test_of_who_is_known_no_calibration_moves_nobody_and_an_isotonic_one_keeps_the_order() -> None:
     learnt, p, _ = drawn("none")
     inside = (p[0] > learning.NEAREST) & (p[0] < 1 - learning.NEAREST)
     found = learnt.apply(p[0], np.zeros(200, np.intp))
     np.testing.assert_allclose(found[inside], p[0, inside], atol=1e-12)
     assert np.abs(learnt.apply(p[1], np.ones(200, np.intp)) - p[1]).max() > 0.05
-
-
-def test_an_isotonic_calibration_keeps_the_order_of_who_is_known_and_is_no_line() -> None:
     learnt, p, _ = drawn("isotonic")
-    order = np.argsort(p[0])
-    found = learnt.apply(p[0], np.zeros(200, np.intp))[order]
+    found = learnt.apply(p[0], np.zeros(200, np.intp))[np.argsort(p[0])]
     assert (np.diff(found) >= 0).all()
-    assert len(np.unique(found.round(6))) < 150  # it has steps
+    assert len(np.unique(found.round(6))) < 150  # it has steps, and is no line
 
 
 def test_a_patient_counts_in_the_patterns_that_lack_what_they_lack() -> None:
@@ -80,12 +76,8 @@ def test_a_patient_counts_in_the_patterns_that_lack_what_they_lack() -> None:
     for number in range(patterns.COUNT):
         expected = whole if number & 8 else half
         assert learnt.intercepts[number] == pytest.approx(expected.intercepts[number])
-
-
-def test_a_pattern_that_nobody_knows_enough_for_is_learnt_from_all() -> None:
-    _, p, y = drawn("sigmoid")
+    # A pattern that nobody knows enough for is learnt from all.
     nobody = learning.learn("sigmoid", p, y, np.full(200, 8, np.intp))
-    whole = learning.learn("sigmoid", p, y, np.zeros(200, np.intp))
     np.testing.assert_allclose(nobody.intercepts, whole.intercepts)
 
 
@@ -142,17 +134,14 @@ def test_contributions_add_up_in_every_pattern_and_unknown_is_a_state_of_its_own
     assert np.concatenate(moved).max() > 0.01
 
 
-def test_scores_that_tell_nothing_give_the_prevalence() -> None:
+def test_scores_that_tell_nothing_give_the_prevalence_and_those_that_tell_all_an_end() -> None:
     y = np.repeat([0, 1], [30, 10]).astype(np.int8)
-    p = np.full((patterns.COUNT, 40), 0.6)
-    learnt = learning.learn("sigmoid", p, y, np.zeros(40, np.intp))
-    np.testing.assert_allclose(learnt.apply(p, everybody(40)), 0.25, atol=1e-6)
-
-
-def test_scores_that_tell_everything_do_not_run_away() -> None:
-    y = np.repeat([0, 1], 20).astype(np.int8)
+    known = np.zeros(40, np.intp)
+    alike = np.full((patterns.COUNT, 40), 0.6)
+    learnt = learning.learn("sigmoid", alike, y, known)
+    np.testing.assert_allclose(learnt.apply(alike, everybody(40)), 0.25, atol=1e-6)
     p = np.tile(np.where(y == 1, 0.9, 0.1), (patterns.COUNT, 1))
-    learnt = learning.learn("sigmoid", p, y, np.zeros(40, np.intp))
+    learnt = learning.learn("sigmoid", p, y, known)
     assert np.isfinite(learnt.slopes).all()
     assert learnt.apply(p, everybody(40))[:, -1].max() < 0.999
 
