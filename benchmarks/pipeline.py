@@ -72,7 +72,7 @@ def logging(folder: Path) -> list[str]:
     from risk_model.flavours import saving
     from risk_model.metadata import Metadata
     from risk_model.serialization import REVIEWED_TYPES
-    from steps.modelling import estimators, onnx_export
+    from steps.modelling import estimators, onnx_export, references
     from steps.parameters.declaration import select
     from steps.parameters.entry_points import Train
     from steps.runs.files import ROOT
@@ -82,7 +82,7 @@ def logging(folder: Path) -> list[str]:
     x, y = estimators.columns(preparation.prepare(path, path.name).frame)
     model = estimators.from_parameters(select(Train, {}, calibration="none")).fit(x, y)
     contents = saving.Contents(
-        model, onnx_export.convert(model, x), Metadata(), onnx_export.reference_cases(model, x)
+        model, onnx_export.convert(model, x), Metadata(), references.reference_cases(model, x)
     )
     pins = (ROOT / "requirements.txt").read_text()
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")

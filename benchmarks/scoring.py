@@ -64,7 +64,7 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
     from risk_model.flavours import saving
     from risk_model.flavours.saving import Contents
     from risk_model.metadata import FORMAT, Metadata
-    from steps.modelling import estimators, onnx_export
+    from steps.modelling import estimators, onnx_export, references
     from steps.parameters.declaration import check
     from steps.parameters.entry_points import Train
     from steps.runs.files import ROOT
@@ -78,7 +78,7 @@ def make_model(folder: Path, patients: pd.DataFrame) -> Path:
         fitted,
         onnx_export.convert(fitted, features),
         Metadata.of({**known, "risk_bands": bands}),
-        onnx_export.reference_cases(fitted, features),
+        references.reference_cases(fitted, features),
     )
     pins = (ROOT / "requirements.txt").read_text()
     saving.save_model(str(folder / "model"), contents, saving.requirements(pins, onnx_form=True))

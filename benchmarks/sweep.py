@@ -27,7 +27,7 @@ from clinical.cohort import draw, write_uci
 from clinical.preparation import prepare
 from steps.batch import cluster
 from steps.modelling import estimators, searching
-from steps.modelling.searching import FOLDS, Patients, Search
+from steps.modelling.searching import FOLDS, Search
 from steps.parameters.declaration import check
 from steps.parameters.entry_points import Train
 
@@ -39,12 +39,12 @@ MOST_COST = 1.15
 Work = Callable[[int], None]
 
 
-def patients() -> Patients:
+def patients() -> estimators.Patients:
     """Return as many synthetic patients as a training set has."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "synthetic.data")
         write_uci(draw(242, 7), path)
-        return Patients(*estimators.columns(prepare(path, path.name).frame))
+        return estimators.columns(prepare(path, path.name).frame)
 
 
 def on_cluster(workers: int, trials: int) -> float:

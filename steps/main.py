@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 
 from steps.parameters.entry_points import Main
@@ -19,4 +18,4 @@ def load() -> Work[Main]:
 main = partial(run_step, Main, load, __doc__)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

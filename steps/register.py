@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 
 from steps.parameters.entry_points import Register
@@ -19,4 +18,4 @@ def load() -> Work[Register]:
 main = partial(run_step, Register, load, __doc__)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

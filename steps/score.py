@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 
 from steps.parameters.entry_points import Score
@@ -16,11 +15,12 @@ from steps.runs.running import Work, run_step
 def load() -> Work[Score]:
     """Import the work."""
     from steps.batch import job
+    from steps.work import score
 
-    return Work(job.score, job.resolve)
+    return Work(score.score, job.resolve)
 
 
-def ahead(values: Score) -> None:
+def _ahead(values: Score) -> None:
     """Load what worker processes need, to be forked from there, while this one loads MLflow."""
     if not values.scheduler and hasattr(os, "fork"):
         from multiprocessing import forkserver
@@ -33,7 +33,7 @@ def ahead(values: Score) -> None:
         forkserver.ensure_running()
 
 
-main = partial(run_step, Score, load, __doc__, ahead=ahead)
+main = partial(run_step, Score, load, __doc__, ahead=_ahead)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

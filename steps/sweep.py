@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 
 from steps.parameters.entry_points import Sweep
@@ -20,4 +19,4 @@ def load() -> Work[Sweep]:
 main = partial(run_step, Sweep, load, __doc__)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

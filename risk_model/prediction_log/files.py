@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,16 +86,20 @@ def _dated(table: Any, day: date) -> Any:
 def _read_day(folder: Path, schema: Any) -> tuple[list[Any], list[str]]:
     """Return the tables of a day, and its problems; again where files were merged meanwhile."""
     while True:
-        tables, problems = [], []
+        problems: list[str] = []
+        with contextlib.suppress(FileNotFoundError):
+            return [table for _, table in _readable(folder, schema, problems)], problems
+
+
+def _readable(folder: Path, schema: Any, problems: list[str]) -> Iterator[tuple[Path, Any]]:
+    """Yield the files of a day with their tables; what cannot be read is noted as a problem."""
+    for path in current_files(folder):
         try:
-            for path in current_files(folder):
-                try:
-                    tables.append(_read_file(path, schema))
-                except ValueError as error:
-                    problems.append(f"{path}: {error}")
-        except FileNotFoundError:
-            continue
-        return tables, problems
+            table = _read_file(path, schema)
+        except ValueError as error:
+            problems.append(f"{path}: {error}")
+        else:
+            yield path, table
 
 
 def current_files(folder: Path) -> list[Path]:
@@ -226,12 +230,9 @@ def merge(folder: Path, kind: str, at_least: int) -> None:
 
 def _small(files: Sequence[Path]) -> list[tuple[Path, int]]:
     """Return the files of this log that are worth merging, with their rows, small ones first."""
-    footers = [(path, _footer(path)) for path in files]
-    small = [
-        (path, footer.rows)
-        for path, footer in footers
-        if footer.version == SCHEMA and footer.rows <= MERGED_ROWS // 2
-    ]
+    footers = ((path, _footer(path)) for path in files)
+    counts = [(path, footer.rows) for path, footer in footers if footer.version == SCHEMA]
+    small = (each for each in counts if each[1] <= MERGED_ROWS // 2)
     return sorted(small, key=lambda each: each[1])
 
 
@@ -256,15 +257,10 @@ def erase(root: Path, ids: Sequence[str]) -> tuple[int, list[str]]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    wanted, erased, problems = pa.array(ids, pa.string()), 0, []
+    wanted, erased, problems = pa.array(ids, pa.string()), 0, list[str]()
     for day in days(root, ROWS):
         folder = day_folder(root, ROWS, day)
-        for path in current_files(folder):
-            try:
-                table = _read_file(path, rows_schema())
-            except ValueError as error:
-                problems.append(f"{path}: {error}")
-                continue
+        for path, table in _readable(folder, rows_schema(), problems):
             meant = pc.or_(pc.is_in(table["id"], wanted), pc.is_in(table["request_id"], wanted))
             kept = table.filter(pc.invert(meant))
             if kept.num_rows < table.num_rows:

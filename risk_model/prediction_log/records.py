@@ -38,6 +38,9 @@ UNKNOWN = -1
 SMALLEST = 5
 """A count below this does not reach the disk: it could point at a patient."""
 
+Bins = dict[str, Histogram]
+"""The bins of each variable."""
+
 _BINS = 10
 
 
@@ -100,7 +103,7 @@ def profile_schema() -> Any:
     )
 
 
-def bins_of(baseline: Baseline | None) -> dict[str, Histogram]:
+def bins_of(baseline: Baseline | None) -> Bins:
     """Return the bins of all variables, those of the features in their order and PROBABILITY.
 
     A model without a baseline, or with one for another version of the log, has those that FEATURES

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from clinical.schema import FEATURE_NAMES
-from risk_model.engines import Rows
 from risk_model.model import Model
 from serving.predictions.prediction import Prediction, pointed
 
@@ -44,18 +44,13 @@ def explain(
     if model.reference is None:
         return None
     # Not before somebody asks: a worker that explains nothing does not hold its tables.
-    import numpy as np
-
     from risk_model import shapley
 
-    def said(rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.floating]]:
-        return model.engine.score(rows).probabilities
-
-    patient = np.array([math.nan if value is None else value for value in values])
+    patient = np.array(values, dtype=np.float64)  # NaN for None
     reference = np.array(list(model.reference.values()))
     if model.metadata.format == 1:
         patient = np.where(np.isnan(patient), reference, patient)
-    found = shapley.explain(said, patient, reference)
+    found = shapley.explain(lambda rows: model.engine.score(rows).probabilities, patient, reference)
     if not abs(found.probability - prediction.probability) <= TOLERANCE:
         return None
     contributions = dict(zip(FEATURE_NAMES, found.contributions.tolist(), strict=True))

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from clinical.schema import FEATURE_NAMES
-from risk_model.measurements import Histogram
 from risk_model.model import Model
 from risk_model.prediction_log import files
 from risk_model.prediction_log.records import (
     PROFILE,
     SMALLEST,
     UNKNOWN,
+    Bins,
     bins_of,
     count,
     profile_schema,
@@ -38,7 +38,7 @@ class ProfileLog:
         self._folder = folder
         self._counts: Counter[tuple[str, str, int]] = Counter()
         self._model: Model | None = None
-        self._bins: dict[str, Histogram] = {}
+        self._bins: Bins = {}
         self.waiting = 0
 
     def add(self, scored: Scored) -> None:

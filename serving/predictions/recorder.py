@@ -19,7 +19,7 @@ from typing import Any
 from risk_model.engines import Rows, Scores
 from risk_model.model import Model
 from risk_model.prediction_log.records import ROWS, default_folder
-from serving.http.gevent_support import BackgroundThread
+from serving.http.gevent_support import BackgroundThread, thread_lock
 from serving.http.log import log_event, log_failure
 from serving.http.metrics import Metrics
 from serving.predictions.prediction import Prediction
@@ -85,12 +85,15 @@ class Recorder:
         self._start()
         id_, request_id = _ids(environ)
         with self._queue_lock:
-            if self._room(1):
+            room = self._room(1)
+            if room:
                 last = self._queue[-1] if self._queue else None
                 if not isinstance(last, Singles) or last.model is not model or last.is_full:
                     last = Singles(model)
                     self._queue.append(last)
                 last.add(id_, request_id, values, prediction)
+        if not room:
+            self._drop(1)
         return f"{id_}-0" if self._shows_ids else ""
 
     def take_batch(
@@ -105,14 +108,14 @@ class Recorder:
             if room := self._room(len(rows)):
                 batch = Batch(model, id_, request_id, time.time(), rows, scores, room)
                 self._queue.append(batch)
+        if room < len(rows):
+            self._drop(len(rows) - room)
         return id_ if self._shows_ids else ""
 
     def _room(self, wanted: int) -> int:
         """Reserve room for some predictions; return for how many there is."""
         taken = min(wanted, MOST_ROWS - self._waiting)
         self._waiting += taken
-        if taken < wanted:
-            self._drop(wanted - taken)
         return taken
 
     # -- in spare time ---------------------------------------------------------------------------
@@ -121,7 +124,7 @@ class Recorder:
         """Begin, at the first prediction: before that a server may fork, or gevent take over."""
         if self._started:
             return
-        self._turns, self._queue_lock = threading.Lock(), threading.Lock()
+        self._turns, self._queue_lock = threading.Lock(), thread_lock()
         self._started = True
         threading.Thread(target=self._run, name="recorder", daemon=True).start()
         atexit.register(self.finish)

@@ -15,12 +15,9 @@ from urllib.parse import urlsplit
 
 import dask.config
 from dask.base import tokenize
-from distributed import Client, LocalCluster, Security
-from distributed.client import FutureCancelledError
+from distributed import CancelledError, Client, KilledWorker, LocalCluster, Security
 from distributed.comm import CommClosedError
 from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
-from distributed.scheduler import KilledWorker
-from distributed.versions import VersionMismatchWarning
 
 from steps.runs.files import ROOT
 from steps.runs.store import StepError
@@ -46,14 +43,10 @@ SETTINGS: dict[str, object] = {
 def connect(scheduler: str = "", workers: int = 0) -> Iterator[Client]:
     """Give a client of a Dask cluster while the block lasts, or say in one line what it lacks.
 
-    Parameters
-    ----------
-    scheduler : str
-        The address of one that runs already, such as ``tcp://host:8786``: this project's code is
-        sent to it. Empty: a cluster of this machine, which ends with the block, and lets in
-        nobody who lacks a key that its own processes alone have.
-    workers : int
-        The worker processes of a cluster of this machine; 0: one for each core.
+    `scheduler` is the address of one that runs already, such as ``tcp://host:8786``, to which this
+    project's code is sent. Without it, the cluster is of this machine: with so many `workers`, or
+    one for each core, it ends with the block, and lets in nobody without a key that its own
+    processes alone have.
     """
     for name in ("distributed", "distributed.client"):
         # Dask tells of its own comings and goings; what fails is raised all the same.
@@ -69,7 +62,7 @@ def connect(scheduler: str = "", workers: int = 0) -> Iterator[Client]:
             "a task has killed one Dask worker after the other, as lack of memory does; "
             "the logs of the workers tell more"
         ) from None
-    except (FutureCancelledError, CommClosedError):
+    except (CancelledError, CommClosedError):
         raise StepError("the connection to the Dask scheduler was lost; start again") from None
 
 
@@ -97,8 +90,7 @@ def _join(scheduler: str) -> Iterator[Client]:
         with socket.create_connection((address.hostname, address.port), CONNECT_SECONDS) as probe:
             if address.scheme == "tcp" and not probe.recv(1):
                 raise ConnectionError
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", VersionMismatchWarning)  # which is refused below
+        with warnings.catch_warnings(action="ignore"):  # other versions are refused below
             client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError):
         raise StepError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -47,11 +47,6 @@ class File:
     layout: Layout  # names in lower case; no delimiter in Parquet
     begin: int = 0  # the byte at which the rows of text begin
     row_groups: int = 0  # of Parquet
-
-    @property
-    def is_text(self) -> bool:
-        """Whether it is text, rather than Parquet."""
-        return bool(self.layout.delimiter)
 
     @property
     def ids(self) -> list[str]:
@@ -174,22 +169,22 @@ def _read_footer(file: File) -> File:
     return replace(file, layout=Layout(names, len(names)), row_groups=metadata.num_row_groups)
 
 
-def divide(files: Iterable[File], size: int = PARTITION_BYTES) -> Iterator[Partition]:
+def divide(files: list[File], size: int = PARTITION_BYTES) -> list[Partition]:
     """Divide files into partitions of at most so many bytes, or of a row group: one at least."""
-    number = 0
+    made: list[Partition] = []
     for file in files:
-        end = file.size if file.is_text else file.row_groups
-        parts = max(1, -(-end // size) if file.is_text else end)
+        end = file.size if file.layout.delimiter else file.row_groups
+        parts = max(1, -(-end // size) if file.layout.delimiter else end)
         for i in range(parts):
-            yield Partition(number, file, end * i // parts, end * (i + 1) // parts)
-            number += 1
+            made.append(Partition(len(made), file, end * i // parts, end * (i + 1) // parts))
+    return made
 
 
 def read(partition: Partition) -> Iterator[Rows]:
     """Read a partition in the order of its rows; a `DataError` where it is gone or damaged."""
-    name = partition.file.name
+    name, is_text = partition.file.name, partition.file.layout.delimiter
     try:
-        yield from _read_lines(partition) if partition.file.is_text else _read_row_group(partition)
+        yield from _read_lines(partition) if is_text else _read_row_group(partition)
     except DataError as error:
         raise DataError(f"'{name}': {error}") from None
     except Exception as error:

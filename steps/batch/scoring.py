@@ -59,14 +59,8 @@ def _load(folder: str) -> Model:
 class Scorer:
     """What is the same for all partitions of a job.
 
-    Parameters
-    ----------
-    folder : str
-        Where the stored model is, in `model`, and the output goes, in `parts`.
-    version : str
-        What the output calls the model.
-    columns : list of str
-        Those of `SCHEMA` that the output has.
+    The stored model is in the folder `model` of `folder`, and the output goes to `parts` there;
+    `version` is what it calls the model, and `columns` are those of `SCHEMA` that it has.
     """
 
     folder: str

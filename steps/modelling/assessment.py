@@ -16,9 +16,7 @@ import pandas as pd
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from risk_model import patterns, shapley
-from steps.modelling import clinical_metrics, curves
-from steps.modelling.metrics import Floats, Labels
-from steps.modelling.validation import OutOfFold
+from steps.modelling import clinical_metrics, curves, metrics, validation
 
 LOPSIDED = 0.9
 PATTERN_MEASURES = (
@@ -26,10 +24,12 @@ PATTERN_MEASURES = (
 )  # fmt: skip
 """What is measured while findings are unknown."""
 
-Predict = Callable[[pd.DataFrame], Floats]
+Predict = Callable[[pd.DataFrame], metrics.Floats]
 
 
-def out_of_fold(patients: pd.DataFrame, y: Labels, found: OutOfFold, seed: int) -> dict[str, Any]:
+def out_of_fold(
+    patients: pd.DataFrame, y: metrics.Labels, found: validation.OutOfFold, seed: int
+) -> dict[str, Any]:
     """Return counts and measures of all patients and of each group, and curves."""
     p = found.probabilities
     return {
@@ -58,7 +58,7 @@ def case_mix(patients: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def unknown_patterns(
-    features: pd.DataFrame, y: Labels, found: OutOfFold, seed: int
+    features: pd.DataFrame, y: metrics.Labels, found: validation.OutOfFold, seed: int
 ) -> list[dict[str, Any]]:
     """Return how good it is for each pattern of unknown findings, on those who know the others.
 
@@ -82,7 +82,7 @@ def unknown_patterns(
     return measured
 
 
-def cohort(one: Cohort, p: Floats, seed: int) -> dict[str, Any]:
+def cohort(one: Cohort, p: metrics.Floats, seed: int) -> dict[str, Any]:
     """Return what is known of a cohort, and how well probabilities fit it.
 
     Where nearly everybody has the same outcome, whoever says it of all is nearly always right: only
@@ -124,7 +124,7 @@ def importance(
     """Return how far each feature moves a patient's probability from the reference, in the mean."""
     values = np.array([compared["values"][feature.name] for feature in FEATURES])
 
-    def of_rows(rows: Floats) -> Floats:
+    def of_rows(rows: metrics.Floats) -> metrics.Floats:
         return predict(pd.DataFrame(rows, columns=list(FEATURE_NAMES)))
 
     moved = shapley.importance(of_rows, features.to_numpy(float), values)

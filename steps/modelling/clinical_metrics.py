@@ -5,20 +5,16 @@ The core measures of Van Calster et al. (2025), https://arxiv.org/abs/2412.10288
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from clinical.schema import FEATURES
 from risk_model.bands import RISK_BANDS, risk_levels
 from risk_model.measurements import Observed
-from steps.modelling import metrics
-from steps.modelling.logistic import fit_lines
-from steps.modelling.metrics import THRESHOLD, Floats, Labels
+from steps.modelling import logistic, metrics
+from steps.modelling.metrics import THRESHOLD, Floats, Labels, Mask
 
 NET_BENEFIT_AT = (0.1, 0.2, 0.3, 0.5)
 """The risks at which somebody might act, at which the net benefit is stated."""
@@ -44,7 +40,7 @@ FURTHEST = 1e-6  # probabilities are kept this far from 0 and 1, whose log-odds 
 
 
 def scores(
-    y: Labels, p: Floats, weights: Floats | None = None, names: Collection[str] = NAMES
+    y: Labels, p: Floats, weights: Floats | None = None, names: tuple[str, ...] = NAMES
 ) -> dict[str, Floats]:
     """Return the measures of NAMES, for many weightings at once, as ``metrics.scores`` does.
 
@@ -62,9 +58,9 @@ def scores(
     known = metrics.scores(y, p, w)
     found = {name: known[name] for name in ("roc_auc", "pr_auc", "brier", "log_loss")}
     if "calibration_slope" in names:
-        found["calibration_slope"] = fit_lines(log_odds(p), y, w)[1]
+        found["calibration_slope"] = logistic.fit_lines(log_odds(p), y, w)[1]
     if "calibration_intercept" in names:
-        found["calibration_intercept"] = fit_lines(log_odds(p), y, w, fixed=True)[0]
+        found["calibration_intercept"] = logistic.fit_lines(log_odds(p), y, w, fixed=True)[0]
     true, false = _said(y, p, w, THRESHOLD)
     with np.errstate(divide="ignore", invalid="ignore"):
         found["observed_expected"] = (w @ y) / (w @ p)
@@ -105,7 +101,9 @@ def with_intervals(
     y: Labels, p: Floats, seed: int, names: tuple[str, ...] = NAMES
 ) -> dict[str, float]:
     """Return measures and their 95 % bootstrap intervals, by metric name."""
-    return metrics.with_intervals(y, p, seed, names, partial(scores, names=names))
+    return metrics.with_intervals(
+        y, p, seed, names, lambda y, p, weights: scores(y, p, weights, names)
+    )
 
 
 def enough(y: Labels) -> bool:
@@ -113,7 +111,7 @@ def enough(y: Labels) -> bool:
     return int(np.bincount(y, minlength=2).min()) >= SMALLEST_GROUP
 
 
-def groups(patients: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+def groups(patients: pd.DataFrame) -> dict[str, Mask]:
     """Return who belongs to each group of patients: the two sexes, and bands of age."""
     sex = next(feature for feature in FEATURES if feature.name == "sex")
     age = patients["age"].to_numpy(float)

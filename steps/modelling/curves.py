@@ -10,8 +10,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import SplineTransformer
 
-from steps.modelling import metrics
-from steps.modelling.clinical_metrics import log_odds, net_benefit
+from steps.modelling import clinical_metrics, metrics
 from steps.modelling.metrics import Floats, Labels
 
 POINTS = 41
@@ -42,7 +41,7 @@ def calibration(y: Labels, p: Floats) -> Curve | None:
     Austin, Steyerberg: Graphical assessment of internal and external calibration of logistic
     regression models. Statistics in Medicine 2014. https://doi.org/10.1002/sim.5941
     """
-    said = log_odds(p)
+    said = clinical_metrics.log_odds(p)
     bends = int(np.bincount(y, minlength=2).min()) >= ENOUGH_TO_BEND
     knots = np.unique(np.quantile(said, [0.1, 0.5, 0.9] if bends else [0, 1]))
     if len(knots) < 2 or np.ptp(p) == 0:
@@ -55,7 +54,7 @@ def calibration(y: Labels, p: Floats) -> Curve | None:
     expected = model.predict_proba(rows)[:, 1]
     covariance = np.linalg.pinv(rows.T @ (rows * (expected * (1 - expected))[:, np.newaxis]))
     x = np.linspace(p.min(), p.max(), POINTS)
-    asked = spline.transform(log_odds(x)[:, np.newaxis])
+    asked = spline.transform(clinical_metrics.log_odds(x)[:, np.newaxis])
     middle = asked @ model.coef_[0]
     reach = 1.96 * np.sqrt(np.einsum("ij,jk,ik->i", asked, covariance, asked))
     return Curve(x, *(expit(z) for z in (middle, middle - reach, middle + reach)))
@@ -86,7 +85,7 @@ def decision(y: Labels, p: Floats, seed: int) -> dict[str, Curve]:
     def measure(y: Labels, _: Floats, weights: Floats | None) -> dict[str, Floats]:
         w = np.ones((1, len(y))) if weights is None else weights
         return {
-            f"{who}_{i}": net_benefit(y, said, at, w)
+            f"{who}_{i}": clinical_metrics.net_benefit(y, said, at, w)
             for who, said in asked.items()
             for i, at in enumerate(THRESHOLDS)
         }

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -22,7 +20,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
-from steps.modelling import calibration
+from steps.modelling import metrics
+from steps.modelling.calibration import fitting
 from steps.parameters.entry_points import Train
 
 
@@ -33,9 +32,9 @@ class Recipe:
     pipeline: Pipeline
     calibration: str
 
-    def fit(self, features: pd.DataFrame, y: NDArray[np.int8]) -> StackingClassifier:
+    def fit(self, features: pd.DataFrame, y: metrics.Labels) -> StackingClassifier:
         """Return a model that is fitted to patients; the recipe stays as it is."""
-        return calibration.fit(self.pipeline, self.calibration, features, y)
+        return fitting.fit(self.pipeline, self.calibration, features, y)
 
 
 def from_parameters(values: Train) -> Recipe:
@@ -49,7 +48,7 @@ def from_parameters(values: Train) -> Recipe:
     seed = values.random_state
     size = {"max_depth": values.max_depth, "min_samples_leaf": values.min_samples_leaf}
     trees: dict[str, Any] = {"n_estimators": values.n_estimators, **size, "random_state": seed}
-    estimators: dict[str, BaseEstimator] = {
+    estimators: dict[str, Any] = {
         "random_forest": RandomForestClassifier(**trees),
         "extra_trees": ExtraTreesClassifier(**trees),
         "logistic_regression": make_pipeline(
@@ -63,9 +62,16 @@ def from_parameters(values: Train) -> Recipe:
     return Recipe(pipeline, values.calibration)
 
 
-def columns(patients: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.int8]]:
+class Patients(NamedTuple):
+    """Patients to learn from: features, shape (n_rows, 13), and labels, shape (n_rows,)."""
+
+    features: pd.DataFrame
+    labels: metrics.Labels
+
+
+def columns(patients: pd.DataFrame) -> Patients:
     """Return features and labels of a prepared frame."""
-    return patients[list(FEATURE_NAMES)], patients[LABEL.name].to_numpy(np.int8)
+    return Patients(patients[list(FEATURE_NAMES)], patients[LABEL.name].to_numpy(np.int8))
 
 
 def _columns() -> ColumnTransformer:

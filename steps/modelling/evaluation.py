@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +10,8 @@ import pandas as pd
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, LABEL
-from steps.modelling import assessment, clinical_metrics, estimators
-from steps.modelling.clinical_metrics import COMPARED
-from steps.modelling.metrics import Floats, Labels
-from steps.modelling.validation import cross_validated
-from steps.parameters.declaration import Value, select
+from steps.modelling import assessment, clinical_metrics, estimators, metrics, validation
+from steps.parameters.declaration import select
 from steps.parameters.entry_points import CALIBRATIONS, RECALIBRATED, Train
 
 
@@ -27,8 +23,8 @@ class Measured:
     """
 
     patients: pd.DataFrame
-    y: Labels
-    p: Floats
+    y: metrics.Labels
+    p: metrics.Floats
     found: dict[str, Any]
     notes: list[str] = field(default_factory=list)
 
@@ -41,20 +37,20 @@ class Measured:
     def compared(self) -> dict[str, float | None]:
         """The few figures by which cohorts and models are compared; `found` has the rest."""
         measures = self.found["metrics"]
-        return {name: measures[name] for name in COMPARED if name in measures}
+        return {name: measures[name] for name in clinical_metrics.COMPARED if name in measures}
 
 
-def measure(cohort: Cohort, p: Floats, seed: int, notes: Iterable[str] = ()) -> Measured:
+def measure(cohort: Cohort, p: metrics.Floats, seed: int, note: str = "") -> Measured:
     """Measure probabilities of a cohort, over all and, unless it is lopsided, by group."""
     y = cohort.patients[LABEL.name].to_numpy(np.int8)
     found = assessment.cohort(cohort, p, seed)
     if not found["lopsided"]:
         found["groups"] = clinical_metrics.by_group(cohort.patients, y, p, seed)
-    return Measured(cohort.patients, y, p, found, list(notes))
+    return Measured(cohort.patients, y, p, found, [note] if note else [])
 
 
 def refitted(
-    parameters: Mapping[str, Value], training: pd.DataFrame, cohort: Cohort, seed: int
+    parameters: dict[str, Any], training: pd.DataFrame, cohort: Cohort, seed: int
 ) -> dict[str, Any] | None:
     """Return how the model would do, had it been trained without what a cohort mostly lacks.
 
@@ -74,8 +70,8 @@ def refitted(
 
 
 def calibrations(
-    parameters: Mapping[str, Value], patients: pd.DataFrame, seed: int
-) -> dict[str, tuple[Floats, dict[str, float]]]:
+    parameters: dict[str, Any], patients: pd.DataFrame, seed: int
+) -> dict[str, tuple[metrics.Floats, dict[str, float]]]:
     """Return, for each calibration on offer, out-of-fold probabilities and how well they fit.
 
     None for an update of another model, which has no calibration of its own to choose.
@@ -86,6 +82,6 @@ def calibrations(
     found = {}
     for name in CALIBRATIONS:
         recipe = estimators.from_parameters(select(Train, parameters, calibration=name))
-        p = cross_validated(recipe, x, y).probabilities
+        p = validation.cross_validated(recipe, x, y).probabilities
         found[name] = p, clinical_metrics.with_intervals(y, p, seed)
     return found

@@ -10,6 +10,7 @@ from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int8]
+Mask = NDArray[np.bool_]
 Measure = Callable[[Labels, Floats, Floats | None], dict[str, Floats]]
 
 NAMES = ("accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "brier", "log_loss")

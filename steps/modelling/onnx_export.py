@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,15 +15,11 @@ from sklearn.ensemble import StackingClassifier
 from sklearn.isotonic import IsotonicRegression
 from sklearn.pipeline import Pipeline
 
-from clinical.copies import row_hashes
 from clinical.schema import FEATURES
 from risk_model import patterns
 from risk_model.engines import INPUT, OnnxEngine
-from risk_model.metadata import References
-from steps.modelling import calibration
-
-TOLERANCE = 1e-5
-"""Largest difference in probability from the ONNX model: float32 against float64."""
+from steps.modelling.calibration import form, learning
+from steps.modelling.references import TOLERANCE, edge_cases
 
 
 class ConversionError(ValueError):
@@ -37,11 +31,8 @@ def convert(model: StackingClassifier, training: pd.DataFrame) -> bytes | None:
 
     Input ``patients`` float32 (n, 13) with NaN for unknown; outputs ``label`` int64 (n,) and
     ``probabilities`` float32 (n, 2).
-
-    Raises
-    ------
-    ConversionError
-        Where a probability differs by more than TOLERANCE on the training rows or edge cases.
+    A `ConversionError` where a probability differs by more than TOLERANCE on the training rows
+    or edge cases.
     """
     try:
         converted = _converted(model)
@@ -83,11 +74,11 @@ def _append_calibration(graph: Any, model: StackingClassifier) -> None:
         node.input[:] = [names.get(name, name) for name in node.input]
     add = _Nodes(graph)
     p = add("Gather", "uncalibrated", add.constant(np.array([1])), axis=1)
-    intercepts, slopes = calibration.lines(model)
+    intercepts, slopes = form.lines(model)
     pattern = _pattern(add)
     moved = add("Gather", add.constant(intercepts.astype(np.float32)), pattern)
     scores = [_log_odds(add, p)]
-    if (isotonic := calibration.isotonic(model)) is not None:
+    if (isotonic := form.isotonic(model)) is not None:
         scores.append(_log_odds(add, _isotonic(add, p, isotonic)))
     for score, slope in zip(scores, slopes, strict=True):
         scale = add("Gather", add.constant(slope.astype(np.float32)), pattern)
@@ -110,7 +101,7 @@ def _pattern(add: _Nodes) -> str:
 
 
 def _log_odds(add: _Nodes, p: str) -> str:
-    nearest, one = np.float32(calibration.NEAREST), np.float32(1)
+    nearest, one = np.float32(learning.NEAREST), np.float32(1)
     kept = add("Clip", p, add.constant(nearest), add.constant(one - nearest))
     return add("Log", add("Div", kept, add("Sub", add.constant(one), kept)))
 
@@ -156,43 +147,3 @@ def _isotonic(add: _Nodes, score: str, calibrator: IsotonicRegression) -> str:
 def predict(content: bytes, rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the ONNX model's probabilities of disease, shape (n,), for rows of shape (n, 13)."""
     return np.asarray(OnnxEngine(content).score(rows).probabilities, dtype=float)
-
-
-def reference_cases(model: StackingClassifier, training: pd.DataFrame) -> References:
-    """Return patients that nobody is, with the model's probabilities for them."""
-    rows = reference_rows(training)
-    probabilities = model.predict_proba(pd.DataFrame(rows, columns=training.columns))[:, 1]
-    return References(
-        # JSON has no NaN: an unknown value is null.
-        inputs=tuple(
-            tuple(None if math.isnan(value) else value for value in row) for row in rows.tolist()
-        ),
-        probabilities=tuple(probabilities.tolist()),
-        tolerance=TOLERANCE,
-    )
-
-
-def edge_cases(training: pd.DataFrame) -> NDArray[np.float64]:
-    """Return a usual patient in each pattern of unknown findings, then at each extreme in turn."""
-    usual = training.quantile(0.5, interpolation="nearest").to_numpy(float)
-    rows = [*patterns.masked(usual[np.newaxis]), np.full(len(FEATURES), np.nan)]
-    for i, feature in enumerate(FEATURES):
-        values: Sequence[float] = [*feature.codes, feature.low, feature.high, np.nan]
-        for value in values:
-            row = usual.copy()
-            row[i] = value
-            rows.append(row)
-    return np.array(rows)
-
-
-def reference_rows(training: pd.DataFrame, count: int = 12) -> NDArray[np.float64]:
-    """Return the rows that a server must answer rightly before it trusts a model.
-
-    Made of typical and extreme values, never of a patient's record: they travel with the model.
-    """
-    quantiles = training.quantile(np.linspace(0, 1, count), interpolation="nearest").to_numpy(float)
-    nothing = np.full((1, len(FEATURES)), np.nan)
-    rows = np.vstack([quantiles, nothing, edge_cases(training)[:: len(FEATURES)]])
-    # By chance, and easily among few patients, a typical row is somebody's.
-    made_up = pd.DataFrame(rows, columns=training.columns)
-    return rows[~np.isin(row_hashes(made_up), row_hashes(training))]

@@ -5,9 +5,9 @@ Workers import this module: it needs scikit-learn and nothing of MLflow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from scipy.stats import loguniform, randint
 from sklearn.model_selection import ParameterSampler, StratifiedKFold
 
+from clinical.copies import split
 from clinical.errors import DataError
-from steps.modelling import estimators
-from steps.modelling.metrics import Floats, Labels, scores
+from steps.modelling import estimators, metrics
 from steps.parameters.entry_points import Train
 
 Parameters = dict[str, Any]
 
 MEASURES = ("brier", "roc_auc", "log_loss")
-DECIDES = "brier"
+BEST = "cv_brier_mean"
 """The measure by which a candidate wins, the lower the better; the gate asks for it too."""
 
 FOLDS = 5
@@ -43,13 +43,6 @@ SPACES: dict[str, dict[str, Any]] = {
     "hist_gradient_boosting": TREES,
 }
 """What is searched for each model, all of it parameters of `train`: distributions by name."""
-
-
-class Patients(NamedTuple):
-    """The patients of a search: features, shape (n_rows, 13), and labels, shape (n_rows,)."""
-
-    features: pd.DataFrame
-    labels: Labels
 
 
 @dataclass(frozen=True)
@@ -75,13 +68,13 @@ class Search:
     def __init__(
         self,
         client: Client,
-        patients: Patients,
+        patients: estimators.Patients,
         drawn: Sequence[Parameters],
         base: Train,
     ) -> None:
-        self._client, self._drawn, self._base = client, drawn, base
+        self.drawn, self._labels, self._client, self._base = drawn, patients.labels, client, base
         # A task's result, which Dask can make again, unlike data that is put on one worker.
-        self._patients = client.submit(Patients, *patients)
+        self._patients = client.submit(estimators.Patients, *patients)
         everybody = np.arange(len(patients.labels))
         self._whole = self._evaluate(everybody)
         self._splits = list(folds(base.random_state).split(everybody, patients.labels))
@@ -90,30 +83,38 @@ class Search:
     def _evaluate(self, rows: NDArray[np.intp]) -> list[Future]:
         return [
             self._client.submit(cross_validate, self._patients, rows, replace(self._base, **drawn))
-            for drawn in self._drawn
+            for drawn in self.drawn
         ]
 
     def candidates(self) -> Iterator[Candidate]:
         """Yield the candidates in the order in which they were drawn, each when it is measured."""
-        for drawn, future in zip(self._drawn, self._whole, strict=True):
+        for drawn, future in zip(self.drawn, self._whole, strict=True):
             yield Candidate(drawn, future.result())
 
-    def out_of_fold(self) -> Iterator[tuple[NDArray[np.intp], Floats]]:
+    def out_of_fold(self) -> Iterator[tuple[NDArray[np.intp], metrics.Floats]]:
         """Yield rows, and what the winner of a search without them says of them, for each fifth.
 
         Nested cross-validation: the search is done anew without each fifth of the patients.
         """
         for (fitting, test), futures in zip(self._splits, self._nested, strict=True):
             results = self._client.gather(futures)
-            tried = [Candidate(*pair) for pair in zip(self._drawn, results, strict=True)]
+            tried = [Candidate(*pair) for pair in zip(self.drawn, results, strict=True)]
             chosen = replace(self._base, **best(tried).parameters)
             said = self._client.submit(fit_and_predict, self._patients, fitting, test, chosen)
             yield test, said.result()
 
+    def worth(self, note: Callable[[int], None]) -> dict[str, float]:
+        """Return how good what it finds is, out of fold; `note` gets the number of each fold."""
+        p = np.empty(len(self._labels))
+        for number, (rows, said) in enumerate(self.out_of_fold(), start=1):
+            p[rows] = said
+            note(number)
+        return metrics.with_intervals(self._labels, p, self._base.random_state)
+
 
 def best(candidates: Sequence[Candidate]) -> Candidate:
     """Return the winner: the first of those with the lowest mean of the measure that decides."""
-    return min(candidates, key=lambda candidate: candidate.measures[f"cv_{DECIDES}_mean"])
+    return min(candidates, key=lambda candidate: candidate.measures[BEST])
 
 
 def folds(seed: int) -> StratifiedKFold:
@@ -121,13 +122,15 @@ def folds(seed: int) -> StratifiedKFold:
     return StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
 
 
-def cross_validate(patients: Patients, rows: NDArray[np.intp], values: Train) -> dict[str, float]:
+def cross_validate(
+    patients: estimators.Patients, rows: NDArray[np.intp], values: Train
+) -> dict[str, float]:
     """Return mean and standard deviation of each measure over the folds of some patients."""
     labels = patients.labels[rows]
     found = []
     for fit, test in folds(values.random_state).split(rows, labels):
         said = fit_and_predict(patients, rows[fit], rows[test], values)
-        measured = scores(labels[test], said)
+        measured = metrics.scores(labels[test], said)
         found.append([measured[name][0] for name in MEASURES])
     means, deviations = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
     return {
@@ -137,15 +140,28 @@ def cross_validate(patients: Patients, rows: NDArray[np.intp], values: Train) ->
 
 
 def fit_and_predict(
-    patients: Patients, fit: NDArray[np.intp], test: NDArray[np.intp], values: Train
-) -> Floats:
+    patients: estimators.Patients, fit: NDArray[np.intp], test: NDArray[np.intp], values: Train
+) -> metrics.Floats:
     """Return the probabilities of the rows `test` by what `train` would fit on the rows `fit`."""
     x, y = patients
     model = estimators.from_parameters(values).fit(x.iloc[fit], y[fit])
     return np.asarray(model.predict_proba(x.iloc[test])[:, 1], dtype=float)
 
 
-def require_enough(y: Labels) -> None:
+def start(
+    client: Client, patients: pd.DataFrame, models: Sequence[str], trials: int, base: Train
+) -> Search:
+    """Start a search on prepared patients; a `DataError` where they are too few.
+
+    The winner will be measured on patients who took no part in its choice: as `train` does.
+    """
+    fitting, _ = split(patients, base.test_size)
+    known = estimators.columns(fitting)
+    require_enough(known.labels)
+    return Search(client, known, draw(models, trials, base.random_state), base)
+
+
+def require_enough(y: metrics.Labels) -> None:
     """Raise a `DataError` for training rows that cannot be divided as often as a search does."""
     rarest = int(np.bincount(y, minlength=2).min())
     if rarest < FEWEST:

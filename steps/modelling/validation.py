@@ -15,9 +15,9 @@ from clinical.copies import SALT, assign_folds, near_copies
 from clinical.errors import DataError
 from risk_model import patterns
 from risk_model.bands import RISK_BANDS, risk_levels
-from steps.modelling import estimators
-from steps.modelling.calibration import learn, masked_probabilities
-from steps.modelling.metrics import NAMES, Floats, Labels, scores
+from steps.modelling import estimators, metrics
+from steps.modelling.calibration import fitting, learning
+from steps.modelling.metrics import Floats, Labels
 
 FOLDS = 10
 REFITS = 25
@@ -76,10 +76,10 @@ def cross_validated(
     for number in range(FOLDS):
         left_out = fold == number
         fitted = recipe.fit(features[~left_out], y[~left_out])
-        masked[:, left_out] = masked_probabilities(fitted, features[left_out])
-        rows.append(scores(y[left_out], masked[0, left_out]))
+        masked[:, left_out] = fitting.masked_probabilities(fitted, features[left_out])
+        rows.append(metrics.scores(y[left_out], masked[0, left_out]))
     found = {}
-    for name in NAMES:
+    for name in metrics.NAMES:
         values = np.array([row[name][0] for row in rows])
         found[f"cv_{name}_mean"] = float(values.mean())
         found[f"cv_{name}_std"] = float(values.std(ddof=1))
@@ -129,7 +129,7 @@ def out_of_bag(recipe: estimators.Recipe, features: pd.DataFrame, y: Labels, see
         if len(np.unique(y[drawn])) < 2 or len(np.unique(y[left])) < 2:
             continue
         fitted = clone(recipe.pipeline).fit(features.iloc[drawn], y[drawn])
-        p = masked_probabilities(fitted, features[left])
-        learnt = learn(recipe.calibration, p, y[left], unknown[left])
+        p = fitting.masked_probabilities(fitted, features[left])
+        learnt = learning.learn(recipe.calibration, p, y[left], unknown[left])
         found[refit, left] = learnt.apply(p[0], unknown[left])
     return found

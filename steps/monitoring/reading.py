@@ -9,13 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from risk_model.measurements import Histogram
 from risk_model.prediction_log import files, records
-from risk_model.prediction_log.records import PROFILE, ROWS
 from steps.monitoring.drift import Counts
 from steps.runs.store import StepError
-
-Bins = dict[str, Histogram]
 
 
 @dataclass(frozen=True)
@@ -54,12 +50,13 @@ def read(folder: Path) -> Logged:
 
     Raises a `StepError` where there is none.
     """
-    kinds = {kind: files.days(folder, kind) for kind in (ROWS, PROFILE)}
+    kinds = {kind: files.days(folder, kind) for kind in (records.ROWS, records.PROFILE)}
     if not any(kinds.values()):
+        expected = [f"{kind}/date=<day>/" for kind in kinds]
         raise StepError(
-            f"there is no prediction log in {folder}: expected {ROWS}/date=<day>/ or "
-            f"{PROFILE}/date=<day>/. Start the service with HEART_PREDICTION_LOG=rows or profile, "
-            "or give -P log=<its HEART_PREDICTION_LOG_DIR>"
+            f"there is no prediction log in {folder}: expected {' or '.join(expected)}. Start the "
+            "service with HEART_PREDICTION_LOG=rows or profile, or give -P "
+            "log=<its HEART_PREDICTION_LOG_DIR>"
         )
     # Another machine's clock may be a little ahead.
     last = _today() + timedelta(days=1)
@@ -70,7 +67,9 @@ def read(folder: Path) -> Logged:
         table, problems = files.read(folder, kind, last=last)
         frames[kind], notes = table.to_pandas(), notes + problems
     # Files that are merged while they are read may be read twice.
-    return Logged(folder, frames[ROWS].drop_duplicates("id"), frames[PROFILE], notes)
+    return Logged(
+        folder, frames[records.ROWS].drop_duplicates("id"), frames[records.PROFILE], notes
+    )
 
 
 def periods(rows: pd.DataFrame, least: int, most: int) -> list[pd.DataFrame]:
@@ -83,12 +82,12 @@ def periods(rows: pd.DataFrame, least: int, most: int) -> list[pd.DataFrame]:
     return [ordered.iloc[places] for places in np.array_split(np.arange(len(ordered)), count)]
 
 
-def count_baseline(bins: Bins) -> dict[str, Counts]:
+def count_baseline(bins: records.Bins) -> dict[str, Counts]:
     """Return the baseline's counts by variable; the last is that of unknown values."""
     return {name: np.array([*one.counts, one.missing], np.int64) for name, one in bins.items()}
 
 
-def count_rows(bins: Bins, rows: pd.DataFrame) -> dict[str, Counts]:
+def count_rows(bins: records.Bins, rows: pd.DataFrame) -> dict[str, Counts]:
     """Return counts by variable of rows; the last is that of unknown values."""
     return {
         name: np.append(*records.count(one, rows[name])).astype(np.int64)
@@ -96,7 +95,7 @@ def count_rows(bins: Bins, rows: pd.DataFrame) -> dict[str, Counts]:
     }
 
 
-def count_profile(bins: Bins, profile: pd.DataFrame) -> dict[str, Counts]:
+def count_profile(bins: records.Bins, profile: pd.DataFrame) -> dict[str, Counts]:
     """Return counts by variable of a profile; the last is that of unknown values."""
     found = {}
     for name, one in bins.items():

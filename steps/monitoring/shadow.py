@@ -9,7 +9,6 @@ import pandas as pd
 
 from clinical.schema import LABEL
 from steps.modelling import clinical_metrics, metrics
-from steps.modelling.metrics import THRESHOLD
 
 SEED = 42
 
@@ -23,7 +22,7 @@ def compare(rows: pd.DataFrame, patients: pd.DataFrame) -> list[dict[str, Any]]:
     found = []
     for version, both in rows.dropna(subset="challenger_probability").groupby("challenger_version"):
         moved = both["challenger_probability"] - both["probability"]
-        sides = both[["probability", "challenger_probability"]].ge(THRESHOLD)
+        sides = both[["probability", "challenger_probability"]].ge(metrics.THRESHOLD)
         known = patients[patients["challenger_version"] == version]
         known = known.dropna(subset="challenger_probability")
         found.append(

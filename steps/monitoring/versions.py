@@ -11,12 +11,9 @@ import pandas as pd
 from clinical.schema import FEATURE_NAMES
 from risk_model.measurements import Histogram
 from risk_model.metadata import Metadata
-from risk_model.prediction_log.records import PROBABILITY, PROFILE, ROWS, SMALLEST
+from risk_model.prediction_log.records import PROBABILITY, PROFILE, ROWS, SMALLEST, Bins
 from steps.monitoring import alarms, calibration, drift, reading, shadow
-from steps.monitoring.alarms import Verdict
-from steps.monitoring.drift import Counts, Drift
 from steps.monitoring.outcomes import Joined
-from steps.monitoring.reading import Bins, Logged
 
 PERIOD, PERIODS = 20, 12
 """How many patients a point over time stands for at least, and how many points are at most."""
@@ -34,7 +31,7 @@ class Model:
     version: str
     metadata: Metadata
     bins: Bins
-    before: dict[str, Counts] | None
+    before: dict[str, drift.Counts] | None
 
 
 @dataclass(frozen=True)
@@ -45,11 +42,13 @@ class Monitored:
     """
 
     model: Model
-    verdict: Verdict
+    verdict: alarms.Verdict
     found: dict[str, Any]
 
 
-def measure(model: Model, window: Logged, whole: Logged, joined: Joined | None) -> Monitored:
+def measure(
+    model: Model, window: reading.Logged, whole: reading.Logged, joined: Joined | None
+) -> Monitored:
     """Measure drift in a window, and calibration on all patients whose outcome is known by now.
 
     Where there are rows, they count, and no profile beside them.
@@ -99,7 +98,7 @@ def _of_rows(rows: pd.DataFrame) -> dict[str, Any]:
             "over_time": points}  # fmt: skip
 
 
-def _of_bins(bins: Histogram, counts: Counts) -> dict[str, Any]:
+def _of_bins(bins: Histogram, counts: drift.Counts) -> dict[str, Any]:
     """Return the same of counts by bin: each patient is taken for the middle of the bin."""
     ends = np.array([0, *(bins.edges or ()), 1])
     middle, known = (ends[:-1] + ends[1:]) / 2, counts[:-1]
@@ -110,7 +109,7 @@ def _of_bins(bins: Histogram, counts: Counts) -> dict[str, Any]:
 
 
 def _variables(
-    model: Model, now: dict[str, Counts], compared: dict[str, Drift] | None
+    model: Model, now: dict[str, drift.Counts], compared: dict[str, drift.Drift] | None
 ) -> dict[str, dict[str, Any]]:
     """Return each variable then and now, without counts that might point at a patient."""
     found: dict[str, dict[str, Any]] = {}
@@ -134,7 +133,7 @@ def _variables(
     return found
 
 
-def _hidden(counts: Counts) -> list[bool]:
+def _hidden(counts: drift.Counts) -> list[bool]:
     """Mark the counts that are not to be shown: small ones, and one that would give one away."""
     hidden = (counts > 0) & (counts < SMALLEST)
     if hidden.sum() == 1 and len(counts) > 1:

@@ -1,7 +1,7 @@
 """Declaring parameters, and reading them from the command line.
 
 ``mlflow run`` passes whatever it is given, so this is where names, types and ranges are enforced.
-A class of parameters is a frozen dataclass whose fields are each made by a `Parameter`: all that
+A class of parameters is a frozen dataclass whose fields each have a `Parameter`: all that
 checks, messages, ``--help`` and the tests know of them. Imports the standard library alone, so that
 a mistake is answered at once.
 """
@@ -25,30 +25,16 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of an entry point.
+    """One parameter of an entry point."""
 
-    Parameters
-    ----------
-    default : str
-        What ``mlflow run`` passes where the user gives nothing.
-    read : callable
-        Turns the text into a value; raises ValueError with a description of what is allowed.
-    help : str
-        One sentence for ``--help``.
-    """
-
-    default: str
-    read: Callable[[str], Value]
-    help: str
-
-    def field(self) -> Any:
-        """Return a field of a class of parameters."""
-        return field(metadata={"parameter": self})
+    default: str  # what ``mlflow run`` passes where the user gives nothing
+    read: Callable[[str], Value]  # a ValueError of it describes what is allowed
+    help: str  # one sentence
 
 
 def parameter(default: str, read: Callable[[str], Value], description: str) -> Any:
-    """Return the field of a parameter that one entry point takes."""
-    return Parameter(default, read, description).field()
+    """Return the field of a class of parameters that stands for a `Parameter`."""
+    return field(metadata={"parameter": Parameter(default, read, description)})
 
 
 def step_name(entry: type) -> str:
@@ -64,10 +50,8 @@ def parameters_of(entry: type) -> Mapping[str, Parameter]:
 def check(entry: type[P], given: Mapping[str, str]) -> P:
     """Return the parameters of an entry point that texts stand for; others get their default.
 
-    Raises
-    ------
-    ParameterError
-        With a line for each text that is not allowed: the name, what is allowed, what was given.
+    A `ParameterError` has a line for each text that is not allowed: the name, what is allowed,
+    what was given.
     """
     values: dict[str, Value] = {}
     problems = []
@@ -146,10 +130,7 @@ def _unknown(entry: type, words: Sequence[str]) -> list[str]:
 def parse(entry: type[P], argv: Sequence[str], description: str = "") -> P:
     """Return the parameters on the command line of ``python -m steps.<entry point>``.
 
-    Raises
-    ------
-    ParameterError
-        With one line for each unknown parameter and each text that is not allowed.
+    A `ParameterError` has a line for each unknown parameter and each text that is not allowed.
     """
     given, rest = _parser(entry, description).parse_known_args(argv)
     problems = _unknown(entry, rest)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from clinical.codings.definitions import AUTO, CODINGS
 from steps.parameters import kinds
-from steps.parameters.declaration import Parameter, parameter, step_name
+from steps.parameters.declaration import parameter, step_name
 from steps.parameters.kinds import Number, OneOf, SomeOf
 
 MODELS = ("random_forest", "extra_trees", "logistic_regression", "hist_gradient_boosting")
@@ -17,84 +17,101 @@ MODEL_NAME = "heart-disease-model"
 CHAMPION_URI = f"models:/{MODEL_NAME}@champion"
 
 # Parameters that mean the same wherever they are taken.
-SOURCE = Parameter(
-    "auto", kinds.source, "auto, uci, sample, a path, or a file/http(s) URL (zip or file)."
-)
-CODING = Parameter(
+CODING = (
     AUTO,
     OneOf((AUTO, *CODINGS)),
     f"The coding of the patients' file: auto (recognise it), {', '.join(CODINGS)}.",
 )
-MODEL = Parameter(
-    "random_forest",
-    OneOf((*MODELS, RECALIBRATED)),
-    f"The estimator: {', '.join(MODELS)}; or {RECALIBRATED}: that of `base`, with intercept "
-    "and slope of its probabilities fitted to other patients.",
-)
-BASE = Parameter(CHAMPION_URI, kinds.model_uri, f"The model that model={RECALIBRATED} updates.")
-EXTRA = Parameter(
+BASE = (CHAMPION_URI, kinds.model_uri, f"The model that model={RECALIBRATED} updates.")
+EXTRA = (
     "",
     kinds.file,
     "A file of further patients whose outcome is known, such as `labelled` of monitor.",
 )
-N_ESTIMATORS = Parameter("100", Number(int, 1, 10_000), "Number of trees or boosting rounds.")
-MAX_DEPTH = Parameter("5", Number(int, 1, 100), "Greatest depth of a tree.")
-MIN_SAMPLES_LEAF = Parameter("1", Number(int, 1, 10_000), "Fewest training rows in a leaf.")
-INVERSE_PENALTY = Parameter(
-    "1.0",
-    Number(float, 1e-6, 1e6),
-    "How freely logistic regression follows the training rows: the inverse of its penalty.",
-)
-CALIBRATION = Parameter(
+CALIBRATION = (
     "sigmoid",
     OneOf(CALIBRATIONS),
     f"What brings the probabilities in line with the observed shares: {', '.join(CALIBRATIONS)}.",
 )
-TEST_SIZE = Parameter("0.2", Number(float, 0.05, 0.9), "Share of each class that is held out.")
-RANDOM_STATE = Parameter("42", Number(int, 0, 2**32 - 1), "Seed of estimator and bootstraps.")
-NAME = Parameter(MODEL_NAME, kinds.model_name, "Name of the registered model.")
-PROMOTION = Parameter(
+TEST_SIZE = ("0.2", Number(float, 0.05, 0.9), "Share of each class that is held out.")
+RANDOM_STATE = ("42", Number(int, 0, 2**32 - 1), "Seed of estimator and bootstraps.")
+NAME = (MODEL_NAME, kinds.model_name, "Name of the registered model.")
+PROMOTION = (
     "true",
     OneOf(("true", "false", "require")),
     "Whether a version that passes the gate becomes champion; require: fail if it does not.",
 )
-SCHEDULER = Parameter(
-    "", kinds.scheduler, "A Dask scheduler, tcp://host:8786; empty: a cluster of this machine."
+SCHEDULER = (
+    "",
+    kinds.scheduler,
+    "A Dask scheduler, tcp://host:8786; empty: a cluster of this machine.",
 )
-WORKERS = Parameter(
-    "0", Number(int, 0, 256), "Worker processes on this machine; 0: one for each core."
-)
+WORKERS = ("0", Number(int, 0, 256), "Worker processes on this machine; 0: one for each core.")
+
+
+# What two entry points begin with, or have in the middle: the fields of the last base come first.
+@dataclass(frozen=True)
+class Raw:
+    """Where the patients come from."""
+
+    source: str = parameter(
+        "auto", kinds.source, "auto, uci, sample, a path, or a file/http(s) URL (zip or file)."
+    )
+    coding: str = parameter(*CODING)
 
 
 @dataclass(frozen=True)
-class Main:
+class Prepared:
+    """Where the prepared patients come from."""
+
+    data: str = parameter(
+        "", kinds.data, "A preprocess run's id or a Parquet file; empty: the latest one."
+    )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is fitted to the patients, and to how many of them."""
+
+    model: str = parameter(
+        "random_forest",
+        OneOf((*MODELS, RECALIBRATED)),
+        f"The estimator: {', '.join(MODELS)}; or {RECALIBRATED}: that of `base`, with intercept "
+        "and slope of its probabilities fitted to other patients.",
+    )
+    n_estimators: int = parameter(
+        "100", Number(int, 1, 10_000), "Number of trees or boosting rounds."
+    )
+    max_depth: int = parameter("5", Number(int, 1, 100), "Greatest depth of a tree.")
+    min_samples_leaf: int = parameter(
+        "1", Number(int, 1, 10_000), "Fewest training rows in a leaf."
+    )
+    C: float = parameter(
+        "1.0",
+        Number(float, 1e-6, 1e6),
+        "How freely logistic regression follows the training rows: the inverse of its penalty.",
+    )
+    calibration: str = parameter(*CALIBRATION)
+    test_size: float = parameter(*TEST_SIZE)
+    random_state: int = parameter(*RANDOM_STATE)
+
+
+@dataclass(frozen=True)
+class Main(Recipe, Raw):
     """The parameters of ``main``."""
 
-    source: str = SOURCE.field()
-    coding: str = CODING.field()
-    model: str = MODEL.field()
-    n_estimators: int = N_ESTIMATORS.field()
-    max_depth: int = MAX_DEPTH.field()
-    min_samples_leaf: int = MIN_SAMPLES_LEAF.field()
-    C: float = INVERSE_PENALTY.field()
-    calibration: str = CALIBRATION.field()
-    test_size: float = TEST_SIZE.field()
-    random_state: int = RANDOM_STATE.field()
-    extra: str = EXTRA.field()
-    base: str = BASE.field()
-    name: str = NAME.field()
-    promote: str = PROMOTION.field()
+    extra: str = parameter(*EXTRA)
+    base: str = parameter(*BASE)
+    name: str = parameter(*NAME)
+    promote: str = parameter(*PROMOTION)
     cache: bool = parameter(
         "true", kinds.flag, "Whether finished steps with equal inputs are reused."
     )
 
 
 @dataclass(frozen=True)
-class Download:
+class Download(Raw):
     """The parameters of ``download``."""
-
-    source: str = SOURCE.field()
-    coding: str = CODING.field()
 
 
 @dataclass(frozen=True)
@@ -104,26 +121,15 @@ class Preprocess:
     data: str = parameter(
         "", kinds.data, "A download run's id or a file; empty: the latest download."
     )
-    coding: str = CODING.field()
-    extra: str = EXTRA.field()
+    coding: str = parameter(*CODING)
+    extra: str = parameter(*EXTRA)
 
 
 @dataclass(frozen=True)
-class Train:
+class Train(Recipe, Prepared):
     """The parameters of ``train``."""
 
-    data: str = parameter(
-        "", kinds.data, "A preprocess run's id or a Parquet file; empty: the latest one."
-    )
-    model: str = MODEL.field()
-    n_estimators: int = N_ESTIMATORS.field()
-    max_depth: int = MAX_DEPTH.field()
-    min_samples_leaf: int = MIN_SAMPLES_LEAF.field()
-    C: float = INVERSE_PENALTY.field()
-    calibration: str = CALIBRATION.field()
-    test_size: float = TEST_SIZE.field()
-    random_state: int = RANDOM_STATE.field()
-    base: str = BASE.field()
+    base: str = parameter(*BASE)
 
 
 @dataclass(frozen=True)
@@ -137,11 +143,11 @@ class Sweep:
         "The models to search, separated by commas.",
     )
     trials: int = parameter("60", Number(int, 1, 10_000), "How many candidates are tried.")
-    calibration: str = CALIBRATION.field()
-    test_size: float = TEST_SIZE.field()
-    random_state: int = RANDOM_STATE.field()
-    scheduler: str = SCHEDULER.field()
-    workers: int = WORKERS.field()
+    calibration: str = parameter(*CALIBRATION)
+    test_size: float = parameter(*TEST_SIZE)
+    random_state: int = parameter(*RANDOM_STATE)
+    scheduler: str = parameter(*SCHEDULER)
+    workers: int = parameter(*WORKERS)
 
 
 @dataclass(frozen=True)
@@ -154,8 +160,8 @@ class Register:
         kinds.file,
         "A file of later patients whose outcome is known, on which an update is judged.",
     )
-    name: str = NAME.field()
-    promote: str = PROMOTION.field()
+    name: str = parameter(*NAME)
+    promote: str = parameter(*PROMOTION)
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,7 @@ class Promote:
         "champion", kinds.target, "champion, challenger, archived, or a stage name."
     )
     rollback: bool = parameter("false", kinds.flag, "Put the champion before this one back.")
-    name: str = NAME.field()
+    name: str = parameter(*NAME)
 
 
 @dataclass(frozen=True)
@@ -181,7 +187,7 @@ class Evaluate:
         "Patients: a file, or a download or preprocess run's id; empty: those that the model "
         "has not trained on.",
     )
-    coding: str = CODING.field()
+    coding: str = parameter(*CODING)
 
 
 @dataclass(frozen=True)
@@ -193,9 +199,9 @@ class Score:
     )
     output: str = parameter("", kinds.output_path, "The folder of Parquet files to make.")
     model_uri: str = parameter(CHAMPION_URI, kinds.model_uri, "The model.")
-    coding: str = CODING.field()
-    scheduler: str = SCHEDULER.field()
-    workers: int = WORKERS.field()
+    coding: str = parameter(*CODING)
+    scheduler: str = parameter(*SCHEDULER)
+    workers: int = parameter(*WORKERS)
 
 
 @dataclass(frozen=True)
@@ -223,7 +229,7 @@ class Monitor:
         "A Parquet file to make of the patients whose outcome is known, for `extra` of main; "
         "empty: none.",
     )
-    name: str = NAME.field()
+    name: str = parameter(*NAME)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +21,6 @@ DIGEST = re.compile(r"sha256=[0-9a-fA-F]{64}")
 MODEL_URI = re.compile(
     r"models:/[^/@\s]+((/|@)[^/@\s]+)?|runs:/[0-9a-f]{32}/\S+|(s3|gs|wasbs?|https?|mlflow-artifacts)://\S+"
 )
-SCHEDULER = re.compile(r"(tcp|tls)://([0-9A-Za-z.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}")
 STAGES = {"Staging": "challenger", "Production": "champion", "Archived": "archived"}
 
 
@@ -70,6 +70,31 @@ class SomeOf:
         return names
 
 
+@dataclass(frozen=True)
+class Text:
+    """A text of a form, which is a regular expression."""
+
+    form: str
+    description: str
+
+    def __call__(self, text: str) -> str:
+        """Return the text."""
+        if not re.fullmatch(self.form, text):
+            raise ValueError(self.description)
+        return text
+
+
+run_id = Text("([0-9a-f]{32})?", "empty (the latest), or a run id of 32 hexadecimal digits")
+model_name = Text(
+    r"[^/:%\"'\s]+", "a registered model name without blanks, quotes, slashes, colons"
+)
+scheduler = Text(
+    r"((tcp|tls)://([0-9A-Za-z.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5})?",
+    "empty (this machine), or the address of a scheduler: tcp://host:8786",
+)
+host = Text(r"[0-9A-Za-z.:\[\]-]+", "an address or a host name, such as 127.0.0.1")
+
+
 def flag(text: str) -> bool:
     """Return whether something is wanted."""
     if text.lower() not in ("true", "false"):
@@ -101,13 +126,6 @@ def _is_web_address(text: str) -> bool:
     return bool(is_web and parts.hostname and parts.port != 0 and stated)
 
 
-def run_id(text: str) -> str:
-    """Return the id of a run; empty for the latest."""
-    if text and not RUN_ID.fullmatch(text):
-        raise ValueError("empty (the latest), or a run id of 32 hexadecimal digits")
-    return text
-
-
 def data(text: str) -> str:
     """Return the id of a run, or an absolute path; empty for the latest run."""
     if not text or RUN_ID.fullmatch(text):
@@ -116,13 +134,6 @@ def data(text: str) -> str:
     if not os.path.isfile(path):
         raise ValueError("empty (the latest), a run id, or an existing file")
     return str(Path(path).resolve())
-
-
-def model_name(text: str) -> str:
-    """Return the name of a registered model."""
-    if not re.fullmatch(r"[^/:%\"'\s]+", text):
-        raise ValueError("a registered model name without blanks, quotes, slashes, colons")
-    return text
 
 
 def model_uri(text: str) -> str:
@@ -160,51 +171,33 @@ def input_path(text: str) -> str:
     return os.path.abspath(path) if text and path else text
 
 
-def _absolute(text: str) -> str:
-    return os.path.abspath(os.path.expanduser(text)) if text else ""
+@dataclass(frozen=True)
+class AbsolutePath:
+    """A path, made absolute, where it is allowed; empty for none."""
+
+    allowed: Callable[[str], bool]
+    description: str
+
+    def __call__(self, text: str) -> str:
+        """Return the path."""
+        path = os.path.abspath(os.path.expanduser(text)) if text else ""
+        if path and not self.allowed(path):
+            raise ValueError(self.description)
+        return path
 
 
-def file(text: str) -> str:
-    """Return the absolute path of a file; empty for none."""
-    path = _absolute(text)
-    if path and not os.path.isfile(path):
-        raise ValueError("empty (none), or an existing file")
-    return path
+def _may_be_made(path: str) -> bool:
+    return os.path.isdir(os.path.dirname(path)) and not os.path.isdir(path)
 
 
-def log_folder(text: str) -> str:
-    """Return the absolute path of a folder; empty for the default one."""
-    path = _absolute(text)
-    if path and not os.path.isdir(path):
-        raise ValueError("empty (the service's own), or an existing folder")
-    return path
-
-
-def replaced_path(text: str) -> str:
-    """Return the absolute path of a file that is made or replaced; empty for none."""
-    path = _absolute(text)
-    if path and (os.path.isdir(path) or not os.path.isdir(os.path.dirname(path))):
-        raise ValueError("empty (none), or a file in an existing folder")
-    return path
+file = AbsolutePath(os.path.isfile, "empty (none), or an existing file")
+log_folder = AbsolutePath(os.path.isdir, "empty (the service's own), or an existing folder")
+replaced_path = AbsolutePath(_may_be_made, "empty (none), or a file in an existing folder")
 
 
 def output_path(text: str) -> str:
     """Return the absolute path of what is to be made."""
-    path = _absolute(text)
+    path = os.path.abspath(os.path.expanduser(text)) if text else ""
     if "://" in text or (path and os.path.lexists(path)):
         raise ValueError("a path on this machine where nothing is: an output is not overwritten")
     return path
-
-
-def scheduler(text: str) -> str:
-    """Return the address of a Dask scheduler; empty for a cluster of this machine."""
-    if text and not SCHEDULER.fullmatch(text):
-        raise ValueError("empty (this machine), or the address of a scheduler: tcp://host:8786")
-    return text
-
-
-def host(text: str) -> str:
-    """Return an address or a host name to listen on."""
-    if not re.fullmatch(r"[0-9A-Za-z.:\[\]-]+", text):
-        raise ValueError("an address or a host name, such as 127.0.0.1")
-    return text

@@ -15,7 +15,6 @@ from clinical.schema import FEATURES
 from risk_model.card.wording import MEASURES, Measures
 from risk_model.measurements import Group
 from steps.modelling import clinical_metrics, metrics
-from steps.modelling.metrics import Floats, Labels
 
 GROUPS = {
     "sexes": tuple(next(feature for feature in FEATURES if feature.name == "sex").codes.values()),
@@ -44,9 +43,9 @@ class Pairs:
     Labels `y` and probabilities of disease, each of shape (n_patients,).
     """
 
-    y: Labels
-    candidate: Floats
-    champion: Floats
+    y: metrics.Labels
+    candidate: metrics.Floats
+    champion: metrics.Floats
 
 
 def within(measures: Measures, limits: Limits, of: str) -> list[Rule]:
@@ -113,7 +112,7 @@ class _Gain:
     candidate: float
     champion: float
     value: float  # above 0 where the candidate's figure is better; NaN where undefined
-    drawn: Floats
+    drawn: metrics.Floats
 
     def rule(self, title: str, by: float, share: float) -> Rule:
         """Return the rule that it is not worse by so much, in such a share of the bootstraps."""
@@ -124,7 +123,7 @@ class _Gain:
 
 
 @lru_cache(maxsize=2)
-def _draws(count: int, bootstraps: int) -> Floats:
+def _draws(count: int, bootstraps: int) -> metrics.Floats:
     """Return how often each of so many patients is drawn in each bootstrap: always the same."""
     return metrics.bootstrap_weights(np.zeros(count, np.int8), SEED, bootstraps)
 

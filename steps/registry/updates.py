@@ -6,12 +6,9 @@ import numpy as np
 import pandas as pd
 
 from clinical.schema import LABEL
-from risk_model.measurements import OutOfFold
-from steps.modelling import clinical_metrics
-from steps.modelling.metrics import Floats, Labels
+from risk_model.measurements import Group, Measures, OutOfFold
+from steps.modelling import clinical_metrics, metrics
 from steps.registry import gate, rules
-from steps.registry.gate import Decision
-from steps.registry.rules import Limits, Pairs, Rule
 from steps.runs.lineage import Lineage
 
 WAITING = (
@@ -26,8 +23,8 @@ def judge(
     champion: Lineage,
     against: str,
     later: pd.DataFrame | None,
-    limits: Limits,
-) -> Decision:
+    limits: rules.Limits,
+) -> gate.Decision:
     """Decide about an update.
 
     Parameters
@@ -42,12 +39,12 @@ def judge(
         What `gate.read_rules` returns: those of out-of-fold figures hold for later outcomes.
     """
     if later is None:
-        return Decision("kept", WAITING, against)
+        return gate.Decision("kept", WAITING, against)
     rows = later[~(candidate.has_seen(later) | champion.has_seen(later))]
     pairs = _pairs(rows, candidate, champion)
     vetoes = rules.veto(pairs, limits["veto"])
     if not vetoes[0].passed:
-        return Decision("kept", WAITING, against, vetoes)
+        return gate.Decision("kept", WAITING, against, vetoes)
     found = measured(rows, pairs.y, pairs.candidate)
     rule, better = rules.compare(pairs, limits["recipe"])
     judged = [
@@ -62,45 +59,44 @@ def judge(
     return gate.conclude(judged, against, reason, better=better)
 
 
-def _pairs(rows: pd.DataFrame, candidate: Lineage, champion: Lineage) -> Pairs:
+def _pairs(rows: pd.DataFrame, candidate: Lineage, champion: Lineage) -> rules.Pairs:
     p, q = (one.model.probabilities(rows) for one in (candidate, champion))
-    return Pairs(rows[LABEL.name].to_numpy(np.int8), p, q)
+    return rules.Pairs(rows[LABEL.name].to_numpy(np.int8), p, q)
 
 
-def _reported(candidate: Lineage, champion: Lineage) -> list[Rule]:
+def _reported(candidate: Lineage, champion: Lineage) -> list[rules.Rule]:
     """Return figures of the champion's own held-out patients; whatever they are, they pass."""
     if (rows := champion.held_out) is None:
         return []
     pairs = _pairs(rows, candidate, champion)
     new, old = (clinical_metrics.scores(pairs.y, p) for p in (pairs.candidate, pairs.champion))
     return [
-        Rule(f"{title} of {len(rows)} earlier patients, reported",
-             round(float(new[name][0]), 4), round(float(old[name][0]), 4), passed=True)
+        rules.Rule(f"{title} of {len(rows)} earlier patients, reported",
+                   round(float(new[name][0]), 4), round(float(old[name][0]), 4), passed=True)
         for name, title in (("brier", "Brier score"), ("observed_expected", "observed / expected"))
     ]  # fmt: skip
 
 
-def measured(patients: pd.DataFrame, y: Labels, p: Floats) -> OutOfFold:
+def measured(patients: pd.DataFrame, y: metrics.Labels, p: metrics.Floats) -> OutOfFold:
     """Return the figures that the rules ask for, of all patients and of each group.
 
     By labels, and probabilities by models that have not seen the patients.
     """
-    groups = [
-        {
-            "group": name,
-            "patients": int(members.sum()),
-            "diseased": int(y[members].sum()),
-            "metrics": _figures(y[members], p[members])
+    groups = tuple(
+        Group(
+            group=name,
+            patients=int(members.sum()),
+            diseased=int(y[members].sum()),
+            metrics=_figures(y[members], p[members])
             if clinical_metrics.enough(y[members])
             else None,
-        }
+        )
         for name, members in clinical_metrics.groups(patients).items()
-    ]
-    found = {"patients": len(y), "diseased": int(y.sum()), "metrics": _figures(y, p)}
-    return OutOfFold.model_validate(found | {"groups": groups}, strict=False)
+    )
+    figures, diseased = _figures(y, p), int(y.sum())
+    return OutOfFold(patients=len(y), diseased=diseased, metrics=figures, groups=groups)
 
 
-def _figures(y: Labels, p: Floats) -> dict[str, float | None]:
-    return {
-        name: rules.shown(float(value[0])) for name, value in clinical_metrics.scores(y, p).items()
-    }
+def _figures(y: metrics.Labels, p: metrics.Floats) -> Measures:
+    scores = clinical_metrics.scores(y, p)
+    return {name: rules.shown(float(value[0])) for name, value in scores.items()}

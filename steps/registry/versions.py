@@ -9,11 +9,8 @@ Unity Catalog aliases alone. See docs/decisions/0013-databricks.md and 0024-what
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import warnings
 from datetime import UTC, datetime
-from itertools import groupby
 
 import mlflow
 from filelock import FileLock
@@ -22,13 +19,13 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
+from steps.registry import history
 from steps.runs.files import cache_dir
 from steps.runs.store import StepError, is_not_found, scheme
 
 CHAMPION, CHALLENGER, ARCHIVED = "champion", "challenger", "archived"
 HISTORY_TAG, SINCE_TAG = "champion.history", "champion.since"
 ARCHIVED_TAG, ROLLED_BACK_TAG = "archived", "rolled_back"
-HISTORY_LENGTH = 100  # champions; a tag of Unity Catalog holds 1,000 characters
 STAGE_OF = {CHAMPION: "Production", CHALLENGER: "Staging"}
 ABOUT = (
     "Probability of coronary artery disease from 13 findings of a referred patient; see the README "
@@ -128,16 +125,15 @@ def make_champion(name: str, version: str, by: str) -> None:
     _crown(name, [*reigns(name), version], by)
 
 
-def _crown(name: str, history: list[str], by: str) -> None:
+def _crown(name: str, reigned: list[str], by: str) -> None:
     """Make the last version of a history champion."""
-    version, challenger = history[-1], holder(name, CHALLENGER)
+    version, challenger = reigned[-1], holder(name, CHALLENGER)
     _give(name, CHAMPION, version)
     if challenger and number(challenger) == version:
         _take(name, CHALLENGER, version)
     untag(name, version, ARCHIVED_TAG)
     tag(name, version, SINCE_TAG, f"{datetime.now(UTC).isoformat(timespec='seconds')}, by {by}")
-    kept = [reign for reign, _ in groupby(history)][-HISTORY_LENGTH:]
-    MlflowClient().set_registered_model_tag(name, stored(HISTORY_TAG), ", ".join(kept))
+    MlflowClient().set_registered_model_tag(name, stored(HISTORY_TAG), history.write(reigned))
     align_stages(name)
 
 
@@ -221,23 +217,11 @@ def reigns(name: str) -> list[str]:
     Somebody may have moved the alias with MLflow's own client: that reign is added.
     """
     text = tags_of(MlflowClient().get_registered_model(name)).get(HISTORY_TAG, "")
-    # Until release 0.2 the tag was a log, as JSON.
-    found = _reigns_of(json.loads(text)) if text.startswith("[") else re.findall(r"\d+", text)
+    found = history.read(text)
     champion = holder(name, CHAMPION)
     if champion and found[-1:] != [number(champion)]:
         found.append(number(champion))
     return found
-
-
-def _reigns_of(log: list[dict[str, str]]) -> list[str]:
-    stack: list[str] = []
-    for entry in log:
-        if entry["by"] == "rollback":
-            while stack and stack[-1] != entry["version"]:
-                stack.pop()
-        if not stack or stack[-1] != entry["version"]:
-            stack.append(entry["version"])
-    return stack
 
 
 def in_catalog() -> bool:

@@ -13,12 +13,11 @@ from matplotlib.axes import Axes
 from clinical.schema import FEATURES, LABEL, Feature
 from risk_model.card.wording import percent
 from steps.reports import drawing
-from steps.reports.drawing import NO, YES
 from steps.reports.pages import render
 
 Groups = dict[int, npt.NDArray[np.float64]]
 
-COLOURS = {0: NO, 1: YES}
+COLOURS = {0: drawing.NO, 1: drawing.YES}
 BINS = 24
 REASONS = {
     "repeated": "copies of another row",

@@ -9,7 +9,6 @@ from risk_model.card.wording import MODELS
 from risk_model.metadata import Metadata
 from steps.modelling.evaluation import Measured
 from steps.reports import drawing, plots
-from steps.reports.drawing import Draw
 from steps.reports.pages import render
 
 Calibrations = dict[str, tuple[Any, dict[str, float]]]
@@ -66,7 +65,7 @@ def _cohort(cohort: Measured, seed: int) -> dict[str, Any]:
     return {"refitted": None, **cohort.found, "notes": cohort.notes, "pictures": pictures}
 
 
-def _picture(key: str, title: str, whose: str, draw: Draw) -> dict[str, Any]:
+def _picture(key: str, title: str, whose: str, draw: drawing.Draw) -> dict[str, Any]:
     return {"title": title, "svg": drawing.svg(key, f"{title}, {whose}", draw)}
 
 

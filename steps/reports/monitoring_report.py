@@ -13,8 +13,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from clinical.schema import FEATURES
 from risk_model.card.wording import MEASURES, between, number, percent
 from risk_model.prediction_log.records import PROBABILITY, SMALLEST
-from steps.reports import drawing
-from steps.reports.drawing import NO, SOFT, YES, Draw
+from steps.reports.drawing import NO, SOFT, YES, Draw, colours, in_percent, legend, svg
 from steps.reports.pages import render
 
 _FEATURES = {feature.name: feature for feature in FEATURES}
@@ -30,7 +29,7 @@ def draw(about: dict[str, Any], models: list[dict[str, Any]]) -> str:
     `about` has `name`, `made_at`, `notes`, and `outcomes`: what became of the rows of their file,
     or None. `models` are what `monitoring.versions.measure` found, the one that matters most first.
     """
-    with drawing.colours(on_page=True):
+    with colours(on_page=True):
         shown = [{**model, "pictures": _pictures(model)} for model in models]
     return render(
         "monitoring.html.j2",
@@ -87,7 +86,7 @@ def _pictures(model: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _picture(key: str, title: str, draw_on: Draw, height: float) -> dict[str, str]:
-    return {"title": title, "svg": drawing.svg(key, title, draw_on, 3.9, height)}
+    return {"title": title, "svg": svg(key, title, draw_on, 3.9, height)}
 
 
 def over_time(axes: Axes, points: list[dict[str, Any]]) -> None:
@@ -95,7 +94,7 @@ def over_time(axes: Axes, points: list[dict[str, Any]]) -> None:
     at = np.array([point["from"][:19] for point in points], "datetime64[s]")
     axes.plot(at, [point["mean_probability"] for point in points], "o-", color=NO, ms=4)
     axes.set(ylim=(0, 1))
-    drawing.in_percent(axes, "y")
+    in_percent(axes, "y")
     locator = AutoDateLocator(maxticks=5)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
@@ -122,8 +121,8 @@ def shares(axes: Axes, *, name: str, one: dict[str, Any]) -> None:
     axes.set_yticks(places, [label if share is not None else f"{label} (few)"
                              for label, share in zip(labels, one["now"], strict=True)])  # fmt: skip
     axes.invert_yaxis()
-    drawing.in_percent(axes, "x")
-    drawing.legend(axes)
+    in_percent(axes, "x")
+    legend(axes)
 
 
 def _labels(name: str, one: dict[str, Any]) -> list[str]:

@@ -13,8 +13,7 @@ from clinical.schema import LABEL
 from risk_model.card.wording import between
 from steps.modelling import curves
 from steps.modelling.metrics import THRESHOLD, Floats, Labels
-from steps.reports import drawing
-from steps.reports.drawing import NO, SOFT, YES, Draw
+from steps.reports.drawing import NO, SOFT, YES, Draw, canvas, colours, in_percent, legend, outcomes
 
 
 def draw_all(
@@ -57,8 +56,8 @@ def draw_all(
 
 def save(path: Path, title: str, draw: Draw) -> Path:
     """Draw one picture into a PNG file of its own, and return the file."""
-    with drawing.colours(on_page=False):
-        figure, axes = drawing.canvas(6.4, 5.2)
+    with colours(on_page=False):
+        figure, axes = canvas(6.4, 5.2)
         draw(axes)
         axes.set_title(title)
         figure.savefig(path, dpi=120)
@@ -103,9 +102,9 @@ def calibration(axes: Axes, y: Labels, p: Floats) -> None:
         )
     axes.set(xlabel="predicted probability", ylabel="observed share with the disease",
              xlim=(-0.02, 1.02), ylim=(-0.25, 1.02))  # fmt: skip
-    drawing.in_percent(axes, "x", "y")
+    in_percent(axes, "x", "y")
     axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
-    drawing.legend(axes)
+    legend(axes)
 
 
 def decision_curve(axes: Axes, y: Labels, p: Floats, seed: int) -> None:
@@ -118,8 +117,8 @@ def decision_curve(axes: Axes, y: Labels, p: Floats, seed: int) -> None:
         axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.18, lw=0)
     axes.set(xlim=(0, 1), ylim=(-0.08, float(y.mean()) * 1.15 + 0.02))
     axes.set(xlabel="probability of disease from which one treats", ylabel="net benefit")
-    drawing.in_percent(axes, "x")
-    drawing.legend(axes)
+    in_percent(axes, "x")
+    legend(axes)
 
 
 def roc(axes: Axes, y: Labels, p: Floats) -> None:
@@ -129,7 +128,7 @@ def roc(axes: Axes, y: Labels, p: Floats) -> None:
         plot_chance_level=True, chance_level_kw={"color": SOFT, "label": "chance"},
     )  # fmt: skip
     axes.set(xlabel="1 - specificity", ylabel="sensitivity")
-    drawing.legend(axes)
+    legend(axes)
 
 
 def precision_recall(axes: Axes, y: Labels, p: Floats) -> None:
@@ -139,7 +138,7 @@ def precision_recall(axes: Axes, y: Labels, p: Floats) -> None:
         plot_chance_level=True, chance_level_kw={"color": SOFT, "label": "prevalence"},
     )  # fmt: skip
     axes.set(xlabel="recall (sensitivity)", ylabel="precision (positive predictive value)")
-    drawing.legend(axes)
+    legend(axes)
 
 
 def confusion(axes: Axes, y: Labels, p: Floats) -> None:
@@ -154,10 +153,10 @@ def confusion(axes: Axes, y: Labels, p: Floats) -> None:
 def distributions(axes: Axes, y: Labels, p: Floats) -> None:
     """Draw how the probabilities are spread among those with and without the disease."""
     groups = {name: p[y == label] for label, name in LABEL.codes.items()}
-    drawing.outcomes(axes, np.linspace(0, 1, curves.BINS + 1), groups)
+    outcomes(axes, np.linspace(0, 1, curves.BINS + 1), groups)
     axes.set(xlabel="predicted probability", ylabel="share of patients", xlim=(0, 1))
-    drawing.in_percent(axes, "x", "y")
-    drawing.legend(axes)
+    in_percent(axes, "x", "y")
+    legend(axes)
 
 
 def calibrations(axes: Axes, y: Labels, probabilities: dict[str, Floats]) -> None:
@@ -168,8 +167,8 @@ def calibrations(axes: Axes, y: Labels, probabilities: dict[str, Floats]) -> Non
         if curve := curves.calibration(y, p):
             axes.plot(curve.x, curve.middle, style, color=colour, lw=2, label=name)
     axes.set(xlabel="predicted probability", ylabel="observed share with the disease")
-    drawing.in_percent(axes, "x", "y")
-    drawing.legend(axes)
+    in_percent(axes, "x", "y")
+    legend(axes)
 
 
 def permutations(axes: Axes, importance: dict[str, list[float]]) -> None:

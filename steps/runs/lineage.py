@@ -17,7 +17,7 @@ from risk_model.model import Model, Origin, load
 from steps.runs.store import StepError, run_or_none
 from steps.runs.tracking.finished import fetch_output
 from steps.runs.tracking.tags import SOURCE_TAG
-from steps.runs.training_patients import TrainingPatients
+from steps.runs.tracking.training_patients import TrainingPatients
 
 
 @dataclass(frozen=True)

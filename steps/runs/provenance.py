@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
+from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
 from steps.runs.files import ROOT, sha256
-
-PACKAGES = ("clinical", "risk_model", "steps")
 
 
 def git_state() -> dict[str, Any]:
@@ -47,18 +45,12 @@ def _git(*words: str) -> str | None:
 
 def digests_of_sources(module: str) -> dict[str, str]:
     """Return the SHA-256 of a module of the steps, all that it imports of ours, and templates."""
-    paths = sorted(_sources(ROOT / "steps" / f"{module}.py"))
-    return {path.relative_to(ROOT).as_posix(): sha256(path) for path in paths}
-
-
-def _sources(module: Path, seen: frozenset[Path] = frozenset()) -> frozenset[Path]:
-    """Return the project's files that a module is made of: itself, and what it imports of ours."""
-    if module in seen:
-        return seen
-    seen |= {module, *_data_files(module.parent)}
-    for imported in _imports(module):
-        seen = _sources(imported, seen)
-    return seen
+    finder = ModuleFinder([str(ROOT)])
+    finder.run_script(str(ROOT / "steps" / f"{module}.py"))
+    files = [vars(found)["__file__"] for found in finder.modules.values()]
+    modules = {Path(file) for file in files if file}
+    others = [path for folder in {path.parent for path in modules} for path in _data_files(folder)]
+    return {path.relative_to(ROOT).as_posix(): sha256(path) for path in sorted([*modules, *others])}
 
 
 def _data_files(package: Path) -> list[Path]:
@@ -70,18 +62,3 @@ def _data_files(package: Path) -> list[Path]:
         elif path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").exists():
             found += _data_files(path)
     return found
-
-
-def _imports(module: Path) -> list[Path]:
-    """Return the modules of ours that a module imports anywhere, and the packages around them."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(module.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    ours = [name.split(".") for name in names if name.split(".")[0] in PACKAGES]
-    # To import a.b.c is to run a and a.b as well.
-    paths = {ROOT.joinpath(*parts[:n]) for parts in ours for n in range(1, len(parts) + 1)}
-    files = [file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py")]
-    return [file for file in files if file.is_file()]

@@ -19,8 +19,7 @@ from steps.runs.files import ROOT, sha256
 from steps.runs.provenance import digests_of_sources
 from steps.runs.sources import resolve_auto, source_digest
 from steps.runs.store import StepError, store_errors
-from steps.runs.tracking import finished
-from steps.runs.tracking.tags import KEY_TAG
+from steps.runs.tracking import finished, tags
 
 _BY_CONTENT = ("source", "data", "extra")
 """The parameters that name a file or a run: its content counts, not its name."""
@@ -74,7 +73,7 @@ def _key(values: object, digest: str) -> str:
 
 def find(step: str, key: str, experiment_id: str) -> Run | None:
     """Return the newest finished run of this work whose outputs are still what they were."""
-    runs = finished.finished_runs(experiment_id, step, f"tags.`{KEY_TAG}` = '{key}'")
+    runs = finished.finished_runs(experiment_id, step, f"tags.`{tags.KEY_TAG}` = '{key}'")
     return next((run for run in runs if _is_intact(run)), None)
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from clinical import archive, cohort
+from clinical import cohort
 from clinical.patients import Patients, read_patients
 from risk_model.locations import file_path
 from steps.parameters.entry_points import Download
 from steps.parameters.uris import redact_credentials
-from steps.runs.downloads import UnreachableError, file_name, read_url
-from steps.runs.files import sha256
-from steps.runs.reuse import work_key
-from steps.runs.sources import UCI_DIGEST, resolve_auto, uci_url
+from steps.runs import downloads, reuse, sources
+from steps.runs.files import as_json, sha256
 from steps.runs.terminal import echo
 from steps.runs.tracking.finished import DATA_FOLDER
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import KEY_TAG, SOURCE_TAG
+from steps.work.patients import open_member
 
 SAMPLE_NAME = "synthetic.data"
 
@@ -33,11 +31,12 @@ NO_PATIENTS = """\
 
 
 def download(run: StepRun, values: Download, _: object) -> None:
-    """Store the file of a source as the run's data, after a look that it is one we can read."""
+    """Store the file of a source as the run's data, once it is one that we can read."""
     asked = values.source
     with tempfile.TemporaryDirectory() as folder:
-        source, path = fetch(asked, resolve_auto(asked), Path(folder))
-        member, patients = inspect(path, values.coding)
+        source, path = fetch(asked, sources.resolve_auto(asked), Path(folder))
+        table, member = open_member(path)
+        patients = read_patients(table, member, values.coding)
         coding, origin = patients.coding, origin_of(path, patients)
         description = {
             "asked": redact_credentials(asked),
@@ -50,11 +49,11 @@ def download(run: StepRun, values: Download, _: object) -> None:
             "bytes": path.stat().st_size,
         }
         run.log_file(path, DATA_FOLDER, copy="data")
-        run.log_text("source.json", json.dumps(description, indent=2) + "\n")
+        run.log_text("source.json", as_json(description))
     run.rename(origin)
     run.tag(SOURCE_TAG, origin)
     # A fallback is recorded as what it is: asked again, `auto` looks for UCI again.
-    run.tag(KEY_TAG, work_key(replace(values, source=source)) or "")
+    run.tag(KEY_TAG, reuse.work_key(replace(values, source=source)) or "")
     echo(f"download: {path.name} from {source} ({coding}), data.source={origin}")
 
 
@@ -62,11 +61,11 @@ def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
     """Return what the file of a source came from, and its path; it is put into a folder."""
     if source == "uci":
         try:
-            content = read_url(f"{uci_url()}#sha256={UCI_DIGEST}")
+            content = downloads.read_url(f"{sources.uci_url()}#sha256={sources.UCI_DIGEST}")
             return source, _written(folder / "heart+disease.zip", content)
-        except UnreachableError as error:
+        except downloads.UnreachableError as error:
             if asked != "auto":
-                raise UnreachableError(f"{error}; {OTHER_WAYS}") from None
+                raise downloads.UnreachableError(f"{error}; {OTHER_WAYS}") from None
             echo(f"download: {error}")
             source = "sample"
     if source == "sample":
@@ -75,7 +74,7 @@ def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
         return source, _written(folder / SAMPLE_NAME, cohort.sample())
     if (path_given := file_path(source)) is not None:
         return str(path_given), path_given
-    return source, _written(folder / file_name(source), read_url(source))
+    return source, _written(folder / downloads.file_name(source), downloads.read_url(source))
 
 
 def _written(path: Path, content: bytes) -> Path:
@@ -83,13 +82,6 @@ def _written(path: Path, content: bytes) -> Path:
     return path
 
 
-def inspect(path: Path, coding: str) -> tuple[str, Patients]:
-    """Return the member that holds the patients, and them; refuse what is not recognised."""
-    members = archive.open_source(path)
-    member = archive.choose_member(members)
-    return member, read_patients(members[member], member, coding)
-
-
 def origin_of(path: Path, patients: Patients) -> str:
     """Return the value of data.source: uci, synthetic, or file for anything else."""
-    return "uci" if sha256(path) == UCI_DIGEST else cohort.source_of(patients.frame, "file")
+    return "uci" if sha256(path) == sources.UCI_DIGEST else cohort.source_of(patients.frame, "file")

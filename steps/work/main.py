@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
-
-import mlflow
-from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME
 
 from risk_model.card import wording
-from risk_model.locations import file_path, sqlite_path
 from steps.parameters.declaration import select
 from steps.parameters.entry_points import (
     RECALIBRATED,
@@ -21,10 +14,9 @@ from steps.parameters.entry_points import (
     Register,
     Train,
 )
-from steps.parameters.uris import redact_credentials
 from steps.registry import versions as registry
 from steps.runs import lineage
-from steps.runs.files import ROOT
+from steps.runs.hints import how_to_look, how_to_serve
 from steps.runs.launching import run_or_reuse
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
@@ -49,49 +41,21 @@ def run_all(run: StepRun, values: Main, _: object) -> None:
     run.rename(values.model, source)
     run.tag(SOURCE_TAG, source)
     run.log_metrics(trained.data.metrics)
-    project = MlflowClient().get_run(run.run_id).data.tags.get(MLFLOW_SOURCE_NAME, "")
     measured = lineage.follow(registry.model_uri(trained)).metadata.measured
     run.describe(wording.described(measured))
-    echo(summary(trained, wording.comparison(measured), values.name, project))
-
-
-def summary(trained: Run, figures: Sequence[str], name: str, project: str) -> str:
-    """Return what came out, and what to do with it."""
-    version = registry.version_of(name, trained.info.run_id)
-    aliases = ", ".join(registry.aliases(name, version)) if version else ""
+    version = registry.version_of(values.name, trained.info.run_id)
+    aliases = ", ".join(registry.aliases(values.name, version)) if version else ""
     number = version.version if version else "-"
-    return "\n".join(
-        [
-            "",
-            f"{trained.data.params['model']}, data.source={trained.data.tags[SOURCE_TAG]}, "
-            "with 95 % intervals:",
-            *figures,
-            f"{name} version {number}, alias: {aliases or 'none'}",
-            "",
-            f"Look:   {how_to_look(mlflow.get_tracking_uri())}",
-            f"Serve:  {how_to_serve(project)}",
-        ]
-    )
-
-
-def how_to_look(uri: str) -> str:
-    """Return how a person sees the runs of a tracking store."""
-    if uri.startswith("http"):
-        return f"open {redact_credentials(uri)}"
-    if sqlite_path(uri) == ROOT / "mlflow.db":
-        return "mlflow ui, then http://localhost:5000"
-    store = shlex.quote(redact_credentials(uri))
-    return f"mlflow ui --backend-store-uri {store}, then http://localhost:5000"
-
-
-def how_to_serve(project: str) -> str:
-    """Return how a person serves the model, from where they have run the project of this name."""
-    folder = file_path(project)
-    if folder is None or not folder.exists():
-        # The clone that the steps run in is MLflow's, and will be gone.
-        url = shlex.quote(redact_credentials(project))
-        return f"mlflow run {url} -e serve --env-manager local"
-    return "gunicorn -c serving/gunicorn.conf.py"
+    summary = [
+        "",
+        f"{values.model}, data.source={source}, with 95 % intervals:",
+        *wording.comparison(measured),
+        f"{values.name} version {number}, alias: {aliases or 'none'}",
+        "",
+        f"Look:   {how_to_look()}",
+        f"Serve:  {how_to_serve(run.run_id)}",
+    ]
+    echo("\n".join(summary))
 
 
 def resolve(values: Main, _experiment_id: str) -> None:

@@ -1,66 +1,69 @@
-"""Reading prepared patients, and noting on the run what was read."""
+"""The files of patients that steps read and keep."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 from mlflow.entities import Run
 
-from clinical import cohort
-from clinical.codings.definitions import AUTO, CANONICAL
-from clinical.hospitals import Cohort
-from clinical.preparation import prepare
-from risk_model.metadata import Origin
-from steps.modelling.facts import Input
-from steps.parameters.entry_points import Sweep, Train
-from steps.runs.files import sha256
+from clinical import archive
+from clinical.layout import Source
+from steps.parameters.entry_points import Preprocess, Sweep, Train
 from steps.runs.launching import input_run
 from steps.runs.reuse import work_key
-from steps.runs.tracking.datasets import as_dataset, log_dataset
 from steps.runs.tracking.finished import DATA_FOLDER, artifact_uri, data_output, fetch_output
 from steps.runs.tracking.step_run import StepRun
-from steps.runs.tracking.tags import DIGEST_TAG, INPUT_TAG, KEY_TAG, ORIGINS_TAG, SOURCE_TAG
-from steps.runs.training_patients import other_hospitals
+from steps.runs.tracking.tags import INPUT_TAG, KEY_TAG, SOURCE_TAG
+
+PREPARED = f"{DATA_FOLDER}/patients.parquet"
+HELD_OUT_FILE = "split/held_out.parquet"
+"""The patients that a training holds out."""
 
 
-def read_patients(run: StepRun, values: Train | Sweep, given: Run | None) -> Input:
-    """Return the prepared patients and what is known of them; note it on the run of a step."""
-    elsewhere: list[Cohort] = []
-    origins: list[Origin] = []
-    coding = AUTO
-    from_file = given is None and bool(values.data)
-    if from_file:
-        data = uri = values.data
-        file, source = Path(data), "file"
+class Found(NamedTuple):
+    """A file of patients: its path, what names it to a step, where it is kept, its data source."""
+
+    path: Path
+    data: str
+    uri: str
+    source: str
+    before: Run | None  # which keeps it
+
+
+def find_input(run: StepRun, values: Preprocess | Train | Sweep, given: Run | None) -> Found:
+    """Return the file that the parameters name, or that of the step before; note it on the run."""
+    if given is None and values.data:
+        found = Found(Path(values.data), values.data, values.data, "file", None)
     else:
         before = given or input_run(type(values), run)
-        data, source = before.info.run_id, before.data.tags[SOURCE_TAG]
-        run.tag(INPUT_TAG, data)
-        file, uri = (
-            fetch_output(before, data_output(before)),
-            artifact_uri(data, data_output(before)),
-        )
-        elsewhere, coding = other_hospitals(before), CANONICAL.name
-        parts = json.loads(before.data.tags.get(ORIGINS_TAG, "[]"))
-        origins = [Origin(**part) for part in parts]
-    run.tag(KEY_TAG, work_key(replace(values, data=data)) or "")
-    patients, digest = prepare(file, file.name, coding).frame, sha256(file)
-    source = cohort.source_of(patients, source)
-    run.tag(SOURCE_TAG, source)
-    run.tag(DIGEST_TAG, digest)
-    if from_file and isinstance(values, Train):
-        _store(run, patients)
-    log_dataset(run, as_dataset(patients, uri=uri, digest=digest), source)
-    return Input(patients, data, source, digest, elsewhere, origins)
+        run_id, name = before.info.run_id, data_output(before)
+        run.tag(INPUT_TAG, run_id)
+        path, uri = fetch_output(before, name), artifact_uri(run_id, name)
+        found = Found(path, run_id, uri, before.data.tags[SOURCE_TAG], before)
+    run.tag(KEY_TAG, work_key(replace(values, data=found.data)) or "")
+    return found
 
 
-def _store(run: StepRun, patients: pd.DataFrame) -> None:
-    """Keep the patients of a file with the run, as those of an earlier run are kept there."""
+def open_member(path: Path) -> tuple[Source, str]:
+    """Return the table of patients in a file, which may be an archive, and its name."""
+    members = archive.open_source(path)
+    member = archive.choose_member(members)
+    return members[member], member
+
+
+def log_table(run: StepRun, table: pd.DataFrame, name: str, copy: str = "") -> str:
+    """Log a table as Parquet, and return its SHA-256; `name` and `copy` are as for a file."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "patients.parquet"
-        patients.to_parquet(path, index=False)
-        run.log_file(path, DATA_FOLDER)
+        path = Path(folder, Path(name).name)
+        table.to_parquet(path, index=False)
+        run.log_file(path, str(Path(name).parent), copy)
+    return run.outputs[name]
+
+
+def log_prepared(run: StepRun, patients: pd.DataFrame, copy: str = "") -> tuple[str, str]:
+    """Keep the file that the next step reads, and return its URI and SHA-256."""
+    return artifact_uri(run.run_id, PREPARED), log_table(run, patients, PREPARED, copy)

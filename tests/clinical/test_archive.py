@@ -55,19 +55,12 @@ def test_a_plain_file_is_passed_on_as_its_path_whatever_its_size(tmp_path: Path)
     assert choose_member({"large.csv": path}) == "large.csv"
 
 
-def test_a_zip_is_known_by_its_content_too(tmp_path: Path) -> None:
-    path = zipped(tmp_path, {"heart.csv": HEART}, "download")
-    assert open_source(path) == {"heart.csv": HEART}
-
-
-def test_the_only_file_of_patients_is_chosen_among_others(tmp_path: Path) -> None:
+def test_the_only_file_of_patients_is_chosen_from_a_zip_by_whatever_name(tmp_path: Path) -> None:
     members = {"README.txt": b"hello there", "sub/heart.csv": HEART, "picture.png": b"\x89PNG\0"}
-    assert choose_member(open_source(zipped(tmp_path, members))) == "sub/heart.csv"
-
-
-def test_folders_and_resource_forks_are_left_out(tmp_path: Path) -> None:
-    members = {"data/": b"", "data/heart.csv": HEART, "__MACOSX/data/._heart.csv": HEART}
-    assert list(open_source(zipped(tmp_path, members))) == ["data/heart.csv"]
+    left_out = {"sub/": b"", "__MACOSX/sub/._heart.csv": HEART}
+    found = open_source(zipped(tmp_path, members | left_out, "download"))
+    assert found == members
+    assert choose_member(found) == "sub/heart.csv"
 
 
 @pytest.mark.parametrize(

@@ -144,16 +144,12 @@ def alike(draw: st.DrawFn) -> pd.DataFrame:
 
 
 @given(alike())
-def test_a_group_is_one_patient_with_near_copies_of_that_patient(frame: pd.DataFrame) -> None:
-    places = dict(zip(row_hashes(frame), range(len(frame)), strict=True))
-    for row, group in enumerate(near_copies(frame)):
+def test_a_group_is_one_patient_with_near_copies_of_that_patient_alone(frame: pd.DataFrame) -> None:
+    hashes, groups = row_hashes(frame), near_copies(frame)
+    places = dict(zip(hashes, range(len(frame)), strict=True))
+    for row, group in enumerate(groups):
         assert near(frame.iloc[row], frame.iloc[places[group]])
-
-
-@given(alike())
-def test_those_who_stand_for_their_groups_are_no_near_copies(frame: pd.DataFrame) -> None:
-    hashes = row_hashes(frame)
-    leaders = np.flatnonzero(near_copies(frame) == hashes)
+    leaders = np.flatnonzero(groups == hashes)
     for one, other in product(leaders, leaders):
         assert hashes[one] == hashes[other] or not near(frame.iloc[one], frame.iloc[other])
 
@@ -205,30 +201,20 @@ def test_cleveland_is_split_as_it_always_was(cleveland: pd.DataFrame) -> None:
 # --- The split ----------------------------------------------------------------------------------
 
 
-@given(cohorts(), sizes, st.integers(0, 100))
-def test_a_split_is_a_partition_that_keeps_copies_together(
-    frame: pd.DataFrame, size: float, seed: int
+@given(cohorts(), st.tuples(sizes, sizes).map(sorted), st.integers(0, 100), st.randoms())
+def test_a_split_is_a_nested_partition_that_keeps_copies_together_in_any_order(  # type: ignore[no-untyped-def]
+    frame: pd.DataFrame, two: list[float], seed: int, random
 ) -> None:
-    train, test = split(frame, size, seed)
+    (_, smaller), (train, test) = (split(frame, size, seed) for size in two)
+    assert set(smaller.index) <= set(test.index)
     assert sorted([*train.index, *test.index]) == list(frame.index)
     assert not set(row_hashes(train)) & set(row_hashes(test))
     assert train.index.is_monotonic_increasing
     assert test.index.is_monotonic_increasing
-
-
-@given(cohorts(), sizes, sizes)
-def test_a_larger_test_set_contains_a_smaller_one(frame: pd.DataFrame, a: float, b: float) -> None:
-    small, large = (set(split(frame, size)[1].index) for size in sorted([a, b]))
-    assert small <= large
-
-
-@given(cohorts(), sizes, st.randoms())
-def test_the_order_of_rows_does_not_matter(frame: pd.DataFrame, size: float, random) -> None:  # type: ignore[no-untyped-def]
     order = list(range(len(frame)))
     random.shuffle(order)
-    shuffled = frame.iloc[order].reset_index(drop=True)
-    held_out = set(row_hashes(split(frame, size)[1]))
-    assert set(row_hashes(split(shuffled, size)[1])) == held_out
+    _, again = split(frame.iloc[order].reset_index(drop=True), two[1], seed)
+    assert set(row_hashes(again)) == set(row_hashes(test))
 
 
 @pytest.mark.parametrize("size", [0.1, 0.2, 0.25, 0.5, 0.9])

@@ -20,17 +20,16 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from clinical import archive, cohort, copies, hospitals
+from clinical import archive, cohort, hospitals
 from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model.metadata import Git
-from steps.modelling import estimators, metrics
-from steps.modelling.facts import Input, Training, gather
-from steps.modelling.validation import cross_validated, refit_ranges
+from steps.modelling import estimators, training
+from steps.modelling.facts import gather
 from steps.parameters.declaration import select
 from steps.parameters.entry_points import Train
 from steps.runs.tracking import experiment, step_run
-from steps.work import train
+from steps.work.training import model
 from tests.conftest import copy_database
 from tests.steps.stores import store_in_use
 
@@ -55,7 +54,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for module in (step_run, train):
+    for module in (step_run, model):
         monkeypatch.setattr(module, "ROOT", tmp_path / "copies")
     yield
     for number, handler in handlers.items():
@@ -167,17 +166,10 @@ def cleveland(uci_zip: Path) -> Patients:
 @pytest.fixture(scope="session")
 def facts(sample: Patients) -> dict[str, Any]:
     """Return the metadata of a small forest of synthetic patients, as plain JSON values."""
-    features, y = sample
-    values = select(Train, {}, n_estimators=10)
-    recipe = estimators.from_parameters(values)
-    validated = cross_validated(recipe, features, y)
-    patients = features.assign(**{LABEL.name: y})
-    fitting, held_out = copies.split(patients, 0.2)
-    (fitted, diagnosed), (x, labels) = estimators.columns(fitting), estimators.columns(held_out)
-    model = recipe.fit(fitted, diagnosed)
+    patients = sample[0].assign(**{LABEL.name: sample[1]})
     other = hospitals.Cohort("va", "Elsewhere", patients.head(60).assign(ca=np.nan), 60)
-    found = validated.measures | metrics.with_intervals(labels, model.predict_proba(x)[:, 1], 42)
-    data = Input(patients, "", "synthetic", "f" * 64, [other])
-    sure = refit_ranges(recipe, features, y, validated.probabilities, 42)
-    done = Training("0" * 32, vars(values), data, y, validated, model, fitted, x, found, sure)
-    return gather(done, None, Git(commit="c" * 40), None).as_dict()
+    values = select(Train, {}, n_estimators=10)
+    data = training.Input(patients, "", "synthetic", "f" * 64, [other])
+    done = training.fit(estimators.from_parameters(values), values, data)
+    about = {"run_id": "0" * 32, "git": Git(commit="c" * 40), "repository": None, "base": None}
+    return gather(done, None).model_copy(update=about).as_dict()

@@ -18,6 +18,7 @@ from steps.batch.inputs import Partition
 from steps.batch.scoring import SCHEMA, Counts, Scorer
 from steps.modelling import onnx_export
 from steps.modelling.metrics import Labels
+from steps.modelling.references import reference_cases
 from tests.steps.recipes import small
 
 
@@ -35,7 +36,7 @@ def stored(
         {"format": 2, "run_id": "a" * 32, "risk_bands": levels, "data": {"source": "synthetic"}}
     )
     content = onnx_export.convert(model, training) if onnx else None
-    references = onnx_export.reference_cases(model, training)
+    references = reference_cases(model, training)
     saving.save_model(str(folder), Contents(model, content, metadata, references), ["mlflow"])
     return folder
 

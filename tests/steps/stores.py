@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from steps.runs.tracking import experiment, step_run
-from steps.work import train
+from steps.work.training import model
 from tests.conftest import copy_database
 
 NAME = "heart-disease-model"
@@ -85,6 +85,6 @@ def steps_in(folder: Path, empty_database: Path) -> Iterator[Store]:
     with pytest.MonkeyPatch.context() as patch, store_in_use(made.uri):
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.chdir(folder)
-        for module in (step_run, train):
+        for module in (step_run, model):
             patch.setattr(module, "ROOT", made.copies)
         yield made

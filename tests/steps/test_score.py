@@ -26,7 +26,7 @@ from tests.clinical.patient_files import (
     csv_bytes,
 )
 from tests.conftest import need
-from tests.servers import Answers, closed_port, fails, gives, serving
+from tests.servers import Answers, fails, gives, serving
 from tests.steps.conftest import note
 from tests.steps.dask_cluster import Cluster, cluster
 from tests.steps.scoring_jobs import forest, stored
@@ -183,24 +183,24 @@ def test_what_cannot_be_scored_as_a_whole_is_refused_and_leaves_nothing(
     assert told.startswith(line)
 
 
-def test_a_file_that_does_not_tell_its_coding_is_read_as_the_others_are(
-    client: MlflowClient, model: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "a.csv").write_bytes(csv_bytes([changed(SICK_UCI, cp=2, thal=3)[:13]]))
-    (tmp_path / "b.csv").write_bytes(UCI_FILE)
-    assert run(tmp_path / "*.csv", tmp_path / "both", model) == 0
-    assert pd.read_parquet(tmp_path / "both")["problem"].isna().all()
+SAME_CODING = {
+    "a file that does not tell, beside one that does": {
+        "a.csv": csv_bytes([changed(SICK_UCI, cp=2, thal=3)[:13]]), "b.csv": UCI_FILE,
+    },
+    "num": {"a.csv": csv_bytes([[*changed(SICK_UCI, cp=2, thal=3)[:13], 77]], "num")},
+    "target": {"a.csv": csv_bytes([[*changed(SICK_UCI, cp=2, thal=3)[:13], 77]], "target")},
+    "a label that the codes contradict": {"a.csv": csv_bytes([SICK_CSV], "num")},
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("label", ["num", "target"])
-def test_a_label_tells_the_coding_where_no_code_does_and_nothing_else(
-    client: MlflowClient, model: Path, tmp_path: Path, label: str
+@pytest.mark.parametrize("case", SAME_CODING)
+def test_other_files_or_a_label_tell_the_coding_where_no_code_does_and_nothing_else(
+    client: MlflowClient, model: Path, tmp_path: Path, case: str
 ) -> None:
-    silent = changed(SICK_UCI, cp=2, thal=3)[:13]
-    (tmp_path / "a.csv").write_bytes(csv_bytes([[*silent, 77]], label))
-    assert run(tmp_path / "a.csv", tmp_path / "a", model) == 0
-    (tmp_path / "b.csv").write_bytes(csv_bytes([SICK_CSV], "num"))  # which its codes contradict
-    assert run(tmp_path / "b.csv", tmp_path / "b", model) == 0
+    for name, content in SAME_CODING[case].items():
+        (tmp_path / name).write_bytes(content)
+    assert run(tmp_path / "*.csv", tmp_path / "out", model) == 0
+    assert pd.read_parquet(tmp_path / "out")["problem"].isna().all()
 
 
 def test_two_jobs_at_one_output_do_not_mix_and_the_first_one_wins(
@@ -285,15 +285,6 @@ def test_a_wrong_parameter_is_told_before_a_run_is_opened(
     client = MlflowClient()
     known = [experiment.experiment_id for experiment in client.search_experiments()]
     assert client.search_runs(known) == []
-
-
-def test_a_scheduler_that_does_not_answer_is_told_in_one_line(
-    client: MlflowClient, source: Path, model: Path, tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    assert run(source, tmp_path / "out", model, f"--scheduler=tcp://127.0.0.1:{closed_port()}") == 1
-    assert "does not answer; start one" in capfd.readouterr().err.splitlines()[-1]
-    assert left_of(tmp_path / "out") == []
 
 
 def test_without_a_champion_it_is_told_how_to_make_one(

@@ -25,7 +25,7 @@ from clinical.preparation import prepare
 from steps import sweep
 from steps.modelling import searching
 from steps.modelling.estimators import columns
-from steps.modelling.searching import MEASURES, Candidate, Patients
+from steps.modelling.searching import MEASURES, Candidate
 from steps.parameters.declaration import check
 from steps.parameters.entry_points import Train
 from steps.reports import search_plot
@@ -104,7 +104,7 @@ def swept(
 def again(prepared: Path) -> list[Candidate]:
     """Return the same candidates, measured in this process on the rows that `train` fits on."""
     fitting, _ = copies.split(pd.read_parquet(prepared), 0.2)
-    patients = Patients(*columns(fitting))
+    patients = columns(fitting)
     base = check(Train, {"calibration": "none", "random_state": str(SEED)})
     rows = np.arange(len(patients.labels))
     return [
@@ -141,35 +141,21 @@ def test_the_sweep_states_the_best_of_its_draws_beside_the_honest_figure(swept: 
 def test_the_winner_is_trained_as_train_would_be_asked_to(swept: Swept, prepared: Path) -> None:
     ((step, asked),) = swept.training.asked
     best = min(swept.candidates, key=lambda run: run.data.metrics["cv_brier_mean"])
-    expected = check(
-        Train,
-        {
-            **best.data.params,
-            "data": str(prepared),
-            "calibration": "none",
-            "random_state": str(SEED),
-        },
-    )
+    others = {"data": str(prepared), "calibration": "none", "random_state": str(SEED)}
+    expected = check(Train, best.data.params | others)
     assert (step, check(Train, asked)) == ("train", expected)
-    (trained,) = runs(swept.client, "train")
+    # No candidate is taken for a trained model.
+    (trained,) = finished.finished_runs(swept.run.info.experiment_id, "train")
     assert swept.run.data.tags["heart.winner"] == trained.info.run_id
 
 
-def test_no_candidate_is_taken_for_a_trained_model(swept: Swept) -> None:
-    found = finished.finished_runs(swept.run.info.experiment_id, "train")
-    assert [run.info.run_id for run in found] == [swept.run.data.tags["heart.winner"]]
-
-
-def test_all_candidates_are_a_table_best_first(swept: Swept) -> None:
-    path = swept.client.download_artifacts(swept.run.info.run_id, "candidates.csv")
-    table = pd.read_csv(path)
+def test_all_candidates_are_a_table_best_first_and_a_picture(swept: Swept) -> None:
+    client, run_id = swept.client, swept.run.info.run_id
+    table = pd.read_csv(client.download_artifacts(run_id, "candidates.csv"))
     assert len(table) == TRIALS
     assert table["cv_brier_mean"].is_monotonic_increasing
     assert set(table["model"]) <= set(MODELS.split(","))
-
-
-def test_the_picture_is_an_artifact_and_a_working_copy(swept: Swept) -> None:
-    path = swept.client.download_artifacts(swept.run.info.run_id, "plots/search.png")
+    path = client.download_artifacts(run_id, "plots/search.png")
     assert imread(path).std() > 0.05
     assert (swept.copies / "plots" / "search.png").read_bytes() == Path(path).read_bytes()
 

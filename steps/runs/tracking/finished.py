@@ -8,7 +8,6 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
 from steps.parameters.uris import redact_credentials
@@ -72,7 +71,7 @@ def stored_artifact(run_id: str, path: str) -> Path | None:
         found = MlflowClient().list_artifacts(run_id, path.rpartition("/")[0] or None)
         if path not in {file.path for file in found}:
             return None
-        return Path(download_artifacts(run_id=run_id, artifact_path=path))
+        return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path))
     except store_errors(OSError) as error:
         raise StepError(
             f"the tracking store does not give {path} of run {run_id}: {explain(error)}"
@@ -104,7 +103,7 @@ def data_output(run: Run) -> str:
 def fetch_output(run: Run, name: str) -> Path:
     """Return a local copy of an output: an artifact path of the run, or a model's URI."""
     uri = name if name.startswith("models:/") else f"runs:/{run.info.run_id}/{name}"
-    return Path(download_artifacts(artifact_uri=uri))
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
 
 
 def archive_of(prepared: Run) -> tuple[Run, str] | None:

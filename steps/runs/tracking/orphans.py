@@ -8,7 +8,6 @@ import socket
 import mlflow
 import psutil
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import (
     MLFLOW_PARENT_RUN_ID,
     MLFLOW_PROJECT_ENTRY_POINT,
@@ -57,7 +56,7 @@ def close_orphans(experiment_id: str) -> list[str]:
     return closed
 
 
-def _is_orphan(run: Run | None) -> bool:
+def _is_orphan(run: mlflow.entities.Run | None) -> bool:
     """Return whether nobody works on a run any more.
 
     A child that has not come to tag itself belongs to the owner of its parent. A launch that has

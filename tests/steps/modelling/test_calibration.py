@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
 from risk_model import patterns, shapley
-from steps.modelling import calibration, estimators, onnx_export
+from steps.modelling import estimators, onnx_export
+from steps.modelling.calibration import fitting, form, learning
 from steps.parameters.entry_points import CALIBRATIONS
 from tests.steps.recipes import small
 
@@ -25,13 +26,13 @@ def fitted(sample: Patients) -> dict[str, StackingClassifier]:
     return {kind: small(calibration=kind).fit(*sample) for kind in CALIBRATIONS}
 
 
-def drawn(kind: str) -> tuple[calibration.Calibration, np.ndarray, np.ndarray]:
+def drawn(kind: str) -> tuple[learning.Calibration, np.ndarray, np.ndarray]:
     """Return a calibration, learnt from other scores for each pattern, with these and labels."""
     random = np.random.default_rng(5)
     y = random.integers(0, 2, 200).astype(np.int8)
     signal = np.linspace(0.3, 2, patterns.COUNT)[:, np.newaxis] * (y - 0.5)
     p = 1 / (1 + np.exp(-signal - random.normal(0, 0.7, (patterns.COUNT, 200))))
-    return calibration.learn(kind, p, y, np.zeros(200, np.intp)), p, y
+    return learning.learn(kind, p, y, np.zeros(200, np.intp)), p, y
 
 
 def everybody(count: int) -> np.ndarray:
@@ -56,7 +57,7 @@ def test_in_each_pattern_as_many_are_ill_as_are_expected(kind: str) -> None:
 
 def test_without_a_calibration_the_probabilities_of_who_is_known_stay() -> None:
     learnt, p, _ = drawn("none")
-    inside = (p[0] > calibration.NEAREST) & (p[0] < 1 - calibration.NEAREST)
+    inside = (p[0] > learning.NEAREST) & (p[0] < 1 - learning.NEAREST)
     found = learnt.apply(p[0], np.zeros(200, np.intp))
     np.testing.assert_allclose(found[inside], p[0, inside], atol=1e-12)
     assert np.abs(learnt.apply(p[1], np.ones(200, np.intp)) - p[1]).max() > 0.05
@@ -73,9 +74,9 @@ def test_an_isotonic_calibration_keeps_the_order_of_who_is_known_and_is_no_line(
 def test_a_patient_counts_in_the_patterns_that_lack_what_they_lack() -> None:
     _, p, y = drawn("sigmoid")
     unknown = np.where(np.arange(200) < 100, 0, 8)  # half of them lack ca
-    learnt = calibration.learn("sigmoid", p, y, unknown)
-    half = calibration.learn("sigmoid", p[:, :100], y[:100], unknown[:100])
-    whole = calibration.learn("sigmoid", p, y, np.zeros(200, np.intp))
+    learnt = learning.learn("sigmoid", p, y, unknown)
+    half = learning.learn("sigmoid", p[:, :100], y[:100], unknown[:100])
+    whole = learning.learn("sigmoid", p, y, np.zeros(200, np.intp))
     for number in range(patterns.COUNT):
         expected = whole if number & 8 else half
         assert learnt.intercepts[number] == pytest.approx(expected.intercepts[number])
@@ -83,8 +84,8 @@ def test_a_patient_counts_in_the_patterns_that_lack_what_they_lack() -> None:
 
 def test_a_pattern_that_nobody_knows_enough_for_is_learnt_from_all() -> None:
     _, p, y = drawn("sigmoid")
-    nobody = calibration.learn("sigmoid", p, y, np.full(200, 8, np.intp))
-    whole = calibration.learn("sigmoid", p, y, np.zeros(200, np.intp))
+    nobody = learning.learn("sigmoid", p, y, np.full(200, 8, np.intp))
+    whole = learning.learn("sigmoid", p, y, np.zeros(200, np.intp))
     np.testing.assert_allclose(nobody.intercepts, whole.intercepts)
 
 
@@ -99,7 +100,7 @@ def test_the_scikit_learn_model_gives_what_the_calibration_says(kind: str) -> No
             p = np.asarray(x)[:, 0]
             return np.column_stack([1 - p, p])
 
-    model = calibration.as_model(Prevalence([("nothing", "passthrough")]), learnt)
+    model = form.as_model(Prevalence([("nothing", "passthrough")]), learnt)
     p = np.array([0.0, 0.2, 0.5, 0.99, 1.0])
     rows = np.ones((5, 13))
     rows[:, 0] = p
@@ -107,7 +108,7 @@ def test_the_scikit_learn_model_gives_what_the_calibration_says(kind: str) -> No
     expected = learnt.apply(every[:, 0], patterns.of_rows(every))
     frame = pd.DataFrame(every, columns=list(FEATURE_NAMES))
     np.testing.assert_allclose(model.predict_proba(frame)[:, 1], expected, atol=1e-12)
-    intercepts, slopes = calibration.lines(model)
+    intercepts, slopes = form.lines(model)
     np.testing.assert_allclose(intercepts, learnt.intercepts, atol=1e-12)
     np.testing.assert_allclose(slopes, learnt.slopes, atol=1e-12)
 
@@ -120,7 +121,7 @@ def test_onnx_follows_in_every_pattern(
     content = onnx_export.convert(fitted[kind], features)
     assert content is not None
     rows = patterns.masked(features.to_numpy(float))
-    expected = calibration.masked_probabilities(fitted[kind], features).ravel()
+    expected = fitting.masked_probabilities(fitted[kind], features).ravel()
     assert np.abs(onnx_export.predict(content, rows) - expected).max() <= onnx_export.TOLERANCE
 
 
@@ -144,14 +145,14 @@ def test_contributions_add_up_in_every_pattern_and_unknown_is_a_state_of_its_own
 def test_scores_that_tell_nothing_give_the_prevalence() -> None:
     y = np.repeat([0, 1], [30, 10]).astype(np.int8)
     p = np.full((patterns.COUNT, 40), 0.6)
-    learnt = calibration.learn("sigmoid", p, y, np.zeros(40, np.intp))
+    learnt = learning.learn("sigmoid", p, y, np.zeros(40, np.intp))
     np.testing.assert_allclose(learnt.apply(p, everybody(40)), 0.25, atol=1e-6)
 
 
 def test_scores_that_tell_everything_do_not_run_away() -> None:
     y = np.repeat([0, 1], 20).astype(np.int8)
     p = np.tile(np.where(y == 1, 0.9, 0.1), (patterns.COUNT, 1))
-    learnt = calibration.learn("sigmoid", p, y, np.zeros(40, np.intp))
+    learnt = learning.learn("sigmoid", p, y, np.zeros(40, np.intp))
     assert np.isfinite(learnt.slopes).all()
     assert learnt.apply(p, everybody(40))[:, -1].max() < 0.999
 
@@ -163,7 +164,7 @@ def test_an_update_is_calibrated_for_other_patients_and_ranks_them_as_before(
     features, y = sample
     others = features.assign(ca=np.nan, thal=np.where(y == 1, np.nan, features["thal"]))
     ill = np.where(np.arange(len(y)) % 4 == 0, 1, y).astype(np.int8)
-    updated = calibration.Update(fitted[kind]).fit(others, ill)
+    updated = fitting.Update(fitted[kind]).fit(others, ill)
     before, after = (model.predict_proba(others)[:, 1] for model in (fitted[kind], updated))
     x = logit(after)
     again = LogisticRegression(C=np.inf, tol=1e-8).fit(x[:, np.newaxis], ill)
@@ -182,4 +183,4 @@ def test_a_model_that_ranks_other_patients_the_wrong_way_round_is_not_updated(
 ) -> None:
     features, y = sample
     with pytest.raises(DataError, match="cannot be recalibrated on"):
-        calibration.Update(fitted["sigmoid"]).fit(features, (1 - y).astype(np.int8))
+        fitting.Update(fitted["sigmoid"]).fit(features, (1 - y).astype(np.int8))

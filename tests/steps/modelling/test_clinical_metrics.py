@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 
@@ -17,25 +18,22 @@ def calibrated(n: int = 20_000, slope: float = 1, intercept: float = 0) -> tuple
     """Return probabilities, and labels drawn from them after a recalibration."""
     random = np.random.default_rng(3)
     p = random.uniform(0.02, 0.98, n)
-    true = 1 / (1 + np.exp(-(intercept + slope * log_odds(p))))
-    return (random.random(n) < true).astype(np.int8), p
+    return (random.random(n) < expit(intercept + slope * log_odds(p))).astype(np.int8), p
 
 
 def one(y: np.ndarray, p: np.ndarray, name: str) -> float:
     return float(clinical_metrics.scores(y, p)[name][0])
 
 
-def test_the_slope_is_that_of_a_logistic_regression() -> None:
-    y, p = calibrated(300, slope=0.8)
+def test_the_slope_is_that_of_a_logistic_regression_and_the_intercept_makes_the_mean_right() -> (
+    None
+):
+    y, p = calibrated(300, slope=0.8, intercept=0.5)
     reference = LogisticRegression(C=1e12, tol=1e-10).fit(log_odds(p)[:, np.newaxis], y)
     assert one(y, p, "calibration_slope") == pytest.approx(reference.coef_[0, 0], abs=1e-4)
-
-
-def test_the_intercept_makes_the_mean_of_the_probabilities_right() -> None:
-    """Its defining equation: the recalibrated probabilities sum up to the cases."""
-    y, p = calibrated(300, intercept=0.5)
+    # Its defining equation: the recalibrated probabilities sum up to the cases.
     shift = one(y, p, "calibration_intercept")
-    assert (1 / (1 + np.exp(-(shift + log_odds(p))))).sum() == pytest.approx(y.sum())
+    assert expit(shift + log_odds(p)).sum() == pytest.approx(y.sum())
 
 
 def test_weights_count_as_repetitions() -> None:
@@ -62,22 +60,20 @@ def test_extreme_probabilities_have_a_slope_too() -> None:
     assert one(y, p, "calibration_slope") == pytest.approx(expected[1], abs=1e-4)
 
 
-def test_classes_that_are_separated_have_no_slope() -> None:
+def test_what_separated_classes_or_one_alone_do_not_define_is_nan() -> None:
     y = np.array([0, 0, 0, 1, 1, 1], np.int8)
     assert np.isnan(one(y, np.array([0.1, 0.2, 0.3, 0.7, 0.8, 0.9]), "calibration_slope"))
-
-
-def test_one_class_alone_leaves_undefined_what_needs_two() -> None:
     found = clinical_metrics.scores(np.ones(5, np.int8), np.linspace(0.1, 0.9, 5))
     for name in ("roc_auc", "specificity", "calibration_slope"):
         assert np.isnan(found[name][0])
     assert found["sensitivity"][0] == pytest.approx(0.6)
 
 
-def test_sensitivity_and_specificity_are_the_recalls_of_the_classes() -> None:
+def test_sensitivity_specificity_and_observed_over_expected_are_what_they_are_called() -> None:
     y, p = calibrated(200)
     assert one(y, p, "sensitivity") == pytest.approx(recall_score(y, p >= 0.5))
     assert one(y, p, "specificity") == pytest.approx(recall_score(1 - y, p < 0.5))
+    assert one(y, p, "observed_expected") == pytest.approx(y.sum() / p.sum())
 
 
 def test_the_net_benefit_of_everybody_and_nobody() -> None:
@@ -135,11 +131,6 @@ def test_the_interval_of_a_share_is_wilsons(
     y = np.arange(total) < count
     observed = bands(y.astype(np.int8), np.full(total, 0.1))[0]["observed"]
     assert (observed["low"], observed["high"]) == pytest.approx((low, high), abs=0.001)
-
-
-def test_observed_over_expected_compares_patients_with_the_sum_of_probabilities() -> None:
-    y, p = np.array([1, 1, 0, 1], np.int8), np.array([0.5, 0.5, 0.5, 0.5])
-    assert one(y, p, "observed_expected") == 1.5
 
 
 def test_each_patient_falls_into_one_band_from_its_beginning_on() -> None:

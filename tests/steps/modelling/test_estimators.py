@@ -27,59 +27,34 @@ def with_gaps(features: pd.DataFrame) -> pd.DataFrame:
 def fitted(sample: Patients) -> dict[str, StackingClassifier]:
     """Return each model, small, fitted on synthetic patients with gaps."""
     features, y = sample
-    made = {}
-    for model in MODELS:
-        made[model] = build(model=model, n_estimators=20).fit(with_gaps(features), y)
-    return made
+    return {m: build(model=m, n_estimators=20).fit(with_gaps(features), y) for m in MODELS}
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_each_model_answers_for_records_with_gaps(
+def test_each_model_answers_whatever_is_unknown_as_a_frame_or_a_plain_matrix(
     fitted: dict[str, StackingClassifier], sample: Patients, model: str
-) -> None:
-    p = fitted[model].predict_proba(with_gaps(sample[0]))
-    assert p.shape == (len(sample[0]), 2)
-    assert np.isfinite(p).all()
-    assert ((p >= 0) & (p <= 1)).all()
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_each_model_answers_where_nothing_is_known(
-    fitted: dict[str, StackingClassifier], model: str
 ) -> None:
     nothing = pd.DataFrame([dict.fromkeys(FEATURE_NAMES, np.nan)])
-    assert 0 < fitted[model].predict_proba(nothing)[0, 1] < 1
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_each_model_takes_a_plain_matrix_in_the_order_of_the_features(
-    fitted: dict[str, StackingClassifier], sample: Patients, model: str
-) -> None:
-    features = sample[0]
-    as_frame = fitted[model].predict_proba(features)
+    rows = pd.concat([with_gaps(sample[0]), nothing])
+    p = fitted[model].predict_proba(rows)
+    assert p.shape == (len(rows), 2)
+    assert ((p >= 0) & (p <= 1)).all()
+    assert 0 < p[-1, 1] < 1
     with pytest.warns(UserWarning, match="does not have valid feature names"):
-        as_matrix = fitted[model].predict_proba(features.to_numpy())
-    np.testing.assert_array_equal(as_frame, as_matrix)
+        np.testing.assert_array_equal(p, fitted[model].predict_proba(rows.to_numpy()))
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_what_replaces_an_unknown_value_is_scored_like_it(
+def test_what_replaces_an_unknown_value_is_valid_and_scored_like_it(
     fitted: dict[str, StackingClassifier], sample: Patients, model: str
 ) -> None:
     (pipeline,), fills = fitted[model].estimators_, estimators.fills(fitted[model])
+    assert set(fills) == set(FEATURE_NAMES)
+    assert [f.name for f in FEATURES if not f.accepts(fills[f.name])] == []
     complete = sample[0].dropna().head(10)
     unknown = pd.concat([complete.assign(**{name: np.nan}) for name in FEATURE_NAMES])
     filled = pd.concat([complete.assign(**{name: fills[name]}) for name in FEATURE_NAMES])
     np.testing.assert_array_equal(pipeline.predict_proba(unknown), pipeline.predict_proba(filled))
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_the_fills_are_valid_values_of_every_feature(
-    fitted: dict[str, StackingClassifier], model: str
-) -> None:
-    fills = estimators.fills(fitted[model])
-    assert set(fills) == set(FEATURE_NAMES)
-    assert [f.name for f in FEATURES if not f.accepts(fills[f.name])] == []
 
 
 @pytest.mark.parametrize("calibration", CALIBRATIONS)

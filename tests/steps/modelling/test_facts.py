@@ -12,36 +12,34 @@ import pytest
 
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model import patterns
-from risk_model.metadata import Git, Metadata
+from risk_model.metadata import Metadata
 from steps.modelling import facts, metrics, onnx_export
-from steps.modelling.facts import Input, Training
+from steps.modelling.training import Input, Training
 from steps.modelling.validation import OutOfFold
 from steps.parameters.declaration import check
 from steps.parameters.entry_points import Train
 from tests.steps.recipes import small
 
 Patients = tuple[pd.DataFrame, np.ndarray]
-VALUES = vars(check(Train, {}))
+VALUES = check(Train, {})
 
 
 def training(sample: Patients, **measures: float) -> Training:
     """Return a training of a small forest, which cross-validation has found to guess well."""
     features, y = sample
     p = np.clip(y + np.random.default_rng(1).normal(0, 0.4, len(y)), 0.01, 0.99)
-    data = Input(features.assign(**{LABEL.name: y}), "", "synthetic", "d" * 64, [])
+    patients = features.assign(**{LABEL.name: y})
+    data = Input(patients, "", "synthetic", "d" * 64, [])
     found = metrics.with_intervals(y, p, 1) | measures
-    model = small().fit(features, y)
     validated = OutOfFold(np.tile(p, (patterns.COUNT, 1)), np.zeros(len(y), np.intp), {})
     sure = {"count": 0, "level": 0.95, "bins": []}
-    return Training(
-        "0" * 32, VALUES, data, y, validated, model, features, features[:40], found, sure
-    )
+    model = small().fit(features, y)
+    return Training(VALUES, data, validated, model, patients, patients[:40], found, sure)
 
 
 def known(done: Training) -> dict[str, Any]:
     """Return the metadata as strict JSON has them."""
-    content = onnx_export.convert(done.model, done.fitted)
-    metadata = facts.gather(done, content, Git(commit="c" * 40), None)
+    metadata = facts.gather(done, onnx_export.convert(done.model, done.features))
     assert Metadata.read(metadata.as_json()) == metadata
     return dict(json.loads(metadata.as_json(), parse_constant=refuse))
 
@@ -60,7 +58,6 @@ def test_the_facts_are_what_a_server_is_promised(sample: Patients) -> None:
         "rows": {"train": len(sample[0]), "test": 40},
         "prevalence": pytest.approx(sample[1].mean()),
     }
-    assert found["git"]["commit"] == "c" * 40
     assert list(found["seen"]) == list(FEATURE_NAMES)
     assert found["seen"]["age"]["low"] == sample[0]["age"].min()
     assert found["seen"]["age"]["high"] == sample[0]["age"].max()
@@ -90,16 +87,16 @@ def test_features_that_nobody_knew_do_not_spoil_the_facts(sample: Patients) -> N
 
 def test_the_baseline_counts_each_patient_once_in_bins_of_about_as_many(sample: Patients) -> None:
     done = training(sample)
-    baseline = facts.baseline(done.fitted, done.validated.probabilities)
-    assert baseline.patients == len(done.fitted)
+    baseline = facts.baseline(done.features, done.validated.probabilities)
+    assert baseline.patients == len(done.features)
     assert list(baseline.features) == list(FEATURE_NAMES)
     for name, bins in baseline.features.items():
-        assert sum(bins.counts) + bins.missing == len(done.fitted), name
-        assert bins.missing == done.fitted[name].isna().sum()
+        assert sum(bins.counts) + bins.missing == len(done.features), name
+        assert bins.missing == done.features[name].isna().sum()
     assert baseline.features["cp"].codes == (0, 1, 2, 3)
     ages = baseline.features["age"]
     assert len(ages.counts) == len(ages.edges or ()) + 1
-    assert min(ages.counts) > len(done.fitted) / 30
+    assert min(ages.counts) > len(done.features) / 30
     assert sum(baseline.probability.counts) == len(sample[1])
 
 

@@ -11,7 +11,7 @@ from sklearn.ensemble import StackingClassifier
 from clinical.copies import row_hashes
 from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model import patterns
-from steps.modelling import onnx_export
+from steps.modelling import onnx_export, references
 from steps.parameters.entry_points import CALIBRATIONS
 from tests.steps.recipes import small
 
@@ -31,37 +31,26 @@ def forest(sample: Patients) -> StackingClassifier:
 
 @pytest.mark.parametrize("calibration", CALIBRATIONS)
 @pytest.mark.parametrize("model", CONVERTIBLE)
-def test_the_onnx_model_agrees_on_patients_that_it_was_not_checked_on(
+def test_the_onnx_model_agrees_on_others_and_has_the_inputs_and_outputs_that_a_server_expects(
     sample: Patients, model: str, calibration: str
 ) -> None:
     features, y = sample
     fitted = small(model, calibration).fit(features[:200], y[:200])
     content = onnx_export.convert(fitted, features[:200])
-    assert content is not None
-    others = features[200:].mask(np.random.default_rng(1).random((len(features) - 200, 13)) < 0.2)
-    rows = others.to_numpy(float)
-    assert (
-        np.abs(onnx_export.predict(content, rows) - probability(fitted, rows)).max()
-        <= onnx_export.TOLERANCE
-    )
-
-
-@pytest.mark.parametrize("calibration", CALIBRATIONS)
-def test_the_onnx_model_has_the_inputs_and_outputs_that_a_server_expects(
-    sample: Patients, calibration: str
-) -> None:
-    content = onnx_export.convert(small(calibration=calibration).fit(*sample), sample[0])
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (patients,) = session.get_inputs()
-    assert (patients.name, patients.type, patients.shape[1:]) == ("patients", "tensor(float)", [13])
+    (given,) = session.get_inputs()
+    assert (given.name, given.type, given.shape[1:]) == ("patients", "tensor(float)", [13])
     assert [(out.name, out.type) for out in session.get_outputs()] == [
         ("label", "tensor(int64)"),
         ("probabilities", "tensor(float)"),
     ]
-    label, both = session.run(None, {"patients": sample[0].to_numpy(np.float32)[:5]})
-    assert (label.shape, both.shape) == ((5,), (5, 2))
+    others = features[200:].mask(np.random.default_rng(1).random((len(features) - 200, 13)) < 0.2)
+    label, both = session.run(None, {"patients": others.to_numpy(np.float32)})
+    assert (label.shape, both.shape) == ((100,), (100, 2))
     np.testing.assert_allclose(both.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(label, both[:, 1] > 0.5)
+    expected = probability(fitted, others.to_numpy(float))
+    assert np.abs(both[:, 1] - expected).max() <= onnx_export.TOLERANCE
 
 
 def test_an_estimator_without_a_converter_has_no_onnx_model(sample: Patients) -> None:
@@ -89,7 +78,7 @@ def test_a_model_that_says_something_else_than_its_parts_is_caught(
 
 
 def test_the_edge_cases_hold_both_ends_and_the_absence_of_every_feature(sample: Patients) -> None:
-    rows = pd.DataFrame(onnx_export.edge_cases(sample[0]), columns=list(FEATURE_NAMES))
+    rows = pd.DataFrame(references.edge_cases(sample[0]), columns=list(FEATURE_NAMES))
     for feature in FEATURES:
         held = rows[feature.name]
         assert {feature.low, feature.high, *feature.codes} <= set(held)
@@ -100,33 +89,28 @@ def test_the_edge_cases_hold_both_ends_and_the_absence_of_every_feature(sample: 
 
 
 @pytest.mark.parametrize("patients", ["sample", "cleveland"])
-def test_the_references_hold_no_patients_row(patients: str, request: pytest.FixtureRequest) -> None:
+def test_the_references_are_about_twenty_valid_rows_and_no_patients(
+    patients: str, request: pytest.FixtureRequest
+) -> None:
     features, _ = request.getfixturevalue(patients)
-    rows = pd.DataFrame(onnx_export.reference_rows(features), columns=list(FEATURE_NAMES))
+    rows = pd.DataFrame(references.reference_rows(features), columns=list(FEATURE_NAMES))
     assert not np.isin(row_hashes(rows), row_hashes(features)).any()
-
-
-def test_a_typical_row_that_is_somebodys_is_left_out(sample: Patients) -> None:
-    features, _ = sample
-    alike = pd.concat([features.dropna().head(1)] * 20)
-    rows = pd.DataFrame(onnx_export.reference_rows(alike), columns=list(FEATURE_NAMES))
-    assert len(rows) > 3
-    assert not np.isin(row_hashes(rows), row_hashes(alike)).any()
-
-
-def test_the_references_are_about_twenty_valid_rows_with_unknown_values(sample: Patients) -> None:
-    rows = pd.DataFrame(onnx_export.reference_rows(sample[0]), columns=list(FEATURE_NAMES))
     assert 15 <= len(rows) <= 30
     assert rows.isna().any(axis=1).sum() >= 2
     for feature in FEATURES:
         assert all(feature.accepts(value) for value in rows[feature.name].dropna())
+    # Where a typical row is somebody's, it is left out.
+    alike = pd.concat([features.dropna().head(1)] * 20)
+    few = pd.DataFrame(references.reference_rows(alike), columns=list(FEATURE_NAMES))
+    assert len(few) > 3
+    assert not np.isin(row_hashes(few), row_hashes(alike)).any()
 
 
 def test_the_references_tell_a_model_from_another(
     sample: Patients, forest: StackingClassifier
 ) -> None:
     features, y = sample
-    rows = onnx_export.reference_rows(features)
+    rows = references.reference_rows(features)
     other = small(seed=2).fit(features, y)
     gap = np.abs(probability(forest, rows) - probability(other, rows)).max()
     assert gap > 100 * onnx_export.TOLERANCE

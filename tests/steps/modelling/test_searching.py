@@ -16,7 +16,8 @@ from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
 from steps.batch import cluster
 from steps.modelling import estimators, searching
-from steps.modelling.searching import MEASURES, SPACES, Candidate, Patients, Search
+from steps.modelling.estimators import Patients
+from steps.modelling.searching import MEASURES, SPACES, Candidate, Search
 from steps.parameters.declaration import parameters_of, select
 from steps.parameters.entry_points import MODELS, Train
 from tests.steps import conftest

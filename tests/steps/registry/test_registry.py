@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
+from steps.registry import history
 from steps.registry import versions as registry
 from steps.registry.versions import CHALLENGER, CHAMPION
 from steps.runs.store import StepError
@@ -232,21 +233,16 @@ def test_a_registry_that_fails_is_not_one_without_a_champion(
 # --- archive, versions, history --------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("made", "deleted", "there"), [
+    (11, "2", "1, 3, 4, 5, 6, 7, 8, 9, 10, 11"), (1, "1", "none"), (0, "", "none"),
+])  # fmt: skip
 def test_an_unknown_version_is_answered_with_those_that_exist(
-    make_versions: Make, client: MlflowClient
+    make_versions: Make, made: int, deleted: str, there: str
 ) -> None:
-    versions = make_versions(11)
-    client.delete_model_version(NAME, versions[1])
-    with pytest.raises(StepError) as caught:
+    make_versions(made)
+    act(f"delete {deleted}" if deleted else "")
+    with pytest.raises(StepError, match=f"{NAME} has no version 12; there are: {there}$"):
         registry.named(NAME, "12")
-    assert (
-        str(caught.value) == f"{NAME} has no version 12; there are: 1, 3, 4, 5, 6, 7, 8, 9, 10, 11"
-    )
-
-
-def test_an_unknown_version_of_a_model_without_any_is_answered_too(store: str) -> None:
-    with pytest.raises(StepError, match=f"{NAME} has no version 1; there are: none"):
-        registry.named(NAME, "1")
 
 
 def test_the_version_of_a_run_is_its_first(make_versions: Make, client: MlflowClient) -> None:
@@ -275,7 +271,7 @@ def test_more_versions_than_a_page_holds_are_all_found(
 def test_the_history_is_bounded_and_keeps_the_newest(
     make_versions: Make, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "HISTORY_LENGTH", 2)
+    monkeypatch.setattr(history, "LENGTH", 2)
     one, two, three, four = make_versions(4)
     crown(one, two, three, four)
     assert client.get_registered_model(NAME).tags["champion.history"] == f"{three}, {four}"

@@ -25,10 +25,6 @@ def refusal(uri: str, launched: bool = False) -> str:
     return str(caught.value)
 
 
-def test_a_store_that_answers_is_fine(store: str) -> None:
-    reach(launched=False)
-
-
 @pytest.mark.parametrize(
     "scheme", ["http", "https", "postgresql", "postgresql+psycopg2", "mysql+pymysql"]
 )
@@ -98,8 +94,9 @@ def test_a_relative_database_that_is_not_here_is_refused_to_a_launch(tmp_path: P
 
 def test_a_relative_database_is_made_for_who_runs_a_step_by_hand(tmp_path: Path) -> None:
     use_store("sqlite:///mlflow.db")
-    reach(launched=False)
-    assert (tmp_path / "mlflow.db").exists()
+    for _ in range(2):  # and is fine once it is there
+        reach(launched=False)
+        assert (tmp_path / "mlflow.db").exists()
 
 
 def test_a_relative_database_that_is_here_serves_a_launch(store: str, tmp_path: Path) -> None:

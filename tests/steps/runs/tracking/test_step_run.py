@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -100,28 +101,22 @@ def test_a_step_that_fails_leaves_a_run_that_says_so(
     assert mlflow.active_run() is None
 
 
-def test_the_work_of_a_bare_launch_is_in_the_named_experiment_and_the_launch_points_to_it(
-    client: MlflowClient, experiment_id: str, launch_run: str
+@pytest.mark.parametrize("reason", ["", "what went wrong"])
+def test_the_work_of_a_bare_launch_is_in_the_named_experiment_and_the_launch_ends_and_points_to_it(
+    client: MlflowClient, experiment_id: str, launch_run: str, reason: str
 ) -> None:
     launch = connect()
-    with open_run(VALUES, launch, experiment_id) as run:
-        pass
+    with contextlib.suppress(StepError), open_run(VALUES, launch, experiment_id) as run:
+        if reason:
+            raise StepError(reason)
     assert run.run_id != launch_run
     assert client.get_run(run.run_id).info.experiment_id == experiment_id
     ended = client.get_run(launch_run)
-    assert (ended.info.status, ended.info.run_name) == ("FINISHED", "launch of preprocess")
+    assert ended.info.status == status(client, run.run_id) == ("FAILED" if reason else "FINISHED")
+    assert ended.info.run_name == "launch of preprocess"
     assert ended.data.tags["heart.run_id"] == run.run_id
+    assert note(client, launch_run).startswith(f"{reason}\n" if reason else "The work of")
     assert f"#/experiments/{experiment_id}/runs/{run.run_id}" in note(client, launch_run)
-
-
-def test_a_bare_launch_fails_with_its_work_and_for_the_same_reason(
-    client: MlflowClient, experiment_id: str, launch_run: str
-) -> None:
-    launch = connect()
-    with pytest.raises(StepError), open_run(VALUES, launch, experiment_id) as run:
-        raise StepError("what went wrong")
-    assert status(client, launch_run) == status(client, run.run_id) == "FAILED"
-    assert note(client, launch_run).startswith("what went wrong\n")
 
 
 @pytest.mark.parametrize(("given", "name"), [("wise-owl-123", "train"), ("Tuesday", "Tuesday")])

@@ -11,8 +11,7 @@ from mlflow.entities import Run
 from clinical import copies, hospitals
 from clinical.schema import LABEL
 from steps.runs.store import StepError
-from steps.runs.tracking import finished
-from steps.runs.tracking.tags import ORIGINS_TAG
+from steps.runs.tracking import finished, tags
 
 
 class TrainingPatients:
@@ -101,7 +100,7 @@ def other_hospitals(prepared: Run) -> list[hospitals.Cohort]:
         return []
     cohorts = hospitals.read_cohorts(finished.fetch_output(*found))
     others = [cohort for cohort in cohorts if cohort.site != hospitals.TRAINING]
-    if ORIGINS_TAG not in prepared.data.tags:
+    if tags.ORIGINS_TAG not in prepared.data.tags:
         return others
     # Some of them may be among the patients by now: in none of those is it another hospital's.
     known = pd.read_parquet(finished.fetch_output(prepared, finished.data_output(prepared)))

@@ -8,8 +8,8 @@ from clinical.errors import DataError
 from clinical.hospitals import Cohort
 from risk_model.metadata import FORMAT, Base
 from risk_model.serialization import read_estimator
-from steps.modelling.calibration import Update
-from steps.modelling.facts import Input
+from steps.modelling.calibration.fitting import Update
+from steps.modelling.training import Input
 from steps.registry import versions as registry
 from steps.runs import lineage
 from steps.runs.lineage import Lineage
@@ -22,10 +22,7 @@ EARLIER = "Earlier patients, held out from the model that was updated"
 def follow(uri: str) -> tuple[Lineage, Base]:
     """Return the model that a URI names, and what an update says of it.
 
-    Raises
-    ------
-    StepError
-        Where it is none that can be updated.
+    A `StepError` where it is none that can be updated.
     """
     name, _, alias = uri.removeprefix("models:/").partition("@")
     if alias and (version := registry.holder(name, alias)):
@@ -52,12 +49,8 @@ def recipe(origin: Lineage) -> Update:
 def without_seen(data: Input, origin: Lineage) -> Input:
     """Return patients whom a model has not seen, and beside them those held out from it.
 
-    An update of a model of synthetic patients is one of synthetic patients.
-
-    Raises
-    ------
-    DataError
-        Where none is left.
+    An update of a model of synthetic patients is one of synthetic patients. A `DataError` where
+    none is left.
     """
     seen = origin.has_seen(data.patients)
     if seen.any():

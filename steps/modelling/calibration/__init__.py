@@ -1,0 +1,1 @@
+"""What brings probabilities in line with observed shares, whatever is unknown."""

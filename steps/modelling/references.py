@@ -1,0 +1,55 @@
+"""Patients that nobody is, by whom a model is told from another, and a server from a right one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.ensemble import StackingClassifier
+
+from clinical.copies import row_hashes
+from clinical.schema import FEATURES
+from risk_model import patterns
+from risk_model.metadata import References
+
+TOLERANCE = 1e-5
+"""Largest difference in probability from the ONNX model: float32 against float64."""
+
+
+def reference_cases(model: StackingClassifier, training: pd.DataFrame) -> References:
+    """Return patients that nobody is, with the model's probabilities for them."""
+    rows = reference_rows(training)
+    probabilities = model.predict_proba(pd.DataFrame(rows, columns=training.columns))[:, 1]
+    return References(
+        # JSON has no NaN: an unknown value is null.
+        inputs=tuple(
+            tuple(None if np.isnan(value) else value for value in row) for row in rows.tolist()
+        ),
+        probabilities=tuple(probabilities.tolist()),
+        tolerance=TOLERANCE,
+    )
+
+
+def edge_cases(training: pd.DataFrame) -> NDArray[np.float64]:
+    """Return a usual patient in each pattern of unknown findings, then at each extreme in turn."""
+    usual = training.quantile(0.5, interpolation="nearest").to_numpy(float)
+    rows = [*patterns.masked(usual[np.newaxis]), np.full(len(FEATURES), np.nan)]
+    for i, feature in enumerate(FEATURES):
+        for value in (*feature.codes, feature.low, feature.high, np.nan):
+            row = usual.copy()
+            row[i] = value
+            rows.append(row)
+    return np.array(rows)
+
+
+def reference_rows(training: pd.DataFrame, count: int = 12) -> NDArray[np.float64]:
+    """Return the rows that a server must answer rightly before it trusts a model.
+
+    Made of typical and extreme values, never of a patient's record: they travel with the model.
+    """
+    quantiles = training.quantile(np.linspace(0, 1, count), interpolation="nearest").to_numpy(float)
+    nothing = np.full((1, len(FEATURES)), np.nan)
+    rows = np.vstack([quantiles, nothing, edge_cases(training)[:: len(FEATURES)]])
+    # By chance, and easily among few patients, a typical row is somebody's.
+    made_up = pd.DataFrame(rows, columns=training.columns)
+    return rows[~np.isin(row_hashes(made_up), row_hashes(training))]

@@ -1,0 +1,77 @@
+"""Judging a version: by an earlier decision as long as it stands, or else by the gate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+
+from clinical.hospitals import read_cohort
+from risk_model.errors import ModelError
+from steps.registry import decisions, evidence, gate, updates
+from steps.registry import versions as registry
+from steps.registry.contenders import candidate_of, champion_of
+from steps.registry.rules import Rule
+from steps.registry.versions import number
+from steps.runs import lineage
+from steps.runs.tracking.step_run import StepRun
+
+
+def read_later(outcomes: str) -> pd.DataFrame | None:
+    """Return the patients of a file whose outcome is known; None where no file is given."""
+    path = Path(outcomes)
+    return read_cohort(path, path.name).patients if outcomes else None
+
+
+def decide(
+    run: StepRun, name: str, version: ModelVersion, trained: Run, later: pd.DataFrame | None
+) -> gate.Decision:
+    """Return the gate's decision; an earlier one stands as long as the champion is the same.
+
+    Later outcomes ask it anew, and so does what `monitor` has found since.
+    """
+    champion = registry.holder(name, registry.CHAMPION)
+    against = number(champion) if champion else ""
+    shadow = evidence.in_shadow(name, against, number(version), run.experiment_id)
+    before = decisions.read(version) if later is None else None
+    if before:
+        if registry.ROLLED_BACK_TAG in registry.tags_of(version):
+            return before
+        if against in (number(version), before.against) and (known := _known(before, shadow)):
+            return known
+    decision = _judge(trained, champion, later)
+    return gate.heed(decision, shadow) if shadow else decision
+
+
+def _known(before: gate.Decision, shadow: Rule | None) -> gate.Decision | None:
+    """Return an earlier decision with what is known by now; None where it must be made anew."""
+    if shadow is None or shadow in before.rules:
+        return before
+    own = [rule for rule in before.rules if evidence.IN_SHADOW not in rule.rule]
+    if before.verdict == "rejected" and all(rule.passed for rule in own):
+        return None  # by an earlier comparison in shadow, and nothing else
+    return gate.heed(replace(before, rules=own), shadow)
+
+
+def _judge(
+    trained: Run, champion: ModelVersion | None, later: pd.DataFrame | None
+) -> gate.Decision:
+    limits, against = gate.read_rules(), number(champion) if champion else ""
+    try:
+        model = lineage.of_run(trained, registry.model_uri(trained))
+        candidate = candidate_of(model)
+    except ModelError as error:
+        return gate.refuse(str(error), against)
+    base = model.metadata.base
+    # Not by the version's own URI: a workspace gives its files out by requests of its own. And
+    # under a name of its own, an update is compared with the model that it is one of.
+    source = champion.source if champion else base.uri if base else None
+    if source is None:
+        return gate.judge(candidate, None, limits)
+    before = lineage.follow(source)
+    if model.metadata.is_update:
+        return updates.judge(model, before, against, later, limits)
+    return gate.judge(candidate, champion_of(against, before, model), limits)

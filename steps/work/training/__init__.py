@@ -1,0 +1,1 @@
+"""What goes into a training, and what is kept of it."""
