@@ -27,13 +27,11 @@ from tests.clinical.patient_files import (
 )
 from tests.conftest import need
 from tests.servers import Answers, fails, gives, serving
-from tests.steps.conftest import note
+from tests.steps.conftest import Patients, note
 from tests.steps.dask_cluster import Cluster, cluster
 from tests.steps.scoring_jobs import forest, stored
 
 pytestmark = pytest.mark.server
-
-Patients = tuple[pd.DataFrame, np.ndarray]
 
 
 @pytest.fixture(scope="module")

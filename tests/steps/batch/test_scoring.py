@@ -25,10 +25,10 @@ from tests.clinical.patient_files import (
     csv_bytes,
 )
 from tests.servers import gives, serving
+from tests.steps.conftest import Patients
 from tests.steps.recipes import small
 from tests.steps.scoring_jobs import forest, score_partitions, stored
 
-Patients = tuple[pd.DataFrame, np.ndarray]
 LABELLED_WITH_ID = "target,id"
 
 

@@ -18,11 +18,10 @@ from risk_model import shapley
 from steps.modelling import assessment, clinical_metrics, estimators, facts, onnx_export
 from steps.modelling.validation import OutOfFold, cross_validated
 from steps.parameters.entry_points import CALIBRATIONS
+from tests.steps.conftest import Patients
 from tests.steps.recipes import build
 
 pytestmark = pytest.mark.slow
-
-Patients = tuple[pd.DataFrame, np.ndarray]
 
 
 SEED = 42

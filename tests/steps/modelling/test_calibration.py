@@ -15,9 +15,8 @@ from risk_model import patterns, shapley
 from steps.modelling import estimators, onnx_export
 from steps.modelling.calibration import fitting, form, learning
 from steps.parameters.entry_points import CALIBRATIONS
+from tests.steps.conftest import Patients
 from tests.steps.recipes import small
-
-Patients = tuple[pd.DataFrame, np.ndarray]
 
 
 @pytest.fixture(scope="module")

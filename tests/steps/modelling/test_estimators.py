@@ -13,9 +13,8 @@ from risk_model.serialization import REVIEWED_TYPES, read_skops
 from steps.modelling import estimators
 from steps.parameters.declaration import Value
 from steps.parameters.entry_points import CALIBRATIONS, MODELS
+from tests.steps.conftest import Patients
 from tests.steps.recipes import build
-
-Patients = tuple[pd.DataFrame, np.ndarray]
 
 
 def with_gaps(features: pd.DataFrame) -> pd.DataFrame:

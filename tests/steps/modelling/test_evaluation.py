@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from clinical.hospitals import Cohort
 from clinical.schema import LABEL
 from steps.modelling import evaluation
 from steps.modelling.clinical_metrics import COMPARED
-
-Patients = tuple[pd.DataFrame, np.ndarray]
+from tests.steps.conftest import Patients
 
 
 def cohort(sample: Patients, site: str = "here", **hidden: float) -> Cohort:

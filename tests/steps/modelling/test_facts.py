@@ -18,9 +18,9 @@ from steps.modelling.training import Input, Training
 from steps.modelling.validation import OutOfFold
 from steps.parameters.declaration import check
 from steps.parameters.entry_points import Train
+from tests.steps.conftest import Patients
 from tests.steps.recipes import small
 
-Patients = tuple[pd.DataFrame, np.ndarray]
 VALUES = check(Train, {})
 
 

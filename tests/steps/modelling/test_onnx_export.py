@@ -13,10 +13,10 @@ from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model import patterns
 from steps.modelling import onnx_export, references
 from steps.parameters.entry_points import CALIBRATIONS
+from tests.steps.conftest import Patients
 from tests.steps.recipes import small
 
 CONVERTIBLE = ("random_forest", "extra_trees", "logistic_regression")
-Patients = tuple[pd.DataFrame, np.ndarray]
 
 
 def probability(fitted: StackingClassifier, rows: np.ndarray) -> np.ndarray:

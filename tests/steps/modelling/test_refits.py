@@ -9,9 +9,8 @@ import pytest
 from risk_model.measurements import Refits
 from steps.modelling.estimators import Recipe
 from steps.modelling.validation import REFITS, cross_validated, out_of_bag, refit_ranges
+from tests.steps.conftest import Patients
 from tests.steps.recipes import build
-
-Patients = tuple[pd.DataFrame, np.ndarray]
 
 
 @pytest.fixture(scope="module")
