@@ -13,7 +13,7 @@ serve:  ## the service, http://localhost:8000
 	. .venv/bin/activate && gunicorn -c serving/gunicorn.conf.py
 
 test:  ## all tests
-	. .venv/bin/activate && pytest -n 2
+	. .venv/bin/activate && pytest -n 3
 
 check:  ## lint, format and types
 	. .venv/bin/activate && ruff check . && ruff format --check . && mypy

@@ -10,6 +10,7 @@ import logging
 import os
 import resource
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -136,6 +137,16 @@ def _import_early() -> None:
         import pyarrow.parquet  # noqa: F401
     gc.collect()
     gc.freeze()
+
+
+def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001
+    """Let a worker end at once that is told to before it serves.
+
+    Until it has handlers of its own it would take a signal for the main process, whose copy it is,
+    and be waited for until graceful_timeout.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda *_: os._exit(0))
 
 
 def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names them

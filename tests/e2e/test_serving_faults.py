@@ -52,6 +52,16 @@ def test_a_worker_killed_with_9_is_replaced_and_no_request_stays_unanswered(
     load.assert_lost_nothing()
 
 
+def test_sigterm_as_soon_as_it_listens_ends_it_at_once(registry: Registry, tmp_path: Path) -> None:
+    with running(tmp_path / "home", registry.uri, wait=False) as service:
+        wait_for(lambda: "Listening at: " in service.log.read_text())
+        started = time.monotonic()
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(60) == 0
+        assert time.monotonic() - started < 20
+        assert "Traceback" not in service.log.read_text()
+
+
 def test_sigterm_ends_it_in_time_and_finishes_what_it_has(
     registry: Registry, tmp_path: Path
 ) -> None:
