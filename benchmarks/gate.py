@@ -37,7 +37,7 @@ from steps.modelling.metrics import Floats, Labels
 from steps.modelling.validation import cross_validated
 from steps.parameters.declaration import Value, select
 from steps.parameters.entry_points import Train
-from steps.registry import gate, rules
+from steps.registry import gate, updates
 from steps.registry.rules import Pairs
 
 LIMITS = gate.read_rules()
@@ -79,7 +79,7 @@ class Sample:
         """Return the decision about a candidate, against a champion or none."""
         y = self.y[self.held_out]
         measured = {name: float(value[0]) for name, value in metrics.scores(y, new[1]).items()}
-        candidate = gate.Candidate("uci", rules.measured(self.patients, self.y, new[0]), measured)
+        candidate = gate.Candidate("uci", updates.measured(self.patients, self.y, new[0]), measured)
         if old is None:
             return gate.judge(candidate, None, LIMITS)
         pairs = Pairs(self.y, new[0], old[0]), Pairs(y, new[1], old[1])
@@ -178,7 +178,7 @@ def figures(sample: Sample, made: dict[str, list[Said]]) -> str:
 
 def spoiled(sample: Sample, said: Said) -> str:
     """Return which rules reject models that are wrong in a known way, as Markdown."""
-    slope = rules.measured(sample.patients, sample.y, said[0]).metrics["calibration_slope"] or 1
+    slope = updates.measured(sample.patients, sample.y, said[0]).metrics["calibration_slope"] or 1
     women, young = sample.patients["sex"] == 0, sample.patients["age"] < 50
     ways: dict[str, Callable[[Floats, np.ndarray], Floats]] = {
         "every logit + 1": lambda p, _: expit(logit(p) + 1),

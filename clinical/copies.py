@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -135,12 +133,12 @@ def has_near_copy(patients: pd.DataFrame, others: pd.DataFrame) -> Mask:
 
     Near-copies know at least `KNOWN_IN_BOTH` findings in common, of which at most one differs.
     """
-    marked = _is_in(row_hashes(patients), row_hashes(others))
+    marked = is_in(row_hashes(patients), row_hashes(others))
     theirs = _patterns(others)
     for pattern in _patterns(patients):
         for other in theirs:
             for key, key_there in _keys(pattern, other):
-                marked[pattern.rows] |= _is_in(key, key_there)
+                marked[pattern.rows] |= is_in(key, key_there)
     return marked
 
 
@@ -164,7 +162,7 @@ def near_copies(frame: pd.DataFrame) -> Hashes:
 
 def _neighbours(patients: pd.DataFrame) -> tuple[dict[int, list[Rows]], Rows]:
     """Return, for each patient who has near-copies, who they are, and how many."""
-    neighbours: dict[int, list[Rows]] = defaultdict(list)
+    neighbours: dict[int, list[Rows]] = {}
     degree = np.zeros(len(patients), dtype=np.intp)
 
     def add(here: Keyed, there: Keyed, themselves: int) -> None:
@@ -174,7 +172,7 @@ def _neighbours(patients: pd.DataFrame) -> tuple[dict[int, list[Rows]], Rows]:
         high = np.searchsorted(keys_there, keys, "right", order)
         degree[rows] += high - low - themselves
         for row, start, stop in zip(rows.tolist(), low, high, strict=True):
-            neighbours[row].append(rows_there[order[start:stop]])
+            neighbours.setdefault(row, []).append(rows_there[order[start:stop]])
 
     for one, other in combinations_with_replacement(_patterns(patients), 2):
         for keys, keys_there in _keys(one, other):
@@ -196,11 +194,12 @@ def _common(keys: Hashes, others: Hashes) -> tuple[Rows, Rows]:
     # A long array against a short, sorted one, which stays in the processor's cache.
     if len(keys) < len(others):
         return _common(others, keys)[::-1]
-    few = np.flatnonzero(_is_in(keys, others))
-    return few, np.flatnonzero(_is_in(others, keys[few]))
+    few = np.flatnonzero(is_in(keys, others))
+    return few, np.flatnonzero(is_in(others, keys[few]))
 
 
-def _is_in(keys: Hashes, others: Hashes) -> Mask:
+def is_in(keys: Hashes, others: Hashes) -> Mask:
+    """Mark the hashes that are among others."""
     # np.isin takes several times as long on integers of 64 bits.
     if not len(others):
         return np.zeros(len(keys), dtype=np.bool_)
@@ -229,7 +228,9 @@ def split(
     return frame.loc[~in_test], frame.loc[in_test]
 
 
-def assign_folds(frame: pd.DataFrame, y: npt.NDArray[Any], count: int, salt: int = SALT) -> Rows:
+def assign_folds(
+    frame: pd.DataFrame, y: npt.NDArray[np.int8], count: int, salt: int = SALT
+) -> Rows:
     """Return the fold of each patient in cross-validation, from 0 to `count` - 1.
 
     Inside each class the patients are ordered as by `split` and cut into equal parts. So the folds
@@ -250,7 +251,9 @@ def assign_folds(frame: pd.DataFrame, y: npt.NDArray[Any], count: int, salt: int
     return np.asarray(fold[which])
 
 
-def _ordered(frame: pd.DataFrame, y: npt.NDArray[Any], seed: int) -> tuple[Rows, tuple[Rows, Rows]]:
+def _ordered(
+    frame: pd.DataFrame, y: npt.NDArray[np.int8], seed: int
+) -> tuple[Rows, tuple[Rows, Rows]]:
     """Return the place of each row's patient in an order by salted hash, and those of each class.
 
     Copies and near-copies are one patient, who is diseased where any of them is.

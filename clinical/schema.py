@@ -21,44 +21,22 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One column of a patient's record.
+    """One column of a patient's record."""
 
-    Parameters
-    ----------
-    name : str
-        The name on the wire and in files, such as ``chol``.
-    title, help, hint, group : str
-        What a person reads: a label, one sentence that explains it, what the form adds to the
-        label, and the heading under which the form shows it.
-    low, high : float
-        The possible values, both ends included, in `unit`.
-    example : float
-        A valid value, used in documentation and as the model's input example.
-    unit : str
-        Unit of measurement; empty for codes.
-    codes : mapping of int to str
-        For coded features, every code and what it means; empty for measurements.
-    order : tuple of int
-        The codes as a clinician lists them, where that is not by number.
-    nominal : bool
-        Whether the codes have no order, so that a model must one-hot encode them.
-    nullable : bool
-        Whether a request may leave the value unknown. True for what the other hospitals of the
-        UCI archive mostly lack: it arrives late, is invasive, or needs a laboratory.
-    """
-
-    name: str
-    title: str
-    help: str
-    group: str
-    low: float
-    high: float
-    example: float
-    unit: str = ""
-    codes: Mapping[int, str] = field(default_factory=dict)
-    order: tuple[int, ...] = ()
-    hint: str = ""
-    nominal: bool = False
+    name: str  # on the wire and in files, such as chol
+    title: str  # what a person reads as a label
+    help: str  # one sentence that explains it
+    group: str  # the heading under which the form shows it
+    low: float  # the possible values, in `unit`
+    high: float  # both ends are included
+    example: float  # valid, for documentation and as the model's input example
+    unit: str = ""  # empty for codes
+    codes: Mapping[int, str] = field(default_factory=dict)  # none for measurements
+    order: tuple[int, ...] = ()  # the codes as a clinician lists them, where that is not by number
+    hint: str = ""  # what the form adds to the label
+    nominal: bool = False  # its codes have no order, so that a model must one-hot encode them
+    # Whether a request may leave it unknown: true for what the other hospitals of the UCI archive
+    # mostly lack, for it arrives late, is invasive, or needs a laboratory.
     nullable: bool = False
 
     @property

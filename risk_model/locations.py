@@ -29,12 +29,11 @@ def sqlite_path(uri: str) -> Path | None:
     if not uri.startswith("sqlite"):
         return None
     # Takes longer to import than all of a step that refuses its parameters.
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
+    from sqlalchemy import exc, make_url
 
     try:
         database = make_url(uri).database
-    except ArgumentError:
+    except exc.ArgumentError:
         return None
     return Path(database) if database and database != ":memory:" else None
 

@@ -141,23 +141,13 @@ class Hospital(Part):
 
 
 class UnknownPattern(Part):
-    """How good it is while some findings are unknown, and what was observed in each band.
+    """How good it is while some findings are unknown, and what was observed in each band."""
 
-    Parameters
-    ----------
-    unknown : tuple of str
-        The features that are unknown together, in the order of FEATURES; empty for "all known".
-    patients : int
-        On how many patients it was measured, out of fold, with these findings masked.
-    histogram : Outcomes
-        What a patient with this pattern is compared with.
-    """
-
-    unknown: tuple[str, ...]
-    patients: int
+    unknown: tuple[str, ...]  # together, in the order of FEATURES; empty for "all known"
+    patients: int  # with these findings masked, out of fold
     metrics: Measures = {}
     risk_bands: tuple[RiskBand, ...] = ()
-    histogram: Outcomes | None = None
+    histogram: Outcomes | None = None  # what a patient with this pattern is compared with
 
 
 class RefitBin(Part):
@@ -191,24 +181,13 @@ class Refits(Part):
 
 
 class Histogram(Part):
-    """Counts of one variable in bins, for the prediction log and for monitoring.
+    """Counts of one variable in bins, for the prediction log and for monitoring."""
 
-    Parameters
-    ----------
-    codes : tuple of int, optional
-        For a coded feature, one bin for each of these codes.
-    edges : tuple of float, optional
-        For a measured one, inner edges: bin i holds ``edges[i-1] <= value < edges[i]``.
-    counts : tuple of int
-        ``len(codes)`` or ``len(edges) + 1`` counts in the baseline.
-    missing : int
-        How many were unknown in the baseline.
-    """
-
-    codes: tuple[int, ...] | None = None
+    codes: tuple[int, ...] | None = None  # of a coded feature: a bin for each
+    # Of a measured one: inner edges. Bin i holds edges[i-1] <= value < edges[i].
     edges: tuple[float, ...] | None = None
-    counts: tuple[int, ...]
-    missing: int = 0
+    counts: tuple[int, ...]  # in the baseline, by bin
+    missing: int = 0  # how many were unknown in the baseline
 
 
 class Baseline(Part):

@@ -102,54 +102,35 @@ class Git(Part):
 
 
 class Metadata(Part):
-    """What is known about a model: for whom, how good, how it is served. The content of model.json.
+    """What is known about a model: for whom, how good, how it is served; it is model.json.
 
-    Parameters
-    ----------
-    format : int
-        1 or 2.
-    files : dict of str to str
-        SHA-256 of the files that hold the model, by their paths in its folder. Format 2.
-    name, label, trained_at, run_id : str
-        The kind of model, what it predicts, when and in which run it was trained.
-    parameters : dict
-        Those of the train step.
-    metrics : dict of str to float
-        Of the held-out patients, and of cross-validation.
-    out_of_fold, unknown, risk_bands, importance, elsewhere
-        What training has measured: cross-validated, without late findings (format 1), by risk
-        band, by feature, in other hospitals.
-    seen : dict of str to TrainingRange
-        By feature: what the training rows held.
-    git, repository
-        Which sources trained it.
-    unseen_pairs, unknown_patterns, refits, baseline, base
-        Of format 2. `base` is None where it was trained anew.
+    `unseen_pairs`, `unknown_patterns`, `refits`, `baseline` and `base` are of format 2.
     """
 
-    format: int = 1
+    format: int = 1  # 1 or 2
+    # SHA-256 of the files that hold the model, by their paths in its folder. Format 2.
     files: dict[str, str] = Field(default_factory=dict)
-    name: str | None = None
+    name: str | None = None  # the kind of model
     run_id: str = ""
     trained_at: str | None = None
-    label: str | None = None
-    parameters: dict[str, str | int | float | bool] | None = None
+    label: str | None = None  # what it predicts
+    parameters: dict[str, str | int | float | bool] | None = None  # those of the train step
     data: Data | None = None
-    metrics: Measures | None = None
-    out_of_fold: OutOfFold | None = None
-    unknown: WithoutLate | None = None
+    metrics: Measures | None = None  # of the held-out patients, and of cross-validation
+    out_of_fold: OutOfFold | None = None  # cross-validated
+    unknown: WithoutLate | None = None  # without late findings, in format 1
     risk_bands: tuple[RiskBand, ...] | None = None
-    seen: dict[str, TrainingRange] = Field(default_factory=dict)
+    seen: dict[str, TrainingRange] = Field(default_factory=dict)  # by feature
     unseen_pairs: UnseenPairs | None = None
     reference: ReferencePatient | None = None
-    importance: dict[str, float] | None = None
-    elsewhere: tuple[Hospital, ...] | None = None
+    importance: dict[str, float] | None = None  # by feature
+    elsewhere: tuple[Hospital, ...] | None = None  # in other hospitals
     git: Git | None = None
-    repository: str | None = None
+    repository: str | None = None  # of the sources that trained it
     unknown_patterns: tuple[UnknownPattern, ...] | None = None
     refits: Refits | None = None
     baseline: Baseline | None = None
-    base: Base | None = None
+    base: Base | None = None  # None where it was trained anew
 
     @property
     def is_update(self) -> bool:

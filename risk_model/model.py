@@ -26,29 +26,14 @@ LOCAL = "local-pickle"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model comes from.
+    """Where a model comes from."""
 
-    Parameters
-    ----------
-    key : str
-        Names its content: a candidate of the same key is the same model.
-    version, source : str
-        What an answer says, such as ``registry-v3``, ``run-<id>``, ``local-pickle``; and in words,
-        such as ``alias champion``, ``stage Production``, ``latest train run``.
-    directory : str
-        The model's files on this host.
-    tags : dict of str to str
-        Tags of the registered version.
-    run_id : str
-        The run that trained it, as the registry says; may be empty.
-    """
-
-    key: str = ""
-    version: str = ""
-    source: str = ""
-    directory: str = ""
-    tags: dict[str, str] = field(default_factory=dict)
-    run_id: str = ""
+    key: str = ""  # names its content: a candidate of the same key is the same model
+    version: str = ""  # registry-v3, run-<id>, local-pickle
+    source: str = ""  # alias champion, stage Production, latest train run
+    directory: str = ""  # the model's files on this host
+    tags: dict[str, str] = field(default_factory=dict)  # of the registered version
+    run_id: str = ""  # as the registry says; may be empty
 
 
 class Model:

@@ -40,27 +40,14 @@ _PLAIN_NAME = re.compile(r"[a-z_][\w .%()/:-]{0,39}")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the columns of a file are.
+    """What the columns of a file are."""
 
-    Parameters
-    ----------
-    names : sequence of str
-        All of them, in the order of the file.
-    label, alias : str or None
-        The label, where one is known; a column that is a label in public files, but may mean
-        either.
-    ignored : list of str
-        Those that are neither feature nor label.
-    missing, repeated : list of str
-        The features that are not there, and the features and labels that are there twice.
-    """
-
-    names: Sequence[str]
-    label: str | None
-    alias: str | None
-    ignored: list[str]
-    missing: list[str]
-    repeated: list[str]
+    names: Sequence[str]  # all, in the order of the file
+    label: str | None  # where one is known
+    alias: str | None  # a label in public files, which may mean either
+    ignored: list[str]  # neither feature nor label
+    missing: list[str]  # features that are not there
+    repeated: list[str]  # features and labels that are there twice
 
     @property
     def problems(self) -> list[str]:

@@ -36,24 +36,14 @@ _DISEASE = {LABEL.name: AS_IT_IS}
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """One coding of patient files.
+    """One coding of patient files."""
 
-    Parameters
-    ----------
-    name, summary : str
-        What ``coding`` states, and how a person recognises it.
-    labels : mapping of str to LabelCodes
-        The label columns that it may have; the first is that of a file without a header.
-    codes : mapping of str to mapping of int to int
-        For features that are coded in another way, the canonical code of each code.
-    disguised : mapping of str to tuple of int
-        The numbers that stand for an unknown value, besides -9 everywhere.
-    """
-
-    name: str
-    summary: str
-    labels: Mapping[str, LabelCodes]
+    name: str  # what ``coding`` states
+    summary: str  # how a person recognises it
+    labels: Mapping[str, LabelCodes]  # by column; the first is that of a file without a header
+    # For features that are coded in another way: the canonical code of each code.
     codes: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    # By column: the numbers that stand for an unknown value, besides -9 everywhere.
     disguised: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def codes_of(self, feature: Feature) -> Mapping[int, int]:

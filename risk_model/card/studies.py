@@ -14,21 +14,16 @@ from dataclasses import dataclass
 class Study:
     """How the patients of a hospital were seen.
 
-    Parameters
-    ----------
-    first, last : int
-        Years between which all but single, probably mistyped, angiograms were made.
-    days : float
-        From exercise test to angiogram, in the median.
-    beta_blocker, nitrate, calcium_blocker, digitalis : int
-        Percent of patients who took it during the exercise test, of those for whom it is known.
+    All but single, probably mistyped, angiograms are of the years from `first` to `last`. The drugs
+    are in percent of the patients of whom it is known that they took them during the exercise
+    test, or did not.
     """
 
     file: str
     title: str
     first: int
     last: int
-    days: float
+    days: float  # from exercise test to angiogram, in the median
     beta_blocker: int
     nitrate: int
     calcium_blocker: int

@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from clinical.schema import FEATURE_NAMES
-from risk_model.model import Model
 from risk_model.prediction_log import files
 from risk_model.prediction_log.records import (
     PROFILE,
     SMALLEST,
     UNKNOWN,
-    Bins,
     bins_of,
     count,
     profile_schema,
 )
 from serving.predictions.scored import Scored
+
+_AT_ONCE = 10_000
 
 
 class ProfileLog:
@@ -37,27 +37,39 @@ class ProfileLog:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._counts: Counter[tuple[str, str, int]] = Counter()
-        self._model: Model | None = None
-        self._bins: Bins = {}
+        self._kept: list[Scored] = []
+        self._uncounted = 0
         self.waiting = 0
 
     def add(self, scored: Scored) -> None:
-        """Count predictions."""
-        if scored.model is not self._model:
-            self._model, self._bins = scored.model, bins_of(scored.model.metadata.baseline)
-        values = dict(zip(FEATURE_NAMES, scored.values.T, strict=True))
-        for variable, bins in self._bins.items():
-            counts, unknown = count(bins, values.get(variable, scored.probabilities))
-            key = scored.model.origin.version, variable
-            self._counts[(*key, UNKNOWN)] += unknown
-            for place in np.flatnonzero(counts).tolist():
-                self._counts[(*key, place)] += int(counts[place])
+        """Take predictions. Many are counted at once: each step of it holds up requests."""
+        self._kept.append(scored)
+        self._uncounted += len(scored)
         self.waiting += len(scored)
+        if self._uncounted >= _AT_ONCE:
+            self._count()
+
+    def _count(self) -> None:
+        kept, self._kept, self._uncounted = self._kept, [], 0
+        for model, scored in groupby(kept, lambda each: each.model):
+            parts = list(scored)
+            values = np.concatenate([part.values for part in parts])
+            probabilities = np.concatenate([part.probabilities for part in parts])
+            bins = bins_of(model.metadata.baseline)
+            for (variable, places), found in zip(
+                bins.items(), (*values.T, probabilities), strict=True
+            ):
+                counts, unknown = count(places, found)
+                key = model.origin.version, variable
+                self._counts[(*key, UNKNOWN)] += unknown
+                for place in np.flatnonzero(counts).tolist():
+                    self._counts[(*key, place)] += int(counts[place])
 
     def write(self) -> None:
         """Write the counts that are not small; what could not be written (OSError) is kept."""
         import pyarrow as pa
 
+        self._count()
         ready = {key: number for key, number in self._counts.items() if number >= SMALLEST}
         if ready:
             schema = profile_schema()

@@ -35,25 +35,12 @@ _NOMINAL = {feature.name for feature in FEATURES if feature.nominal}
 
 @dataclass(frozen=True)
 class Drift:
-    """How far a variable is from the baseline.
+    """How far a variable is from the baseline."""
 
-    Parameters
-    ----------
-    psi : float
-        Population stability index.
-    by_chance : float
-        What it is in the mean where nothing has changed.
-    p_value : float
-        How often counts are at least as far apart where nothing has changed, of this variable
-        alone.
-    found : bool
-        Whether it is beyond chance, all variables of the window taken together.
-    """
-
-    psi: float
-    by_chance: float
-    p_value: float
-    found: bool = False
+    psi: float  # population stability index
+    by_chance: float  # the PSI in the mean where nothing has changed
+    p_value: float  # of this variable alone: of counts at least as far apart
+    found: bool = False  # beyond chance, all variables of the window taken together
 
     @property
     def matters(self) -> bool:

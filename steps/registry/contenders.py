@@ -8,8 +8,7 @@ import pandas as pd
 from clinical import cohort, copies
 from clinical.schema import FEATURE_NAMES, LABEL
 from steps.modelling import metrics
-from steps.registry.gate import Candidate, Champion
-from steps.registry.rules import Pairs
+from steps.registry import gate, rules
 from steps.runs.lineage import Lineage
 
 NOT_STORED = (
@@ -18,20 +17,21 @@ NOT_STORED = (
 )
 
 
-def candidate_of(model: Lineage) -> Candidate:
+def candidate_of(model: Lineage) -> gate.Candidate:
     """Return what is known of a candidate by itself.
 
     Raises a `ModelError` where the stored model does not pass its checks.
     """
-    loaded, measured = model.model, {}
+    measured: dict[str, float | None] = {}
+    loaded = model.model
     if (rows := model.held_out) is not None:
         y = rows[LABEL.name].to_numpy(np.int8)
         found = metrics.scores(y, loaded.probabilities(rows))
         measured = {name: float(value[0]) for name, value in found.items()}
-    return Candidate(_source(model), model.metadata.out_of_fold, measured)
+    return gate.Candidate(_source(model), model.metadata.out_of_fold, measured)
 
 
-def champion_of(version: str, champion: Lineage, candidate: Lineage) -> Champion:
+def champion_of(version: str, champion: Lineage, candidate: Lineage) -> gate.Champion:
     """Return the champion beside a candidate, on the patients that both can be measured on.
 
     Near-copies of a patient are that patient, who counts once. Of one with both labels, or two
@@ -41,7 +41,7 @@ def champion_of(version: str, champion: Lineage, candidate: Lineage) -> Champion
     before, now = champion.out_of_fold, candidate.out_of_fold
     if before is None or now is None:
         pairs = _pairs(held_out)
-        return Champion(version, _source(champion), pairs, pairs, NOT_STORED)
+        return gate.Champion(version, _source(champion), pairs, pairs, NOT_STORED)
     every = pd.concat([before, now, held_out])
     places = np.cumsum([len(before), len(now)])
     patients = np.split(copies.near_copies(every[list(FEATURE_NAMES)]), places)
@@ -54,7 +54,7 @@ def champion_of(version: str, champion: Lineage, candidate: Lineage) -> Champion
     )
     rest = held_out[~np.isin(patients[2], both.index)]
     compared = _pairs(pd.concat([both, rest]))
-    return Champion(version, _source(champion), compared, _pairs(held_out))
+    return gate.Champion(version, _source(champion), compared, _pairs(held_out))
 
 
 def _source(model: Lineage) -> str:
@@ -63,8 +63,8 @@ def _source(model: Lineage) -> str:
     return model.source if rows is None else cohort.source_of(rows, model.source)
 
 
-def _pairs(rows: pd.DataFrame) -> Pairs:
-    return Pairs(
+def _pairs(rows: pd.DataFrame) -> rules.Pairs:
+    return rules.Pairs(
         rows[LABEL.name].to_numpy(np.int8),
         rows["candidate"].to_numpy(float),
         rows["champion"].to_numpy(float),

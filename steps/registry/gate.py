@@ -8,10 +8,18 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from clinical import cohort
-from risk_model.card.wording import Measures
-from risk_model.measurements import OutOfFold
-from steps.registry import rules
-from steps.registry.rules import Limits, Pairs, Rule
+from risk_model.measurements import Measures, OutOfFold
+from steps.registry.rules import (
+    NOT_JUDGED,
+    Limits,
+    Pairs,
+    Rule,
+    compare,
+    not_synthetic,
+    of_groups,
+    veto,
+    within,
+)
 from steps.runs.files import ROOT
 
 NAMED = 4
@@ -22,21 +30,13 @@ NAMED = 4
 class Decision:
     """What the gate said.
 
-    Attributes
-    ----------
-    verdict : str
-        ``passed``: the candidate becomes champion. ``kept``: it is as good, so the champion stays.
-        ``rejected``: it broke a rule.
-    reason : str
-        One sentence.
-    against : str
-        The champion's version that it was compared with, or empty.
-    rules : list of Rule
+    ``passed``: the candidate becomes champion. ``kept``: it is as good, so the champion stays.
+    ``rejected``: it broke a rule.
     """
 
-    verdict: str
-    reason: str
-    against: str = ""
+    verdict: str  # passed, kept or rejected
+    reason: str  # one sentence
+    against: str = ""  # the champion's version that it was compared with, or empty
     rules: list[Rule] = field(default_factory=list)
 
     def as_json(self) -> str:
@@ -65,25 +65,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Champion:
-    """The champion, beside a candidate.
-
-    Parameters
-    ----------
-    version, source : str
-    compared : Pairs
-        All patients that both were measured on: out of fold, and where one of them was not, by
-        the models themselves.
-    held_out : Pairs
-        Patients held out from either that neither model has seen, by the models themselves.
-    note : str
-        What must be said of the comparison, if anything.
-    """
+    """The champion, beside a candidate."""
 
     version: str
     source: str
-    compared: Pairs
-    held_out: Pairs
-    note: str = ""
+    compared: Pairs  # all on whom both were measured: out of fold, or by the models themselves
+    held_out: Pairs  # held out from either, seen by neither; by the models themselves
+    note: str = ""  # what must be said of the comparison, if anything
 
 
 def read_rules(path: Path = ROOT / "gate.toml") -> Limits:
@@ -96,7 +84,7 @@ def judge(candidate: Candidate, champion: Champion | None, limits: Limits) -> De
     found = alone(candidate, limits)
     if champion is None:
         return conclude(found, "", "there was no champion, and no rule is broken")
-    found.append(rules.not_synthetic(candidate.source, champion.source))
+    found.append(not_synthetic(candidate.source, champion.source))
     if champion.source == cohort.SYNTHETIC and candidate.source != cohort.SYNTHETIC:
         reason = "the champion has seen synthetic patients only"
         return conclude(found, champion.version, reason)
@@ -114,18 +102,18 @@ def alone(candidate: Candidate, limits: Limits) -> list[Rule]:
     unseen, asked = candidate.out_of_fold, limits.get("out_of_fold", {})
     measures, groups = (unseen.metrics, unseen.groups) if unseen else ({}, ())
     return [
-        *rules.within(candidate.held_out, limits.get("held_out", {}), "held out"),
-        *rules.within(measures, asked, "out of fold"),
-        *rules.of_groups(groups, asked, "out of fold"),
+        *within(candidate.held_out, limits.get("held_out", {}), "held out"),
+        *within(measures, asked, "out of fold"),
+        *of_groups(groups, asked, "out of fold"),
     ]
 
 
 def against(champion: Champion, limits: Limits) -> tuple[list[Rule], bool]:
     """Return the rules against the champion, and whether the candidate is clearly better."""
-    vetoes = rules.veto(champion.held_out, limits["veto"])
+    vetoes = veto(champion.held_out, limits["veto"])
     if not vetoes[0].passed:
         return vetoes, False
-    rule, better = rules.compare(champion.compared, limits["recipe"])
+    rule, better = compare(champion.compared, limits["recipe"])
     return [rule, *vetoes], better
 
 
@@ -142,7 +130,7 @@ def conclude(found: list[Rule], against: str, reason: str, *, better: bool = Tru
         more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
         reason = f"broken: {'; '.join(broken[:NAMED])}{more}"
         return Decision("rejected", reason, against, found)
-    skipped = [rule.rule for rule in found if rule.candidate == rules.NOT_JUDGED]
+    skipped = [rule.rule for rule in found if rule.candidate == NOT_JUDGED]
     if skipped:
         reason = f"{reason}; not judged: {'; '.join(skipped)}"
     return Decision("passed" if better else "kept", reason, against, found)

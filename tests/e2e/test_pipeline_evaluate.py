@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from mlflow.entities import Run
 
@@ -59,15 +60,6 @@ def test_every_site_has_its_metrics_and_they_agree_with_what_is_known(
     assert len(found) <= 40
 
 
-def test_without_what_a_hospital_lacks_the_refitted_model_does_as_is_known(
-    account: dict[str, Any],
-) -> None:
-    refitted = {cohort["site"]: cohort.get("refitted") for cohort in account["cohorts"]}
-    for site, area in {"hungarian": 0.882, "switzerland": 0.784, "va": 0.750}.items():
-        found = refitted[site]["metrics"]
-        assert found["roc_auc_ci_low"] <= area <= found["roc_auc_ci_high"], site
-
-
 def test_each_cohort_is_an_input_by_which_the_model_is_found(evaluated: Clone, run: Run) -> None:
     trained = evaluated.runs("train")[-1]
     (model,) = evaluated.client.get_run(run.info.run_id).inputs.model_inputs
@@ -92,9 +84,14 @@ def test_each_cohort_is_an_input_by_which_the_model_is_found(evaluated: Clone, r
     assert found("metrics.brier < 0.01", "hungarian") == []
 
 
-def test_missing_columns_and_small_groups_are_told(account: dict[str, Any]) -> None:
+def test_what_a_hospital_lacks_and_the_model_without_it_and_small_groups_are_told(
+    account: dict[str, Any],
+) -> None:
     sites = {cohort["site"]: cohort for cohort in account["cohorts"]}
     assert set(SITES) < set(sites)
+    for site, area in {"hungarian": 0.882, "switzerland": 0.784, "va": 0.750}.items():
+        found = sites[site]["refitted"]["metrics"]
+        assert found["roc_auc_ci_low"] <= area <= found["roc_auc_ci_high"], site
     assert sites["hungarian"]["mostly_missing"] == ["slope", "ca", "thal"]
     assert sites["switzerland"]["missing"]["chol"] == 1
     women = {g["group"]: g for g in sites["va"]["groups"]}["female"]
@@ -130,7 +127,10 @@ def pages(clone: Clone) -> dict[str, Path]:
     }
 
 
-@pytest.mark.parametrize("name", ["evaluation", "data report", "model card"])
+each_page = pytest.mark.parametrize("name", ["evaluation", "data report", "model card"])
+
+
+@each_page
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
 def test_a_page_can_be_read_by_everybody_and_on_a_phone(
     evaluated: Clone, browser: Any, name: str, width: int, scheme: str
@@ -142,7 +142,7 @@ def test_a_page_can_be_read_by_everybody_and_on_a_phone(
     page.close()
 
 
-@pytest.mark.parametrize("name", ["evaluation", "data report", "model card"])
+@each_page
 def test_a_page_fits_the_paper_it_is_printed_on(evaluated: Clone, browser: Any, name: str) -> None:
     """As wide as A4 between its margins; pictures and rows are not cut, and ink is dark."""
     page = browser.new_page(viewport={"width": 718, "height": 1040}, color_scheme="dark")
@@ -166,23 +166,14 @@ def test_the_model_carries_its_card_bands_reference_and_hospitals(evaluated: Clo
     assert len(known["reference"]["values"]) == len(known["importance"]) == 13
     assert [site["site"] for site in known["elsewhere"]] == ["hungarian", "switzerland", "va"]
     assert "/" not in str(known["repository"] or "")
-
-
-def test_out_of_fold_probabilities_are_kept_without_any_patients_values(evaluated: Clone) -> None:
-    import pandas as pd
-
-    trained = evaluated.runs("train")[-1]
+    # Out-of-fold probabilities are kept without any patient's values.
     path = evaluated.client.download_artifacts(trained.info.run_id, "split/out_of_fold.parquet")
-    assert list(pd.read_parquet(path)) == [
-        "row_hash", "disease", "probability", "fold",
-    ]  # fmt: skip
+    assert list(pd.read_parquet(path)) == ["row_hash", "disease", "probability", "fold"]
 
 
 def test_patients_that_the_model_has_trained_on_and_near_copies_of_them_are_left_out(
     evaluated: Clone, data_dir: Path, tmp_path: Path
 ) -> None:
-    import pandas as pd
-
     patients = pd.read_csv(data_dir / "kaggle_heart_303.csv", encoding="utf-8-sig")
     patients.loc[::2, "chol"] += 1  # every other patient is a near-copy
     changed = tmp_path / "changed.csv"

@@ -199,8 +199,8 @@ def test_the_latest_train_run_and_then_the_local_file_are_the_last_resorts(
     with running(tmp_path / "home", world.uri) as service:
         assert service.version().startswith("run-")
         assert service.ready()[1]["source"] == "latest train run"
-    local = tmp_path / "models" / "model.pkl"
-    save_pickle(local)
+    local = forge.save_local(tmp_path / "models", forge.fit("logistic")) / "model.pkl"
+    local.with_suffix(".json").write_text(json.dumps(forge.facts("heart.csv")))
     empty = f"sqlite:///{tmp_path}/nothing.db"
     with running(tmp_path / "other", empty, HEART_LOCAL_MODEL=str(local)) as service:
         assert service.version() == "local-pickle"
@@ -228,18 +228,6 @@ def test_a_pickle_in_the_registry_is_served_only_where_the_operator_says_so(
     said = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "true"}
     with running(tmp_path / "home", world.uri, **pinned, **said) as service:
         assert service.version() == "registry-v3"
-
-
-def save_pickle(path: Path) -> None:
-    import hashlib
-
-    import joblib
-
-    path.parent.mkdir(parents=True)
-    joblib.dump(forge.fit("logistic"), path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    path.with_name("model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
-    path.with_suffix(".json").write_text(json.dumps(forge.facts("heart.csv")))
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_bands_and_limits_have_defaults(folder: Path) -> None:
 def test_a_pickle_is_loaded_only_if_it_is_the_recorded_one_and_nobody_forbids_it(
     tmp_path: Path,
 ) -> None:
-    model = open_local(local_model(tmp_path, forge.fit("logistic")))
+    model = open_local(forge.save_local(tmp_path, forge.fit("logistic")))
     assert model.engine.name == "scikit-learn"
     label, probability = model.engine.score_one([1.0] * 13)
     assert label == int(probability > 0.5)
@@ -157,17 +157,6 @@ def test_a_pickle_is_loaded_only_if_it_is_the_recorded_one_and_nobody_forbids_it
     (tmp_path / "model.pkl.sha256").write_text(f"{'0' * 64}  model.pkl\n")
     with pytest.raises(ModelError, match="recorded SHA-256"):
         open_local(tmp_path)
-
-
-def local_model(folder: Path, estimator: Any) -> Path:
-    """Write an estimator as the local file of last resort."""
-    import joblib
-
-    path = folder / "model.pkl"
-    joblib.dump(estimator, path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    (folder / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
-    return folder
 
 
 class _Undecided:
@@ -181,7 +170,7 @@ class _Undecided:
 
 def test_a_model_whose_probabilities_are_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"a probability that is not in \[0, 1\]"):
-        open_local(local_model(tmp_path, _Undecided()))
+        open_local(forge.save_local(tmp_path, _Undecided()))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,16 @@ def write_extras(
     if content:
         (folder / "twin.onnx").write_bytes(content)
     return sorted(folder.iterdir())
+
+
+def save_local(folder: Path, pipeline: Any) -> Path:
+    """Write a pickle and its digest, as the local file of last resort; return the folder."""
+    content = pickle.dumps(pipeline)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.pkl").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    (folder / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
+    return folder
 
 
 def save_format_2(folder: Path, pipeline: Any, *, onnx: bool = True, **more: Any) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 from mlflow.entities import Run
 
@@ -28,7 +27,7 @@ class TrainingPatients:
     def training_rows(self) -> copies.Hashes | None:
         """The hashes of the patients that were trained on."""
         rows = self._split("training_rows")
-        return None if rows is None else rows["row_hash"].to_numpy(np.uint64)
+        return None if rows is None else rows["row_hash"].to_numpy("uint64")
 
     @cached_property
     def out_of_fold(self) -> pd.DataFrame | None:
@@ -61,7 +60,7 @@ class TrainingPatients:
         if self.patients is None or self.training_rows is None:
             return None
         hashes = copies.row_hashes(self.patients)
-        return self.patients[np.isin(hashes, self.training_rows)]
+        return self.patients[copies.is_in(hashes, self.training_rows)]
 
     @cached_property
     def elsewhere(self) -> list[hospitals.Cohort]:
@@ -79,7 +78,7 @@ class TrainingPatients:
                 "the tracking store does not say which patients this model was trained on (it has "
                 "no split/training_rows.parquet of its run), so that none is known to be new to it"
             )
-        seen = np.isin(copies.row_hashes(patients), self.training_rows)
+        seen = copies.is_in(copies.row_hashes(patients), self.training_rows)
         if self.training is not None:
             seen |= copies.has_near_copy(patients, self.training)
         return seen

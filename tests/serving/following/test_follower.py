@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import pickle
 import subprocess
 import sys
 import time
@@ -393,10 +391,7 @@ def test_a_model_is_tried_in_a_process_that_may_die(
     why: str,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("HEART_PATIENT_SECONDS", "0.0001")
-    content = pickle.dumps(loaded())
-    (tmp_path / "model.pkl").write_bytes(content)
-    digest = hashlib.sha256(content).hexdigest()
-    (tmp_path / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
+    forge.save_local(tmp_path, loaded())
     with pytest.raises(ModelError, match=why):
         check_model(Origin("k", "local-pickle", "s", str(tmp_path)), seconds)
 

@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 
 from clinical.schema import FEATURE_NAMES, FEATURES, Feature
+from risk_model.model import load
 from tests.serving import forge
 from tests.serving.conftest import FakeFollowing
 from tests.serving.routes.test_predict import post as predict
@@ -94,15 +95,9 @@ def test_it_is_counted_under_its_route_and_as_no_prediction(
 def test_a_model_without_a_twin_is_explained_too(
     client: FlaskClient, following: FakeFollowing, tmp_path: Path, patient: Any
 ) -> None:
-    import joblib
-
-    from risk_model.model import load
-
     pipeline = forge.fit("boosting")
     forge.write_extras(tmp_path / "extra_files", pipeline, twin=False)
-    joblib.dump(pipeline, tmp_path / "model.pkl")
-    digest = forge.hashlib.sha256((tmp_path / "model.pkl").read_bytes()).hexdigest()
-    (tmp_path / "model.pkl.sha256").write_text(f"{digest}  model.pkl\n")
+    forge.save_local(tmp_path, pipeline)
     origin = dataclasses.replace(
         following.model.origin, version="local-pickle", directory=str(tmp_path)
     )
