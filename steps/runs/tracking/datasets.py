@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 
 import mlflow
@@ -42,8 +43,12 @@ def as_dataset(
 ) -> Dataset:
     """Return a frame as MLflow's dataset.
 
-    `uri` says where it is kept, `digest` is the file's SHA-256; by default MLflow computes one.
+    `uri` says where it is kept, `digest` is the file's SHA-256; by default that of
+    the rows (MLflow's own takes the first 10,000 alone).
     """
+    if digest is None:
+        rows = pd.util.hash_pandas_object(patients, index=False)
+        digest = hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
     with warnings.catch_warnings():
         # MLflow computes its digest in a way that pandas warns of.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -52,7 +57,7 @@ def as_dataset(
             source=dataset_source(uri),  # type: ignore[arg-type]
             name=name,
             targets=targets,
-            digest=digest and digest[:32],
+            digest=digest[:32],
         )
 
 
