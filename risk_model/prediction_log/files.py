@@ -193,7 +193,9 @@ def write(table: Any, folder: Path, replaces: Sequence[str] = ()) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f".{name}"
     try:
-        pq.write_table(table.replace_schema_metadata(metadata), beside, compression="zstd")
+        # The small files of a service that is busy are written fast, and small once merged.
+        how = {"compression": "zstd"} if replaces else {"write_statistics": False}
+        pq.write_table(table.replace_schema_metadata(metadata), beside, **how)
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(beside, folder / name)

@@ -83,7 +83,8 @@ class Recorder:
         if not self._is_on:
             return ""
         self._start()
-        id_, request_id = _ids(environ)
+        own, request_id = _ids(environ)
+        id_ = f"{own}-0"
         with self._queue_lock:
             room = self._room(1)
             if room:
@@ -94,7 +95,7 @@ class Recorder:
                 last.add(id_, request_id, values, prediction)
         if not room:
             self._drop(1)
-        return f"{id_}-0" if self._shows_ids else ""
+        return id_ if self._shows_ids else ""
 
     def take_batch(
         self, environ: Mapping[str, Any], model: Model, rows: Rows, scores: Scores

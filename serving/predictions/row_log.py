@@ -67,7 +67,7 @@ def _tables(parts: Sequence[Scored]) -> list[tuple[date, Any]]:
     asked = pa.array(versions(part.challenger_version for part in parts), pa.string())
     ids, request_ids = zip(*(part.ids() for part in parts), strict=True)
     columns = [
-        list(chain.from_iterable(ids)),
+        pa.chunked_array([pa.array(each).cast(pa.string()) for each in ids]),
         list(chain.from_iterable(request_ids)),
         (times * 1e6).astype("datetime64[us]"),
         versions(part.model.origin.version for part in parts),

@@ -24,11 +24,11 @@ PART = 1000
 
 _WIDTH = len(FEATURE_NAMES)
 _NUMBERS = _WIDTH + 3  # and time, probability, label
-_ROW = np.dtype([("id", "S16"), ("numbers", np.float64, _NUMBERS)])
-_pack_into = Struct(f"16s{_NUMBERS}d").pack_into
+_ROW = np.dtype([("id", "S24"), ("numbers", np.float64, _NUMBERS)])
+_pack_into = Struct(f"24s{_NUMBERS}d").pack_into
 
-Ids = tuple[list[str], list[str | None]]
-"""Of some rows: the service's own ids, and the clients' request ids."""
+Ids = tuple[Sequence[str] | npt.NDArray[np.bytes_], list[str | None]]
+"""Of some rows: the service's own ids, as texts or in ASCII, and the clients' request ids."""
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Singles:
         values: Sequence[float | None],
         prediction: Prediction,
     ) -> None:
-        """Add a patient, who has been scored just now; the request's own id has 16 characters."""
+        """Add a patient, who has been scored just now; their own id has up to 24 characters."""
         if prediction.imputed:
             values = [math.nan if value is None else value for value in values]
         if request_id is not None:
@@ -111,8 +111,7 @@ class Singles:
         values = rows["numbers"][:, :_WIDTH]
 
         def ids() -> Ids:
-            given = [self._request_ids.get(row) for row in range(len(rows))]
-            return [f"{id_.decode()}-0" for id_ in rows["id"].tolist()], given
+            return rows["id"], [self._request_ids.get(row) for row in range(len(rows))]
 
         yield Scored(self.model, ids, times, values, probabilities, labels.astype(np.int64))
 
