@@ -72,7 +72,7 @@ class SomeOf:
 
 @dataclass(frozen=True)
 class Text:
-    """A text of a form, which is a regular expression."""
+    """A text that matches a regular expression, its `form`."""
 
     form: str
     description: str

@@ -50,5 +50,6 @@ def read(version: ModelVersion) -> Decision | None:
     text = path.read_text() if path else tags.get(WHOLE_TAG)
     if text:
         return Decision.read(text)
-    known = run_id and Decision(tags[VERDICT_TAG], tags[REASON_TAG], tags.get(AGAINST_TAG, ""))
-    return known or None
+    if run_id:
+        return Decision(tags[VERDICT_TAG], tags[REASON_TAG], tags.get(AGAINST_TAG, ""))
+    return None
