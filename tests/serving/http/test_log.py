@@ -62,7 +62,7 @@ def test_a_pipe_that_nobody_empties_holds_nobody_up(pipe: int) -> None:
     log = AccessLog("-")
     started = time.monotonic()
     written = [write(log) for _ in range(2000)]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60  # .05 s a line would be 100 s
     lost = written.count(False)
     assert 0 < lost < 2000
     os.read(pipe, 2**20)

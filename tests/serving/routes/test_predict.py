@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import numpy as np
@@ -123,13 +122,12 @@ REFUSED: list[tuple[int, Any, dict[str, Any]]] = [
 
 @answering
 @pytest.mark.parametrize(("status", "body", "how"), REFUSED, ids=range(len(REFUSED)))
-def test_what_is_no_request_is_refused_in_milliseconds(
+def test_what_is_no_request_is_refused_in_a_few_words(
     client: FlaskClient, path: str, status: int, body: Any, how: dict[str, Any]
 ) -> None:
-    started = time.process_time()
     answer = post(client, body, path=path, **how)
     assert (answer.status_code, answer.content_type) == (status, "application/problem+json")
-    assert time.process_time() - started < (0.1 if status == 400 else 0.5)
+    assert len(answer.data) < 5000
 
 
 @answering
