@@ -17,6 +17,8 @@ from tests.serving import forge
 
 ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI") == "true"
+# Read before a test clears its environment, in which a fixture may be asked for first.
+DATA = Path(os.environ.get("HEART_DATA_DIR", ROOT.parent / "shared" / "data"))
 
 
 def pytest_configure() -> None:
@@ -54,9 +56,8 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Return the folder of real patient files, which the repository itself never holds."""
-    folder = Path(os.environ.get("HEART_DATA_DIR", ROOT.parent / "shared" / "data"))
-    need(folder.is_dir(), f"real data not found: no folder {folder}; set HEART_DATA_DIR")
-    return folder
+    need(DATA.is_dir(), f"real data not found: no folder {DATA}; set HEART_DATA_DIR")
+    return DATA
 
 
 @pytest.fixture(scope="session")
