@@ -33,9 +33,9 @@ ODD: dict[str, dict[str, float]] = {
 
 def warned(model: Metadata, patients: pd.DataFrame) -> list[bool]:
     """Return which patients are warned of for a pair of findings."""
-    combinations = cautions.Combinations(model)
     rows = patients.astype(object).where(patients.notna(), None).to_numpy().tolist()
-    return [any(combinations.warnings(row)) for row in rows]
+    found = map(cautions.Cautions(model).warnings, rows)
+    return [any("had both" in words for _, words in warnings) for warnings in found]
 
 
 def learn(training: pd.DataFrame, parts: int) -> Metadata:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,47 +22,6 @@ PARTS = 6
 """Into how many equal parts the training patients' range of a measurement is divided."""
 
 
-@dataclass(frozen=True)
-class Caution:
-    """When to warn about a value of the feature `name`, and how.
-
-    That is where it is outside of the range from `low` to `high` of the training rows, or none of
-    their `codes`.
-    """
-
-    name: str
-    low: float
-    high: float
-    codes: frozenset[int] | None
-    message: str
-
-    def warns(self, value: float) -> bool:
-        """Return whether a value is outside of what the training rows had."""
-        if self.codes is not None:
-            return value not in self.codes
-        return not self.low <= value <= self.high
-
-
-def out_of_range(metadata: Metadata) -> tuple[Caution | None, ...]:
-    """Return, in the order of FEATURES, when to warn; None where nothing is known."""
-    return tuple(_caution(feature, metadata.seen.get(feature.name)) for feature in FEATURES)
-
-
-def _caution(feature: Feature, seen: TrainingRange | None) -> Caution | None:
-    if seen is None:
-        return None
-    low = feature.low if seen.low is None else seen.low
-    high = feature.high if seen.high is None else seen.high
-    if seen.codes is not None:
-        had = ", ".join(f"{c} ({feature.codes.get(c, '?')})" for c in seen.codes)
-    else:
-        had = f"{low:g} to {high:g} {feature.unit}".rstrip()
-    message = f"'{feature.name}' is outside of what the model was trained on: {had}."
-    return Caution(
-        feature.name, low, high, None if seen.codes is None else frozenset(seen.codes), message
-    )
-
-
 def _scale(feature: Feature, seen: TrainingRange, parts: int) -> tuple[float, float]:
     """Return what to take off a value, and the factor, that give the place it is counted in."""
     if feature.codes:
@@ -72,12 +30,35 @@ def _scale(feature: Feature, seen: TrainingRange, parts: int) -> tuple[float, fl
     return low, parts / ((high - low) or 1.0)
 
 
+def _finding(
+    feature: Feature, seen: TrainingRange | None, parts: int, bits: Mapping[tuple[str, int], int]
+) -> _Finding | None:
+    """Return what training had of a feature; None where nothing is known."""
+    if seen is None:
+        return None
+    low = feature.low if seen.low is None else seen.low
+    high = feature.high if seen.high is None else seen.high
+    known = {place: each for (name, place), each in bits.items() if name == feature.name}
+    if feature.codes:
+        codes = [code for code in feature.codes if low <= code <= high]
+        codes, factor = list(codes if seen.codes is None else seen.codes), 0.0
+        had = ", ".join(f"{code} ({feature.codes.get(code, '?')})" for code in codes)
+        known = {code: known.get(code, 0) for code in codes}
+    else:
+        _, factor = _scale(feature, seen, parts)
+        had = f"{low:g} to {high:g} {feature.unit}".rstrip()
+        if parts - 1 in known:
+            known[parts] = known[parts - 1]  # the highest of all
+    message = f"'{feature.name}' is outside of what the model was trained on: {had}."
+    return _Finding(feature.name, low, high, factor, known.get, message)
+
+
 def unseen_pairs(
     training: pd.DataFrame, seen: Mapping[str, TrainingRange], parts: int = PARTS
 ) -> UnseenPairs:
     """Return which codes, and parts of ranges, no training patient had together.
 
-    What nobody had at all is not among them: `out_of_range` warns about that.
+    What nobody had at all is not among them: that is warned about by itself.
     """
     had: dict[tuple[str, int], list[bool]] = {}
     for feature in FEATURES:
@@ -93,38 +74,57 @@ def unseen_pairs(
     return UnseenPairs(parts=parts, pairs=tuple(pairs))
 
 
-class Combinations:
-    """The pairs of findings that no training patient had, to be looked up for a patient."""
+class _Finding(NamedTuple):
+    """What training had of the feature `name`: its codes, or a range from `low` to `high`.
+
+    `known` gives, by code or by part of the range, the bits of the pairs it is in: its own, and
+    further up those of what it was never seen with. A range is cut by `factor`; 0 for codes.
+    """
+
+    name: str
+    low: float
+    high: float
+    factor: float
+    known: Callable[..., Any]
+    message: str
+
+
+class Cautions:
+    """Warns of values, and of pairs of them, that no training patient had."""
 
     def __init__(self, metadata: Metadata) -> None:
         stated = metadata.unseen_pairs or UnseenPairs(parts=1, pairs=())
         ends = [((a, i), (b, j)) for a, i, b, j in stated.pairs]
-        bits = {key: 1 << n for n, key in enumerate(dict.fromkeys(chain.from_iterable(ends)))}
-        never = dict.fromkeys(bits, 0)
+        own = {key: 1 << n for n, key in enumerate(dict.fromkeys(chain.from_iterable(ends)))}
+        self._above = len(own)
+        bits = dict(own)
         for one, other in ends:
-            never[one] |= bits[other]
-            never[other] |= bits[one]
-        # For each feature: its scale, and by place its own bit and those it was never seen with.
-        self._tables: list[tuple[float, float, dict[int, tuple[int, int]]]] = []
-        for feature in FEATURES if ends else ():
-            table = {place: (bit, never[name, place])
-                     for (name, place), bit in bits.items() if name == feature.name}  # fmt: skip
-            if not feature.codes and stated.parts - 1 in table:
-                table[stated.parts] = table[stated.parts - 1]  # the highest of all
-            seen = metadata.seen[feature.name]
-            self._tables.append((*_scale(feature, seen, stated.parts), table))
-        self._pairs = [(bits[one] | bits[other], one[0], other[0]) for one, other in ends]
+            bits[one] |= own[other] << self._above
+            bits[other] |= own[one] << self._above
+        self._pairs = [(own[one] | own[other], one[0], other[0]) for one, other in ends]
+        self._findings = [
+            _finding(feature, metadata.seen.get(feature.name), stated.parts, bits)
+            for feature in FEATURES
+        ]
 
-    def warnings(self, values: Sequence[float | None]) -> Iterator[tuple[str, str]]:
-        """Yield a feature, and the message, until every unseen pair is named."""
-        nothing, had, never = (0, 0), 0, 0
-        for (low, factor, table), value in zip(self._tables, values, strict=False):
-            if value is not None:
-                bit, others = table.get(int((value - low) * factor), nothing)
-                had |= bit
-                never |= others
-        if had & never:
-            yield from self._messages(had)
+    def warnings(self, values: Sequence[float | None]) -> list[tuple[str, str]]:
+        """Return features, and the messages, for the 13 values in the order of FEATURES."""
+        found, bits = [], 0
+        for finding, value in zip(self._findings, values, strict=True):
+            if finding is None or value is None:
+                continue
+            name, low, high, factor, known, message = finding
+            if factor:
+                if not low <= value <= high:
+                    found.append((name, message))
+                bits |= known(int((value - low) * factor), 0)
+            elif (bit := known(value)) is None:
+                found.append((name, message))
+            else:
+                bits |= bit
+        if bits & bits >> self._above:
+            found += self._messages(bits)
+        return found
 
     def _messages(self, had: int) -> Iterator[tuple[str, str]]:
         pairs = [(one, other) for both, one, other in self._pairs if both & had == both]
@@ -146,7 +146,7 @@ Warnings = dict[tuple[str, ...], dict[str, str]]
 """By the features that are unknown together: the message for each of them."""
 
 
-def unknown(metadata: Metadata) -> Warnings:
+def unknown_findings(metadata: Metadata) -> Warnings:
     """Return the messages for unknown features, as far as that was measured."""
     if metadata.unknown_patterns is None:
         return _late(metadata)

@@ -42,8 +42,8 @@ class Engine(Protocol):
         """Score patients given as rows of the 13 values in the order of FEATURES, NaN unknown."""
         ...
 
-    def score_one(self, values: Sequence[float]) -> tuple[int, float]:
-        """Return the predicted class and the probability of disease of one patient."""
+    def score_one(self, values: Sequence[float | None]) -> tuple[int, float]:
+        """Return the predicted class and probability of disease of one patient; None: unknown."""
         ...
 
 
@@ -87,8 +87,8 @@ class OnnxEngine:
         labels, probabilities = self._run(OUTPUTS, {INPUT: np.asarray(rows, np.float32)})
         return Scores(labels, probabilities[:, 1])
 
-    def score_one(self, values: Sequence[float]) -> tuple[int, float]:
-        """Return the predicted class and the probability of disease of one patient."""
+    def score_one(self, values: Sequence[float | None]) -> tuple[int, float]:
+        """Return the predicted class and probability of disease of one patient; None: unknown."""
         labels, probabilities = self._run(OUTPUTS, {INPUT: np.array((values,), np.float32)})
         return int(labels[0]), float(probabilities[0, 1])
 
@@ -116,8 +116,8 @@ class SklearnEngine:
         labels = np.where(probabilities > 0.5, classes[1], classes[0]).astype(np.int64)
         return Scores(labels, probabilities)
 
-    def score_one(self, values: Sequence[float]) -> tuple[int, float]:
-        """Return the predicted class and the probability of disease of one patient."""
+    def score_one(self, values: Sequence[float | None]) -> tuple[int, float]:
+        """Return the predicted class and probability of disease of one patient; None: unknown."""
         scores = self.score(np.array([values], dtype=np.float64))
         return int(scores.labels[0]), float(scores.probabilities[0])
 

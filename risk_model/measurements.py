@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from operator import attrgetter
 from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -174,10 +176,11 @@ class Refits(Part):
 
     def range_of(self, probability: float) -> tuple[float, float] | None:
         """Return the range in which refits put patients with such a probability."""
-        found = [one for one in self.bins if one.start <= probability]
-        if not found:
+        place = bisect_right(self.bins, probability, key=attrgetter("start"))
+        if not place:
             return None
-        return min(found[-1].low, probability), max(found[-1].high, probability)
+        found = self.bins[place - 1]
+        return min(found.low, probability), max(found.high, probability)
 
 
 class Histogram(Part):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clinical.schema import FEATURE_NAMES
-from risk_model import bands, cautions, checks
+from risk_model import bands, checks
+from risk_model.cautions import Cautions, unknown_findings
 from risk_model.engines import Engine, OnnxEngine, Probabilities, SklearnEngine, score_many
 from risk_model.errors import ModelError
 from risk_model.layout import StoredFiles, open_folder
@@ -44,9 +45,8 @@ class Model:
         self.origin = origin
         self.metadata = metadata
         self.bands = metadata.bands
-        self.out_of_range = cautions.out_of_range(metadata)
-        self.combinations = cautions.Combinations(metadata)
-        self.unknown = cautions.unknown(metadata)
+        self.cautions = Cautions(metadata)
+        self.unknown = unknown_findings(metadata)
         self.reference = metadata.reference_values
         self.data_source = metadata.source
         self.synthetic = self.data_source == "synthetic"

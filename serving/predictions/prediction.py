@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from clinical.schema import FEATURE_NAMES
 from risk_model.model import Model
-
-_NAN = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,42 +46,37 @@ class Prediction:
 
 def predict(model: Model, values: Sequence[float | None]) -> Prediction:
     """Score one patient, given as the 13 values in the order of FEATURES, None where unknown."""
-    known = [_NAN if value is None else value for value in values]
-    label, probability = model.engine.score_one(known)
-    warnings = [
-        (caution.name, caution.message)
-        for caution, value in zip(model.out_of_range, values, strict=True)
-        if caution is not None and value is not None and caution.warns(value)
-    ]
-    warnings += model.combinations.warnings(values)
+    warnings = model.cautions.warnings(values)
     imputed: list[str] = []
     if None in values:
         imputed = [name for name, value in zip(FEATURE_NAMES, values, strict=True) if value is None]
         warnings += model.unknown.get(tuple(imputed), {}).items()
+    label, probability = model.engine.score_one(values)
     level, refits = model.risk_level(probability), model.metadata.refits
     sure = refits.range_of(probability) if refits else None
     return Prediction(label, probability, level, imputed, warnings, sure)
 
 
 @lru_cache(maxsize=64)
-def _constant_part(version: str, engine: str, data_source: str) -> str:
+def _texts(level: str, version: str, engine: str, data_source: str) -> str:
     return (
-        f'"model_version":{json.dumps(version)},"engine":{json.dumps(engine)},'
-        f'"data_source":{json.dumps(data_source)}'
+        f'"risk_level":{json.dumps(level)},"model_version":{json.dumps(version)},'
+        f'"engine":{json.dumps(engine)},"data_source":{json.dumps(data_source)}'
     )
 
 
 def to_json(model: Model, prediction: Prediction, id_: str = "") -> bytes:
     """Write the answer. By hand: the fields are few and known, and it is done for each request."""
-    constant = _constant_part(model.origin.version, model.engine.name, model.data_source)
+    texts = _texts(
+        prediction.risk_level, model.origin.version, model.engine.name, model.data_source
+    )
     imputed = json.dumps(prediction.imputed) if prediction.imputed else "[]"
     warnings = json.dumps(pointed(prediction.warnings)) if prediction.warnings else "[]"
     part = f',"prediction_id":"{id_}"' if id_ else ""
     # Six decimals: below the 1e-5 that engines may differ by, above what anybody reads.
     return (
         f'{{"prediction":{prediction.label},"confidence":{round(prediction.confidence, 6)},'
-        f'"probability":{round(prediction.probability, 6)},'
-        f'"risk_level":{json.dumps(prediction.risk_level)},{constant},'
+        f'"probability":{round(prediction.probability, 6)},{texts},'
         f'"imputed":{imputed},"warnings":{warnings}{_range_part(prediction)}{part}}}\n'
     ).encode()
 

@@ -142,7 +142,7 @@ def test_bands_and_limits_have_defaults(folder: Path) -> None:
         "Low", "Low", "Moderate", "Moderate", "High", "High",
     ]  # fmt: skip
     assert model.data_source == "unknown"
-    assert model.out_of_range == (None,) * 13
+    assert model.cautions.warnings([1e9] * 13) == []
 
 
 def test_a_pickle_is_loaded_only_if_it_is_the_recorded_one_and_nobody_forbids_it(
