@@ -22,6 +22,21 @@ PARTS = 6
 """Into how many equal parts the training patients' range of a measurement is divided."""
 
 
+class _Finding(NamedTuple):
+    """What training had of the feature `name`: its codes, or a range from `low` to `high`.
+
+    `known` gives, by code or by part of the range, the bits of the pairs it is in: its own, and
+    further up those of what it was never seen with. A range is cut by `factor`; 0 for codes.
+    """
+
+    name: str
+    low: float
+    high: float
+    factor: float
+    known: Callable[..., Any]
+    message: str
+
+
 def _scale(feature: Feature, seen: TrainingRange, parts: int) -> tuple[float, float]:
     """Return what to take off a value, and the factor, that give the place it is counted in."""
     if feature.codes:
@@ -72,21 +87,6 @@ def unseen_pairs(
     never = zip(*np.nonzero(np.triu(rows @ rows.T == 0)), strict=True)
     pairs = ((*keys[i], *keys[j]) for i, j in never if keys[i][0] != keys[j][0])
     return UnseenPairs(parts=parts, pairs=tuple(pairs))
-
-
-class _Finding(NamedTuple):
-    """What training had of the feature `name`: its codes, or a range from `low` to `high`.
-
-    `known` gives, by code or by part of the range, the bits of the pairs it is in: its own, and
-    further up those of what it was never seen with. A range is cut by `factor`; 0 for codes.
-    """
-
-    name: str
-    low: float
-    high: float
-    factor: float
-    known: Callable[..., Any]
-    message: str
 
 
 class Cautions:
