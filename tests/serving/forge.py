@@ -232,13 +232,8 @@ def unknown_patterns(*patterns: tuple[str, ...]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def write_extras(
-    folder: Path, pipeline: Any, *, twin: bool = True, whole: bool = True, **more: Any
-) -> list[Path]:
-    """Write twin, references, facts and card of a pipeline into a folder.
-
-    `whole=False` is what an earlier release wrote: no card, and nothing that an explanation needs.
-    """
+def write_extras(folder: Path, pipeline: Any, *, twin: bool = True, **more: Any) -> list[Path]:
+    """Write twin, references, facts and card of a pipeline into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = patients(20, seed=99, unknown=0.3)
     content = to_onnx(pipeline) if twin else None
@@ -249,10 +244,9 @@ def write_extras(
         "probabilities": probabilities(pipeline, rows).tolist(),
     }
     (folder / "references.json").write_text(json.dumps(references))
-    known = facts(**{**(judged(pipeline) if whole else {}), **more})
+    known = facts(**{**judged(pipeline), **more})
     (folder / "model.json").write_text(json.dumps(known))
-    if whole:
-        (folder / "card.md").write_text("# Model card\n")
+    (folder / "card.md").write_text("# Model card\n")
     if content:
         (folder / "twin.onnx").write_bytes(content)
     return sorted(folder.iterdir())
@@ -291,7 +285,6 @@ def log_run(
     work: Path,
     *,
     twin: bool = True,
-    extras: bool = True,
     plots: bool = True,
     **more: Any,
 ) -> tuple[str, str]:
@@ -311,7 +304,7 @@ def log_run(
         else client.create_experiment(name, None if uri.startswith("http") else f"{work}/artifacts")
     )
     with mlflow.start_run(experiment_id=experiment, tags={"heart.step": "train"}) as run:
-        files = write_extras(work / run.info.run_id, pipeline, twin=twin, **more) if extras else []
+        files = write_extras(work / run.info.run_id, pipeline, twin=twin, **more)
         info = mlflow.sklearn.log_model(
             pipeline,
             name="random_forest_model",
@@ -319,7 +312,7 @@ def log_run(
             skops_trusted_types=TRUSTED,
             signature=ModelSignature(inputs=inputs, outputs=Schema([ColSpec(DataType.long)])),
             pip_requirements=["scikit-learn"],
-            extra_files=[str(path) for path in files] or None,
+            extra_files=[str(path) for path in files],
         )
         if plots:
             png = work / "roc.png"
