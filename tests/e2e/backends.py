@@ -161,7 +161,9 @@ def listens(service: Service) -> bool:
 
 
 @contextmanager
-def a_server(words: list[str], folder: Path, url: str, **env: str) -> Iterator[None]:
+def a_server(
+    words: list[str], folder: Path, url: str, **env: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a web server; wait until it answers at a URL."""
     log = folder / f"{Path(words[0]).name}.log"
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "AWS_"))}
@@ -173,7 +175,7 @@ def a_server(words: list[str], folder: Path, url: str, **env: str) -> Iterator[N
     try:
         wait_for(lambda: answers(url) or process.poll() is not None, what=" ".join(words))
         assert process.poll() is None, log.read_text()
-        yield
+        yield process
     finally:
         if process.poll() is None:
             kill_tree(process)  # MLflow's server takes five seconds to end by itself

@@ -21,8 +21,6 @@ from tests.pages import blocks
 from tests.serving import forge
 from tests.serving.service import Load, Service, free_port, running, wait_for
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
-
 
 @dataclass
 class Hosts:
@@ -77,7 +75,7 @@ def hosts(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
             for name in ("one", "two")
         ]
         for service in services:
-            service.wait_for_version("registry-v1", 90)
+            service.wait_for_version("registry-v1")
         port = free_port()
         stack.enter_context(an_nginx(folder, configuration(services, port), port))
         yield Hosts(folder, services, port, MlflowClient(registry, registry))
@@ -124,7 +122,7 @@ def test_a_host_killed_under_load_loses_no_request_and_is_taken_back(
     again = {"HEART_PORT": str(first.port)}
     with running(hosts.folder / "one", registry, wait=False, **again) as revived:
         revived.port = first.port
-        revived.wait_for_version("registry-v1", 90)
+        revived.wait_for_version("registry-v1")
         with Load(hosts.proxy, connections=8) as load:
             before = served(revived)
             wait_for(lambda: served(revived) > before + 100, what="requests to who is back")
