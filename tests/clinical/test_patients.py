@@ -20,7 +20,6 @@ from tests.clinical.patient_files import (
     changed,
     csv_bytes,
     labelled,
-    plain_row,
     refusal,
 )
 
@@ -199,7 +198,7 @@ def test_the_inversion_of_the_label_is_said() -> None:
     (bytes(range(256)) * 20, ["neither text in UTF-8 nor Parquet"]),
     (b"\x89PNG\r\n\x1a\n\0\0", ["neither text in UTF-8 nor Parquet"]),
     (b"\xff\xfe", ["neither text in UTF-8 nor Parquet"]),
-    *((plain_row(["x"] * width).encode(), [f"no header, and {width} columns"])
+    *((b"1" + b",1" * (width - 1), [f"no header, and {width} columns"])
       for width in (13, 15, 76)),
     (CSV_FILE.replace(b"target", b"target,num").replace(b"3,0\n", b"3,0,1\n"),
      ["more than one label: num, target"]),

@@ -26,7 +26,7 @@ from tests.e2e.browser import chromium
 from tests.e2e.registry import Registry, copy_store, forge_versions
 
 if TYPE_CHECKING:
-    from tests.e2e.backends import Postgres
+    from tests.e2e.backends import Bucket, Postgres
 
 HERE = Path(__file__).parent
 
@@ -305,6 +305,16 @@ def postgres() -> Iterator[Postgres]:
 
     with a_postgres() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    """Run an S3 server with a bucket for the tests of one file."""
+    from tests.e2e.backends import Bucket
+
+    made = Bucket(tmp_path_factory.mktemp("s3"))
+    yield made
+    made.stop()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import requests
 from mlflow import MlflowClient
 
 from tests.conftest import ROOT
-from tests.e2e.backends import Postgres, adapted, an_mlflow_server, an_nginx, listens
+from tests.e2e.backends import Postgres, a_documented_server, adapted, an_nginx, listens
 from tests.e2e.conftest import kill_tree
 from tests.e2e.registry import NAME
 from tests.pages import blocks
@@ -51,15 +51,10 @@ def configuration(services: list[Service], port: int) -> str:
 @pytest.fixture(scope="module")
 def registry(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run one MLflow server on one PostgreSQL, with two versions."""
-    folder, port = tmp_path_factory.mktemp("registry"), free_port()
+    folder = tmp_path_factory.mktemp("registry")
     (block,) = blocks("server")
-    command = adapted(block.strip(), {
-        "postgresql://mlflow:secret@db.example.org/mlflow": postgres.create("hosts"),
-        "/srv/mlflow": f"{folder}/artifacts",
-        "0.0.0.0": "127.0.0.1",
-        "mlflow.example.org:5000": f"127.0.0.1:{port}",
-    })  # fmt: skip
-    with an_mlflow_server(folder, command, port) as url:
+    given = {"/srv/mlflow": f"{folder}/artifacts"}
+    with a_documented_server(block, folder, postgres.create("hosts"), **given) as url:
         for seed in (0, 1):
             run, model = forge.log_run(url, forge.fit(seed=seed), folder, plots=False)
             forge.register(url, run, model, champion=seed == 0)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import mlflow.sklearn
 import numpy as np
 import pandas as pd
@@ -17,9 +15,8 @@ import pytest
 from clinical import cohort
 from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES
-from tests.e2e.backends import AWS, an_s3
+from tests.e2e.backends import Bucket
 from tests.e2e.conftest import Clone, kill_tree
-from tests.servers import closed_port
 from tests.serving.service import wait_for
 
 NUMBERS = ["probability", "prediction", "risk_level"]
@@ -93,35 +90,19 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     assert cleveland.runs("score")[0].info.status == "FAILED"
 
 
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Run an S3 server, and return the environment that leads to it."""
-    (tmp_path / "s3").mkdir()
-    with an_s3(tmp_path / "s3", closed_port()) as url:
-        yield {"MLFLOW_S3_ENDPOINT_URL": url, **AWS}
-
-
 def test_patients_in_s3_are_read_from_there(
-    cleveland: Clone, uci_file: Path, tmp_path: Path, s3: dict[str, str]
+    cleveland: Clone, uci_file: Path, tmp_path: Path, bucket: Bucket
 ) -> None:
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3["MLFLOW_S3_ENDPOINT_URL"],
-        region_name=AWS["AWS_DEFAULT_REGION"],
-        aws_access_key_id=AWS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=AWS["AWS_SECRET_ACCESS_KEY"],
-    )
-    client.create_bucket(Bucket="patients")
-    client.upload_file(str(uci_file), "patients", "2026/a.data")
+    bucket.client.upload_file(str(uci_file), "heart", "2026/a.data")
     here, output = tmp_path / "here.parquet", tmp_path / "from-s3.parquet"
     cleveland.step("score", input=uci_file, output=here).succeeded()
     expected = pd.read_parquet(here)[NUMBERS]
-    words = ["--input=s3://patients/2026/*.data", f"--output={output}"]
-    cleveland.run(sys.executable, "-m", "steps.score", *words, **s3).succeeded()
+    words = ["--input=s3://heart/2026/*.data", f"--output={output}"]
+    cleveland.run(sys.executable, "-m", "steps.score", *words, **bucket.env).succeeded()
     pd.testing.assert_frame_equal(pd.read_parquet(output)[NUMBERS], expected)
     words[0] = "--input=s3://nowhere/a.data"
     words[1] = f"--output={tmp_path}/none"
-    done = cleveland.run(sys.executable, "-m", "steps.score", *words, **s3).failed(2)
+    done = cleveland.run(sys.executable, "-m", "steps.score", *words, **bucket.env).failed(2)
     assert "'s3://nowhere/a.data'" in done.output
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
+from risk_model.engines import Scores
 from risk_model.metadata import Metadata
 from risk_model.model import Model
 
@@ -35,6 +37,24 @@ TRUSTED = [
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 ]
+
+
+class Engine:
+    """An engine that answers as a test wants."""
+
+    name, dtype = "made up", np.float64
+
+    def __init__(self, probability: Callable[[Rows], Rows], label: Any = None) -> None:
+        self._probability, self._label = probability, label
+
+    def score(self, rows: Rows) -> Scores:
+        p = self._probability(rows)
+        labels = (p > 0.5) if self._label is None else self._label(p)
+        return Scores(np.asarray(labels, np.int64), p)
+
+    def score_one(self, values: Any) -> tuple[int, float]:
+        labels, p = self.score(np.array([values]))
+        return int(labels[0]), float(p[0])
 
 
 def patients(count: int, seed: int = 0, unknown: float = 0.05) -> Rows:

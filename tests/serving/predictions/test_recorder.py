@@ -15,7 +15,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from clinical.schema import FEATURE_NAMES, FEATURES
-from risk_model.engines import Rows, Scores
 from risk_model.model import Model, Origin
 from risk_model.prediction_log import files
 from risk_model.prediction_log.records import PROBABILITY, PROFILE, ROWS, SMALLEST
@@ -26,29 +25,18 @@ Patient = dict[str, Any]
 TYPED = {feature.name: f"{feature.example:g}" for feature in FEATURES}
 
 
-class MadeUpEngine:
-    """An engine that answers as a test wants."""
+def challenger(model: Model, probability: float | None, seconds: float = 0.0) -> Model:
+    """Return a challenger that says the same of everybody, or fails, after a time."""
 
-    name = "onnx"
-    dtype = np.float32
-
-    def __init__(self, probability: float | None, seconds: float = 0.0) -> None:
-        self._probability = probability
-        self._seconds = seconds
-
-    def score(self, rows: Rows) -> Scores:
-        time.sleep(self._seconds)
-        if self._probability is None:
+    def score(rows: forge.Rows) -> forge.Rows:
+        time.sleep(seconds)
+        if probability is None:
             raise RuntimeError("the engine broke")
-        probabilities = np.full(len(rows), self._probability)
-        return Scores((probabilities > 0.5).astype(np.int64), probabilities)
+        return np.full(len(rows), probability)
 
-    def score_one(self, values: Any) -> tuple[int, float]:
-        raise NotImplementedError
-
-
-def challenger(model: Model, engine: MadeUpEngine) -> Model:
-    return Model(engine, Origin("other", "registry-v4", "alias challenger"), model.metadata)
+    return Model(
+        forge.Engine(score), Origin("other", "registry-v4", "alias challenger"), model.metadata
+    )
 
 
 def finish(app: Flask) -> None:
@@ -174,7 +162,7 @@ def test_the_challenger_is_asked_about_patients_who_have_their_answers(
     assert client.get("/ready").json["challenger_version"] is None
     client.post("/predict", json=patient)
     finish(app)
-    following.challenger = challenger(model, MadeUpEngine(0.97))
+    following.challenger = challenger(model, 0.97)
     patients = {"instances": forge.patients(50, unknown=0).tolist()}
     answers = client.post("/invocations", json=patients).json["predictions"]
     finish(app)
@@ -199,8 +187,8 @@ def test_the_challenger_is_asked_about_patients_who_have_their_answers(
 def test_a_challenger_that_fails_or_is_slow_touches_nothing(
     log_rows: MakeApp, model: Model, following: FakeFollowing, tmp_path: Path, outcome: str
 ) -> None:
-    engine = MadeUpEngine(None) if outcome == "failed" else MadeUpEngine(0.5, seconds=0.3)
-    following.challenger = challenger(model, engine)
+    broken, slow = (None, 0.0), (0.5, 0.3)
+    following.challenger = challenger(model, *(broken if outcome == "failed" else slow))
     app = log_rows(HEART_SHADOW=1)
     client = app.test_client()
     for _ in range(2):
@@ -215,7 +203,7 @@ def test_a_challenger_that_fails_or_is_slow_touches_nothing(
 def test_a_share_of_the_patients_is_asked_about(
     log_rows: MakeApp, model: Model, following: FakeFollowing, tmp_path: Path
 ) -> None:
-    following.challenger = challenger(model, MadeUpEngine(0.9))
+    following.challenger = challenger(model, 0.9)
     app = log_rows(HEART_SHADOW=0.2)
     patients = json.loads(json.dumps(forge.patients(3000).tolist()).replace("NaN", "null"))
     app.test_client().post("/invocations", json={"instances": patients})
