@@ -392,12 +392,12 @@ def test_a_disk_that_takes_nothing_does_not_end_the_follower(tmp_path: Path) -> 
         process = subprocess.Popen(words, env=env, cwd=tmp_path, stderr=file)
     try:
         services.wait_for(
-            lambda: log.read_text().count("follower.failed") >= 2, 60, "two failed looks"
+            lambda: log.read_text().count("follower.failed") >= 2, what="two failed looks"
         )
         in_the_way.rmdir()
         state.status.rmdir()
         services.wait_for(
-            lambda: read_json(state.status).get("looks", 0) > 2, 60, "a look that is told"
+            lambda: read_json(state.status).get("looks", 0) > 2, what="a look that is told"
         )
         assert process.poll() is None
     finally:
