@@ -42,11 +42,6 @@ def labelled(row: list[object], label: object) -> list[object]:
     return [*row[:-1], label]
 
 
-def plain_row(names: list[str]) -> str:
-    """Give a line of as many numbers as there are columns."""
-    return ",".join("1" for _ in names)
-
-
 def refusal(content: bytes, coding: str = "auto") -> str:
     """Return why a file is refused."""
     with pytest.raises(DataError) as caught:

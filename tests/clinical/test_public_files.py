@@ -96,6 +96,23 @@ def test_only_known_codings_can_be_stated() -> None:
         read_patients(UCI_FILE, "x", "statlog")
 
 
+@pytest.mark.parametrize(("content", "coding", "words", "unsaid"), [
+    (CSV_FILE, "canonical",
+     ["its label 'target' is none of the canonical coding", "coding=heart.csv"], []),
+    (b"63,male,typical,left_vent_hyper,yes,down,fixed,smith\n", "auto",
+     ["columns missing: all 13"], ["male", "typical", "smith"]),
+    *((gzip.compress(CSV_FILE)[:keep], "auto", ["not a complete gzip file"], [])
+      for keep in (3, 30, -5)),
+    (gzip.compress(b"\n" * (65 << 20)), "auto", ["more than 64 MiB"], []),
+], ids=["label of another coding", "words", "cut", "cut", "cut", "bomb"])  # fmt: skip
+def test_what_cannot_be_read_is_refused_in_words(
+    content: bytes, coding: str, words: list[str], unsaid: list[str]
+) -> None:
+    text = refusal(content, coding)
+    assert [word for word in words if word not in text] == []
+    assert [word for word in unsaid if word in text] == []
+
+
 # --- Labels -------------------------------------------------------------------------------------
 
 
@@ -170,17 +187,6 @@ def test_no_rename_is_advised_where_a_wrong_label_may_be_a_wrong_coding() -> Non
     assert "coding=zero_based" in text
 
 
-def test_a_label_that_the_stated_coding_does_not_have_is_refused() -> None:
-    text = refusal(CSV_FILE, "canonical")
-    assert "its label 'target' is none of the canonical coding" in text
-    assert "coding=heart.csv" in text
-
-
-def test_heart_csv_without_its_header_is_read_once_it_is_stated() -> None:
-    content = csv_bytes([SICK_CSV, WELL_CSV], header=False)
-    assert read_patients(content, "x", "heart.csv").frame["disease"].tolist() == [1, 0]
-
-
 # --- Columns ------------------------------------------------------------------------------------
 
 
@@ -211,19 +217,24 @@ def test_a_feature_by_another_name_is_refused_with_its_rename(alias: str, featur
     assert f"columns missing: {name}; rename '{alias}' to {feature}" in text
 
 
-def test_a_first_row_of_words_is_not_repeated_as_names() -> None:
-    text = refusal(b"63,male,typical,left_vent_hyper,yes,down,fixed,smith\n")
-    assert "columns missing: all 13" in text
-    for word in ("male", "typical", "smith"):
-        assert word not in text
-
-
 # --- Formats ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "write",
     [
+        lambda text: b"\xef\xbb\xbf" + text,
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: text.replace(b"\n", b"\r"),
+        lambda text: text.replace(b",", b" , "),
+        lambda text: text + b"\n  \n\t\n",
+        lambda text: b"\n\n" + text,
+        lambda text: text.rstrip(b"\n"),
+        lambda text: text.replace(b",", b";"),
+        lambda text: text.replace(b",", b"\t"),
+        lambda text: text.replace(b",", b" "),
+        lambda text: text.replace(b"63", b'"63"'),
+        lambda text: text.upper(),
         gzip.compress,
         lambda text: text.decode().encode("utf-16"),
         lambda text: b"\xfe\xff" + text.decode().encode("utf-16-be"),
@@ -235,10 +246,12 @@ def test_a_first_row_of_words_is_not_repeated_as_names() -> None:
             f'"{n}",'.encode() * bool(n) + line for n, line in enumerate(text.splitlines(True))
         ),
     ],
-    ids=["gzip", "utf-16-le", "utf-16-be", "gzip-utf-16", "sep", "comma", "tab-comma", "r"],
-)
+    ids=["bom", "crlf", "cr", "spaces", "blank-end", "blank-start", "no-end", "semicolon", "tab",
+         "spaced", "quoted", "upper-case", "gzip", "utf-16-le", "utf-16-be", "gzip-utf-16", "sep",
+         "comma", "tab-comma", "r"],
+)  # fmt: skip
 @pytest.mark.parametrize("content", [UCI_FILE, CSV_FILE], ids=["uci", "heart.csv"])
-def test_other_ways_to_write_a_table_are_read(content: bytes, write: object) -> None:
+def test_the_way_a_table_is_written_does_not_matter(content: bytes, write: object) -> None:
     found = read_patients(write(content), "x")  # type: ignore[operator]
     pd.testing.assert_frame_equal(found.frame, read_patients(content, "x").frame)
 
@@ -248,15 +261,6 @@ def test_a_file_packed_by_gzip_is_found_by_its_path(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(CSV_FILE))
     assert choose_member(open_source(path)) == path.name
     assert read_patients(path, path.name).rows == 2
-
-
-@pytest.mark.parametrize("keep", [3, 30, -5])
-def test_a_gzip_that_was_cut_off_is_refused(keep: int) -> None:
-    assert "not a complete gzip file" in refusal(gzip.compress(CSV_FILE)[:keep])
-
-
-def test_a_bomb_is_refused() -> None:
-    assert "more than 64 MiB" in refusal(gzip.compress(b"\n" * (65 << 20)))
 
 
 def xlsx() -> bytes:

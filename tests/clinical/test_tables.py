@@ -88,29 +88,18 @@ def test_only_the_columns_that_are_wanted_are_read() -> None:
     assert values(table) == {"c": [3], "a": [1]}
 
 
-def test_decimal_commas_are_read() -> None:
-    assert values(read(b"a;b;c\n1,5;x;2\n2,25;3;?\n"))["a"] == [1.5, 2.25]
-
-
 @pytest.mark.parametrize("last", ['3,"x\n', '"3\n'])
 def test_a_quotation_that_would_swallow_rows_is_refused(last: str) -> None:
     with pytest.raises(DataError, match="quoted cell is not closed in its line 2"):
         read(b"a,b,c\n1,2," + last.encode() + b"1,2,3\n" * 10)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1+1", "-", "--1", "-1e"],
-)
-def test_what_could_start_a_formula_gets_an_apostrophe(text: str) -> None:
+@pytest.mark.parametrize("text", ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1",
+                                  "\uff1d1+1", "-", "--1", "-1e"])  # fmt: skip
+def test_what_could_start_a_formula_gets_an_apostrophe_and_nothing_else(text: str) -> None:
     assert plain_cell(text) == f"'{text}"
-
-
-@pytest.mark.parametrize(
-    "value", ["-1", "+1.5", "-.5e-3", "4711", "a=1", "", "o'hara", -1.5, 3, None]
-)
-def test_numbers_and_plain_text_stay_as_they_are(value: object) -> None:
-    assert plain_cell(value) == value
+    for value in ("-1", "+1.5", "-.5e-3", "4711", "a=1", "", "o'hara", -1.5, 3, None):
+        assert plain_cell(value) == value
 
 
 def test_what_must_be_known_and_is_not_is_marked_by_column() -> None:

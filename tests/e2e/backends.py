@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import requests
 
 from tests.conftest import need, program
@@ -161,7 +162,9 @@ def listens(service: Service) -> bool:
 
 
 @contextmanager
-def a_server(words: list[str], folder: Path, url: str, **env: str) -> Iterator[None]:
+def a_server(
+    words: list[str], folder: Path, url: str, **env: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a web server; wait until it answers at a URL."""
     log = folder / f"{Path(words[0]).name}.log"
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "AWS_"))}
@@ -173,15 +176,30 @@ def a_server(words: list[str], folder: Path, url: str, **env: str) -> Iterator[N
     try:
         wait_for(lambda: answers(url) or process.poll() is not None, what=" ".join(words))
         assert process.poll() is None, log.read_text()
-        yield
+        yield process
     finally:
         if process.poll() is None:
             kill_tree(process)  # MLflow's server takes five seconds to end by itself
 
 
 @contextmanager
+def a_documented_server(
+    command: str, folder: Path, database: str, env: Mapping[str, str] | None = None, **given: str
+) -> Iterator[str]:
+    """Run one of the documentation's ``mlflow server`` commands here; yield its URL."""
+    port = free_port()
+    here = {
+        "postgresql://mlflow:secret@db.example.org/mlflow": database,
+        "0.0.0.0": "127.0.0.1",
+        "mlflow.example.org:5000": f"127.0.0.1:{port}",
+    }
+    with an_mlflow_server(folder, adapted(command.strip(), here | given), port, **env or {}) as url:
+        yield url
+
+
+@contextmanager
 def an_mlflow_server(folder: Path, command: str, port: int, **env: str) -> Iterator[str]:
-    """Run one of the documentation's ``mlflow server`` commands on a port; yield its URL."""
+    """Run an ``mlflow server`` command on a port; yield its URL."""
     url = f"http://127.0.0.1:{port}"
     folder.mkdir(parents=True, exist_ok=True)
     words = f"exec {command} --port {port} --workers 1"
@@ -196,6 +214,36 @@ def an_s3(folder: Path, port: int) -> Iterator[str]:
     words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with a_server(words, folder, url):
         yield url
+
+
+class Bucket:
+    """A bucket on a server that can be stopped."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self._server = an_s3(folder, self.port)
+        self.url = self._server.__enter__()
+        self.client = boto3.client(
+            "s3", endpoint_url=self.url, region_name=AWS["AWS_DEFAULT_REGION"],
+            aws_access_key_id=AWS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=AWS["AWS_SECRET_ACCESS_KEY"],
+        )  # fmt: skip
+        self.client.create_bucket(Bucket="heart")
+        self.stopped = False
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**AWS, "MLFLOW_S3_ENDPOINT_URL": self.url}
+
+    def keys(self) -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="heart")
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    def stop(self) -> None:
+        if not self.stopped:
+            self.client.close()
+            self._server.__exit__(None, None, None)
+        self.stopped = True
 
 
 @contextmanager

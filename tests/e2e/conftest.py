@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from py_compile import PycInvalidationMode
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -22,10 +22,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.conftest import ROOT, copy_database, need
+from tests.e2e.browser import chromium
 from tests.e2e.registry import Registry, copy_store, forge_versions
 
 if TYPE_CHECKING:
-    from tests.e2e.backends import Postgres
+    from tests.e2e.backends import Bucket, Postgres
 
 HERE = Path(__file__).parent
 
@@ -68,6 +69,11 @@ class Clone:
     def client(self) -> MlflowClient:
         return MlflowClient(self.uri, self.uri)
 
+    @property
+    def log(self) -> Path:
+        """Where the output of the command goes that was started last."""
+        return self.path.parent / "started.log"
+
     def environment(self, **more: str) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "HEART_"))}
         home = self.path.parent / "home"
@@ -108,15 +114,22 @@ class Clone:
         return self.run(sys.executable, "-m", f"steps.{entry}", *words)
 
     def start(self, entry: str, **parameters: object) -> subprocess.Popen[bytes]:
-        """Start an entry point by ``mlflow run``, in a process group of its own."""
-        with (self.path.parent / "started.log").open("ab") as log:
+        """Start an entry point by ``mlflow run``."""
+        return self.start_command(*launch_command(entry, ".", "local", **parameters))
+
+    def start_step(self, entry: str, **parameters: object) -> subprocess.Popen[bytes]:
+        """Start an entry point by ``python -m``."""
+        words = [f"--{name}={value}" for name, value in parameters.items()]
+        return self.start_command(sys.executable, "-m", f"steps.{entry}", *words)
+
+    def start_command(self, *words: str, **env: str) -> subprocess.Popen[bytes]:
+        """Start a command in a process group of its own, and do not wait for it."""
+        self.log.unlink(missing_ok=True)
+        with self.log.open("wb") as log:
             return subprocess.Popen(
-                launch_command(entry, ".", "local", **parameters),
-                cwd=self.path,
-                env=self.environment(),
-                stdout=log,
-                stderr=log,
-            )
+                words, cwd=self.path, env=self.environment(**env), stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
 
     def runs(self, step: str = "", status: str = "") -> list[Run]:
         """Return the runs of the named experiment, newest first."""
@@ -137,6 +150,14 @@ class Clone:
         query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
         found = self.client.search_runs([parent.info.experiment_id], query)
         return sorted(found, key=lambda run: str(run.data.tags["heart.step"]))
+
+    def find_models(self, run: Run, dataset: str, condition: str) -> list[str]:
+        """Return the ids of models whose figures on one of a run's datasets meet a condition."""
+        digests = {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs}
+        wanted = {"dataset_name": dataset, "dataset_digest": digests[dataset]}
+        experiments = [run.info.experiment_id]
+        found = self.client.search_logged_models(experiments, condition, datasets=[wanted])
+        return [model.model_id for model in found]
 
     def artifacts(self, run: Run, folder: str = "") -> set[str]:
         """Return the paths of a run's artifacts in a folder."""
@@ -271,6 +292,12 @@ def registry(forged: Path, tmp_path_factory: pytest.TempPathFactory) -> Registry
     return Registry(tmp_path_factory.mktemp("registry") / "copy", forged)
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """Run one PostgreSQL server for all tests that need one."""
@@ -278,6 +305,16 @@ def postgres() -> Iterator[Postgres]:
 
     with a_postgres() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    """Run an S3 server with a bucket for the tests of one file."""
+    from tests.e2e.backends import Bucket
+
+    made = Bucket(tmp_path_factory.mktemp("s3"))
+    yield made
+    made.stop()
 
 
 @pytest.fixture

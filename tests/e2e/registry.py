@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 from mlflow import MlflowClient
 
+from tests.recorded.store import relocate
 from tests.serving import forge
 
 NAME = "heart-disease-model"
 KINDS = ("forest", "forest", "boosting", "forest")
 """What versions 1 to 4 are; boosting has no ONNX model. The champion is version 1."""
-LOCATIONS = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "storage_location"),
-)
-"""Where MLflow's database says in which folder something is."""
 
 
 def forge_versions(folder: Path) -> None:
@@ -34,13 +26,11 @@ def forge_versions(folder: Path) -> None:
 
 def copy_store(source: Path, folder: Path) -> Path:
     """Copy a folder with a tracking store, whose artifacts go with it, and return the folder."""
-    shutil.copytree(source, folder, symlinks=True, dirs_exist_ok=True)
-    with closing(sqlite3.connect(folder / "mlflow.db")) as connection, connection:
-        for table, column in LOCATIONS:
-            connection.execute(
-                f"UPDATE {table} SET {column} = replace({column}, ?, ?)",
-                (str(source), str(folder)),
-            )
+    others = shutil.ignore_patterns("mlflow.db")
+    shutil.copytree(source, folder, symlinks=True, dirs_exist_ok=True, ignore=others)
+    database = Path(shutil.copyfile(source / "mlflow.db", folder / "copied.db"))
+    relocate(database, str(source), str(folder))
+    database.rename(folder / "mlflow.db")
     return folder
 
 

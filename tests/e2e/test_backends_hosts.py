@@ -14,14 +14,12 @@ import requests
 from mlflow import MlflowClient
 
 from tests.conftest import ROOT
-from tests.e2e.backends import Postgres, adapted, an_mlflow_server, an_nginx, listens
+from tests.e2e.backends import Postgres, a_documented_server, adapted, an_nginx, listens
 from tests.e2e.conftest import kill_tree
 from tests.e2e.registry import NAME
 from tests.pages import blocks
 from tests.serving import forge
 from tests.serving.service import Load, Service, free_port, running, wait_for
-
-pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
 
 @dataclass
@@ -53,15 +51,10 @@ def configuration(services: list[Service], port: int) -> str:
 @pytest.fixture(scope="module")
 def registry(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run one MLflow server on one PostgreSQL, with two versions."""
-    folder, port = tmp_path_factory.mktemp("registry"), free_port()
+    folder = tmp_path_factory.mktemp("registry")
     (block,) = blocks("server")
-    command = adapted(block.strip(), {
-        "postgresql://mlflow:secret@db.example.org/mlflow": postgres.create("hosts"),
-        "/srv/mlflow": f"{folder}/artifacts",
-        "0.0.0.0": "127.0.0.1",
-        "mlflow.example.org:5000": f"127.0.0.1:{port}",
-    })  # fmt: skip
-    with an_mlflow_server(folder, command, port) as url:
+    given = {"/srv/mlflow": f"{folder}/artifacts"}
+    with a_documented_server(block, folder, postgres.create("hosts"), **given) as url:
         for seed in (0, 1):
             run, model = forge.log_run(url, forge.fit(seed=seed), folder, plots=False)
             forge.register(url, run, model, champion=seed == 0)
@@ -77,7 +70,7 @@ def hosts(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
             for name in ("one", "two")
         ]
         for service in services:
-            service.wait_for_version("registry-v1", 90)
+            service.wait_for_version("registry-v1")
         port = free_port()
         stack.enter_context(an_nginx(folder, configuration(services, port), port))
         yield Hosts(folder, services, port, MlflowClient(registry, registry))
@@ -124,7 +117,7 @@ def test_a_host_killed_under_load_loses_no_request_and_is_taken_back(
     again = {"HEART_PORT": str(first.port)}
     with running(hosts.folder / "one", registry, wait=False, **again) as revived:
         revived.port = first.port
-        revived.wait_for_version("registry-v1", 90)
+        revived.wait_for_version("registry-v1")
         with Load(hosts.proxy, connections=8) as load:
             before = served(revived)
             wait_for(lambda: served(revived) > before + 100, what="requests to who is back")

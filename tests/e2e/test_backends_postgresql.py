@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -69,19 +68,16 @@ def test_the_database_may_restart_in_the_middle_of_main(
 def test_the_database_going_while_a_step_works_is_told_in_one_line(
     machine: Remote, postgres: Postgres
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "steps.train", "--n_estimators=50"],
-        cwd=machine.path, env=machine.environment(), stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = machine.start_step("train", n_estimators=50)
     wait_for(lambda: machine.runs("train", "RUNNING"), what="the training")
     process.send_signal(signal.SIGSTOP)  # that it cannot end before the database does
     postgres.stop()
     process.send_signal(signal.SIGCONT)
     try:
-        said = process.communicate(timeout=900)[1]
+        assert process.wait(timeout=900) == 1
     finally:
         postgres.start()
-    assert process.returncode == 1
+    said = machine.log.read_text()
     assert "Traceback" not in said
     # By where it was: its own query, one of MLflow's, or a file of an earlier run.
     lines = [line for line in said.splitlines() if "could not be closed" not in line]
@@ -105,7 +101,7 @@ def test_a_restart_of_the_database_fails_no_request_and_following_goes_on(
             wait_for(lambda: not service.ready()[1]["degraded"], what="recovery")
             target = "2" if before == "registry-v1" else "1"
             machine.client.set_registered_model_alias(NAME, "champion", target)
-            service.wait_for_version(f"registry-v{target}", 60)
+            service.wait_for_version(f"registry-v{target}")
         load.assert_lost_nothing()
         assert PASSWORD not in service.log.read_text()
 
@@ -130,15 +126,12 @@ def test_two_steps_that_race_for_a_new_database_work_or_name_what_is_to_be_done(
     for number, made in enumerate(machines):
         # MLflow's lock is a file in the temporary folder: two hosts do not share it.
         (tmp_path / str(number)).mkdir()
-        env = made.environment(TMPDIR=str(tmp_path / str(number)))
-        processes.append(
-            subprocess.Popen(words, cwd=made.path, env=env, stderr=subprocess.PIPE, text=True)
-        )
-    for process in processes:
-        said = process.communicate(timeout=900)[1]
+        processes.append(made.start_command(*words, TMPDIR=str(tmp_path / str(number))))
+    for made, process in zip(machines, processes, strict=True):
+        code, said = process.wait(timeout=900), made.log.read_text()
         assert "Traceback" not in said
-        if process.returncode:
-            assert process.returncode == 2, said
+        if code:
+            assert code == 2, said
             assert 'mlflow db upgrade "$MLFLOW_TRACKING_URI"' in said
             assert len(said.strip().splitlines()) == 1
     # Whoever lost, the database is whole.

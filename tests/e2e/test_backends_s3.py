@@ -5,72 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 
-from tests.e2e.backends import (
-    AWS,
-    Remote,
-    adapted,
-    an_mlflow_server,
-    an_s3,
-    register_another,
-)
+from tests.e2e.backends import AWS, Bucket, Remote, a_documented_server, register_another
 from tests.e2e.conftest import Clone
 from tests.e2e.registry import NAME
 from tests.pages import blocks
-from tests.serving.service import Load, free_port, running, wait_for
-
-
-class Bucket:
-    """A bucket on a server that can be stopped."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._server = an_s3(folder, self.port)
-        self.url = self._server.__enter__()
-        self._client = boto3.client(
-            "s3", endpoint_url=self.url, region_name=AWS["AWS_DEFAULT_REGION"],
-            aws_access_key_id=AWS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=AWS["AWS_SECRET_ACCESS_KEY"],
-        )  # fmt: skip
-        self._client.create_bucket(Bucket="heart")
-        self.stopped = False
-
-    @property
-    def env(self) -> dict[str, str]:
-        return {**AWS, "MLFLOW_S3_ENDPOINT_URL": self.url}
-
-    def keys(self) -> list[str]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket="heart")
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-
-    def stop(self) -> None:
-        if not self.stopped:
-            self._client.close()
-            self._server.__exit__(None, None, None)
-        self.stopped = True
-
-
-@pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
-    made = Bucket(tmp_path_factory.mktemp("s3"))
-    yield made
-    made.stop()
+from tests.serving.service import Load, running, wait_for
 
 
 @pytest.fixture(scope="module")
 def server(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run the documentation's server; it has no key to the bucket."""
-    folder, port = tmp_path_factory.mktemp("server"), free_port()
+    folder = tmp_path_factory.mktemp("server")
     (block,) = blocks("s3 server")
-    command = adapted(block.strip(), {
-        # Which database it is makes no difference here, and PostgreSQL is tried elsewhere.
-        "postgresql://mlflow:secret@db.example.org/mlflow": f"sqlite:///{folder}/mlflow.db",
-        "0.0.0.0": "127.0.0.1",
-        "mlflow.example.org:5000": f"127.0.0.1:{port}",
-    })  # fmt: skip
-    with an_mlflow_server(folder, command, port) as url:
+    # Which database it is makes no difference here, and PostgreSQL is tried elsewhere.
+    with a_documented_server(block, folder, f"sqlite:///{folder}/mlflow.db") as url:
         yield url
 
 

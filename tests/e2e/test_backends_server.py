@@ -8,17 +8,10 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.e2e.backends import (
-    Postgres,
-    Remote,
-    adapted,
-    an_mlflow_server,
-    listens,
-    register_another,
-)
+from tests.e2e.backends import Postgres, Remote, a_documented_server, listens, register_another
 from tests.e2e.conftest import Clone
 from tests.pages import blocks
-from tests.serving.service import free_port, running, wait_for
+from tests.serving.service import running, wait_for
 
 ADMIN = "an-unlikely-password"
 WHO = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": ADMIN}
@@ -33,16 +26,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(postgres: Postgres, kept: Path) -> Iterator[str]:
     """Run the documentation's server with names and passwords; return its URL."""
-    port = free_port()
     (settings,) = blocks("auth.ini")
     (kept.parent / "auth.ini").write_text(settings)
     exports, command = blocks("basic-auth")[0].strip().splitlines()
-    command = adapted(command, {
-        "postgresql://mlflow:secret@db.example.org/mlflow": postgres.create("behind"),
-        "/srv/mlflow": str(kept),
-        "0.0.0.0": "127.0.0.1",
-        "mlflow.example.org:5000": f"127.0.0.1:{port}",
-    })  # fmt: skip
     exported = dict(word.split("=") for word in exports.split()[1:])
     env = {
         **exported,
@@ -53,7 +39,8 @@ def server(postgres: Postgres, kept: Path) -> Iterator[str]:
         "MLFLOW_WEBHOOK_CACHE_TTL": "1",
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": Fernet.generate_key().decode(),
     }
-    with an_mlflow_server(kept.parent, command, port, **env) as url:
+    database, given = postgres.create("behind"), {"/srv/mlflow": str(kept)}
+    with a_documented_server(command, kept.parent, database, env, **given) as url:
         yield url
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from tests import pages
-from tests.e2e.backends import listens
+from tests.e2e.backends import a_server
 from tests.e2e.conftest import Clone, Done, model_facts
 from tests.servers import gives, serving
 from tests.serving.service import Service, free_port, wait_for
@@ -24,19 +23,13 @@ def ask_the_service(clone: Clone) -> None:
     """Run the page's service, and its patients against it, on a port of its own."""
     (command,) = pages.blocks("walk-through service")
     (script,) = pages.blocks("walk-through patients")
-    port = str(free_port())
-    with (clone.path.parent / "service.log").open("wb") as log:
-        process = subprocess.Popen(
-            ["bash", "-c", f"exec env {command}"], cwd=clone.path, stdout=log, stderr=log,
-            env=clone.environment(HEART_PORT=port),
-        )  # fmt: skip
-    try:
+    port, words = str(free_port()), ["bash", "-c", f"cd heart; exec env {command}"]
+    env, url = clone.environment(HEART_PORT=port), f"http://127.0.0.1:{port}/ping"
+    with a_server(words, clone.path.parent, url, **env) as process:
         service = Service(process, int(port), clone.path)
-        wait_for(lambda: listens(service) and service.ready()[0] == 200, what="the service")
+        wait_for(lambda: service.ready()[0] == 200, what="a model")
         clone.run("python", "-c", script.replace("8000", port)).succeeded()
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+        service.stop()  # what it has counted is written by then
 
 
 def monitoring(clone: Clone) -> tuple[dict[str, str], dict[str, Any]]:

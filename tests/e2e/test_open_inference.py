@@ -101,15 +101,6 @@ def test_the_request_of_the_page_is_answered_also_without_what_may_be_unknown(
     assert 0 <= found["probability"][0] <= 1
 
 
-@pytest.mark.slow
-def test_mlserver_refuses_another_coding_without_a_value(mlserver: str) -> None:
-    patient = {feature.name: int(feature.example) for feature in FEATURES} | {"chol": 98765}
-    answer = asked(mlserver, "INT64", [patient])
-    assert answer.status_code == 500
-    assert "'chol' must be" in answer.text
-    assert "98765" not in answer.text
-
-
 def test_tritons_configuration_is_that_of_the_onnx_model(folder: Path) -> None:
     text = (ROOT / "deploy" / "triton" / "heart" / "config.pbtxt").read_text()
     pattern = r'name: "(\w+)" data_type: (\w+) dims: \[ ([-\d, ]+) \]'

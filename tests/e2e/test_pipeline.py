@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
-import pandas as pd
 import psutil
 import pytest
 from mlflow.entities import Run
 
-from clinical.schema import FEATURE_NAMES
 from steps.modelling import clinical_metrics
 from steps.modelling.metrics import NAMES
 from tests.conftest import need
@@ -31,36 +29,30 @@ def onnx_model_of(clone: Clone, run: Run) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(Path(model.artifact_location) / "model.onnx")
 
 
-def test_main_is_one_parent_with_a_nested_run_for_each_step(cleveland: Clone) -> None:
+def test_main_is_one_parent_with_a_nested_run_for_each_step_and_a_launch_that_points_to_it(
+    cleveland: Clone,
+) -> None:
     parent = cleveland.runs("main")[-1]
     assert parent.info.status == "FINISHED"
     assert parent.info.run_name == "main random_forest uci"
     assert [run.info.run_name for run in cleveland.children(parent)] == [
         "download uci", "preprocess uci", "register version 1 passed", "train random_forest uci",
     ]  # fmt: skip
-
-
-def test_the_launch_run_ends_well_and_points_to_the_work(cleveland: Clone) -> None:
     launch = cleveland.launches()[-1]
-    parent = cleveland.runs("main")[-1]
     assert launch.info.status == "FINISHED"
     assert launch.info.run_name == "launch of main"
     assert launch.data.tags["heart.run_id"] == parent.info.run_id
     assert parent.info.run_id in launch.data.tags["mlflow.note.content"]
 
 
-def test_the_real_patients_are_learnt_as_well_as_is_known(cleveland: Clone) -> None:
+def test_the_real_patients_are_learnt_as_well_as_is_known_and_few_figures_are_metrics(
+    cleveland: Clone,
+) -> None:
     run = cleveland.runs("train")[-1]
     found = model_facts(run, cleveland.client)["metrics"]
     for area, brier in (("cv_roc_auc_mean", "cv_brier_mean"), ("cv_roc_auc", "cv_brier")):
         assert (run.data.metrics | found)[area] >= 0.89
         assert (run.data.metrics | found)[brier] <= 0.135
-
-
-def test_the_few_figures_that_are_compared_are_metrics_and_the_model_has_all(
-    cleveland: Clone,
-) -> None:
-    run = cleveland.runs("train")[-1]
     validated = {f"cv_{name}" for name in clinical_metrics.COMPARED}
     assert set(run.data.metrics) == {*NAMES, *validated}
     assert cleveland.runs("main")[-1].data.metrics == run.data.metrics
@@ -79,28 +71,14 @@ def test_a_model_is_found_by_its_figures_on_the_patients_that_it_has_not_seen(
 ) -> None:
     run = cleveland.runs("train")[-1]
     (trained,) = run.outputs.model_outputs
-    used = {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs}
-
-    def found(condition: str, name: str) -> list[str]:
-        dataset = {"dataset_name": name, "dataset_digest": used[name]}
-        models = cleveland.client.search_logged_models(
-            [run.info.experiment_id], condition, datasets=[dataset]
-        )
-        return [model.model_id for model in models]
-
-    assert trained.model_id in found("metrics.brier < 0.2", "held-out")
-    assert trained.model_id in found("metrics.cv_brier < 0.2", "heart-disease")
-    assert found("metrics.brier < 0.2", "heart-disease") == []
-    assert found("metrics.brier < 0.01", "held-out") == []
+    found = partial(cleveland.find_models, run)
+    assert trained.model_id in found("held-out", "metrics.brier < 0.2")
+    assert trained.model_id in found("heart-disease", "metrics.cv_brier < 0.2")
+    assert found("heart-disease", "metrics.brier < 0.2") == []
+    assert found("held-out", "metrics.brier < 0.01") == []
     registered_by = cleveland.runs("register")[-1].info.run_id
     (registered,) = cleveland.client.get_run(registered_by).inputs.model_inputs
     assert registered.model_id == trained.model_id
-
-
-def test_the_pictures_are_artifacts_and_working_copies(cleveland: Clone) -> None:
-    run = cleveland.runs("train")[-1]
-    assert cleveland.artifacts(run, "plots") == {f"plots/{name}.png" for name in PLOTS}
-    assert {path.stem for path in (cleveland.path / "plots").glob("*.png")} == PLOTS
 
 
 def test_the_dataset_is_an_input_of_preprocess_and_train(cleveland: Clone) -> None:
@@ -111,16 +89,6 @@ def test_the_dataset_is_an_input_of_preprocess_and_train(cleveland: Clone) -> No
         logged = inputs["heart-disease"]
         assert {tag.key: tag.value for tag in logged.tags}["data.source"] == "uci"
         assert run.data.tags["data.digest"].startswith(logged.dataset.digest)
-
-
-def test_the_data_report_tells_what_was_done(cleveland: Clone) -> None:
-    run = cleveland.runs("preprocess")[-1]
-    assert {"data_report.json", "data_report.html"} <= cleveland.artifacts(run)
-    report = json.loads((cleveland.path / "data" / "data_report.json").read_text())
-    assert report["rows"] == {"read": 303, "kept": 303}
-    assert report["features"]["ca"]["missing"] == 4
-    assert report["features"]["thal"]["missing"] == 2
-    assert report["prevalence"]["female"]["patients"] == 97
 
 
 def test_the_version_is_champion_in_production_and_carries_its_origin(cleveland: Clone) -> None:
@@ -136,7 +104,8 @@ def test_the_version_is_champion_in_production_and_carries_its_origin(cleveland:
     assert "ROC AUC" in version.description
 
 
-def test_the_working_copy_of_the_model_matches_its_recorded_digest(cleveland: Clone) -> None:
+def test_pictures_and_model_have_working_copies_and_its_digest_is_right(cleveland: Clone) -> None:
+    assert {path.stem for path in (cleveland.path / "plots").glob("*.png")} == PLOTS
     cleveland.run(
         "sha256sum", "--check", "model.pkl.sha256", cwd=cleveland.path / "models"
     ).succeeded()
@@ -150,21 +119,6 @@ def test_a_second_main_reuses_every_step_but_register(cleveland: Clone, uci_zip:
     assert len(cleveland.runs("train")) == trained
     (registered,) = cleveland.children(cleveland.runs("main")[0])
     assert registered.info.run_name == "register version 1 passed"
-
-
-def test_another_file_of_the_same_patients_gives_a_model_that_agrees(
-    cleveland: Clone, data_dir: Path
-) -> None:
-    uci = onnx_model_of(cleveland, cleveland.runs("train")[-1])
-    cleveland.step("preprocess", data=data_dir / "kaggle_heart_1025.csv").succeeded()
-    cleveland.step("train").succeeded()
-    report = json.loads((cleveland.path / "data" / "data_report.json").read_text())
-    assert report["rows"]["kept"] == 302
-    patients = pd.read_parquet(cleveland.path / "data" / "patients.parquet")
-    rows = {"patients": patients[list(FEATURE_NAMES)].to_numpy(np.float32)}
-    other = onnx_model_of(cleveland, cleveland.runs("train")[0])
-    sides = [session.run(None, rows)[1][:, 1] > 0.5 for session in (uci, other)]
-    assert np.mean(sides[0] == sides[1]) >= 0.95
 
 
 @pytest.fixture

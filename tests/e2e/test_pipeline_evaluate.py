@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from mlflow.entities import Run
 
-from tests.e2e.browser import VIEWS, chromium, fits, violations
+from tests.e2e.browser import VIEWS, fits, violations
 from tests.e2e.conftest import Clone, model_facts
 
 FIRST = "models:/heart-disease-model/1"
@@ -71,17 +71,10 @@ def test_each_cohort_is_an_input_by_which_the_model_is_found(evaluated: Clone, r
     assert set(used) == {"held-out", "heart-disease", "hungarian", "switzerland", "va"}
     # The same patients are the same dataset in both steps.
     assert known.items() <= used.items()
-
-    def found(condition: str, name: str) -> list[str]:
-        dataset = {"dataset_name": name, "dataset_digest": used[name]}
-        models = evaluated.client.search_logged_models(
-            [run.info.experiment_id], condition, datasets=[dataset]
-        )
-        return [model.model_id for model in models]
-
-    assert model.model_id in found("metrics.brier < 0.2", "hungarian")
-    assert model.model_id in found("metrics.roc_auc > 0.7", "switzerland")
-    assert found("metrics.brier < 0.01", "hungarian") == []
+    found = partial(evaluated.find_models, run)
+    assert model.model_id in found("hungarian", "metrics.brier < 0.2")
+    assert model.model_id in found("switzerland", "metrics.roc_auc > 0.7")
+    assert found("hungarian", "metrics.brier < 0.01") == []
 
 
 def test_what_a_hospital_lacks_and_the_model_without_it_and_small_groups_are_told(
@@ -108,12 +101,6 @@ def test_the_report_stands_alone_and_its_pictures_are_artifacts(evaluated: Clone
     assert {Path(name).stem for name in drawn} == {
         "calibration", "decision_curve", "roc", "distributions",
     }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as opened:
-        yield opened
 
 
 def pages(clone: Clone) -> dict[str, Path]:
@@ -183,10 +170,3 @@ def test_patients_that_the_model_has_trained_on_and_near_copies_of_them_are_left
     (cohort,) = found["cohorts"]
     assert 50 <= cohort["patients"] <= 61
     assert any("trained on are left out" in note for note in cohort["notes"])
-
-
-def test_a_model_that_is_not_there_is_refused_before_anything_is_done(evaluated: Clone) -> None:
-    before = len(evaluated.runs("evaluate"))
-    done = evaluated.step("evaluate", model_uri="models:/heart-disease-model/77").failed(2)
-    assert "there is no model models:/heart-disease-model/77" in done.output
-    assert len(evaluated.runs("evaluate")) == before

@@ -42,24 +42,3 @@ def test_versions_move_by_hand_and_back(two_versions: Clone) -> None:
 
     clone.step("promote", version=2, to="Staging", name=NAME).succeeded()
     assert state(clone)["2"] == ("Staging", ["challenger"])
-
-
-def test_registering_a_run_twice_makes_one_version(two_versions: Clone) -> None:
-    before = set(state(two_versions))
-    run_id = two_versions.runs("train")[-1].info.run_id
-    done = two_versions.step("register", run_id=run_id, name=NAME).succeeded()
-    assert "version 1" in done.output
-    assert set(state(two_versions)) == before
-
-
-def test_require_turns_a_verdict_into_a_failure(two_versions: Clone) -> None:
-    two_versions.step("train", max_depth=1, n_estimators=1).succeeded()
-    done = two_versions.step("register", promote="require", name=NAME).failed()
-    assert "promote=require: version 3 is not champion: rejected" in done.output
-    assert state(two_versions)["3"] == ("Staging", ["challenger"])
-    assert two_versions.runs("register")[0].info.status == "FAILED"
-
-
-def test_a_version_that_is_not_there_is_named_with_those_that_are(two_versions: Clone) -> None:
-    done = two_versions.step("promote", version=77, name=NAME).failed(2)
-    assert f"{NAME} has no version 77; there are: 1, 2" in done.output

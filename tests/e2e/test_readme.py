@@ -9,18 +9,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
+import requests
 
 from serving import create_app
 from tests import pages
 from tests.conftest import ROOT
-from tests.e2e.backends import answers
+from tests.e2e.backends import a_server
 from tests.e2e.conftest import Clone
 from tests.servers import gives, serving
 from tests.serving.conftest import FakeFollowing
@@ -91,19 +89,11 @@ def test_a_command_works(followed: Clone, uci_zip: Path, command: str) -> None:
 
 
 def test_mlflow_ui_starts_on_what_the_pipeline_left(cleveland: Clone) -> None:
-    port = free_port()
-    process = subprocess.Popen(
-        [str(Path(sys.executable).with_name("mlflow")), "ui", "--backend-store-uri", cleveland.uri,
-         "--port", str(port), "--workers", "1"],
-        cwd=cleveland.path, env=cleveland.environment(),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-
-    try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), what="mlflow ui")
-    finally:
-        process.terminate()
-        process.wait(60)
+    port = str(free_port())
+    words = ["mlflow", "ui", "--backend-store-uri", cleveland.uri, "--port", port, "--workers", "1"]
+    url = f"http://127.0.0.1:{port}/health"
+    with a_server(words, cleveland.path, url, **cleveland.environment()):
+        assert requests.get(url, timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize("entry", ["gunicorn", "mlflow run . -e serve"])
@@ -111,12 +101,10 @@ def test_the_service_answers_the_requests(cleveland: Clone, entry: str) -> None:
     (command,) = (line for line in ELSEWHERE if line.startswith(f"{entry} "))
     port = free_port()
     environment = cleveland.environment(HEART_PORT=str(port))
-    process = subprocess.Popen(
-        command.replace("8000", str(port)).split(), cwd=cleveland.path, env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        service = Service(process, port, cleveland.path / "service.log")
+    words = command.replace("8000", str(port)).split()
+    url = f"http://127.0.0.1:{port}/ping"
+    with a_server(words, cleveland.path, url, **environment) as process:
+        service = Service(process, port, cleveland.path)
         wait_for(
             lambda: service.version() and service.serving() == 2, what="a model in each worker"
         )
@@ -124,11 +112,6 @@ def test_the_service_answers_the_requests(cleveland: Clone, entry: str) -> None:
             cleveland.run("bash", "-c", request.replace("8000", str(port))).succeeded()
             for request in requests_of_the_pages()
         )
-    finally:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            child.terminate()
-        process.terminate()
-        process.wait(timeout=60)
     answer, shown = json.loads(done.output), json.loads(README.split("```json")[1].split("```")[0])
     assert answer.keys() == shown.keys()
     # What is shown is the answer of the default model of the real patients.

@@ -1,4 +1,4 @@
-"""The code of now does what was recorded, but for what is listed here.
+"""The code of now does what was recorded.
 
 Recorded first of release 0.1, and anew when what it records was changed on purpose: the
 probabilities of patients with unknown findings; intervals, `cv_` in the names of figures, and
@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.recorded import record
-from tests.recorded.compare import Difference, differences, is_allowed
+from tests.recorded.compare import Difference, differences
 from tests.recorded.record import PARTS
 
 RECORDED = Path(record.__file__).parent
@@ -27,11 +27,6 @@ TOLERANCE: dict[str, dict[str, float]] = {
     "service": {"absolute": 1.1e-6},
     "answers": {"absolute": 1.1e-6},
 }
-ALLOWED: tuple[tuple[str, str], ...] = ()
-"""Places where a difference is meant, such as ``service/routes/GET /model/*``, and why.
-
-The changelog says the same. An entry that nothing differs at any more is an error.
-"""
 
 
 @pytest.fixture(scope="module")
@@ -58,20 +53,8 @@ def read(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_nothing_differs_but_what_is_meant(found: list[Difference], part: str) -> None:
+def test_nothing_differs(found: list[Difference], part: str) -> None:
     surprising = [
-        str(difference)
-        for difference in found
-        if difference.place.partition("/")[0] == part
-        and not any(is_allowed(difference, pattern) for pattern, _ in ALLOWED)
+        str(difference) for difference in found if difference.place.partition("/")[0] == part
     ]
     assert not surprising, f"{len(surprising)} differences:\n" + "\n".join(surprising[:100])
-
-
-def test_whatever_is_meant_to_differ_does(found: list[Difference]) -> None:
-    stale = [
-        pattern
-        for pattern, _ in ALLOWED
-        if not any(is_allowed(difference, pattern) for difference in found)
-    ]
-    assert not stale

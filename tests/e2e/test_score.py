@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import boto3
 import mlflow.sklearn
 import numpy as np
 import pandas as pd
@@ -18,24 +15,11 @@ import pytest
 from clinical import cohort
 from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES
-from tests.e2e.backends import AWS, an_s3
+from tests.e2e.backends import Bucket
 from tests.e2e.conftest import Clone, kill_tree
-from tests.servers import closed_port
 from tests.serving.service import wait_for
 
 NUMBERS = ["probability", "prediction", "risk_level"]
-
-
-@pytest.fixture
-def scored(cleveland: Clone, tmp_path: Path) -> Callable[..., pd.DataFrame]:
-    """Return a function that scores a file and returns the output."""
-
-    def score(source: object, **parameters: object) -> pd.DataFrame:
-        output = tmp_path / f"out-{len(list(tmp_path.iterdir()))}.parquet"
-        cleveland.step("score", input=source, output=output, **parameters).succeeded()
-        return pd.read_parquet(output)
-
-    return score
 
 
 @pytest.fixture
@@ -57,15 +41,6 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for _ in range(12):
             file.write(lines)
     return folder / "many.data"
-
-
-def start(clone: Clone, source: Path, output: Path) -> subprocess.Popen[bytes]:
-    """Start a job and do not wait for it."""
-    with (output.parent / "job.log").open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "steps.score", f"--input={source}", f"--output={output}"],
-            cwd=clone.path, env=clone.environment(), stderr=log,
-        )  # fmt: skip
 
 
 def test_every_cleveland_patient_gets_what_the_pipeline_says(
@@ -94,7 +69,7 @@ def test_a_killed_job_leaves_nothing_in_its_place_and_may_be_started_again(
     cleveland: Clone, many: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "killed.parquet"
-    process = start(cleveland, many, output)
+    process = cleveland.start_step("score", input=many, output=output)
     wait_for(lambda: list(tmp_path.glob(".killed.parquet.*/parts/*.parquet")), what="a part")
     kill_tree(process)
     assert not output.exists()
@@ -115,40 +90,24 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     assert cleveland.runs("score")[0].info.status == "FAILED"
 
 
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Run an S3 server, and return the environment that leads to it."""
-    (tmp_path / "s3").mkdir()
-    with an_s3(tmp_path / "s3", closed_port()) as url:
-        yield {"MLFLOW_S3_ENDPOINT_URL": url, **AWS}
-
-
 def test_patients_in_s3_are_read_from_there(
-    cleveland: Clone, uci_file: Path, tmp_path: Path, s3: dict[str, str],
-    scored: Callable[..., pd.DataFrame],
-) -> None:  # fmt: skip
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3["MLFLOW_S3_ENDPOINT_URL"],
-        region_name=AWS["AWS_DEFAULT_REGION"],
-        aws_access_key_id=AWS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=AWS["AWS_SECRET_ACCESS_KEY"],
-    )
-    client.create_bucket(Bucket="patients")
-    client.upload_file(str(uci_file), "patients", "2026/a.data")
-    expected = scored(uci_file)[NUMBERS]
-    output = tmp_path / "from-s3.parquet"
-    words = ["--input=s3://patients/2026/*.data", f"--output={output}"]
-    cleveland.run(sys.executable, "-m", "steps.score", *words, **s3).succeeded()
+    cleveland: Clone, uci_file: Path, tmp_path: Path, bucket: Bucket
+) -> None:
+    bucket.client.upload_file(str(uci_file), "heart", "2026/a.data")
+    here, output = tmp_path / "here.parquet", tmp_path / "from-s3.parquet"
+    cleveland.step("score", input=uci_file, output=here).succeeded()
+    expected = pd.read_parquet(here)[NUMBERS]
+    words = ["--input=s3://heart/2026/*.data", f"--output={output}"]
+    cleveland.run(sys.executable, "-m", "steps.score", *words, **bucket.env).succeeded()
     pd.testing.assert_frame_equal(pd.read_parquet(output)[NUMBERS], expected)
     words[0] = "--input=s3://nowhere/a.data"
     words[1] = f"--output={tmp_path}/none"
-    done = cleveland.run(sys.executable, "-m", "steps.score", *words, **s3).failed(2)
+    done = cleveland.run(sys.executable, "-m", "steps.score", *words, **bucket.env).failed(2)
     assert "'s3://nowhere/a.data'" in done.output
 
 
 def test_sigterm_ends_the_job_and_its_workers(cleveland: Clone, many: Path, tmp_path: Path) -> None:
-    process = start(cleveland, many, tmp_path / "out")
+    process = cleveland.start_step("score", input=many, output=tmp_path / "out")
     wait_for(lambda: list(tmp_path.glob(".out.*/parts/*.parquet")), what="a part")
     family = psutil.Process(process.pid).children(recursive=True)
     process.terminate()

@@ -10,11 +10,9 @@ import pytest
 from mlflow import MlflowClient
 
 from clinical.schema import FEATURES
-from tests.e2e.browser import VIEWS, chromium, fits, violations
+from tests.e2e.browser import VIEWS, fits, violations
 from tests.serving import forge
 from tests.serving.service import Service, running
-
-pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +24,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     forge.register(uri, *run, tags={"gate.run": run[0]})
     with running(folder / "home", uri, workers=1) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as opened:
-        yield opened
 
 
 VERDICT = {

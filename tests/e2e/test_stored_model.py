@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,11 +28,10 @@ from risk_model.metadata import References
 from risk_model.model import Origin, load
 from serving import create_app
 from tests.conftest import ROOT, need
+from tests.e2e.backends import a_server
 from tests.serving import forge
 from tests.serving.conftest import FakeFollowing
 from tests.serving.service import JSON, Service, free_port, wait_for
-
-pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
 CSV = {"Content-Type": "text/csv"}
 
@@ -51,11 +49,11 @@ class Stored:
     def environment(self) -> dict[str, str]:
         """Return an environment in which nobody finds this project."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "HEART_"))}
-        kept.pop("PYTHONPATH", None)
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
         return {
             **kept,
             "PATH": path,
+            "PYTHONPATH": "",
             "MLFLOW_TRACKING_URI": self.store,
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -175,14 +173,10 @@ def test_mlflows_server_and_ours_answer_alike(
     port = free_port()
     words = [sys.executable, "-m", "mlflow", "models", "serve", "-m", stored.uri]
     words += ["--env-manager", "local", "-p", str(port), "-w", "1"]
-    with (tmp_path / "peer.log").open("wb") as log:
-        peer = subprocess.Popen(
-            words, cwd=tmp_path, env=stored.environment(), stdout=log, stderr=log,
-            start_new_session=True,
-        )  # fmt: skip
-    theirs = Service(peer, port, tmp_path / "peer.log")
-    try:
-        wait_for(lambda: peer.poll() is not None or alive(theirs), what="mlflow models serve")
+    url = f"http://127.0.0.1:{port}/ping"
+    with a_server(words, tmp_path, url, **stored.environment()) as peer:
+        theirs = Service(peer, port, tmp_path)
+        wait_for(lambda: theirs.ask("/ping")[0] == 200, what="its model")
         for body in requests(stored.patients):
             compare(service, theirs, json.dumps(body).encode(), JSON)
         for made in (stored.patients, stored.patients.drop(columns=["ca", "thal"])):
@@ -196,16 +190,6 @@ def test_mlflows_server_and_ours_answer_alike(
             assert status == 400
             assert "'age' must be a number in [18, 110] years (rows 1, 2, 3, 4, 5 and 35" in text
             assert "98765" not in text
-    finally:
-        os.killpg(peer.pid, signal.SIGTERM)
-        peer.wait(60)
-
-
-def alive(one: Service) -> bool:
-    try:
-        return one.ask("/ping")[0] == 200
-    except OSError:
-        return False
 
 
 def requests(patients: pd.DataFrame) -> list[dict[str, Any]]:
@@ -217,6 +201,8 @@ def requests(patients: pd.DataFrame) -> list[dict[str, Any]]:
         {"dataframe_split": {"columns": list(listed), "data": listed.to_numpy().tolist()}},
         {"dataframe_records": records},
         {"dataframe_records": listed[required].round().to_dict("records")},
+        {"dataframe_split": {"columns": required, "data": listed[required].to_numpy().tolist()}},
+        {"inputs": listed[required].to_dict("list")},
         {"instances": records},
         {"inputs": listed.to_dict("list")},
         {"instances": listed.to_numpy().tolist()},

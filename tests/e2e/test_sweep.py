@@ -76,19 +76,24 @@ def test_main_reuses_the_training_of_the_winner(swept: Clone) -> None:
     assert f"train: reused run {trained.info.run_id}" in done.output
 
 
-def test_a_worker_that_is_killed_costs_no_result(bare_store: Clone, patients: Path) -> None:
-    process = bare_store.start("sweep", data=patients, trials=5, **QUICK)
+@pytest.mark.parametrize("own", [True, False], ids=["own cluster", "one that runs already"])
+def test_a_worker_that_is_killed_costs_no_result(
+    bare_store: Clone, patients: Path, running: Cluster, own: bool
+) -> None:
+    where = {} if own else {"scheduler": running.address}
+    process = bare_store.start("sweep", data=patients, trials=5, **where, **QUICK)
     try:
         wait_for(lambda: has_begun(bare_store), what="the first candidates")
-        victims = [one for one in workers_below(process.pid) if one.is_running()]
-        victims[0].kill()
+        workers = [one for one in workers_below(process.pid) if one.is_running()]
+        assert len(workers) == (2 if own else 0)
+        (workers[0] if own else running.processes[1]).kill()
         assert process.wait(timeout=900) == 0
     finally:
         if process.poll() is None:
             kill_tree(process)
-    assert len(victims) == 2
     assert len(bare_store.runs("candidate", "FINISHED")) == 5
     assert bare_store.runs("sweep")[0].info.status == "FINISHED"
+    assert running.processes[2].poll() is None
 
 
 def workers_below(pid: int) -> list[psutil.Process]:
@@ -118,19 +123,3 @@ def test_a_killed_sweep_keeps_its_candidates_and_leaves_nobody_behind(
     assert bare_store.runs("sweep")[0].info.status == "KILLED"
     assert FIRST <= len(bare_store.runs("candidate", "FINISHED")) < 24
     assert bare_store.runs("candidate", "RUNNING") == []
-
-
-def test_a_cluster_that_runs_already_does_the_work_and_may_lose_a_worker(
-    bare_store: Clone, patients: Path, running: Cluster
-) -> None:
-    process = bare_store.start("sweep", data=patients, trials=5, scheduler=running.address, **QUICK)
-    try:
-        wait_for(lambda: has_begun(bare_store), what="the first candidates")
-        assert workers_below(process.pid) == []
-        running.processes[1].kill()
-        assert process.wait(timeout=900) == 0
-    finally:
-        if process.poll() is None:
-            kill_tree(process)
-    assert len(bare_store.runs("candidate", "FINISHED")) == 5
-    assert running.processes[2].poll() is None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 AT_LEAST = ("numbers", "links", "fields")
@@ -78,8 +77,3 @@ def _is_text(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def is_allowed(difference: Difference, pattern: str) -> bool:
-    """Return whether a difference is at a place that a pattern names; ``*`` is any text."""
-    return fnmatchcase(difference.place, pattern)

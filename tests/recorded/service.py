@@ -198,6 +198,7 @@ def running(
         "HEART_WORKERS": "1",
         "HEART_POLL_SECONDS": "0.5",
         "HEART_ACCESS_LOG": "",
+        "HEART_PATIENT_SECONDS": "60",  # a busy machine is no reason to refuse a model
         **env,
     }
     with log.open("wb") as file:

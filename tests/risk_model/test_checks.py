@@ -11,29 +11,11 @@ import pytest
 
 from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model import checks
-from risk_model.engines import Scores
 from risk_model.errors import ModelError
 from risk_model.metadata import Metadata, References
+from tests.serving import forge
 
 Rows = np.ndarray[Any, np.dtype[np.floating[Any]]]
-
-
-class Engine:
-    """An engine that answers as a test wants."""
-
-    name, dtype = "made up", np.float64
-
-    def __init__(self, probability: Callable[[Rows], Rows], label: Any = None) -> None:
-        self._probability, self._label = probability, label
-
-    def score(self, rows: Rows) -> Scores:
-        p = self._probability(rows)
-        labels = (p > 0.5) if self._label is None else self._label(p)
-        return Scores(np.asarray(labels, np.int64), p)
-
-    def score_one(self, values: Any) -> tuple[int, float]:
-        labels, p = self.score(np.array([values]))
-        return int(labels[0]), float(p[0])
 
 
 def share(rows: Rows) -> Rows:
@@ -54,8 +36,8 @@ def where_unknown(names: set[str], answer: float) -> Callable[[Rows], Rows]:
 
 
 def test_a_model_that_answers_well_passes() -> None:
-    checks.check_answers(Engine(share))
-    checks.check_answers(Engine(lambda rows: np.full(len(rows), 1 + 1e-7)))
+    checks.check_answers(forge.Engine(share))
+    checks.check_answers(forge.Engine(lambda rows: np.full(len(rows), 1 + 1e-7)))
 
 
 @pytest.mark.parametrize("answer", [np.nan, -0.01, 1.01, np.inf])
@@ -67,7 +49,7 @@ def test_a_model_that_answers_well_passes() -> None:
 )  # fmt: skip
 def test_an_answer_outside_of_0_to_1_is_found_wherever_it_is(where: Any, answer: float) -> None:
     with pytest.raises(ModelError, match=r"not in \[0, 1\]"):
-        checks.check_answers(Engine(where(answer)))
+        checks.check_answers(forge.Engine(where(answer)))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +63,7 @@ def test_an_answer_outside_of_0_to_1_is_found_wherever_it_is(where: Any, answer:
 )
 def test_a_label_that_contradicts_its_probability_is_found(label: Any) -> None:
     with pytest.raises(ModelError, match="contradicts"):
-        checks.check_answers(Engine(share, label))
+        checks.check_answers(forge.Engine(share, label))
 
 
 def test_a_model_that_cannot_take_unknown_values_is_refused() -> None:
@@ -91,7 +73,7 @@ def test_a_model_that_cannot_take_unknown_values_is_refused() -> None:
         return share(rows)
 
     with pytest.raises(ModelError, match="no unknown values"):
-        checks.check_answers(Engine(strict))
+        checks.check_answers(forge.Engine(strict))
 
 
 def test_the_made_up_patients_hold_all_bounds_codes_and_patterns_of_unknown_findings() -> None:
@@ -113,8 +95,8 @@ RIGHT = References(inputs=INPUTS, probabilities=(INPUTS[0][0] / 120,))
 
 @pytest.mark.parametrize("off", [2e-5, 0.3, np.nan])
 def test_references_are_compared_within_their_tolerance(off: float) -> None:
-    checks.check_references(Engine(share), RIGHT, required=True)
-    wrong = Engine(lambda rows: share(rows) + off)
+    checks.check_references(forge.Engine(share), RIGHT, required=True)
+    wrong = forge.Engine(lambda rows: share(rows) + off)
     with pytest.raises(ModelError, match="probabilities of its references"):
         checks.check_references(wrong, RIGHT, required=True)
     wide = RIGHT.model_copy(update={"tolerance": 1e-4})
@@ -128,15 +110,15 @@ def test_references_with_unknown_findings_are_compared_too() -> None:
         None if name in names else v for name, v in zip(FEATURE_NAMES, INPUTS[0], strict=True)
     )
     hard = References(inputs=(*INPUTS, unknown), probabilities=(INPUTS[0][0] / 120,) * 2)
-    checks.check_references(Engine(share), hard, required=True)
+    checks.check_references(forge.Engine(share), hard, required=True)
     with pytest.raises(ModelError, match="probabilities of its references"):
-        checks.check_references(Engine(where_unknown(names, 0.9)), hard, required=True)
+        checks.check_references(forge.Engine(where_unknown(names, 0.9)), hard, required=True)
 
 
 def test_a_model_without_references_is_refused_where_there_must_be_some() -> None:
-    checks.check_references(Engine(share), References(), required=False)
+    checks.check_references(forge.Engine(share), References(), required=False)
     with pytest.raises(ModelError, match="no references"):
-        checks.check_references(Engine(share), References(), required=True)
+        checks.check_references(forge.Engine(share), References(), required=True)
 
 
 def test_files_that_name_another_run_are_refused_but_in_format_1() -> None:

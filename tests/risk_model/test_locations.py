@@ -23,6 +23,7 @@ from risk_model.locations import file_path, sqlite_path
         ("file:///Schöne Daten/a.csv", "/Schöne Daten/a.csv"),
         ("file://localhost/data/part-?.csv", "/data/part-?.csv"),
         ("file:/data/a.csv#sha256=0", "/data/a.csv"),
+        ("~/heart.csv", str(Path.home() / "heart.csv")),
         ("https://example.org/a.csv", None),
         ("s3://bucket/a", None),
         ("mlflow-artifacts:/0/a", None),
@@ -30,10 +31,6 @@ from risk_model.locations import file_path, sqlite_path
 )
 def test_the_path_of_a_file_is_that_of_its_uri(location: str, path: str | None) -> None:
     assert file_path(location) == (None if path is None else Path(path))
-
-
-def test_the_home_folder_may_be_abbreviated() -> None:
-    assert file_path("~/heart.csv") == Path.home() / "heart.csv"
 
 
 @pytest.mark.parametrize(

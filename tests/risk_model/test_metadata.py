@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from clinical.schema import FEATURE_NAMES
 from risk_model.bands import RISK_BANDS
 from risk_model.errors import ModelError
 from risk_model.metadata import Metadata, References
@@ -21,17 +20,6 @@ def refuse(word: str) -> float:
 
 def read(**content: Any) -> Metadata:
     return Metadata.read(json.dumps(content))
-
-
-def test_what_release_0_1_wrote_is_format_1(pipeline: Any) -> None:
-    metadata = read(**forge.facts(**forge.judged(pipeline)))
-    assert metadata.format == 1
-    assert metadata.source == "uci"
-    assert metadata.bands == RISK_BANDS
-    assert list(metadata.reference_values or {}) == list(FEATURE_NAMES)
-    assert metadata.data is not None
-    assert metadata.data.rows is not None
-    assert metadata.data.rows.train == 242
 
 
 def test_nothing_is_known_of_a_model_without_a_file() -> None:

@@ -34,33 +34,8 @@ def open_local(folder: Path, pickles: bool | None = None) -> Model:
     return load(Origin("key", LOCAL, "local file", str(folder)), pickles)
 
 
-def change(folder: Path, name: str, **parts: Any) -> None:
-    path = folder / "extra_files" / name
+def change(path: Path, **parts: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | parts))
-
-
-DAMAGE: dict[str, Callable[[Path], object]] = {
-    "ONNX model is missing or is not": lambda f: (f / "twin.onnx").write_bytes(b"x"),
-    "ONNX model is missing or": lambda f: (f / "twin.onnx").unlink(),
-    "references.json is not valid JSON": lambda f: (f / "references.json").write_text("{"),
-    "references.json holds no object": lambda f: (f / "references.json").write_text("[]"),
-    "model.json is not valid JSON": lambda f: (f / "model.json").write_text("{"),
-    "directory is missing": lambda f: shutil.rmtree(f.parent),
-    "probabilities of its references": lambda f: change(
-        f.parent, "references.json", probabilities=[0.5] * 20
-    ),
-    "the probabilities of its references": lambda f: change(
-        f.parent, "references.json", probabilities=[0.5]
-    ),
-    "not give the probabilities of": lambda f: change(f.parent, "references.json", tolerance=0.0),
-}
-
-
-@pytest.mark.parametrize("words", DAMAGE)
-def test_a_damaged_model_of_format_1_is_refused_in_words(folder: Path, words: str) -> None:
-    DAMAGE[words](folder / "extra_files")
-    with pytest.raises(ModelError, match=words):
-        open_model(folder)
 
 
 def test_format_1_is_taken_without_references_and_whatever_run_it_names(folder: Path) -> None:
@@ -82,34 +57,38 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_both_formats_give_the_same_answers(folder: Path, new: Path) -> None:
-    rows = forge.patients(100, seed=3, unknown=0.3)
-    old, now = open_model(folder).engine, open_model(new).engine
-    assert (old.name, now.name) == ("onnx", "onnx")
-    assert old.score(rows).probabilities.tolist() == now.score(rows).probabilities.tolist()
+REFERENCES, METADATA, TWIN = (
+    f"extra_files/{name}" for name in ("references.json", "model.json", "twin.onnx")
+)
 
 
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (lambda f: (f / "model.onnx").write_bytes(b"x"), "ONNX model is missing or is not"),
-        (lambda f: (f / "model.onnx").unlink(), "ONNX model is missing or is not"),
-        (lambda f: (f / "extra_files" / "references.json").unlink(), "no references"),
-        (lambda f: change(f, "references.json", inputs=[], probabilities=[]), "no references"),
-        (lambda f: change(f, "references.json", probabilities=[0.5] * 20), "its references"),
-        (lambda f: change(f, "model.json", run_id="1" * 32), "another run"),
-        (lambda f: change(f, "model.json", run_id=""), "another run"),
-        (lambda f: (f / "model.onnx").rename(f.parent / "x") and (f / "model.onnx").symlink_to(
-            f.parent / "x"), "no links"),
-    ],
-    ids=range(8),
-)  # fmt: skip
-def test_a_new_model_that_is_not_what_was_written_is_refused(
-    new: Path, damage: Callable[[Path], object], words: str
+@pytest.mark.parametrize(("stored", "damage", "words"), [
+    ("folder", lambda f: (f / TWIN).write_bytes(b"x"), "ONNX model is missing or is not"),
+    ("folder", lambda f: (f / TWIN).unlink(), "ONNX model is missing or"),
+    ("folder", lambda f: (f / REFERENCES).write_text("{"), "references.json is not valid JSON"),
+    ("folder", lambda f: (f / REFERENCES).write_text("[]"), "references.json holds no object"),
+    ("folder", lambda f: (f / METADATA).write_text("{"), "model.json is not valid JSON"),
+    ("folder", shutil.rmtree, "directory is missing"),
+    ("folder", lambda f: change(f / REFERENCES, probabilities=[0.5] * 20), "of its references"),
+    ("folder", lambda f: change(f / REFERENCES, probabilities=[0.5]), "of its references"),
+    ("folder", lambda f: change(f / REFERENCES, tolerance=0.0), "not give the probabilities of"),
+    ("new", lambda f: (f / "model.onnx").write_bytes(b"x"), "ONNX model is missing or is not"),
+    ("new", lambda f: (f / "model.onnx").unlink(), "ONNX model is missing or is not"),
+    ("new", lambda f: (f / REFERENCES).unlink(), "no references"),
+    ("new", lambda f: change(f / REFERENCES, inputs=[], probabilities=[]), "no references"),
+    ("new", lambda f: change(f / REFERENCES, probabilities=[0.5] * 20), "of its references"),
+    ("new", lambda f: change(f / METADATA, run_id="1" * 32), "another run"),
+    ("new", lambda f: change(f / METADATA, run_id=""), "another run"),
+    ("new", lambda f: (f / "model.onnx").rename(f.parent / "x").exists()
+     and (f / "model.onnx").symlink_to(f.parent / "x"), "no links"),
+], ids=range(17))  # fmt: skip
+def test_a_model_that_is_not_what_was_written_is_refused_in_words(
+    request: Any, stored: str, damage: Callable[[Path], object], words: str
 ) -> None:
-    damage(new)
+    folder: Path = request.getfixturevalue(stored)
+    damage(folder)
     with pytest.raises(ModelError, match=words):
-        load(Origin(directory=str(new), run_id="0" * 32))
+        load(Origin(directory=str(folder), run_id="0" * 32))
 
 
 def test_another_skops_file_than_the_one_that_was_written_is_refused(tmp_path: Path) -> None:
@@ -133,16 +112,6 @@ def test_loading_an_onnx_model_runs_no_code_of_it_and_needs_no_scikit_learn(new:
 
 
 # --- both -------------------------------------------------------------------------------------
-
-
-def test_bands_and_limits_have_defaults(folder: Path) -> None:
-    (folder / "extra_files" / "model.json").unlink()
-    model = open_model(folder)
-    assert [model.risk_level(p) for p in (0.0, 0.29, 0.3, 0.69, 0.7, 1.0)] == [
-        "Low", "Low", "Moderate", "Moderate", "High", "High",
-    ]  # fmt: skip
-    assert model.data_source == "unknown"
-    assert model.cautions.warnings([1e9] * 13) == []
 
 
 def test_a_pickle_is_loaded_only_if_it_is_the_recorded_one_and_nobody_forbids_it(

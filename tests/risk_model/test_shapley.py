@@ -67,13 +67,6 @@ def test_the_model_is_asked_once_and_only_about_what_differs() -> None:
     assert asked == [8]
 
 
-def test_neither_patient_nor_reference_is_changed() -> None:
-    patient = np.array([1.0, np.nan, 2.0, 3.0])
-    shapley.explain(bent, patient, REFERENCE)
-    np.testing.assert_array_equal(patient, [1.0, np.nan, 2.0, 3.0])
-    assert not REFERENCE.any()
-
-
 def test_importance_is_the_mean_of_how_far_a_feature_moves_either_way() -> None:
     def line(rows: np.ndarray) -> np.ndarray:
         return 0.5 + 0.1 * rows[:, 0]

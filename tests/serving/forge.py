@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
+from risk_model.engines import Scores
 from risk_model.metadata import Metadata
 from risk_model.model import Model
 
@@ -35,6 +37,24 @@ TRUSTED = [
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 ]
+
+
+class Engine:
+    """An engine that answers as a test wants."""
+
+    name, dtype = "made up", np.float64
+
+    def __init__(self, probability: Callable[[Rows], Rows], label: Any = None) -> None:
+        self._probability, self._label = probability, label
+
+    def score(self, rows: Rows) -> Scores:
+        p = self._probability(rows)
+        labels = (p > 0.5) if self._label is None else self._label(p)
+        return Scores(np.asarray(labels, np.int64), p)
+
+    def score_one(self, values: Any) -> tuple[int, float]:
+        labels, p = self.score(np.array([values]))
+        return int(labels[0]), float(p[0])
 
 
 def patients(count: int, seed: int = 0, unknown: float = 0.05) -> Rows:
@@ -232,13 +252,8 @@ def unknown_patterns(*patterns: tuple[str, ...]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def write_extras(
-    folder: Path, pipeline: Any, *, twin: bool = True, whole: bool = True, **more: Any
-) -> list[Path]:
-    """Write twin, references, facts and card of a pipeline into a folder.
-
-    `whole=False` is what an earlier release wrote: no card, and nothing that an explanation needs.
-    """
+def write_extras(folder: Path, pipeline: Any, *, twin: bool = True, **more: Any) -> list[Path]:
+    """Write twin, references, facts and card of a pipeline into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = patients(20, seed=99, unknown=0.3)
     content = to_onnx(pipeline) if twin else None
@@ -249,10 +264,9 @@ def write_extras(
         "probabilities": probabilities(pipeline, rows).tolist(),
     }
     (folder / "references.json").write_text(json.dumps(references))
-    known = facts(**{**(judged(pipeline) if whole else {}), **more})
+    known = facts(**{**judged(pipeline), **more})
     (folder / "model.json").write_text(json.dumps(known))
-    if whole:
-        (folder / "card.md").write_text("# Model card\n")
+    (folder / "card.md").write_text("# Model card\n")
     if content:
         (folder / "twin.onnx").write_bytes(content)
     return sorted(folder.iterdir())
@@ -291,7 +305,6 @@ def log_run(
     work: Path,
     *,
     twin: bool = True,
-    extras: bool = True,
     plots: bool = True,
     **more: Any,
 ) -> tuple[str, str]:
@@ -311,7 +324,7 @@ def log_run(
         else client.create_experiment(name, None if uri.startswith("http") else f"{work}/artifacts")
     )
     with mlflow.start_run(experiment_id=experiment, tags={"heart.step": "train"}) as run:
-        files = write_extras(work / run.info.run_id, pipeline, twin=twin, **more) if extras else []
+        files = write_extras(work / run.info.run_id, pipeline, twin=twin, **more)
         info = mlflow.sklearn.log_model(
             pipeline,
             name="random_forest_model",
@@ -319,7 +332,7 @@ def log_run(
             skops_trusted_types=TRUSTED,
             signature=ModelSignature(inputs=inputs, outputs=Schema([ColSpec(DataType.long)])),
             pip_requirements=["scikit-learn"],
-            extra_files=[str(path) for path in files] or None,
+            extra_files=[str(path) for path in files],
         )
         if plots:
             png = work / "roc.png"

@@ -175,6 +175,7 @@ def running(
         "HEART_WORKERS": str(workers),
         "HEART_POLL_SECONDS": str(POLL_SECONDS),
         "HEART_ACCESS_LOG": "",
+        "HEART_PATIENT_SECONDS": "60",  # a busy machine is no reason to refuse a model
         **env,
     }
     words = [word.replace("{port}", str(port)) for word in command]

@@ -10,27 +10,16 @@ from risk_model.card import rendering
 from risk_model.card.charts import Scale
 from risk_model.card.wording import MEASURES, between, comparison
 from risk_model.metadata import Metadata
+from tests.serving import forge
 
-OLD: dict[str, Any] = {
-    "name": "random_forest",
-    "trained_at": "2026-01-02T03:04:05+00:00",
-    "run_id": "0" * 32,
-    "label": "1 = disease",
-    "parameters": {"n_estimators": 100},
-    "data": {
-        "source": "uci",
-        "digest": "d" * 64,
-        "rows": {"train": 242, "test": 61},
-        "prevalence": 0.459,
-    },
-    "metrics": {
+OLD: dict[str, Any] = forge.facts(
+    metrics={
         "roc_auc": 0.904, "roc_auc_ci_low": 0.85, "roc_auc_ci_high": 0.95,
         "recall": 0.8, "recall_ci_low": 0.7, "recall_ci_high": 0.9,
         "cv_roc_auc_mean": 0.9, "cv_roc_auc_std": 0.04,
     },
-    "risk_bands": [{"level": "Low", "from": 0.0}, {"level": "High", "from": 0.7}],
-    "git": {"commit": None, "dirty": False},
-}  # fmt: skip
+    risk_bands=[{"level": "Low", "from": 0.0}, {"level": "High", "from": 0.7}],
+)  # fmt: skip
 
 
 def as_markdown(stated: dict[str, Any]) -> str:

@@ -19,10 +19,6 @@ def test_a_published_example_gives_the_published_numbers() -> None:
     assert found.needed == 662
 
 
-def test_every_code_but_one_of_a_feature_is_a_parameter() -> None:
-    assert sample_size.PARAMETERS == 20
-
-
 @pytest.mark.parametrize("loss", [0.69, 0.8])
 def test_a_model_that_says_no_more_than_the_prevalence_has_no_sample_size(loss: float) -> None:
     assert sample_size.criteria(0.46, loss) is None

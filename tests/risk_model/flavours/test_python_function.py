@@ -13,10 +13,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from clinical.schema import FEATURE_NAMES, FEATURES
-from risk_model.flavours import inputs
 from tests.serving import forge
-
-pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
 OPTIONAL = [feature.name for feature in FEATURES if feature.nullable]
 
@@ -141,15 +138,3 @@ def test_many_patients_get_their_own_answers(model: Any, pipeline: Any) -> None:
     answer = model.predict(pd.DataFrame(rows, columns=list(FEATURE_NAMES)))
     expected = forge.probabilities(pipeline, rows)
     np.testing.assert_allclose(answer["probability"], expected, atol=1e-5)
-
-
-def test_the_service_refuses_the_same_rows() -> None:
-    rows = forge.patients(3, unknown=0)
-    assert inputs.refusal(rows) == ""
-    rows[1, FEATURE_NAMES.index("thal")] = 7
-    rows[2, FEATURE_NAMES.index("age")] = np.nan
-    rows[2, FEATURE_NAMES.index("ca")] = np.nan
-    assert inputs.refusal(rows) == (
-        "'age' must not be unknown (row 3); 'thal' must be one of 1 (fixed defect), 2 (normal), "
-        "3 (reversible defect) (row 2)."
-    )

@@ -20,27 +20,10 @@ from tests.clinical.patient_files import require_canonical
 from tests.conftest import ROOT
 from tests.serving import forge
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
-
 
 @pytest.fixture(scope="module")
 def described(new_folder: Path) -> dict[str, Any]:
     return dict(yaml.safe_load((new_folder / "MLmodel").read_text()))
-
-
-def test_the_flavours_agree(new_folder: Path, pipeline: Any) -> None:
-    rows = forge.patients(200, seed=4, unknown=0.3)
-    patients = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
-    expected = forge.probabilities(pipeline, rows)
-    answer = mlflow.pyfunc.load_model(str(new_folder)).predict(patients)
-    np.testing.assert_allclose(answer["probability"], expected, atol=1e-5)
-    assert (answer["prediction"] == (answer["probability"] > 0.5)).all()
-    levels = pd.cut(answer["probability"], [-1, 0.3, 0.7, 2], right=False,
-                    labels=["Low", "Moderate", "High"])  # fmt: skip
-    assert answer["risk_level"].tolist() == levels.tolist()
-    sklearn = mlflow.sklearn.load_model(str(new_folder))
-    np.testing.assert_array_equal(sklearn.predict_proba(patients)[:, 1], expected)
-    mlflow.onnx.load_model(str(new_folder))
 
 
 def test_the_onnx_model_says_what_it_takes_and_what_it_is(new_folder: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from risk_model.errors import ModelError
 from risk_model.model import Origin
 from serving.errors import RegistryError
 from serving.following.cache import Cache
@@ -72,18 +71,6 @@ def test_the_alias_is_followed_and_an_outage_changes_nothing(bench: Bench) -> No
     bench.registry.down, bench.registry.named = False, None
     assert bench.look() is None
     assert bench.worker.notes == [NONE]
-
-
-def test_what_does_not_load_is_not_in_shadow_and_a_note_says_why(
-    tmp_path: Path, model_folder: Path
-) -> None:
-    def refuse(_: Origin) -> None:
-        raise ModelError("it is broken")
-
-    bench = Bench(tmp_path, model_folder, refuse)
-    bench.registry.named = V4
-    assert bench.look() is None
-    assert bench.worker.notes == ["registry-v4 is not in shadow: it is broken"]
 
 
 def test_a_model_that_needs_scikit_learn_is_not_in_shadow(

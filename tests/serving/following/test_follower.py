@@ -106,28 +106,17 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def test_the_first_candidate_is_published(bench: Bench) -> None:
+def test_what_is_served_already_is_published_again_only_with_new_tags(bench: Bench) -> None:
     bench.look("v2", "v1")
-    assert bench.published["version"] == "v2"
-    assert bench.status["degraded"] is False
-    assert bench.registry.fetched == ["v2"]
-
-
-def test_what_is_served_already_is_neither_fetched_nor_published_again(bench: Bench) -> None:
-    bench.look("v1")
     before = bench.state.current.stat().st_ino
     bench.look()
     assert bench.state.current.stat().st_ino == before
-    assert bench.registry.fetched == ["v1"]
-    assert bench.status["swaps"] == 1
-
-
-def test_new_tags_of_the_same_version_are_published(bench: Bench) -> None:
-    bench.look("v1")
-    bench.registry.named = [candidate("v1", tags={"gate.verdict": "passed"})]
+    bench.registry.named = [candidate("v2", tags={"gate.verdict": "passed"})]
     bench.look()
+    assert bench.published["version"] == "v2"
     assert bench.published["tags"] == {"gate.verdict": "passed"}
-    assert bench.status["swaps"] == 1
+    assert bench.registry.fetched == ["v2"]
+    assert (bench.status["swaps"], bench.status["degraded"]) == (1, False)
 
 
 def test_at_the_start_the_next_candidate_stands_in_for_one_that_fails(bench: Bench) -> None:
@@ -136,16 +125,6 @@ def test_at_the_start_the_next_candidate_stands_in_for_one_that_fails(bench: Ben
     assert bench.published["version"] == "v2"
     assert bench.status["degraded"] is True
     assert "v3" in bench.status["problems"][0]
-
-
-def test_later_the_old_model_stays_when_the_new_one_fails(bench: Bench) -> None:
-    bench.look("v1")
-    bench.bad = {"v2"}
-    for _ in range(3):
-        bench.look("v2", "v0")
-    assert bench.published["version"] == "v1"
-    assert bench.status["failed_swaps"] == 1
-    assert bench.status["degraded"] is True
 
 
 @pytest.mark.parametrize(
@@ -413,12 +392,12 @@ def test_a_disk_that_takes_nothing_does_not_end_the_follower(tmp_path: Path) -> 
         process = subprocess.Popen(words, env=env, cwd=tmp_path, stderr=file)
     try:
         services.wait_for(
-            lambda: log.read_text().count("follower.failed") >= 2, 60, "two failed looks"
+            lambda: log.read_text().count("follower.failed") >= 2, what="two failed looks"
         )
         in_the_way.rmdir()
         state.status.rmdir()
         services.wait_for(
-            lambda: read_json(state.status).get("looks", 0) > 2, 60, "a look that is told"
+            lambda: read_json(state.status).get("looks", 0) > 2, what="a look that is told"
         )
         assert process.poll() is None
     finally:

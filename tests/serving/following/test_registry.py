@@ -12,10 +12,6 @@ from serving.errors import RegistryError
 from serving.following.registry import MlflowRegistry
 from tests.serving import forge
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*transition_model_version_stage:FutureWarning"),
-]
 NAME = "heart-disease-model"
 
 
@@ -31,16 +27,6 @@ def client(tmp_path: Path) -> mlflow.MlflowClient:
     made.set_registered_model_alias(NAME, "champion", "1")
     made.transition_model_version_stage(NAME, "2", "Production")
     return made
-
-
-def test_a_note_is_there_as_long_as_its_reason(client: mlflow.MlflowClient) -> None:
-    registry = MlflowRegistry(NAME, "nothing")
-    first = next(iter(registry.candidates()))
-    assert (first.version, first.source) == ("registry-v1", "alias champion")
-    assert "the alias is followed" in registry.notes[0]
-    client.delete_registered_model(NAME)
-    assert list(registry.candidates()) == []
-    assert registry.notes == []
 
 
 @pytest.mark.parametrize("stage", ["Production", "production"])

@@ -10,7 +10,7 @@ from serving.http.keys import Keys, warn_if_open
 from serving.settings import SettingError, read_settings
 from tests.serving.conftest import MakeApp
 
-KEYS = ("0123456789abcdef",)
+KEYS = ("0123456789abcdef", "fedcba9876543210")
 
 
 def test_no_other_key_opens_the_service() -> None:
@@ -51,3 +51,33 @@ def test_a_server_that_was_started_in_another_way_says_it_with_its_first_request
         for _ in range(2):
             client.post("/predict", json=patient, base_url="http://0.0.0.0")
         assert capfd.readouterr().err.count("open.to.the.network") == times
+
+
+@pytest.mark.parametrize("protected", ["predictions", "everything"])
+def test_what_is_protected_needs_one_of_the_keys(
+    make_app: MakeApp, patient: Any, protected: str
+) -> None:
+    client = make_app(HEART_API_KEYS=",".join(KEYS), HEART_KEYS_FOR=protected).test_client()
+    predictions = {"/predict": patient, "/explain": patient, "/invocations": {"inputs": [patient]}}
+    for key, status in ((KEYS[1], 200), ("wrong", 403), ("", 401), (None, 401)):
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        for path, body in predictions.items():
+            answer = client.post(path, json=body, headers=headers)
+            assert answer.status_code == status
+            assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+        assert client.get("/monitor", headers=headers).status_code == status
+        for path in ("/model", "/docs", "/openapi.json", "/metrics"):
+            expected = status if protected == "everything" else 200
+            assert client.get(path, headers=headers).status_code == expected
+        ready = client.get("/ready", headers=headers)
+        assert ready.status_code == 200
+        assert ("model_version" in ready.json) == (status == 200 or protected == "predictions")
+    assert client.get("/nothing").status_code == (401 if protected == "everything" else 404)
+    assert 'name="key"' in client.get("/").text
+    form = {name: f"{value:g}" for name, value in patient.items()}
+    assert client.post("/", data=form).status_code == 403
+    for path in ("/", "/monitor") if protected == "predictions" else ("/",):
+        assert client.post(path, data=form | {"key": "wrong"}).status_code == 403
+        answer = client.post(path, data=form | {"key": KEYS[0]})
+        assert answer.status_code == 200
+        assert KEYS[0] not in answer.text

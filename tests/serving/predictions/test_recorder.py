@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from clinical.schema import FEATURE_NAMES, FEATURES
-from risk_model.engines import Rows, Scores
 from risk_model.model import Model, Origin
 from risk_model.prediction_log import files
 from risk_model.prediction_log.records import PROBABILITY, PROFILE, ROWS, SMALLEST
@@ -25,29 +25,18 @@ Patient = dict[str, Any]
 TYPED = {feature.name: f"{feature.example:g}" for feature in FEATURES}
 
 
-class MadeUpEngine:
-    """An engine that answers as a test wants."""
+def challenger(model: Model, probability: float | None, seconds: float = 0.0) -> Model:
+    """Return a challenger that says the same of everybody, or fails, after a time."""
 
-    name = "onnx"
-    dtype = np.float32
-
-    def __init__(self, probability: float | None, seconds: float = 0.0) -> None:
-        self._probability = probability
-        self._seconds = seconds
-
-    def score(self, rows: Rows) -> Scores:
-        time.sleep(self._seconds)
-        if self._probability is None:
+    def score(rows: forge.Rows) -> forge.Rows:
+        time.sleep(seconds)
+        if probability is None:
             raise RuntimeError("the engine broke")
-        probabilities = np.full(len(rows), self._probability)
-        return Scores((probabilities > 0.5).astype(np.int64), probabilities)
+        return np.full(len(rows), probability)
 
-    def score_one(self, values: Any) -> tuple[int, float]:
-        raise NotImplementedError
-
-
-def challenger(model: Model, engine: MadeUpEngine) -> Model:
-    return Model(engine, Origin("other", "registry-v4", "alias challenger"), model.metadata)
+    return Model(
+        forge.Engine(score), Origin("other", "registry-v4", "alias challenger"), model.metadata
+    )
 
 
 def finish(app: Flask) -> None:
@@ -66,15 +55,21 @@ def metric(client: FlaskClient, name: str) -> dict[str, float]:
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
 
+@pytest.fixture
+def log_rows(make_app: MakeApp, tmp_path: Path) -> MakeApp:
+    """Return a function that makes an app which keeps the rows of its patients."""
+    return partial(make_app, HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(tmp_path))
+
+
 def instances(count: int, **known: float) -> dict[str, Any]:
     values = [[known.get(f.name, f.example) for f in FEATURES]] * count
     return {"instances": values}
 
 
 def test_all_three_routes_are_logged_with_the_findings_as_they_were_sent(
-    make_app: MakeApp, patient: Patient, tmp_path: Path
+    log_rows: MakeApp, patient: Patient, tmp_path: Path
 ) -> None:
-    app = make_app(HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(tmp_path))
+    app = log_rows()
     client = app.test_client()
     sent = patient | {"chol": None, "thal": None, "age": 61.5}
     answer = client.post("/predict", json=sent, headers={"X-Request-ID": "theirs"})
@@ -102,11 +97,9 @@ def test_all_three_routes_are_logged_with_the_findings_as_they_were_sent(
 
 
 def test_two_requests_that_call_themselves_the_same_have_ids_of_their_own(
-    make_app: MakeApp, patient: Patient, tmp_path: Path
+    log_rows: MakeApp, patient: Patient, tmp_path: Path
 ) -> None:
-    client = make_app(
-        HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(tmp_path)
-    ).test_client()
+    client = log_rows().test_client()
     answers = [client.post("/predict", json=patient, headers={"X-Request-ID": "x"}) for _ in "ab"]
     assert len({answer.json["prediction_id"] for answer in answers}) == 2
 
@@ -147,9 +140,9 @@ def test_a_count_is_written_once_it_is_five_and_none_is_smaller(
 
 
 def test_more_than_can_wait_is_answered_dropped_and_counted(
-    make_app: MakeApp, tmp_path: Path
+    log_rows: MakeApp, tmp_path: Path
 ) -> None:
-    app = make_app(HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(tmp_path))
+    app = log_rows()
     client = app.test_client()
     found = client.post("/invocations", json=instances(20_007))
     assert len(found.json["predictions"]) == 20_007
@@ -161,38 +154,15 @@ def test_more_than_can_wait_is_answered_dropped_and_counted(
     assert "7 predictions of this worker are missing" in client.get("/ready").json["notes"][0]
 
 
-def test_a_disk_that_takes_nothing_fails_no_answer_and_gets_the_rows_when_it_does(
-    make_app: MakeApp, patient: Patient, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "log"
-    folder.touch()  # no folder can be made there
-    app = make_app(HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(folder))
-    client = app.test_client()
-    assert client.post("/predict", json=patient | {"age": 61.25}).status_code == 200
-    finish(app)
-    assert "cannot be written (Not a directory)" in client.get("/ready").json["notes"][0]
-    folder.unlink()
-    finish(app)
-    assert len(rows(folder)) == 1
-    assert client.get("/ready").json["notes"] == []
-    told = capfd.readouterr().err
-    assert [json.loads(line)["event"] for line in told.splitlines()] == [
-        "prediction.log.failed", "prediction.log.writes.again"
-    ]  # fmt: skip
-    assert "61.25" not in told
-
-
 def test_the_challenger_is_asked_about_patients_who_have_their_answers(
-    make_app: MakeApp, model: Model, following: FakeFollowing, patient: Patient, tmp_path: Path
+    log_rows: MakeApp, model: Model, following: FakeFollowing, patient: Patient, tmp_path: Path
 ) -> None:
-    app = make_app(
-        HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(tmp_path), HEART_SHADOW=1
-    )
+    app = log_rows(HEART_SHADOW=1)
     client = app.test_client()
     assert client.get("/ready").json["challenger_version"] is None
     client.post("/predict", json=patient)
     finish(app)
-    following.challenger = challenger(model, MadeUpEngine(0.97))
+    following.challenger = challenger(model, 0.97)
     patients = {"instances": forge.patients(50, unknown=0).tolist()}
     answers = client.post("/invocations", json=patients).json["predictions"]
     finish(app)
@@ -215,13 +185,11 @@ def test_the_challenger_is_asked_about_patients_who_have_their_answers(
 
 @pytest.mark.parametrize("outcome", ["failed", "shed"])
 def test_a_challenger_that_fails_or_is_slow_touches_nothing(
-    make_app: MakeApp, model: Model, following: FakeFollowing, tmp_path: Path, outcome: str
+    log_rows: MakeApp, model: Model, following: FakeFollowing, tmp_path: Path, outcome: str
 ) -> None:
-    engine = MadeUpEngine(None) if outcome == "failed" else MadeUpEngine(0.5, seconds=0.3)
-    following.challenger = challenger(model, engine)
-    app = make_app(
-        HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(tmp_path), HEART_SHADOW=1
-    )
+    broken, slow = (None, 0.0), (0.5, 0.3)
+    following.challenger = challenger(model, *(broken if outcome == "failed" else slow))
+    app = log_rows(HEART_SHADOW=1)
     client = app.test_client()
     for _ in range(2):
         assert client.post("/invocations", json=instances(40)).status_code == 200
@@ -233,12 +201,10 @@ def test_a_challenger_that_fails_or_is_slow_touches_nothing(
 
 
 def test_a_share_of_the_patients_is_asked_about(
-    make_app: MakeApp, model: Model, following: FakeFollowing, tmp_path: Path
+    log_rows: MakeApp, model: Model, following: FakeFollowing, tmp_path: Path
 ) -> None:
-    following.challenger = challenger(model, MadeUpEngine(0.9))
-    app = make_app(
-        HEART_PREDICTION_LOG=ROWS, HEART_PREDICTION_LOG_DIR=str(tmp_path), HEART_SHADOW=0.2
-    )
+    following.challenger = challenger(model, 0.9)
+    app = log_rows(HEART_SHADOW=0.2)
     patients = json.loads(json.dumps(forge.patients(3000).tolist()).replace("NaN", "null"))
     app.test_client().post("/invocations", json={"instances": patients})
     finish(app)

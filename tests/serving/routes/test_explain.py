@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -10,13 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 
 from clinical.schema import FEATURE_NAMES, FEATURES, Feature
-from risk_model.model import load
 from tests.serving import forge
 from tests.serving.conftest import FakeFollowing
 from tests.serving.routes.test_predict import post as predict
@@ -40,15 +37,6 @@ def test_every_feature_gets_its_part_and_they_add_up_to_what_predict_says(
     assert whole == pytest.approx(said["probability"], abs=1e-4)
     for name in ("risk_level", "imputed", "warnings", "model_version", "data_source", "engine"):
         assert found[name] == said[name]
-
-
-def test_the_reference_is_the_pipelines_idea_of_a_patient_of_whom_nothing_is_known(
-    client: FlaskClient, pipeline: Any, patient: Any
-) -> None:
-    nobody = forge.probabilities(pipeline, np.full((1, len(FEATURES)), np.nan))[0]
-    answer = explain(client, patient)
-    assert answer.content_type == "application/json"
-    assert answer.json["base_probability"] == pytest.approx(nobody, abs=1e-5)
 
 
 @pytest.mark.parametrize("feature", [f for f in FEATURES if f.nullable], ids=lambda f: f.name)
@@ -92,22 +80,6 @@ def test_it_is_counted_under_its_route_and_as_no_prediction(
     assert "heart_predictions_total{" not in metrics
 
 
-def test_a_model_without_a_twin_is_explained_too(
-    client: FlaskClient, following: FakeFollowing, tmp_path: Path, patient: Any
-) -> None:
-    pipeline = forge.fit("boosting")
-    forge.write_extras(tmp_path / "extra_files", pipeline, twin=False)
-    forge.save_local(tmp_path, pipeline)
-    origin = dataclasses.replace(
-        following.model.origin, version="local-pickle", directory=str(tmp_path)
-    )
-    following.model = load(origin)
-    body = explain(client, patient | {"thal": None}).json
-    assert body["engine"] == "scikit-learn"
-    whole = body["base_probability"] + sum(body["contributions"].values())
-    assert whole == pytest.approx(body["probability"], abs=1e-4)
-
-
 def in_a_process(code: str, folder: Path) -> str:
     """Run statements in a Python of its own, with a model's folder as argument."""
     done = subprocess.run(
@@ -132,13 +104,6 @@ patient = {feature.name: feature.example for feature in FEATURES}
 """
 
 
-FIRST = """
-found = []
-for path in ("/predict", "/explain"):
-    assert client.post(path, json=patient).status_code == 200
-    found.append("risk_model.shapley" in sys.modules)
-print(json.dumps(found))
-"""
 # The engine waits in a way that only a real thread can: in a greenlet it would stall the others.
 MEANWHILE = """
 event, sleep = monkey.get_original("threading", "Event"), monkey.get_original("time", "sleep")
@@ -159,10 +124,6 @@ waiting = not explaining.ready()
 ended.set()
 print(json.dumps([statuses, waiting, explaining.get(timeout=30)]))
 """
-
-
-def test_a_worker_that_explains_nothing_holds_nothing_for_it(model_folder: Path) -> None:
-    assert json.loads(in_a_process(SERVICE + FIRST, model_folder)) == [False, True]
 
 
 def test_a_long_explanation_lets_other_requests_of_the_worker_go_on(model_folder: Path) -> None:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from serving.http.metrics import METRICS
-from serving.settings import SETTINGS, SettingError, read_settings
+from serving.settings import SettingError, read_settings
 from tests.serving.conftest import FakeFollowing, MakeApp
 
 
-@pytest.mark.parametrize(
-    "facts",
-    [
-        {"degraded": False, "problems": [], "notes": []},
-        {"degraded": True, "problems": ["registry-v4 ..."], "notes": ["stage ..."]},
-    ],
-)
+@pytest.mark.parametrize("facts", [
+    {"degraded": False, "problems": [], "notes": []},
+    {"degraded": True, "problems": ["registry-v4 ..."], "notes": ["stage ..."]},
+])  # fmt: skip
 def test_ready_names_the_model_and_passes_on_what_went_wrong(
     client: FlaskClient, following: FakeFollowing, facts: dict[str, Any]
 ) -> None:
@@ -50,68 +45,21 @@ def test_without_a_model_ready_says_why(
     assert ("Nothing has been trained" in detail) == (facts == {"looks": 1})
 
 
-def test_ping_health_and_version_are_those_of_mlflows_scoring_server(
-    client: FlaskClient, following: FakeFollowing
-) -> None:
-    for path in ("/ping", "/health"):
-        answer = client.get(path)
-        assert (answer.status_code, answer.text) == (200, "\n")
-    assert client.get("/version").text == version("mlflow")
-    following.model = None
-    assert client.get("/ping").status_code == 404
-
-
-def test_every_answer_has_security_headers(client: FlaskClient, patient: Any) -> None:
-    answers = [
-        client.get(path) for path in ("/", "/model", "/ready", "/nowhere", "/static/style.css")
-    ]
-    answers.append(client.post("/predict", json=patient))
-    answers.append(client.post("/predict", json={}))
-    for answer in answers:
-        assert "unsafe-inline" not in answer.headers["Content-Security-Policy"]
-        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert answer.headers["X-Request-ID"]
-        answer.close()
-
-
-def test_the_metrics_that_are_listed_are_there_and_no_others(
-    client: FlaskClient, patient: Any
-) -> None:
-    client.post("/predict", json=patient)
-    text = client.get("/metrics").text
-    found = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE heart_")}
-    assert found == {name for name, _, _, _ in METRICS}
-    assert 'heart_requests_total{route="/predict",status="200"} 1.0' in text
-    assert 'heart_predictions_total{model_version="registry-v3",prediction=' in text
-
-
-def test_metrics_log_and_errors_hold_no_path_that_a_client_made_up(
-    make_app: MakeApp, tmp_path: Path
-) -> None:
-    log = tmp_path / "access.log"
-    client = make_app(HEART_ACCESS_LOG=str(log)).test_client()
-    unknown = client.get("/patients/4711?name=smith")
-    assert (unknown.status_code, unknown.content_type) == (404, "application/problem+json")
-    client.open("/predict", method="BREW")
-    text = client.get("/metrics").text + log.read_text() + unknown.text
-    assert "4711" not in text
-    assert "smith" not in text
-    assert "BREW" not in text
-
-
-def test_each_request_is_one_line_of_json_without_values(
+def test_each_request_is_one_line_of_json_without_what_a_client_made_up(
     make_app: MakeApp, tmp_path: Path, patient: Any
 ) -> None:
     log = tmp_path / "access.log"
     client = make_app(HEART_ACCESS_LOG=str(log)).test_client()
     client.post("/predict", json=patient | {"chol": 241.5}, headers={"X-Request-ID": "r-1"})
     client.get("/ready")
+    unknown = client.get("/patients/4711?name=smith")
+    assert (unknown.status_code, unknown.content_type) == (404, "application/problem+json")
+    client.open("/predict", method="BREW")
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [line["route"] for line in lines] == ["/predict", "/ready"]
-    assert lines[0]["request_id"] == "r-1"
-    assert lines[0]["status"] == 200
-    assert "241.5" not in log.read_text()
+    assert [line["route"] for line in lines][:2] == ["/predict", "/ready"]
+    assert (len(lines), lines[0]["request_id"], lines[0]["status"]) == (4, "r-1", 200)
+    text = client.get("/metrics").text + log.read_text() + unknown.text
+    assert not [word for word in ("241.5", "4711", "smith", "BREW") if word in text]
 
 
 def test_settings_are_cast_and_every_wrong_one_is_named() -> None:
@@ -122,15 +70,32 @@ def test_settings_are_cast_and_every_wrong_one_is_named() -> None:
         read_settings({"HEART_PORT": "x"}, {"HEART_WORKERS": "0", "HEART_API_KEYS": "short"})
     assert len(str(caught.value).splitlines()) == 3
     assert "short" not in str(caught.value)
+    for text in ("80_00", "\u0668\u0660", "8e3", "80 00"):
+        with pytest.raises(SettingError, match="HEART_PORT must be an integer"):
+            read_settings({}, {"HEART_PORT": text})
 
 
-@pytest.mark.parametrize("text", ["80_00", "\u0668\u0660", "8e3", "80 00"])
-def test_a_port_is_a_number_in_plain_digits(text: str) -> None:
-    with pytest.raises(SettingError, match="HEART_PORT must be an integer"):
-        read_settings({}, {"HEART_PORT": text})
+def test_without_a_model_each_route_says_so_and_what_was_typed_is_kept(
+    client: FlaskClient, following: FakeFollowing, patient: Any
+) -> None:
+    following.model = None
+    for path in ("/predict", "/explain", "/invocations"):
+        answer = client.post(path, json={"inputs": [patient]} if path[1] == "i" else patient)
+        assert answer.status_code == 503
+        assert answer.json["detail"] == "Model not loaded. Service unavailable."
+        assert int(answer.headers["Retry-After"]) > 0
+    for path, status in (("/", 200), ("/model", 503)):
+        page = client.get(path)
+        assert page.status_code == status
+        assert "<code>mlflow run .</code>" in page.text
+    form = client.post("/", data=patient)
+    assert form.status_code == 503
+    assert "Model not loaded" in form.text
+    assert 'value="240"' in form.text
+    assert "No model yet" in client.get("/monitor").text
+    assert client.get("/ping").status_code == 404
 
 
-def test_every_setting_has_help_and_a_default_that_it_takes() -> None:
-    for setting in SETTINGS:
-        assert setting.help.endswith(".")
-        setting.read(setting.default)
+def test_more_than_the_limit_at_once_is_a_503(make_app: MakeApp) -> None:
+    answer = make_app(HEART_MAX_CONCURRENCY=0).test_client().get("/ready")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")

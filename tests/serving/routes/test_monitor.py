@@ -12,7 +12,6 @@ from risk_model.model import Model
 from serving.following.monitor_run import MonitorRuns
 from tests.serving.conftest import FakeFollowing, MakeApp
 
-KEY = "k" * 16
 REPORT = "<h1>Drift</h1><script>alert(1)</script>"
 
 
@@ -92,27 +91,3 @@ def test_the_latest_run_takes_the_place_of_the_one_before(
     registry.runs["registry-v3"], registry.report = a_run("third"), None
     fetch(registry, served)
     assert "second" in make_app().test_client().get("/monitor").text
-
-
-def test_it_needs_the_key_that_predictions_need(
-    make_app: MakeApp, registry: FakeRegistry, served: Model
-) -> None:
-    registry.runs["registry-v3"] = a_run("first")
-    fetch(registry, served)
-    client = make_app(HEART_API_KEYS=(KEY,)).test_client()
-    for answer, status in (
-        (client.get("/monitor"), 401),
-        (client.get("/monitor", headers={"Authorization": "Bearer " + "x" * 16}), 403),
-        (client.post("/monitor", data={"key": "x" * 16}), 403),
-    ):
-        assert answer.status_code == status
-        assert "alarm" not in answer.text
-    assert "alarm" in client.get("/monitor", headers={"Authorization": f"Bearer {KEY}"}).text
-    assert "alarm" in client.post("/monitor", data={"key": KEY}).text
-
-
-def test_without_a_model_there_is_nothing_to_look_at(
-    make_app: MakeApp, following: FakeFollowing
-) -> None:
-    following.model = None
-    assert "No model yet" in make_app().test_client().get("/monitor").text

@@ -79,9 +79,5 @@ def test_what_is_not_signed_by_the_secret_or_not_fresh_is_refused(
     assert following.notifications == 0
 
 
-def test_without_a_secret_there_are_no_webhooks(client: FlaskClient) -> None:
-    assert deliver(client).status_code == 404
-
-
 def test_a_long_body_is_refused(signed: FlaskClient) -> None:
     assert deliver(signed, body=b"x" * (2**20 + 1)).status_code == 413
