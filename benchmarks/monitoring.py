@@ -23,7 +23,7 @@ from benchmarks.coverage import patients
 from benchmarks.pasting import paste
 from clinical.schema import FEATURES, Feature
 from risk_model.prediction_log.records import PROBABILITY, bins_of
-from steps.modelling import clinical_metrics, estimators, facts
+from steps.modelling import clinical_metrics, estimators, model_metadata
 from steps.modelling.metrics import Floats, Labels
 from steps.monitoring import calibration, drift, reading
 from steps.parameters.declaration import check
@@ -53,7 +53,7 @@ def population() -> tuple[pd.DataFrame, Labels]:
 
 def compare(before: pd.DataFrame, now: pd.DataFrame) -> Mapping[str, drift.Drift]:
     """Return what `monitor` finds in a window of patients, given those of the baseline."""
-    bins = bins_of(facts.baseline(before, before[PROBABILITY].to_numpy()))
+    bins = bins_of(model_metadata.baseline(before, before[PROBABILITY].to_numpy()))
     return drift.compare_all(reading.count_baseline(bins), reading.count_rows(bins, now))
 
 
@@ -63,7 +63,7 @@ def false_alarms(every: pd.DataFrame, size: int, simulations: int) -> tuple[floa
     for _ in range(simulations):
         before, now = (every.iloc[random.integers(0, len(every), n)] for n in (BASELINE, size))
         compared = compare(before, now).values()
-        found += any(one.found for one in compared)
+        found += any(one.detected for one in compared)
         matters += any(one.matters for one in compared)
     return found / simulations, matters / simulations
 
@@ -89,7 +89,7 @@ def smallest(every: pd.DataFrame, feature: Feature, size: int) -> float | None:
         hits = 0
         for _ in range(WINDOWS):
             before, now = (column[random.integers(0, len(column), n)] for n in (BASELINE, size))
-            made = facts.histogram(before, tuple(feature.codes))
+            made = model_metadata.histogram(before, tuple(feature.codes))
             bins = {feature.name: made}
             frame = pd.DataFrame({feature.name: shifted(now, feature, by, random)})
             one = drift.compare(

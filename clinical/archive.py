@@ -68,23 +68,23 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, Path | bytes]:
 def choose_member(members: dict[str, Path | bytes]) -> str:
     """Return the name of the file of patients among the members of a source.
 
-    A single member is always chosen, so that its reader can say what is wrong with it. Among
+    A single member is always chosen, whose reader then reports what is wrong with it. Among
     many, `CLEVELAND` is, else the only one that looks like a file of patients.
 
     Raises a `DataError` where there is none, or more than one.
     """
     if len(members) == 1:
         return next(iter(members))
-    known = [name for name in members if PurePosixPath(name).name == CLEVELAND]
-    known = known or [name for name, source in members.items() if is_patient_file(source)]
-    if len(known) == 1:
-        return known[0]
+    patients = [name for name in members if PurePosixPath(name).name == CLEVELAND]
+    patients = patients or [name for name, source in members.items() if is_patient_file(source)]
+    if len(patients) == 1:
+        return patients[0]
     names = sorted(members)
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    found = f"none among {', '.join(names[:8])}{more}" if names else "an empty archive"
-    if known:
-        found = f"several: {', '.join(sorted(known))}"
+    listed = f"none among {', '.join(names[:8])}{more}" if names else "an empty archive"
+    if patients:
+        listed = f"several: {', '.join(sorted(patients))}"
     raise DataError(
-        f"Expected {CLEVELAND}, or exactly one file of patients, in the archive; found {found}.\n"
+        f"Expected {CLEVELAND}, or exactly one file of patients, in the archive; found {listed}.\n"
         f"  {EXPECTED}"
     )

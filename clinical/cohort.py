@@ -1,4 +1,4 @@
-"""A synthetic cohort that resembles the Cleveland patients, for where they cannot be had.
+"""A synthetic cohort that resembles the Cleveland patients, where they are out of reach.
 
 It is drawn from the figures in ``cohort.json`` (class-conditional marginals and rank
 correlations) and holds no patient's record. It carries no clinical claim, and neither does a
@@ -102,7 +102,7 @@ def sample() -> bytes:
 def is_sample(patients: pd.DataFrame) -> bool:
     """Return whether at least half of canonical patients are of the synthetic sample.
 
-    Their own hashes tell, whatever file they came in, or whether as near-copies.
+    By the hashes of the patients, whatever the file; near-copies count as well.
     """
     # A larger file cannot be, unless it holds each of them several times.
     if not 0 < len(patients) <= 10 * SAMPLE_ROWS:

@@ -1,4 +1,4 @@
-"""Copies and near-copies of patients: found, dropped, and kept on one side of a split."""
+"""Copies and near-copies of patients: detected, dropped, kept on one side of a split."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def repeated(frame: pd.DataFrame, hashes: Hashes) -> Mask:
 
 
 def contradictory(hashes: Hashes, dropped: Mask) -> Mask:
-    """Mark the patients that remain more than once: with both labels, and nobody knows which.
+    """Mark the patients that are there with both labels, so that the right one is unknown.
 
     `hashes` are the `row_hashes` of all rows; `dropped` marks those that do not remain, all that
     are `repeated` among them.
@@ -96,7 +96,7 @@ def contradictory(hashes: Hashes, dropped: Mask) -> Mask:
 
 @dataclass(frozen=True)
 class _Pattern:
-    """Patients who know the same findings, and a hash of each of their findings, shape (13, n).
+    """Patients with the same known findings, and a hash of each finding, shape (13, n).
 
     The sum of such hashes stands for any set of findings.
     """
@@ -107,7 +107,7 @@ class _Pattern:
 
 
 def _patterns(frame: pd.DataFrame) -> list[_Pattern]:
-    """Return the patients by what they know."""
+    """Return the patients grouped by their known findings."""
     values = np.array([frame[name].to_numpy(dtype=np.float64) for name in FEATURE_NAMES])
     salts = _mix(np.arange(len(FEATURE_NAMES), dtype=np.uint64))[:, None]
     hashes = _mix(_bits(values) ^ salts)
@@ -117,9 +117,9 @@ def _patterns(frame: pd.DataFrame) -> list[_Pattern]:
 
 
 def _keys(one: _Pattern, other: _Pattern) -> Iterator[tuple[Hashes, Hashes]]:
-    """Yield keys of two patterns, equal for patients who agree in all that both know but one.
+    """Yield keys of two patterns, equal for patients with the same shared findings but for one.
 
-    There is a pair of arrays for each finding that may differ; none where too little is known.
+    There is a pair of arrays for each finding that may differ; none with too few shared ones.
     """
     both = np.flatnonzero(one.known & other.known)
     if len(both) >= KNOWN_IN_BOTH:
@@ -129,9 +129,9 @@ def _keys(one: _Pattern, other: _Pattern) -> Iterator[tuple[Hashes, Hashes]]:
 
 
 def has_near_copy(patients: pd.DataFrame, others: pd.DataFrame) -> Mask:
-    """Mark the patients of whom there is a copy or a near-copy among others.
+    """Mark the patients that have a copy or a near-copy among others.
 
-    Near-copies know at least `KNOWN_IN_BOTH` findings in common, of which at most one differs.
+    Near-copies share at least `KNOWN_IN_BOTH` known findings, of which at most one differs.
     """
     marked = is_in(row_hashes(patients), row_hashes(others))
     theirs = _patterns(others)
@@ -161,7 +161,7 @@ def near_copies(frame: pd.DataFrame) -> Hashes:
 
 
 def _neighbours(patients: pd.DataFrame) -> tuple[dict[int, list[Rows]], Rows]:
-    """Return, for each patient who has near-copies, who they are, and how many."""
+    """Return, for each patient with near-copies, their rows and their number."""
     neighbours: dict[int, list[Rows]] = {}
     degree = np.zeros(len(patients), dtype=np.intp)
 
@@ -256,7 +256,7 @@ def _ordered(
 ) -> tuple[Rows, tuple[Rows, Rows]]:
     """Return the place of each row's patient in an order by salted hash, and those of each class.
 
-    Copies and near-copies are one patient, who is diseased where any of them is.
+    Copies and near-copies are one patient, diseased where any of them is.
     """
     salt = _mix(np.array([seed % (1 << 64)], dtype=np.uint64))
     patients, which = np.unique(_mix(near_copies(frame) ^ salt), return_inverse=True)

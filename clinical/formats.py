@@ -50,25 +50,25 @@ _OFFICE = {
 
 
 def refuse_format(start: bytes) -> None:
-    """Raise a `DataError` where the first `PEEK` bytes are known to be of no table: what it is."""
+    """Raise a `DataError` where the first `PEEK` bytes are of another format, which it names."""
     refuse_office(start)
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     lines = (line.strip().lower() for line in text.splitlines())
     first = next((line for line in lines if line and not line.startswith(b"%")), b"")
-    found = next((words for magic, words in _STARTS.items() if text.startswith(magic)), None)
+    problem = next((message for magic, message in _STARTS.items() if text.startswith(magic)), None)
     if is_utf_16(start):
-        found = "it is text in UTF-16: save it as UTF-8"
+        problem = "it is text in UTF-16: save it as UTF-8"
     elif first.startswith(b"@relation"):
-        found = f"it is an ARFF file of WEKA: {_CODES}"
-    if found:
-        raise DataError(found)
+        problem = f"it is an ARFF file of WEKA: {_CODES}"
+    if problem:
+        raise DataError(problem)
 
 
 def refuse_office(start: bytes) -> None:
     """Raise a `DataError` for a document of an office program, which looks like a zip."""
-    found = next((words for mark, words in _OFFICE.items() if mark in start), None)
-    if found and start.startswith(ZIP[0]):
-        raise DataError(found)
+    problem = next((message for mark, message in _OFFICE.items() if mark in start), None)
+    if problem and start.startswith(ZIP[0]):
+        raise DataError(problem)
 
 
 def unpack(content: bytes) -> bytes:

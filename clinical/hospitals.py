@@ -63,7 +63,7 @@ def site_of(name: str) -> str:
 
 
 def read_cohort(source: Source, name: str, coding: str = AUTO) -> Cohort:
-    """Read the patients of a file, in any known coding, whose outcome is known.
+    """Read the patients of a file, in any supported coding, whose outcome is known.
 
     Unlike what a model learns from, a patient may lack any feature.
 
@@ -72,8 +72,8 @@ def read_cohort(source: Source, name: str, coding: str = AUTO) -> Cohort:
     file = read_patients(source, name, coding)
     if LABEL.name not in file.frame:
         raise DataError(f"'{name}' has no label: expected the column num, target or disease.")
-    known = file.frame[file.frame[LABEL.name].notna()]
-    patients = drop_repeated(known).astype({LABEL.name: np.int8}).reset_index(drop=True)
+    labelled = file.frame[file.frame[LABEL.name].notna()]
+    patients = drop_repeated(labelled).astype({LABEL.name: np.int8}).reset_index(drop=True)
     if patients[LABEL.name].nunique() < len(LABEL.codes):
         raise DataError(f"'{name}' has not both outcomes, so nothing can be measured on it.")
     site = site_of(name)

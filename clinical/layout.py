@@ -71,11 +71,11 @@ def inspect(source: Source) -> Layout:
 
 def _layout_of_lines(lines: list[tuple[int, str]]) -> Layout:
     """Return the layout that the first lines, with their numbers, show."""
-    stated = re.fullmatch(r'"?sep=(.)"?', lines[0][1].strip("\n"), re.IGNORECASE)
-    if stated and len(lines) > 1:  # as Excel writes and reads it
+    declared = re.fullmatch(r'"?sep=(.)"?', lines[0][1].strip("\n"), re.IGNORECASE)
+    if declared and len(lines) > 1:  # as Excel writes and reads it
         lines = lines[1:]
     skip, first = lines[0]
-    delimiter = stated.group(1) if stated else _delimiter(first)
+    delimiter = declared.group(1) if declared else _delimiter(first)
     cells, rows = _cells(first, delimiter), [_cells(line, delimiter) for _, line in lines[1:50]]
     numbers = sum(cell == "?" or _is_number(cell) for cell in cells if cell)
     if 2 * numbers > sum(map(bool, cells)):

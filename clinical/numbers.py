@@ -4,16 +4,16 @@ from __future__ import annotations
 
 
 def read_float(text: str) -> float:
-    """Return the number that a text holds; a ValueError where it is none.
+    """Return a text as a number; a ValueError where it is not one.
 
     Python's own `float` reads 1_0 as 10, and the digits of every script: a slip of the pen in a
-    patient's record that nobody would notice.
+    patient's record without notice.
     """
     return float(_plain(text))
 
 
 def read_int(text: str) -> int:
-    """Return the integer that a text holds; a ValueError where it is none."""
+    """Return a text as an integer; a ValueError where it is not one."""
     return int(_plain(text))
 
 

@@ -1,9 +1,9 @@
-"""Files of patients, in any coding that is known, brought to the canonical one.
+"""Files of patients, in any supported coding, converted to the canonical one.
 
 Files of different codings have the same column names, nothing fails where they are mixed, and a
 model that is served another coding than it was trained on is wrong without a sign of it. So a file
-is recognised by its columns, its codes and what its rows show, or its coding is stated by whoever
-knows it; else it is refused.
+is recognised by its columns, its codes and what its rows show, or its coding is stated by the user;
+else it is refused.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Patients:
     disguised : dict of str to int
         How many numbers in a column stood for an unknown value and became NaN.
     converted, ignored : list of str
-        What was recoded, in words, and the columns that were not used.
+        Descriptions of what was recoded, and the columns that were not used.
     """
 
     frame: pd.DataFrame
@@ -82,8 +82,8 @@ def read_patients(source: Source, name: str, coding: str = AUTO) -> Patients:
         source = open_table(source)
         layout = inspect(source)
         columns = recognise_columns(layout.names, layout.width, stated)
-        wanted = [n for n in (*FEATURE_NAMES, columns.label, columns.alias) if n]
-        table = read_table(source, replace(layout, names=columns.names), wanted)
+        names = [n for n in (*FEATURE_NAMES, columns.label, columns.alias) if n]
+        table = read_table(source, replace(layout, names=columns.names), names)
         if not table.rows:
             raise DataError("it is empty: it has no row with a patient")
         counted = (count_coding_evidence(table.columns(b, FEATURE_NAMES)) for b in table.batches)
@@ -108,7 +108,7 @@ def is_patient_file(source: Source) -> bool:
 
 
 def _read(table: Table, columns: Columns, coding: Coding, evidence: Evidence) -> Patients:
-    """Convert all rows, check them together, and say what was done."""
+    """Convert all rows, check them together, and describe the changes."""
     label, alias, rows = columns.label, columns.alias, table.rows
     labels = _whole(table, label or alias)
     if label and coding is UCI and is_statlog(labels):
@@ -129,10 +129,10 @@ def _read(table: Table, columns: Columns, coding: Coding, evidence: Evidence) ->
         check_direction(frame, coding, label, evidence)
         if coding.labels[label] is GRADES:
             check_grades(frame, labels)
-    words = describe(coding, label)
+    changes = describe(coding, label)
     if columns.ignored:
-        words.append(f"not used: {list_names(columns.ignored)}")
-    return Patients(frame, coding.name, rows, dict(+disguised), words, columns.ignored)
+        changes.append(f"not used: {list_names(columns.ignored)}")
+    return Patients(frame, coding.name, rows, dict(+disguised), changes, columns.ignored)
 
 
 def _whole(table: Table, name: str | None) -> Column:
@@ -172,9 +172,9 @@ def _problems(table: Table, coding: Coding, label: str | None, faults: Faults) -
     if label:
         allowed[label] = "one of " + ", ".join(str(code) for code in coding.labels[label].codes)
     problems = []
-    for column, words in allowed.items():
+    for column, expected in allowed.items():
         if column in table.bad:
-            problems.append(cell_problem(column, *table.bad[column], f"a number: {words}"))
+            problems.append(cell_problem(column, *table.bad[column], f"a number: {expected}"))
         if column in faults:
-            problems.append(cell_problem(column, *faults[column], words))
+            problems.append(cell_problem(column, *faults[column], expected))
     return problems

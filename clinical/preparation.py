@@ -1,4 +1,4 @@
-"""From a file to the patients that a model may learn from, and an account of what was done."""
+"""From a file to the patients that a model may learn from, and a report of the changes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Prepared:
 
 
 def prepare(source: Source, name: str, coding: str = AUTO) -> Prepared:
-    """Read a file of patients, in any known coding, and keep what a model can learn from.
+    """Read a file of patients, in any supported coding, and keep those a model can learn from.
 
     See `clinical.patients.read_patients`, which also checks every cell.
 
@@ -100,9 +100,9 @@ def _usable(rows: pd.DataFrame) -> tuple[Mask, dict[str, Any]]:
 
 
 def _require_both_classes(frame: pd.DataFrame, name: str) -> None:
-    found = [word for code, word in LABEL.codes.items() if (frame[LABEL.name] == code).any()]
-    if len(found) < len(LABEL.codes):
-        only = f"only '{found[0]}'" if found else "no usable patient at all"
+    classes = [word for code, word in LABEL.codes.items() if (frame[LABEL.name] == code).any()]
+    if len(classes) < len(LABEL.codes):
+        only = f"only '{classes[0]}'" if classes else "no usable patient at all"
         raise DataError(
             f"'{name}' cannot train a model: expected patients of both classes "
             f"({', '.join(LABEL.codes.values())}), found {only}."

@@ -1,6 +1,6 @@
 """What the data means: the 13 features of a patient, and the label.
 
-``FEATURES`` is the only place that knows a feature. The MLflow signature, the request model, the
+``FEATURES`` is the only place that defines a feature. The MLflow signature, the request model, the
 HTML form, the validation of files, ``docs/schema.md`` and the test cases are drawn from it.
 
 The coding is the *canonical* one, that of the re-coded ``heart.csv`` which API clients send;
@@ -41,7 +41,7 @@ class Feature:
 
     @property
     def allowed(self) -> str:
-        """The valid values in words, as error messages end."""
+        """The valid values as text, for the end of an error message."""
         if self.codes:
             text = "one of " + ", ".join(f"{code} ({word})" for code, word in self.codes.items())
         else:

@@ -1,4 +1,4 @@
-"""Text and Parquet files as columns of numbers, with every cell that is none."""
+"""Text and Parquet files as columns of numbers, with every cell that is not a number."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def unknown_cells(columns: Mapping[str, Any] | pd.DataFrame) -> dict[str, Mask]:
     return {name: mask for name, mask in masks.items() if mask.any()}
 
 
-def read_table(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:
+def read_table(source: Source, layout: Layout, names: Sequence[str]) -> Table:
     """Read some columns of a file.
 
     Unknown is ``?``, an empty cell, or a word such as ``NA``. Blank lines are no rows. Of columns
@@ -90,23 +90,23 @@ def read_table(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:
 
     Raises a `DataError` where it cannot be divided into rows and cells.
     """
-    wanted = [name for name in wanted if name in layout.names]
+    names = [name for name in names if name in layout.names]
     if not layout.delimiter:
-        return _read_parquet(source, layout, wanted)
+        return _read_parquet(source, layout, names)
     _refuse_quoted_line_breaks(source)
     if layout.delimiter == " ":
         content = source if isinstance(source, bytes) else source.read_bytes()
         content = re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", content)
         source = re.sub(rb"[ \t]+", b"\t", content)
         layout = Layout(layout.names, layout.width, "\t", layout.skip, layout.decimal)
-    table, wrong = read_text(source, layout, wanted)
+    table, wrong = read_text(source, layout, names)
     bad: Faults = {}
     for name, mask in wrong.items():
         note(bad, name, mask)
     ragged = bad.pop(RAGGED, None)
     expected = f"{layout.width} as in the first row"
     problems = [cell_problem(RAGGED, *ragged, expected)] if ragged else []
-    return Table(wanted, table.to_batches(), bad, problems)
+    return Table(names, table.to_batches(), bad, problems)
 
 
 def _refuse_quoted_line_breaks(source: Source) -> None:
@@ -135,7 +135,7 @@ def read_text(
         Numbers as float64, NaN or null where a cell is unknown or no number.
     wrong : dict of str to ndarray of bool
         For each column with such cells, those that hold something that is no number; under
-        `RAGGED` the rows that have more or fewer cells, none of which is known.
+        `RAGGED` the rows that have more or fewer cells, all of which are then unknown.
 
     Raises a `DataError` where it cannot be divided into rows and cells.
     """
@@ -147,10 +147,10 @@ def read_text(
 
 
 def _read_csv(
-    source: Source, layout: Layout, kinds: list[Any], wanted: list[str], ragged: Any = None
+    source: Source, layout: Layout, kinds: list[Any], names: list[str], ragged: Any = None
 ) -> Any:
     # Arrow wants every name once, and a file may have any: numbers stand for them.
-    places = [str(layout.names.index(name)) for name in wanted]
+    places = [str(layout.names.index(name)) for name in names]
     numeric = dict(zip(places, kinds, strict=False))
     with open_arrow(source) as file:
         table = pa_csv.read_csv(
@@ -168,7 +168,7 @@ def _read_csv(
                 decimal_point=layout.decimal,
             ),
         )
-    return table.rename_columns(wanted)
+    return table.rename_columns(names)
 
 
 def _read_carefully(
@@ -202,7 +202,7 @@ def _read_carefully(
 
 
 def _numbers(cells: Any, decimal: str) -> tuple[Column, Mask]:
-    """Return texts as numbers, NaN where they are none, and a mark where they are not unknown."""
+    """Return texts as numbers, NaN where they are not, and a mask of the invalid ones."""
     texts = cells.combine_chunks()
     pattern = _NUMBER.replace(r"\.", decimal) if decimal != "." else _NUMBER
     numeric = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
@@ -214,12 +214,12 @@ def _numbers(cells: Any, decimal: str) -> tuple[Column, Mask]:
     return np.asarray(values), np.asarray(wrong.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
-def _read_parquet(source: Source, layout: Layout, wanted: Sequence[str]) -> Table:
+def _read_parquet(source: Source, layout: Layout, names: Sequence[str]) -> Table:
     table = read_parquet(source)
-    table = table.select([layout.names.index(name) for name in wanted]).rename_columns(wanted)
-    textual = [name for name in wanted if not is_numeric(table.schema.field(name).type)]
+    table = table.select([layout.names.index(name) for name in names]).rename_columns(names)
+    textual = [name for name in names if not is_numeric(table.schema.field(name).type)]
     problems = [f"{column}: this column must hold numbers" for column in textual]
-    numeric = [column for column in wanted if column not in textual]
+    numeric = [column for column in names if column not in textual]
     return Table(numeric, table.select(numeric).to_batches(), problems=problems)
 
 

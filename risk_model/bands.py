@@ -29,5 +29,5 @@ def risk_level(bands: Sequence[tuple[str, float]], probability: float) -> str:
 def risk_levels(bands: Bands, probabilities: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.intp]:
     """Return the places in `bands` of the levels of many probabilities, shape (n,)."""
     starts = np.array([start for _, start in bands])
-    found = np.searchsorted(starts, probabilities.astype(np.float64), side="right") - 1
-    return np.asarray(found.clip(0))
+    levels = np.searchsorted(starts, probabilities.astype(np.float64), side="right") - 1
+    return np.asarray(levels.clip(0))

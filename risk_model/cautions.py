@@ -23,9 +23,9 @@ PARTS = 6
 
 
 class _Finding(NamedTuple):
-    """What training had of the feature `name`: its codes, or a range from `low` to `high`.
+    """The training values of the feature `name`: its codes, or a range from `low` to `high`.
 
-    `known` gives, by code or by part of the range, the bits of the pairs it is in: its own, and
+    `mask_of` gives, by code or part of the range, the bits of the pairs it is in: its own, and
     further up those of what it was never seen with. A range is cut by `factor`; 0 for codes.
     """
 
@@ -33,7 +33,7 @@ class _Finding(NamedTuple):
     low: float
     high: float
     factor: float
-    known: Callable[..., Any]
+    mask_of: Callable[..., Any]
     message: str
 
 
@@ -48,24 +48,24 @@ def _scale(feature: Feature, seen: TrainingRange, parts: int) -> tuple[float, fl
 def _finding(
     feature: Feature, seen: TrainingRange | None, parts: int, bits: Mapping[tuple[str, int], int]
 ) -> _Finding | None:
-    """Return what training had of a feature; None where nothing is known."""
+    """Return the training values of a feature; None where the model does not hold them."""
     if seen is None:
         return None
     low = feature.low if seen.low is None else seen.low
     high = feature.high if seen.high is None else seen.high
-    known = {place: each for (name, place), each in bits.items() if name == feature.name}
+    masks = {place: each for (name, place), each in bits.items() if name == feature.name}
     if feature.codes:
         codes = [code for code in feature.codes if low <= code <= high]
         codes, factor = list(codes if seen.codes is None else seen.codes), 0.0
-        had = ", ".join(f"{code} ({feature.codes.get(code, '?')})" for code in codes)
-        known = {code: known.get(code, 0) for code in codes}
+        trained_on = ", ".join(f"{code} ({feature.codes.get(code, '?')})" for code in codes)
+        masks = {code: masks.get(code, 0) for code in codes}
     else:
         _, factor = _scale(feature, seen, parts)
-        had = f"{low:g} to {high:g} {feature.unit}".rstrip()
-        if parts - 1 in known:
-            known[parts] = known[parts - 1]  # the highest of all
-    message = f"'{feature.name}' is outside of what the model was trained on: {had}."
-    return _Finding(feature.name, low, high, factor, known.get, message)
+        trained_on = f"{low:g} to {high:g} {feature.unit}".rstrip()
+        if parts - 1 in masks:
+            masks[parts] = masks[parts - 1]  # the highest of all
+    message = f"'{feature.name}' is outside of what the model was trained on: {trained_on}."
+    return _Finding(feature.name, low, high, factor, masks.get, message)
 
 
 def unseen_pairs(
@@ -73,28 +73,28 @@ def unseen_pairs(
 ) -> UnseenPairs:
     """Return which codes, and parts of ranges, no training patient had together.
 
-    What nobody had at all is not among them: that is warned about by itself.
+    Values that no patient had at all are not among them: each is warned about by itself.
     """
-    had: dict[tuple[str, int], list[bool]] = {}
+    members: dict[tuple[str, int], list[bool]] = {}
     for feature in FEATURES:
         low, factor = _scale(feature, seen[feature.name], parts)
         places = (training[feature.name] - low) * factor // 1
         if not feature.codes:
             places = places.clip(upper=parts - 1)  # the highest of all is in the last part
         for place in sorted(places.dropna().unique()):
-            had[feature.name, int(place)] = (places == place).tolist()
-    keys, rows = list(had), np.array(list(had.values()), dtype=np.float32)
+            members[feature.name, int(place)] = (places == place).tolist()
+    keys, rows = list(members), np.array(list(members.values()), dtype=np.float32)
     never = zip(*np.nonzero(np.triu(rows @ rows.T == 0)), strict=True)
     pairs = ((*keys[i], *keys[j]) for i, j in never if keys[i][0] != keys[j][0])
     return UnseenPairs(parts=parts, pairs=tuple(pairs))
 
 
 class Cautions:
-    """Warns of values, and of pairs of them, that no training patient had."""
+    """Warnings of values, and of pairs of them, that no training patient had."""
 
     def __init__(self, metadata: Metadata) -> None:
-        stated = metadata.unseen_pairs or UnseenPairs(parts=1, pairs=())
-        ends = [((a, i), (b, j)) for a, i, b, j in stated.pairs]
+        unseen = metadata.unseen_pairs or UnseenPairs(parts=1, pairs=())
+        ends = [((a, i), (b, j)) for a, i, b, j in unseen.pairs]
         own = {key: 1 << n for n, key in enumerate(dict.fromkeys(chain.from_iterable(ends)))}
         self._above = len(own)
         bits = dict(own)
@@ -103,31 +103,31 @@ class Cautions:
             bits[other] |= own[one] << self._above
         self._pairs = [(own[one] | own[other], one[0], other[0]) for one, other in ends]
         self._findings = [
-            _finding(feature, metadata.seen.get(feature.name), stated.parts, bits)
+            _finding(feature, metadata.seen.get(feature.name), unseen.parts, bits)
             for feature in FEATURES
         ]
 
     def warnings(self, values: Sequence[float | None]) -> list[tuple[str, str]]:
         """Return features, and the messages, for the 13 values in the order of FEATURES."""
-        found, bits = [], 0
+        messages, bits = [], 0
         for finding, value in zip(self._findings, values, strict=True):
             if finding is None or value is None:
                 continue
-            name, low, high, factor, known, message = finding
+            name, low, high, factor, mask_of, message = finding
             if factor:
                 if not low <= value <= high:
-                    found.append((name, message))
-                bits |= known(int((value - low) * factor), 0)
-            elif (bit := known(value)) is None:
-                found.append((name, message))
+                    messages.append((name, message))
+                bits |= mask_of(int((value - low) * factor), 0)
+            elif (bit := mask_of(value)) is None:
+                messages.append((name, message))
             else:
                 bits |= bit
         if bits & bits >> self._above:
-            found += self._messages(bits)
-        return found
+            messages += self._messages(bits)
+        return messages
 
-    def _messages(self, had: int) -> Iterator[tuple[str, str]]:
-        pairs = [(one, other) for both, one, other in self._pairs if both & had == both]
+    def _messages(self, bits: int) -> Iterator[tuple[str, str]]:
+        pairs = [(one, other) for both, one, other in self._pairs if both & bits == both]
         while pairs:
             counts = Counter(chain.from_iterable(pairs))
             name = max(counts, key=lambda each: (counts[each], each))
@@ -150,16 +150,16 @@ def unknown_findings(metadata: Metadata) -> Warnings:
     """Return the messages for unknown features, as far as that was measured."""
     if metadata.unknown_patterns is None:
         return _late(metadata)
-    known = metadata.pattern(())
+    complete = metadata.pattern(())
     return {
-        pattern.unknown: dict.fromkeys(pattern.unknown, _measured(pattern, known))
+        pattern.unknown: dict.fromkeys(pattern.unknown, _measured(pattern, complete))
         for pattern in metadata.unknown_patterns
-        if known and pattern.unknown
+        if complete and pattern.unknown
     }
 
 
-def _measured(pattern: UnknownPattern, known: UnknownPattern) -> str:
-    auc, with_all = (between(found.metrics, "roc_auc", 2) for found in (pattern, known))
+def _measured(pattern: UnknownPattern, complete: UnknownPattern) -> str:
+    auc, with_all = (between(each.metrics, "roc_auc", 2) for each in (pattern, complete))
     ratio = between(pattern.metrics, "observed_expected", 2)
     return (
         f"With {_listed(pattern.unknown)} unknown, the ROC AUC of this model is {auc}, and "

@@ -39,30 +39,30 @@ def check_references(engine: Engine, references: References, *, required: bool) 
         return
     expected = np.array(references.probabilities, dtype=np.float64)
     rows = np.array(references.inputs, dtype=np.float64)  # None becomes NaN
-    found = engine.score(rows).probabilities
+    probabilities = engine.score(rows).probabilities
     # A difference that is NaN is no agreement either.
     if (
-        found.shape != expected.shape
-        or not (np.abs(found - expected) <= references.tolerance).all()
+        probabilities.shape != expected.shape
+        or not (np.abs(probabilities - expected) <= references.tolerance).all()
     ):
         raise ModelError("The model does not give the probabilities of its references.")
 
 
 def check_answers(engine: Engine) -> None:
-    """Check what it answers for made-up patients, the ends of all ranges among them.
+    """Check the predictions for made-up patients, the ends of all ranges among them.
 
     Raises a `ModelError` where an answer is no probability, a label contradicts its probability, or
     unknown values are not taken: a request may hold them.
     """
-    known = made_up_patients(PATIENTS)
-    unknown = known[:1].copy()
+    patients = made_up_patients(PATIENTS)
+    unknown = patients[:1].copy()
     unknown[:, [feature.nullable for feature in FEATURES]] = math.nan
     try:
         engine.score(unknown)
     except Exception as error:  # whatever a library says of NaN
         raise ModelError("The model takes no unknown values: it must replace them.") from error
     # In small parts: the runtime keeps what it has once needed, in each worker.
-    labels, probabilities = score_many(engine, known.T, 1000)
+    labels, probabilities = score_many(engine, patients.T, 1000)
     if not ((probabilities >= -ROUNDING) & (probabilities <= 1 + ROUNDING)).all():
         raise ModelError("The model gives a probability that is not in [0, 1].")
     undecided = np.abs(probabilities - 0.5) <= ROUNDING

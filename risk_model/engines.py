@@ -129,7 +129,7 @@ BATCH_ROWS = 1 << 13
 """How many rows an engine is given at once, so that its intermediate results stay in the cache."""
 
 LEVELS = 16
-"""How finely measured values are told apart; finer ones gain nothing."""
+"""How finely measured values are distinguished; a finer grid gains nothing."""
 
 
 # The features as digits of one number, the last of them leading, and codes before measured values.

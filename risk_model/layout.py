@@ -38,7 +38,7 @@ SKOPS = "model.skops"
 
 @dataclass(frozen=True)
 class StoredFiles:
-    """A stored model's folder, with what its files say about it."""
+    """A stored model's folder, with the metadata in its files."""
 
     folder: Path
     metadata: Metadata
@@ -78,10 +78,10 @@ class StoredFiles:
     def names(self) -> list[str]:
         """Return the names of the files that are needed to predict: all, without an ONNX model."""
         if self.onnx:
-            found = [self.folder / name for name in (METADATA, REFERENCES, self.onnx[0])]
+            paths = [self.folder / name for name in (METADATA, REFERENCES, self.onnx[0])]
         else:
-            found = sorted(self.folder.rglob("*"))
-        return [path.relative_to(self.folder).as_posix() for path in found if path.is_file()]
+            paths = sorted(self.folder.rglob("*"))
+        return [path.relative_to(self.folder).as_posix() for path in paths if path.is_file()]
 
 
 def _sha256(content: bytes) -> str:
@@ -89,7 +89,7 @@ def _sha256(content: bytes) -> str:
 
 
 def open_folder(folder: Path) -> StoredFiles:
-    """Read what a stored model's files say about it.
+    """Read the metadata in a stored model's files.
 
     Raises a `ModelError` where there is no such folder, it holds links, or a file is not what this
     project writes.

@@ -39,7 +39,7 @@ def sqlite_path(uri: str) -> Path | None:
 
 
 def ensure_account() -> None:
-    """Give a user whom the machine does not know, as in many containers, a home and a name.
+    """Give a user without an account, as in many containers, a home and a name.
 
     MLflow cannot be imported without the one, and opens no run without the other.
     """

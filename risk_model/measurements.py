@@ -21,7 +21,7 @@ Measures = dict[str, Figure]
 
 
 class Part(BaseModel):
-    """A part of what is known about a model: frozen, strict, open for later fields."""
+    """A part of a model's metadata: frozen, strict, open for later fields."""
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", strict=True, allow_inf_nan=False, hide_input_in_errors=True
@@ -101,7 +101,7 @@ CaseMix = dict[str, FeatureMix]
 
 
 class OutOfFold(Part):
-    """How good cross-validation found it: over all patients, and by group.
+    """The measures of cross-validation: over all patients, and by group.
 
     `decision` is the net benefit over the threshold, of treating by the `model` and of treating
     `all`.
@@ -117,7 +117,7 @@ class OutOfFold(Part):
 
 
 class WithoutLate(Part):
-    """How well patients are told apart while the features `without` are unknown. Format 1."""
+    """The discrimination while the features `without` are unknown. Format 1."""
 
     without: tuple[str, ...]
     roc_auc: Figure
@@ -143,7 +143,7 @@ class Hospital(Part):
 
 
 class UnknownPattern(Part):
-    """How good it is while some findings are unknown, and what was observed in each band."""
+    """The measures while some findings are unknown, and the observed share in each band."""
 
     unknown: tuple[str, ...]  # together, in the order of FEATURES; empty for "all known"
     patients: int  # with these findings masked, out of fold
@@ -156,7 +156,7 @@ class RefitBin(Part):
     """Where refits put patients whose probability lies from `start` to `end`.
 
     From `low` to `high` are as many of the refits' probabilities as `Refits.level` says;
-    `changes_band` is the share of patients whom some refit puts into another risk band.
+    `changes_band` is the share of patients that some refit puts into another risk band.
     """
 
     start: float
@@ -179,8 +179,8 @@ class Refits(Part):
         place = bisect_right(self.bins, probability, key=attrgetter("start"))
         if not place:
             return None
-        found = self.bins[place - 1]
-        return min(found.low, probability), max(found.high, probability)
+        interval = self.bins[place - 1]
+        return min(interval.low, probability), max(interval.high, probability)
 
 
 class Histogram(Part):

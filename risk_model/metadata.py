@@ -1,4 +1,4 @@
-"""What is known about a stored model: the content of model.json and references.json, typed.
+"""The metadata of a stored model: the content of model.json and references.json, typed.
 
 Every field but the format may be missing, as in a model of an earlier release, or of another
 project; fields of a later release are ignored. A field of a wrong type is refused when the file is
@@ -88,7 +88,7 @@ class UnseenPairs(Part):
 
 
 class ReferencePatient(Part):
-    """The patient with whom others are compared in explanations, and their probability."""
+    """The patient that others are compared with in explanations, and their probability."""
 
     values: dict[str, float]
     probability: float | None = None
@@ -102,7 +102,7 @@ class Git(Part):
 
 
 class Metadata(Part):
-    """What is known about a model: for whom, how good, how it is served; it is model.json.
+    """The metadata of a model: population, performance, how it is served; it is model.json.
 
     `unseen_pairs`, `unknown_patterns`, `refits`, `baseline` and `base` are of format 2.
     """
@@ -154,16 +154,16 @@ class Metadata(Part):
         return tuple((band.level, band.start) for band in self.risk_bands or ()) or RISK_BANDS
 
     def pattern(self, unknown: Sequence[str]) -> UnknownPattern | None:
-        """Return what was measured with just these features unknown, None where nothing was."""
-        found = (p for p in self.unknown_patterns or () if p.unknown == tuple(unknown))
-        return next(found, None)
+        """Return the measures with just these features unknown, None where there are none."""
+        matching = (p for p in self.unknown_patterns or () if p.unknown == tuple(unknown))
+        return next(matching, None)
 
     def observed(self, unknown: Sequence[str], level: str) -> Observed | None:
-        """Return what was observed in a risk band with just these features unknown, if anything."""
-        known: UnknownPattern | Metadata | None = self
+        """Return the observed share in a risk band with just these features unknown, if any."""
+        measured: UnknownPattern | Metadata | None = self
         if self.unknown_patterns is not None and unknown:
-            known = self.pattern(unknown)
-        bands = (known.risk_bands if known else None) or ()
+            measured = self.pattern(unknown)
+        bands = (measured.risk_bands if measured else None) or ()
         return next((band.observed for band in bands if band.level == level), None)
 
     @property
@@ -194,7 +194,7 @@ class Metadata(Part):
         return cls.model_validate(content, strict=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what is known as plain JSON values; None for what nobody has stated."""
+        """Return the metadata as plain JSON values, None for each field that is not there."""
         return self.model_dump(mode="json", by_alias=True)
 
     def as_json(self) -> str:
@@ -203,7 +203,7 @@ class Metadata(Part):
 
 
 class References(Part):
-    """Patients that nobody is, with the probabilities that were right when it was trained.
+    """Made-up patients with the probabilities that the model gave when it was trained.
 
     `inputs` are rows of the 13 values in the order of FEATURES, None where unknown; an engine may
     be off by `tolerance`: float32 against float64. `twin_sha256` is that of the ONNX model, None

@@ -1,4 +1,4 @@
-"""A stored model, loaded: its engine, and what is known about it."""
+"""A stored model, loaded: its engine and its metadata."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def load(origin: Origin, pickles: bool | None = None) -> Model:
     Parameters
     ----------
     pickles : bool, optional
-        What the operator says of pickles. Where nothing is said, the local file may be one; for
-        any other model the environment decides, and nothing said there is no.
+        Whether the operator allows pickles. Where that is not set, the local file may be one; for
+        any other model the environment decides, where the default is no.
 
     Raises a `ModelError` where it does not load, or answers otherwise than when it was trained.
     """

@@ -1,6 +1,6 @@
 """Reading an estimator from a stored model without running what is in its files.
 
-MLflow itself trusts what a model's own ``MLmodel`` says: the types that skops may build, the
+MLflow itself trusts a model's own ``MLmodel``: the types that skops may build, the
 folder of code that is put on the path, where the file of the estimator is. Nothing of that is
 taken from a model here, so that whoever can write to a registry runs no code with its readers.
 """
@@ -42,7 +42,7 @@ else is ever added without a review.
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuse a folder that holds links: what they name is none of the model's files."""
+    """Refuse a folder that holds links: their targets are not the model's files."""
     linked = next((path for path in sorted(folder.rglob("*")) if path.is_symlink()), None)
     if linked is not None:
         name = linked.relative_to(folder).as_posix()
@@ -82,10 +82,10 @@ def read_estimator(folder: Path, pickles: bool | None = None) -> Any:
     ----------
     pickles : bool, optional
         Whether a pickle may be loaded, which runs whatever code it holds. By default what the
-        environment variable says, and no where it says nothing.
+        environment variable sets, and no where it is not set.
 
     Raises a `ModelError` with one line: there is no such flavour, it is a pickle and pickles are
-    not allowed, it holds types that nobody reviewed, or the model is for other features.
+    not allowed, it holds unreviewed types, or the model is for other features.
     """
     description = read_description(folder)
     _check_signature(description)
@@ -106,11 +106,11 @@ def read_estimator(folder: Path, pickles: bool | None = None) -> Any:
 
 
 def _pickles_are_allowed() -> bool:
-    """Return whether the operator has said so; nothing said is no."""
-    said = os.environ.get(PICKLE_SETTING, "").lower()
-    if said not in ("", "true", "1", "false", "0"):
-        raise ModelError(f"{PICKLE_SETTING} must be true, false or empty. Got {said!r}.")
-    return said in ("true", "1")
+    """Return whether the operator has allowed them; the default is no."""
+    setting = os.environ.get(PICKLE_SETTING, "").lower()
+    if setting not in ("", "true", "1", "false", "0"):
+        raise ModelError(f"{PICKLE_SETTING} must be true, false or empty. Got {setting!r}.")
+    return setting in ("true", "1")
 
 
 def _check_signature(description: dict[str, Any]) -> None:
@@ -125,7 +125,7 @@ def _check_signature(description: dict[str, Any]) -> None:
 def read_skops(content: bytes) -> Any:
     """Load a skops file, whatever MLflow's pickle setting and the model's own list say.
 
-    Raises a `ModelError` where it holds types that nobody reviewed.
+    Raises a `ModelError` where it holds unreviewed types.
     """
     import skops.io
 

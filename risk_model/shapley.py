@@ -53,10 +53,10 @@ def explain(predict: Predict, patient: Values, reference: Values) -> Explanation
     chosen = _combinations(len(differing))
     rows = np.repeat(reference[np.newaxis], len(chosen), axis=0)
     rows[:, differing] = np.where(chosen, patient[differing], reference[differing])
-    said = np.asarray(predict(rows), dtype=np.float64)
+    probabilities = np.asarray(predict(rows), dtype=np.float64)
     contributions = np.zeros(len(reference))
-    contributions[differing] = _weights(len(differing)) @ said
-    return Explanation(float(said[0]), float(said[-1]), contributions)
+    contributions[differing] = _weights(len(differing)) @ probabilities
+    return Explanation(float(probabilities[0]), float(probabilities[-1]), contributions)
 
 
 @lru_cache(maxsize=32)

@@ -12,14 +12,14 @@ from serving.following import upkeep
 from serving.settings import read_settings
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Erase the rows of these ids; return 0 where no file is left in which there may be more."""
     parser = argparse.ArgumentParser(prog="python -m serving.erase", description=main.__doc__)
     parser.add_argument(
         "ids", nargs="+", help="ids of predictions as answers gave them, or X-Request-IDs sent"
     )
     root = upkeep.folder_of(read_settings())
-    ids = parser.parse_args(words).ids
+    ids = parser.parse_args(arguments).ids
     try:
         with upkeep.locked(root, wait=True):
             erased, problems = files.erase(root, ids)

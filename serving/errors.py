@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 
 class RegistryError(Exception):
-    """The registry does not answer, so nothing is known about what should be served."""
+    """The registry does not answer, so it is unknown what should be served."""
 
 
 class Problem(Exception):  # noqa: N818 -- RFC 9457 calls it so
@@ -17,7 +17,7 @@ class Problem(Exception):  # noqa: N818 -- RFC 9457 calls it so
     status : int
         The HTTP status.
     detail : str
-        What is wrong and what to do, in words. Never a value that a client has sent.
+        What is wrong and what to do. Never a value that a client has sent.
     errors : sequence of mapping, optional
         One entry for each field: ``pointer`` (RFC 6901), ``detail``.
     headers : mapping of str to str, optional

@@ -46,7 +46,7 @@ wsgi_app = "serving:create_app()"
 bind = _address(_settings["HEART_HOST"], _settings["HEART_PORT"])
 workers = _settings["HEART_WORKERS"]
 worker_class = "gevent"
-# Above what a worker holds at once (HEART_MAX_CONCURRENCY), so that more are told 503 and not
+# Above what a worker holds at once (HEART_MAX_CONCURRENCY), so that more get 503 and not
 # left waiting unaccepted.
 worker_connections = 2 * _settings["HEART_MAX_CONCURRENCY"]
 backlog = 4096
@@ -54,7 +54,7 @@ http_parser = "auto"  # the C parser, where gunicorn_h1c is installed
 keepalive = 5
 timeout = 30  # the heartbeat of a worker, not a limit for requests
 graceful_timeout = 25
-forwarder_headers = ""  # a client must not say under which path the service is mounted
+forwarder_headers = ""  # a client must not choose the path under which the service is mounted
 control_socket_disable = True
 accesslog = None  # the service writes its own line for each request
 errorlog = "-"
@@ -84,16 +84,16 @@ def on_starting(server: Any) -> None:
         os.environ["HEART_ROOT_PATH"] = server.cfg.root_path
     os.environ.pop(STATE_FOLDER, None)
     owner = os.getpid()
-    made = state.instance_state(owner)
-    os.environ[STATE_FOLDER] = str(made.folder)
-    prepare_directory(made.metrics)
-    follower = spawn_follower(made, _settings)
+    instance = state.instance_state(owner)
+    os.environ[STATE_FOLDER] = str(instance.folder)
+    prepare_directory(instance.metrics)
+    follower = spawn_follower(instance, _settings)
 
     def end() -> None:
         # However this process ends, unless it is killed; not as the fork that a worker is.
         if os.getpid() == owner:
             end_follower(follower)
-            shutil.rmtree(made.folder, ignore_errors=True)
+            shutil.rmtree(instance.folder, ignore_errors=True)
 
     atexit.register(end)
     addresses = server.cfg.address
@@ -107,7 +107,7 @@ def on_starting(server: Any) -> None:
 def when_ready(server: Any) -> None:
     """Limit what unread answers take; as a new generation (USR2), wait until there is a model.
 
-    Meanwhile the old generation answers. A first start does not wait: there is nobody else.
+    Meanwhile the old generation answers. A first start has none, and does not wait.
     """
     from serving.following.state import State
 
@@ -140,7 +140,7 @@ def _import_early() -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001
-    """Let a worker end at once that is told to before it serves.
+    """Let a worker end at once on a signal before it serves.
 
     Until it has handlers of its own it would take a signal for the main process, whose copy it is,
     and be waited for until graceful_timeout.
@@ -182,7 +182,7 @@ def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
-    """Drop the gauges of a worker that is gone."""
+    """Drop the gauges of a worker that has ended."""
     from serving.http.metrics import forget_worker
 
     forget_worker(worker.pid)

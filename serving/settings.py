@@ -16,7 +16,7 @@ from typing import Any
 from clinical.numbers import read_float, read_int
 
 STATE_FOLDER = "_HEART_STATE_DIR"
-"""The variable by which gunicorn tells its workers the folder of this service; no setting."""
+"""The variable by which gunicorn passes the folder of this service to its workers."""
 
 
 Settings = Mapping[str, Any]
@@ -38,9 +38,9 @@ class Setting:
     default : str
         Its text where nothing is given.
     read : callable
-        Turns a text into the value; raises ValueError with the words for what is allowed.
+        Turns a text into the value; raises a ValueError with what is allowed.
     help : str
-        One sentence for whoever runs the service.
+        One sentence for the operator of the service.
     secret : bool
         Whether the value may never be shown.
     may_be_empty : bool
@@ -74,10 +74,10 @@ def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[
     return read
 
 
-def _one_of(*words: str) -> Callable[[str], str]:
+def _one_of(*allowed: str) -> Callable[[str], str]:
     def read(text: str) -> str:
-        if text not in words:
-            raise ValueError("one of " + ", ".join(words))
+        if text not in allowed:
+            raise ValueError("one of " + ", ".join(allowed))
         return text
 
     return read
@@ -104,10 +104,10 @@ def _root_path(text: str) -> str:
 
 
 def _yes_or_no(text: str) -> bool | None:
-    said = {"": None, "true": True, "1": True, "false": False, "0": False}
-    if text.lower() not in said:
+    values = {"": None, "true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in values:
         raise ValueError("true, false or empty")
-    return said[text.lower()]
+    return values[text.lower()]
 
 
 def _keys(text: str) -> tuple[str, ...]:
@@ -313,8 +313,8 @@ def read_settings(
         try:
             values[setting.name] = setting.read(given) if isinstance(given, str) else given
         except ValueError as error:
-            got = "" if setting.secret else f" Got {given!r} instead."
-            problems.append(f"{setting.name} must be {error}.{got}")
+            actual = "" if setting.secret else f" Got {given!r} instead."
+            problems.append(f"{setting.name} must be {error}.{actual}")
     if problems:
         raise SettingError("\n".join(problems))
     return values

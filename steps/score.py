@@ -8,7 +8,7 @@ from functools import partial
 from steps.parameters.entry_points import Score
 from steps.runs.running import Work, run_step
 
-# Each worker process imports this module once more, as the one that was started: whatever takes
+# Each worker process imports this module once more, as the one that was started: what takes
 # long to import is imported where the work is done.
 
 

@@ -12,7 +12,7 @@ from steps.runs.files import ROOT
 from steps.runs.running import parse_or_refuse
 
 SETTINGS = {"host": "HEART_HOST", "port": "HEART_PORT", "workers": "HEART_WORKERS"}
-"""The setting of the service that each parameter stands for."""
+"""The setting of the service for each parameter."""
 
 
 def become_service(values: Serve) -> NoReturn:
@@ -25,8 +25,8 @@ def become_service(values: Serve) -> NoReturn:
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
         os.environ.pop(name, None)
     configuration = str(ROOT / "serving" / "gunicorn.conf.py")
-    words = [sys.executable, "-m", "gunicorn", "-c", configuration]
-    os.execv(sys.executable, words)  # noqa: S606
+    command = [sys.executable, "-m", "gunicorn", "-c", configuration]
+    os.execv(sys.executable, command)  # noqa: S606
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The columns of a file: which are features, which is the label, and what is done about others."""
+"""The columns of a file: which are features, which is the label, which are not used."""
 
 from __future__ import annotations
 
@@ -88,18 +88,18 @@ def recognise_columns(names: Sequence[str], width: int, stated: Coding | None = 
 def require_features(names: list[str], ids: list[str]) -> None:
     """Raise a `DataError` where a feature lacks among columns, or it or an id is there twice."""
     if missing := [name for name in FEATURE_NAMES if name not in names]:
-        found = ["none of them" if len(missing) == len(FEATURE_NAMES) else "the others"]
-        found += [f"rename '{name}' to {ALIASES[name]}" for name in names if name in ALIASES]
+        hints = ["none of them" if len(missing) == len(FEATURE_NAMES) else "the others"]
+        hints += [f"rename '{name}' to {ALIASES[name]}" for name in names if name in ALIASES]
         raise DataError(
             f"expected the columns {', '.join(FEATURE_NAMES)}; missing: {', '.join(missing)} "
-            f"(found {'; '.join(found)})"
+            f"(found {'; '.join(hints)})"
         )
     if twice := [name for name in (*FEATURE_NAMES, *ids) if names.count(name) > 1]:
         raise DataError(f"these columns are there twice: {', '.join(twice)}")
 
 
-def _refusal(found: str) -> DataError:
-    return DataError(f"it is no file of patients known here.\n  {EXPECTED}\n  Found: {found}.")
+def _refusal(columns: str) -> DataError:
+    return DataError(f"it is no file of patients known here.\n  {EXPECTED}\n  Found: {columns}.")
 
 
 def _found(others: Sequence[str], labels: Sequence[str], missing: Sequence[str]) -> str:

@@ -47,16 +47,16 @@ def convert(columns: Mapping[str, Column], coding: Coding) -> Converted:
     converted = Converted()
     for feature in FEATURES:
         if feature.name in columns:
-            known, hidden = _unmask(columns[feature.name], coding.disguised.get(feature.name, ()))
+            values, hidden = _unmask(columns[feature.name], coding.disguised.get(feature.name, ()))
             if feature.codes:
-                known, bad = _recode(known, coding.codes_of(feature))
+                values, bad = _recode(values, coding.codes_of(feature))
             else:
-                bad = (known < feature.low) | (known > feature.high)
-            converted.add(feature.name, known, bad, hidden)
+                bad = (values < feature.low) | (values > feature.high)
+            converted.add(feature.name, values, bad, hidden)
     for name, label in coding.labels.items():
         if name in columns:
-            known, hidden = _unmask(columns[name], ())
-            converted.add(name, *_recode(known, label.codes), hidden)
+            values, hidden = _unmask(columns[name], ())
+            converted.add(name, *_recode(values, label.codes), hidden)
     return converted
 
 

@@ -1,4 +1,4 @@
-"""The codings of patient files that are known, and how each leads to the canonical one.
+"""The supported codings of patient files, and how each maps to the canonical one.
 
 The mapping of the codes was established by joining all rows of the UCI file and of ``heart.csv``
 on the columns that they share; it holds without exception. ``zero_based`` is the coding of public
@@ -15,7 +15,7 @@ from clinical.schema import LABEL, Feature
 
 @dataclass(frozen=True, slots=True)
 class LabelCodes:
-    """The codes of a label column, whether they mean disease, and the same in words.
+    """The codes of a label column, whether they mean disease, and a description of it.
 
     In these, {label} stands for the column's name.
     """

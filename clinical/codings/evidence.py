@@ -1,4 +1,4 @@
-"""What the codes of a file say about its coding, counted block by block and added up.
+"""Evidence for the coding of a file: its codes, counted block by block and added up.
 
 Two kinds: codes that only some codings have, and associations that every population of patients
 shows, without a label. The same for files that are read whole and for partitions of a long one.
@@ -43,14 +43,14 @@ Sums = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Cells counted by their code, and what was seen with each code.
+    """Cells counted by code, and the values of a related column by code.
 
     Parameters
     ----------
     codes : ndarray, shape (3, 11)
         For each telling feature the cells with each code.
     seen : ndarray, shape (2, 3, 11)
-        For cp with exang and slope with oldpeak: by code, the patients who know both, and the
+        For cp with exang and slope with oldpeak: by code, the rows where both are known, and the
         sum and the sum of squares of the latter.
     """
 
@@ -82,18 +82,18 @@ class Evidence:
 
     @property
     def coding(self) -> Coding | None:
-        """The coding that the codes alone stand for, uci or canonical; None where none tells."""
+        """The coding by the codes alone, uci or canonical; None where they do not decide."""
         uci, others = self.foreign(CANONICAL), self.foreign(UCI)
         if uci == others:
             return None
         return UCI if uci > others else CANONICAL
 
     def associations(self, coding: Coding) -> dict[str, float]:
-        """Return how clearly cp and slope show what is known of them, if read in a coding.
+        """Return how clearly cp and slope show their known associations, if read in a coding.
 
         The statistic is Pearson's r times the root of n - 1, with the two ends of the feature's
         codes as +1 and -1 (for exang that is the Cochran-Armitage test for trend): about normal
-        with unit variance where there is no association, and 0 where nothing can be said.
+        with unit variance where there is no association, and 0 where there are too few rows.
         """
         return {
             name: _trend(sums, coding.codes_of(_BY_NAME[name]), _ENDS[name])
@@ -105,12 +105,12 @@ class Evidence:
         return sum(self.associations(coding).values()) > -TOGETHER
 
     def objections(self, coding: Coding) -> dict[str, str]:
-        """Return what speaks against a coding, in words, for each column that does."""
-        found = self.associations(coding)
-        together = sum(found.values()) < TOGETHER
+        """Return the objections to a coding, by column."""
+        associations = self.associations(coding)
+        together = sum(associations.values()) < TOGETHER
         against = {
             name: f"the reverse of what is known, that {_KNOWN[name]}"
-            for name, value in found.items()
+            for name, value in associations.items()
             if value < ALONE or (together and value < 0)
         }
         thal = self.codes[TELLING.index("thal")][:_BEYOND]
@@ -124,7 +124,7 @@ class Evidence:
 
 
 def count_coding_evidence(columns: Mapping[str, Sums]) -> Evidence:
-    """Count what a block of rows says about its coding.
+    """Return the evidence of a block of rows for its coding.
 
     They are columns of numbers as the file writes them, NaN where unknown; what is missing counts
     nothing.
@@ -165,15 +165,15 @@ def _places(cells: Sums) -> npt.NDArray[np.intp]:
 
 
 def _sums(places: npt.NDArray[np.intp], values: Sums, feature: Feature) -> Sums:
-    """Return, by code, how many know a possible value, its sum, and its sum of squares."""
-    known = (values >= feature.low) & (values <= feature.high)
-    values = np.where(known, values, 0.0)
-    weights = (known.astype(np.float64), values, values * values)
+    """Return, by code, the count, the sum and the sum of squares of the valid values."""
+    valid = (values >= feature.low) & (values <= feature.high)
+    values = np.where(valid, values, 0.0)
+    weights = (valid.astype(np.float64), values, values * values)
     return np.array([np.bincount(places, w, _BEYOND + 1) for w in weights])
 
 
 def _trend(sums: Sums, codes: Mapping[int, int], ends: tuple[int, int]) -> float:
-    """Return Pearson's r times the root of n - 1 between the score of a code and what was seen."""
+    """Return Pearson's r times the root of n - 1 of the codes' scores and the related column."""
     read = sums[:, list(codes)]
     score = np.array([float(new == ends[0]) - float(new == ends[1]) for new in codes.values()])
     n, total, squares = read.sum(axis=1)

@@ -1,4 +1,4 @@
-"""Which way a label points, by what is known of the disease."""
+"""The direction of a label, by the known signs of the disease."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FEW = 10
 
 @dataclass(frozen=True)
 class Direction:
-    """The signs, in words, that a label goes with, and those that it goes against.
+    """The signs that are associated with a label, and those that contradict it, as text.
 
     Each is beyond `SURE` standard errors.
     """
@@ -76,27 +76,27 @@ def direction(frame: pd.DataFrame, diseased: Column, in_every_coding: bool = Fal
 
 
 def check_direction(frame: pd.DataFrame, coding: Coding, label: str, evidence: Evidence) -> None:
-    """Raise a `DataError` where a label runs against what is known of the disease.
+    """Raise a `DataError` where a label contradicts the known signs of the disease.
 
     It names a rename only where the rows prove it.
     """
-    found = direction(frame, frame[LABEL.name].to_numpy(dtype=np.float64))
-    if coding is STATLOG and not (found.is_right and _is_healthy(frame[frame[LABEL.name] == 0])):
+    trend = direction(frame, frame[LABEL.name].to_numpy(dtype=np.float64))
+    if coding is STATLOG and not (trend.is_right and _is_healthy(frame[frame[LABEL.name] == 0])):
         raise DataError(
             f"its label '{label}' is 1 and 2 alone: absence and presence of disease as in Statlog, "
             "or patients of UCI who are all diseased, and its rows do not show which.\n  Write 0 "
             "for absence and 1 for presence in a column 'num'."
         )
-    if found.is_wrong:
+    if trend.is_wrong:
         meaning = coding.labels[label].meaning.format(label=label)
         raise DataError(
             f"its label '{label}' points the wrong way: read as {meaning}, disease is less "
-            f"frequent with {', '.join(found.wrong)}, which is the reverse of what is known."
-            f"\n  {_cure(coding, label, evidence)}"
+            f"frequent with {', '.join(trend.wrong)}, which is the reverse of what is known."
+            f"\n  {_advice(coding, label, evidence)}"
         )
 
 
-def _cure(coding: Coding, label: str, evidence: Evidence) -> str:
+def _advice(coding: Coding, label: str, evidence: Evidence) -> str:
     if not coding.same_features(CANONICAL):
         return f"Write 1 for disease and 0 for none in the column '{label}'."
     if not evidence.supports(coding):
@@ -112,13 +112,13 @@ def check_alias(
     frame: pd.DataFrame, values: Column, alias: str, coding: Coding, evidence: Evidence
 ) -> None:
     """Refuse a label whose name has several meanings, with the rename that its rows prove."""
-    known, uci = set(np.unique(values[~np.isnan(values)]).tolist()), coding.same_features(UCI)
+    codes, uci = set(np.unique(values[~np.isnan(values)]).tolist()), coding.same_features(UCI)
     allowed = set(GRADES.codes if uci else CANONICAL.labels[LABEL.name].codes)
-    way = direction(frame, np.where(np.isnan(values), np.nan, values > 0), in_every_coding=True)
+    trend = direction(frame, np.where(np.isnan(values), np.nan, values > 0), in_every_coding=True)
     rename = None
-    if known <= allowed and way.is_right:
+    if codes <= allowed and trend.is_right:
         rename = "num" if uci else LABEL.name
-    elif way.is_wrong and coding.same_features(HEART_CSV) and evidence.supports(coding):
+    elif trend.is_wrong and coding.same_features(HEART_CSV) and evidence.supports(coding):
         rename = "target"
     advice = (
         f"Its rows show which: rename it to '{rename}'."
@@ -159,7 +159,7 @@ def check_grades(frame: pd.DataFrame, grades: Column) -> None:
 
 
 def _is_healthy(patients: pd.DataFrame) -> bool:
-    """Return whether patients have fewer signs of disease than any diseased ones are known to."""
+    """Return whether patients have fewer signs of disease than diseased ones anywhere."""
     burden = _burden(patients)
     burden = burden[~np.isnan(burden)]
     error = burden.std() / np.sqrt(max(len(burden), 1))
@@ -167,7 +167,7 @@ def _is_healthy(patients: pd.DataFrame) -> bool:
 
 
 def _burden(patients: pd.DataFrame) -> Column:
-    """Return the share of the signs that each patient has, of those known; NaN where none is."""
+    """Return the share of each patient's known signs that are present; NaN where none is known."""
     present, known = np.zeros((2, len(patients)), dtype=np.float32)
     for has, lacks in _signs(patients).values():
         present += has
@@ -183,7 +183,7 @@ def _distance(one: Column, other: Column) -> float:
 
 
 def _signs(frame: pd.DataFrame) -> dict[str, tuple[Mask, Mask]]:
-    """Return, for each sign, who has it and who is known not to."""
+    """Return, for each sign, masks of the patients with it and of those known to be without."""
 
     def split(name: str, low: float) -> tuple[Mask, Mask]:
         values = frame[name].to_numpy()

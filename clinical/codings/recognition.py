@@ -21,8 +21,8 @@ def recognise(evidence: Evidence, label: str | None, label_is_named: bool = True
 
     A file whose label no header names is UCI's.
 
-    Raises a `DataError` where nothing tells, label and codes contradict each other, or the rows do
-    not show what is known of patients if they are read in this coding.
+    Raises a `DataError` where nothing decides, label and codes contradict each other, or the rows
+    do not show the known associations if they are read in this coding.
     """
     if label is None:
         return recognise_without_label(evidence)
@@ -34,7 +34,7 @@ def recognise(evidence: Evidence, label: str | None, label_is_named: bool = True
 
 
 def recognise_without_label(evidence: Evidence) -> Coding:
-    """Return the coding that the codes tell; as `coding_of_rows`, but an error where none does."""
+    """Return the coding by the codes; as `coding_of_rows`, but an error where none decides."""
     coding = coding_of_rows(evidence)
     if coding is None:
         raise DataError(
@@ -45,12 +45,12 @@ def recognise_without_label(evidence: Evidence) -> Coding:
 
 
 def coding_of_rows(evidence: Evidence, label: str | None = None) -> Coding | None:
-    """Return the coding that the codes tell; None where none does.
+    """Return the coding by the codes; None where none decides.
 
-    A label stands in where no code tells, and counts for nothing else.
+    A label decides where no code does, and counts for nothing else.
 
-    Raises a `DataError` where the rows are in several codings, or speak against what their codes
-    tell.
+    Raises a `DataError` where the rows are in several codings, or contradict that of their
+    codes.
     """
     if evidence.mixed:
         raise DataError(
@@ -71,34 +71,34 @@ def coding_of_files(
     """Return the one coding of files that are to be scored, the one that is stated if any.
 
     What was counted on their rows is given by their names and those of their labels. A `DataError`
-    where they are in several codings, or none of them tells its own.
+    where they are in several codings, or none can be recognised.
     """
-    found: dict[str, str] = {}
+    first_of: dict[str, str] = {}
     for (name, label), evidence in counted.items():
         try:
             coding = stated or coding_of_rows(evidence, label)
             if coding:
                 require_coding(evidence, coding, "expected one coding")
-                found.setdefault(coding.name, name)
+                first_of.setdefault(coding.name, name)
         except DataError as error:
             raise DataError(f"'{name}': {error}") from None
-    if len(found) > 1:
-        each = ", ".join(f"'{name}' is {coding}" for coding, name in found.items())
+    if len(first_of) > 1:
+        each = ", ".join(f"'{name}' is {coding}" for coding, name in first_of.items())
         raise DataError(f"expected one coding in all files, found several: {each}")
-    if not found and any(evidence.rows for evidence in counted.values()):
+    if not first_of and any(evidence.rows for evidence in counted.values()):
         return recognise_without_label(count_coding_evidence({}))  # which refuses them
-    return CODINGS[next(iter(found), CANONICAL.name)]
+    return CODINGS[next(iter(first_of), CANONICAL.name)]
 
 
 def require_no_objections(evidence: Evidence, coding: Coding) -> None:
-    """Raise a `DataError` for a coding in which rows are the reverse of what is known of patients.
+    """Raise a `DataError` for a coding in which rows are the reverse of the known associations.
 
     It names the columns and offers the codings that can be stated. Nothing is converted on such
     evidence alone.
     """
     against = evidence.objections(coding)
     if against:
-        columns = "\n".join(f"  {name}: {words}" for name, words in against.items())
+        columns = "\n".join(f"  {name}: {objection}" for name, objection in against.items())
         others = [UCI] if coding.same_features(UCI) else [ZERO_BASED, coding]
         raise DataError(
             f"its codes in {', '.join(against)} speak against the {coding.name} coding, in which "

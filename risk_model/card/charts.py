@@ -38,18 +38,18 @@ class Line:
     interval: str
 
 
-def line(found: dict[str, list[float]], scale: Scale) -> Line:
+def line(curve: dict[str, list[float]], scale: Scale) -> Line:
     """Return a curve up to where it falls below the scale."""
-    end = next((i for i, y in enumerate(found["middle"]) if y < scale.low), len(found["x"]))
+    end = next((i for i, y in enumerate(curve["middle"]) if y < scale.low), len(curve["x"]))
 
     def points(name: str) -> list[str]:
-        placed = zip(found["x"][:end], found[name], strict=False)
+        placed = zip(curve["x"][:end], curve[name], strict=False)
         return [f"{100 * x:.2f} {100 - scale.place(y):.2f}" for x, y in placed]
 
     around = points("high") + points("low")[::-1]
     return Line("M" + " L".join(points("middle")), "M" + " L".join(around) + "Z")
 
 
-def decision_scale(found: dict[str, dict[str, list[float]]]) -> Scale:
+def decision_scale(curves: dict[str, dict[str, list[float]]]) -> Scale:
     """Return the axis of net benefit, up to the end of the highest interval."""
-    return Scale(-0.05, max(max(curve["high"]) for curve in found.values()))
+    return Scale(-0.05, max(max(curve["high"]) for curve in curves.values()))

@@ -10,7 +10,7 @@ from risk_model import patterns
 from risk_model.card.studies import STUDIES
 from risk_model.card.wording import HEADLINE, MEASURES, between, percent
 
-Stated = Mapping[str, Any]
+CardValues = Mapping[str, Any]
 """Metadata as plain values: None for what a model does not carry."""
 
 NEEDED = {
@@ -42,37 +42,37 @@ THRESHOLDS = (0.1, 0.2, 0.3, 0.5)
 TREES = ("n_estimators", "max_depth", "min_samples_leaf")
 
 
-def carried(stated: Stated) -> list[str]:
+def available_sections(card: CardValues) -> list[str]:
     """Return the sections that a model has the metadata for."""
-    known = {name for name, value in stated.items() if value is not None}
-    return [heading for heading, names in NEEDED.items() if known.issuperset(names)]
+    available = {name for name, value in card.items() if value is not None}
+    return [heading for heading, names in NEEDED.items() if available.issuperset(names)]
 
 
-def settings(stated: Stated) -> dict[str, Any]:
+def settings(card: CardValues) -> dict[str, Any]:
     """Return the parameters that shaped the model; no path of a machine is among them."""
-    unused = TREES if stated["name"] == "logistic_regression" else ("C",)
+    unused = TREES if card["name"] == "logistic_regression" else ("C",)
     left_out = ("data", "model", "calibration", *unused)
-    return {k: v for k, v in stated["parameters"].items() if k not in left_out}
+    return {k: v for k, v in card["parameters"].items() if k not in left_out}
 
 
-def own_cohort(stated: Stated) -> dict[str, Any] | None:
+def own_cohort(card: CardValues) -> dict[str, Any] | None:
     """Return the model's own patients, cross-validated, in the form of the other hospitals."""
-    found = stated["out_of_fold"]
-    if not found:
+    measured = card["out_of_fold"]
+    if not measured:
         return None
-    uci = stated["data"] and stated["data"]["source"] == "uci"
+    uci = card["data"] and card["data"]["source"] == "uci"
     return {
         "title": f"{'Cleveland Clinic' if uci else 'Its own patients'}, cross-validated",
-        "prevalence": found["diseased"] / found["patients"],
-        "risk_bands": stated["risk_bands"] or [],
-        **found,
+        "prevalence": measured["diseased"] / measured["patients"],
+        "risk_bands": card["risk_bands"] or [],
+        **measured,
     }
 
 
-def cohorts(stated: Stated) -> list[dict[str, Any]]:
+def cohorts(card: CardValues) -> list[dict[str, Any]]:
     """Return the model's own patients and those of each other hospital."""
-    own = own_cohort(stated)
-    return [*([own] if own else []), *(stated["elsewhere"] or [])]
+    own = own_cohort(card)
+    return [*([own] if own else []), *(card["elsewhere"] or [])]
 
 
 def group_rows(cohort: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -81,16 +81,16 @@ def group_rows(cohort: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [everybody, *({"title": g["group"], **g} for g in cohort["groups"])]
 
 
-def banded(stated: Stated) -> list[tuple[str, list[dict[str, Any]]]]:
+def banded(card: CardValues) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return the cohorts, groups and patterns whose bands were observed, each with a title."""
-    own = stated["out_of_fold"] or {"groups": []}
-    unknown = (p for p in shown_patterns(stated) if p["unknown"])
-    found = [
+    own = card["out_of_fold"] or {"groups": []}
+    unknown = (p for p in shown_patterns(card) if p["unknown"])
+    groups = [
         *((f"Cross-validated, {group['group']}", group) for group in own["groups"]),
-        *((site["title"], site) for site in stated["elsewhere"] or []),
+        *((site["title"], site) for site in card["elsewhere"] or []),
         *((f"Cross-validated, unknown: {', '.join(p['unknown'])}", p) for p in unknown),
     ]
-    return [(title, band_rows(one["risk_bands"])) for title, one in found if one["risk_bands"]]
+    return [(title, band_rows(one["risk_bands"])) for title, one in groups if one["risk_bands"]]
 
 
 def band_rows(bands: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -111,21 +111,21 @@ def _share_of(share: float, ends: Mapping[str, float]) -> dict[str, float]:
     return {"share": share, "share_ci_low": ends["low"], "share_ci_high": ends["high"]}
 
 
-def tiles(found: Mapping[str, float]) -> list[tuple[str, str]]:
+def tiles(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
     """Return the figures to see first, each with its title."""
     return [
-        (MEASURES[name], between(found, name, 3 if name == "brier" else 2))
+        (MEASURES[name], between(metrics, name, 3 if name == "brier" else 2))
         for name in HEADLINE
-        if name in found
+        if name in metrics
     ]
 
 
 def measure_rows(columns: Sequence[Mapping[str, float]]) -> list[list[str]]:
     """Return every measure that any of several sets of figures has, as rows of a table."""
     return [
-        [title, *(between(found, name) for found in columns)]
+        [title, *(between(metrics, name) for metrics in columns)]
         for name, title in MEASURES.items()
-        if any(name in found for found in columns)
+        if any(name in metrics for metrics in columns)
     ]
 
 
@@ -167,10 +167,10 @@ def net_benefit_rows(cohort: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def shown_patterns(stated: Stated) -> list[Mapping[str, Any]]:
+def shown_patterns(card: CardValues) -> list[Mapping[str, Any]]:
     """Return what was measured for the patterns of PATTERNS."""
-    found = {tuple(pattern["unknown"]): pattern for pattern in stated["unknown_patterns"] or ()}
-    return [found[names] for names in PATTERNS if names in found]
+    by_names = {tuple(pattern["unknown"]): pattern for pattern in card["unknown_patterns"] or ()}
+    return [by_names[names] for names in PATTERNS if names in by_names]
 
 
 def pattern_table(shown: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
@@ -186,7 +186,7 @@ def pattern_table(shown: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[l
     ]
 
 
-def refit_rows(stated: Stated) -> list[dict[str, Any]]:
+def refit_rows(card: CardValues) -> list[dict[str, Any]]:
     """Return where refitted models put patients, by their probability, as rows of a forest plot."""
     return [
         {
@@ -194,15 +194,15 @@ def refit_rows(stated: Stated) -> list[dict[str, Any]]:
             "patients": one["patients"],
             "metrics": _share_of((one["start"] + one["end"]) / 2, one),
         }
-        for one in stated["refits"]["bins"]
+        for one in card["refits"]["bins"]
     ]
 
 
-def band_changes(stated: Stated) -> list[list[str]]:
-    """Return the share of patients whom a refit puts into another band, by their probability."""
+def band_changes(card: CardValues) -> list[list[str]]:
+    """Return the share of patients that a refit puts into another band, by their probability."""
     return [
         [_reach(one), str(one["patients"]), percent(one["changes_band"])]
-        for one in stated["refits"]["bins"]
+        for one in card["refits"]["bins"]
         if one["changes_band"] is not None
     ]
 
@@ -211,15 +211,15 @@ def _reach(one: Mapping[str, float]) -> str:
     return f"{100 * one['start']:.0f} to {percent(one['end'])}"
 
 
-def importance_rows(stated: Stated) -> list[list[str]]:
+def importance_rows(card: CardValues) -> list[list[str]]:
     """Return by how many percentage points each finding moves the answers, the most first."""
     titles = {feature.name: feature.title for feature in FEATURES}
-    moved = sorted(stated["importance"].items(), key=lambda item: -item[1])
+    moved = sorted(card["importance"].items(), key=lambda item: -item[1])
     return [[titles[name], f"{100 * value:.1f}"] for name, value in moved]
 
 
 def study_rows() -> list[list[str]]:
-    """Return what the archive tells of each hospital."""
+    """Return what the archive documents about each hospital."""
     return [
         [s.title, f"{s.first} to {s.last}", f"{s.days:g}",
          *(f"{drug} %" for drug in (s.beta_blocker, s.nitrate, s.calcium_blocker, s.digitalis))]
@@ -231,15 +231,15 @@ def case_mix_rows(mixes: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return, for each feature, what the patients of each cohort were like."""
     rows: list[list[str]] = []
     for feature in FEATURES:
-        known = [mix[feature.name] for mix in mixes]
+        summaries = [mix[feature.name] for mix in mixes]
         unit = f", {feature.unit}" if feature.unit else ""
         if not feature.codes:
-            rows.append([f"{feature.title}{unit}: median (quartiles)", *map(_quartiles, known)])
+            rows.append([f"{feature.title}{unit}: median (quartiles)", *map(_quartiles, summaries)])
         for code, word in _listed_codes(feature.choices):
-            shares = (_share(found.get("shares"), code) for found in known)
+            shares = (_share(summary.get("shares"), code) for summary in summaries)
             rows.append([f"{feature.title}: {word}", *shares])
-        if any(found["missing"] for found in known):
-            rows.append([f"{feature.title}: unknown", *(_missing(f["missing"]) for f in known)])
+        if any(summary["missing"] for summary in summaries):
+            rows.append([f"{feature.title}: unknown", *(_missing(f["missing"]) for f in summaries)])
     return rows
 
 
@@ -248,10 +248,10 @@ def _listed_codes(codes: Mapping[int, str]) -> Iterable[tuple[int, str]]:
     return list(codes.items())[1:] if len(codes) == 2 else codes.items()
 
 
-def _quartiles(found: Mapping[str, float]) -> str:
-    if found.get("median") is None:
+def _quartiles(summary: Mapping[str, float]) -> str:
+    if summary.get("median") is None:
         return "-"
-    return f"{found['median']:.3g} ({found['q1']:.3g} to {found['q3']:.3g})"
+    return f"{summary['median']:.3g} ({summary['q1']:.3g} to {summary['q3']:.3g})"
 
 
 def _share(shares: Mapping[str, float] | None, code: int) -> str:

@@ -19,14 +19,14 @@ STATIC = HERE / "static"
 
 def environment(*folders: Path, html: bool = True) -> Environment:
     """Return a Jinja environment of templates in folders, and of those that all pages share."""
-    made = Environment(
+    jinja = Environment(
         loader=FileSystemLoader([*folders, HERE / "templates", STATIC]),
         autoescape=html,  # noqa: S701  # off for Markdown, in which nothing is escaped
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    jinja.filters |= {
         "end": lambda value, name: f"{100 * value:g} %" if name == "share" else f"{value:g}",
         "finite": lambda value: value is not None and math.isfinite(value),
         "in_clinical_terms": wording.in_clinical_terms,
@@ -38,7 +38,7 @@ def environment(*folders: Path, html: bool = True) -> Environment:
         "share": wording.share,
         "titles": wording.titles,
     }
-    made.globals |= {
+    jinja.globals |= {
         "FEATURES": {feature.name: feature for feature in FEATURES},
         "LABEL": LABEL,
         "MEASURES": wording.MEASURES,
@@ -49,7 +49,7 @@ def environment(*folders: Path, html: bool = True) -> Environment:
         "charts": charts,
         "content": content,
     }
-    return made
+    return jinja
 
 
 def _points(text: str) -> list[str]:
@@ -61,9 +61,9 @@ def _points(text: str) -> list[str]:
 
 @cache
 def _environment(*, html: bool) -> Environment:
-    made = environment(html=html)
-    made.globals |= {"sample_size": sample_size, "studies": studies.STUDIES}
-    return made
+    jinja = environment(html=html)
+    jinja.globals |= {"sample_size": sample_size, "studies": studies.STUDIES}
+    return jinja
 
 
 def title(metadata: Metadata) -> str:
@@ -74,7 +74,7 @@ def title(metadata: Metadata) -> str:
 
 def lacking(metadata: Metadata) -> list[str]:
     """Return the headings that a model has no metadata for, such as one of an earlier release."""
-    shown = content.carried(metadata.as_dict())
+    shown = content.available_sections(metadata.as_dict())
     return [heading for heading in content.NEEDED if heading not in shown]
 
 
@@ -87,15 +87,15 @@ def as_markdown(metadata: Metadata) -> str:
 def as_html(metadata: Metadata) -> str:
     """Return the card as one page that needs nothing from elsewhere."""
     template = _environment(html=True).get_template("page.html.j2")
-    return template.render(title=title(metadata), body=as_fragment(metadata, 2))
+    return template.render(title=title(metadata), body=as_fragment(metadata))
 
 
-def as_fragment(metadata: Metadata, level: int) -> str:
-    """Return the card's sections as HTML, with headings of a level; `card.css` is their style."""
-    return _sections(metadata, "html.j2", level)
+def as_fragment(metadata: Metadata) -> str:
+    """Return the card's sections as HTML, with headings of level 2; `card.css` is their style."""
+    return _sections(metadata, "html.j2")
 
 
-def _sections(metadata: Metadata, form: str, level: int = 2) -> str:
+def _sections(metadata: Metadata, form: str) -> str:
     m = metadata.as_dict()
     return (
         _environment(html=form == "html.j2")
@@ -103,8 +103,8 @@ def _sections(metadata: Metadata, form: str, level: int = 2) -> str:
         .render(
             m=m,
             form=form,
-            level=level,
-            shown=content.carried(m),
+            level=2,
+            shown=content.available_sections(m),
             source=metadata.source,
             population=wording.population(metadata),
             why_low=wording.why_low(metadata),

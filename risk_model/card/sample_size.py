@@ -13,7 +13,7 @@ PARAMETERS = sum(len(feature.codes) - 1 if feature.codes else 1 for feature in F
 
 @dataclass(frozen=True)
 class Criteria:
-    """The patients that each criterion asks for, from Cox and Snell's R2 and the highest possible.
+    """The patients that each criterion needs, from Cox and Snell's R2 and the highest possible.
 
     `shrinkage` is for effects that shrink by at most 10 % in new patients, `optimism` for
     Nagelkerke's R2 that is too high by at most .05, `prevalence` for a mean known to within .05.
@@ -27,14 +27,14 @@ class Criteria:
 
     @property
     def needed(self) -> int:
-        """The most that any of them asks for."""
+        """The highest number of them."""
         return max(self.shrinkage, self.optimism, self.prevalence)
 
 
 def criteria(share: float, log_loss: float, parameters: int = PARAMETERS) -> Criteria | None:
     """Return the criteria for a share of diseased patients and a model's log-loss on new ones.
 
-    None where the model says no more than the share itself does.
+    None where the model predicts no better than the prevalence itself.
 
     References
     ----------

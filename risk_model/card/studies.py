@@ -1,4 +1,4 @@
-"""What the UCI archive tells of how its patients were seen, hospital by hospital.
+"""What the UCI archive documents about its patients' examinations, by hospital.
 
 Counted in the files of all 76 columns beside those that are used, in the records that can be read;
 a test counts them again. Dates: `cmo`, `cday`, `cyr` (angiogram) and `ekgmo`, `ekgday`, `ekgyr`

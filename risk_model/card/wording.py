@@ -65,7 +65,7 @@ SYNTHETIC = (
 
 
 def population(metadata: Metadata) -> str:
-    """Return, as a sentence, whom a model was trained on and how many of them had the disease."""
+    """Return a sentence on a model's training patients and how many had the disease."""
     people = POPULATIONS.get(metadata.source, "patients of whom nothing is known")
     share = metadata.data.prevalence if metadata.data else None
     diseased = "" if share is None else f"; {percent(share)} of them had the disease"
@@ -85,14 +85,14 @@ def why_low(metadata: Metadata) -> str:
     )
 
 
-def between(found: Measures, name: str, digits: int = 3) -> str:
+def between(metrics: Measures, name: str, digits: int = 3) -> str:
     """Return a measure with its 95 % interval, a dash where it was not taken."""
-    if name not in found:
+    if name not in metrics:
         return "-"
-    value = found[name]
+    value = metrics[name]
     if value is None or not math.isfinite(value):
         return "undefined"
-    low, high = (found.get(f"{name}_{end}") for end in ("ci_low", "ci_high"))
+    low, high = (metrics.get(f"{name}_{end}") for end in ("ci_low", "ci_high"))
     if low is None or high is None:
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
@@ -108,38 +108,38 @@ def number(value: float | None, digits: int = 2) -> str:
     return "undefined" if value is None else f"{value:.{digits}f}"
 
 
-def share(found: Mapping[str, float]) -> str:
+def share(estimate: Mapping[str, float]) -> str:
     """Return an observed share with its interval, in percent."""
-    low, high = 100 * found["share_ci_low"], 100 * found["share_ci_high"]
-    return f"{percent(found['share'])} ({low:.0f} to {high:.0f} %)"
+    low, high = 100 * estimate["share_ci_low"], 100 * estimate["share_ci_high"]
+    return f"{percent(estimate['share'])} ({low:.0f} to {high:.0f} %)"
 
 
 def titles(names: Iterable[str]) -> str:
     """Return findings as they stand within a sentence, each with its name in brackets."""
-    known = {feature.name: feature.inline for feature in FEATURES}
-    return " and ".join(f"{known[name]} ({name})" for name in names)
+    inline = {feature.name: feature.inline for feature in FEATURES}
+    return " and ".join(f"{inline[name]} ({name})" for name in names)
 
 
-def in_clinical_terms(found: Measures) -> dict[str, float | None]:
+def in_clinical_terms(metrics: Measures) -> dict[str, float | None]:
     """Return measures with the recall of the diseased under the name that clinicians use."""
-    recalls = {k.replace("recall", "sensitivity"): v for k, v in found.items() if "recall" in k}
-    return {**found, **recalls}
+    recalls = {k.replace("recall", "sensitivity"): v for k, v in metrics.items() if "recall" in k}
+    return {**metrics, **recalls}
 
 
 def comparison(columns: Mapping[str, Measures]) -> list[str]:
     """Return the measures of HEADLINE as lines of a terminal, a column for each set of figures."""
     lines = [f"  {'':<20} " + " ".join(f"{title:<22}" for title in columns).rstrip()]
-    named = [in_clinical_terms(found) for found in columns.values()]
+    named = [in_clinical_terms(metrics) for metrics in columns.values()]
     for name in HEADLINE:
-        cells = " ".join(f"{between(found, name):<22}" for found in named)
+        cells = " ".join(f"{between(metrics, name):<22}" for metrics in named)
         lines.append(f"  {MEASURES[name]:<20} {cells}".rstrip())
     return lines
 
 
-def in_brief(found: Measures) -> str:
-    """Return the figures that are told first, with their intervals, as part of a sentence."""
-    names = [name for name in ("roc_auc", "brier") if name in found]
-    return ", ".join(f"{MEASURES[name]} {between(found, name)}" for name in names)
+def in_brief(metrics: Measures) -> str:
+    """Return the leading figures with their intervals, as part of a sentence."""
+    names = [name for name in ("roc_auc", "brier") if name in metrics]
+    return ", ".join(f"{MEASURES[name]} {between(metrics, name)}" for name in names)
 
 
 def described(measured: Mapping[str, Measures]) -> str:

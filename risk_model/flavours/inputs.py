@@ -34,7 +34,7 @@ def refusal(rows: npt.NDArray[np.floating[Any]]) -> str:
 
 
 def described() -> str:
-    """Return what a model takes and gives, in words: MLflow's pages show no input columns."""
+    """Return a description of the inputs and outputs: MLflow's pages show no input columns."""
     required = ", ".join(feature.name for feature in FEATURES if not feature.nullable)
     optional = ", ".join(feature.name for feature in FEATURES if feature.nullable)
     return (

@@ -1,4 +1,4 @@
-"""A model's ONNX form: MLflow's own flavour, which says what it takes."""
+"""A model's ONNX form: MLflow's own flavour, with its inputs as metadata."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def add(folder: Path, model: Model, content: bytes, metadata: Metadata) -> None:
 
 
 def described(content: bytes, metadata: Metadata) -> bytes:
-    """Return an ONNX model that says what it takes: named axes, features, format and run."""
+    """Return an ONNX model with metadata on its input: named axes, features, format and run."""
     model = onnx.load_model_from_string(content)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = INPUT

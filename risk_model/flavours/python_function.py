@@ -83,7 +83,7 @@ class Predictor:
         if self._output == "prediction":
             return labels
         levels = np.searchsorted(self._starts, p, side="right") - 1
-        # As objects: MLServer knows no other texts in a table.
+        # As objects: MLServer supports no other texts in a table.
         names = pd.Series(self._levels[levels.clip(0)], frame.index, dtype=object)
         columns = (p, labels, names)
         return pd.DataFrame(dict(zip(OUTPUTS, columns, strict=True)), index=frame.index)
@@ -99,7 +99,7 @@ def refusal(rows: npt.NDArray[np.floating[Any]], features: Sequence[Feature]) ->
     features : sequence of mapping
         Each with ``name``, ``low``, ``high``, ``codes``, ``nullable`` and ``allowed``.
     """
-    found = []
+    problems = []
     for feature, values in zip(features, rows.T, strict=True):
         unknown = np.isnan(values)
         if feature["codes"]:
@@ -107,17 +107,17 @@ def refusal(rows: npt.NDArray[np.floating[Any]], features: Sequence[Feature]) ->
         else:
             possible = (values >= feature["low"]) & (values <= feature["high"])
         if (bad := ~(possible | unknown)).any():
-            found.append(f"'{feature['name']}' must be {feature['allowed']} ({_rows(bad)})")
+            problems.append(f"'{feature['name']}' must be {feature['allowed']} ({_rows(bad)})")
         if unknown.any() and not feature["nullable"]:
-            found.append(f"'{feature['name']}' must not be unknown ({_rows(unknown)})")
-    return "; ".join(found) + "." if found else ""
+            problems.append(f"'{feature['name']}' must not be unknown ({_rows(unknown)})")
+    return "; ".join(problems) + "." if problems else ""
 
 
 def _rows(marked: npt.NDArray[np.bool_]) -> str:
     """Return which rows are marked, counted from 1."""
     places = np.flatnonzero(marked) + 1
-    words = ("row " if len(places) == 1 else "rows ") + ", ".join(map(str, places[:_NAMED]))
-    return words + (f" and {len(places) - _NAMED} more" if len(places) > _NAMED else "")
+    text = ("row " if len(places) == 1 else "rows ") + ", ".join(map(str, places[:_NAMED]))
+    return text + (f" and {len(places) - _NAMED} more" if len(places) > _NAMED else "")
 
 
 def _checked(frame: pd.DataFrame, features: Sequence[Feature]) -> Rows:

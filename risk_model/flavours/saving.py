@@ -30,10 +30,10 @@ REQUIREMENTS_ONNX = ("onnx", "onnxruntime")
 
 @dataclass(frozen=True)
 class Contents:
-    """What a stored model is made of.
+    """The parts of a stored model.
 
-    The fitted scikit-learn pipeline, the same as an ONNX model where it has that form, what is
-    known about it, and the files of its card.
+    The fitted scikit-learn pipeline, the same as an ONNX model where it has that form, its
+    metadata, and the files of its card.
     """
 
     pipeline: Any
@@ -65,8 +65,8 @@ def log(name: str, contents: Contents, pins: str, tags: dict[str, str]) -> str:
 def requirements(pins: str, *, onnx_form: bool) -> list[str]:
     """Return what a model needs, as the content of requirements.txt pins it."""
     needed = {*REQUIREMENTS, *(REQUIREMENTS_ONNX if onnx_form else ())}
-    found = re.findall(r"^([\w-]+)(?:\[\S+\])?(==\S+)", pins, re.MULTILINE)
-    return [name + version for name, version in found if name in needed]
+    pinned = re.findall(r"^([\w-]+)(?:\[\S+\])?(==\S+)", pins, re.MULTILINE)
+    return [name + version for name, version in pinned if name in needed]
 
 
 def save_model(

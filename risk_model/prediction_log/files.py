@@ -43,13 +43,13 @@ def day_folder(root: Path, kind: str, day: date) -> Path:
 
 def days(root: Path, kind: str) -> list[date]:
     """Return the days of which there are folders, in order."""
-    found = []
+    dates = []
     for path in root.glob(f"{kind}/{_DAY}*"):
         try:
-            found.append(date.fromisoformat(path.name.removeprefix(_DAY)))
+            dates.append(date.fromisoformat(path.name.removeprefix(_DAY)))
         except ValueError:
             continue  # no folder of the log
-    return sorted(found)
+    return sorted(dates)
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -66,8 +66,8 @@ def read(root: Path, kind: str, last: date | None = None) -> Log:
     tables, problems = [_dated(schema.empty_table(), date.min)], []
     for day in days(root, kind):
         if day <= (last or day):
-            found, wrong = _read_day(day_folder(root, kind, day), schema)
-            tables += [_dated(table, day) for table in found]
+            day_tables, wrong = _read_day(day_folder(root, kind, day), schema)
+            tables += [_dated(table, day) for table in day_tables]
             problems += wrong
     return Log(pa.concat_tables(tables), problems)
 
@@ -117,12 +117,12 @@ def current_files(folder: Path) -> list[Path]:
 
 
 def _names(folder: Path) -> set[str]:
-    found = folder.glob("[!.]*.parquet")  # none where there is no folder
-    return {path.name for path in found if path.is_file()}
+    paths = folder.glob("[!.]*.parquet")  # none where there is no folder
+    return {path.name for path in paths if path.is_file()}
 
 
 class _Footer(NamedTuple):
-    """What a file says of itself."""
+    """The metadata of a file."""
 
     version: int | None = None
     rows: int = 0
@@ -130,15 +130,15 @@ class _Footer(NamedTuple):
 
 
 def _footer(path: Path) -> _Footer:
-    """Return what a file says of itself; nothing where it is no file of a log."""
+    """Return the metadata of a file; empty where it is not a file of a log."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        found = pq.read_metadata(path)
-        known = found.metadata or {}
-        replaces = json.loads(known.get(_REPLACES.encode(), b"[]"))
-        return _Footer(json.loads(known[SCHEMA_KEY.encode()]), found.num_rows, replaces)
+        parquet = pq.read_metadata(path)
+        entries = parquet.metadata or {}
+        replaces = json.loads(entries.get(_REPLACES.encode(), b"[]"))
+        return _Footer(json.loads(entries[SCHEMA_KEY.encode()]), parquet.num_rows, replaces)
     except (pa.ArrowException, KeyError, ValueError):
         return _Footer()
 
@@ -259,11 +259,11 @@ def erase(root: Path, ids: Sequence[str]) -> tuple[int, list[str]]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    wanted, erased, problems = pa.array(ids, pa.string()), 0, list[str]()
+    erasable, erased, problems = pa.array(ids, pa.string()), 0, list[str]()
     for day in days(root, ROWS):
         folder = day_folder(root, ROWS, day)
         for path, table in _readable(folder, rows_schema(), problems):
-            meant = pc.or_(pc.is_in(table["id"], wanted), pc.is_in(table["request_id"], wanted))
+            meant = pc.or_(pc.is_in(table["id"], erasable), pc.is_in(table["request_id"], erasable))
             kept = table.filter(pc.invert(meant))
             if kept.num_rows < table.num_rows:
                 _replace(folder, [path.name], kept)

@@ -9,7 +9,7 @@ Two kinds, each in a folder of its own below the log's, with a folder for each d
     are to be added up. Each is at least SMALLEST.
 
 Names that begin with a point are files that are being written. Files are read with
-`risk_model.prediction_log.files`, which knows what a merged file replaces.
+`risk_model.prediction_log.files`, which records what a merged file replaces.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def rows_schema() -> Any:
     age ... thal : the findings as sent, in the canonical coding; null where unknown.
     probability, prediction : of disease, and the class.
     imputed : the names of the unknown findings, as answers give them.
-    challenger_version, challenger_probability : what the model in shadow said; null where none did.
+    challenger_version, challenger_probability : of the model in shadow; null where there was none.
     """
     import pyarrow as pa
 
@@ -110,8 +110,8 @@ def bins_of(baseline: Baseline | None) -> Bins:
     gives: each code, and tenths of the possible range.
     """
     if baseline is not None and baseline.log_schema == SCHEMA:
-        known = {name: baseline.features[name] for name in FEATURE_NAMES}
-        return {**known, PROBABILITY: baseline.probability}
+        features = {name: baseline.features[name] for name in FEATURE_NAMES}
+        return {**features, PROBABILITY: baseline.probability}
     return {
         **{feature.name: _default_bins(feature) for feature in FEATURES},
         PROBABILITY: _tenths(0.0, 1.0),
@@ -130,7 +130,7 @@ def _tenths(low: float, high: float) -> Histogram:
 
 
 def place(bins: Histogram, values: npt.ArrayLike) -> npt.NDArray[np.intp]:
-    """Return the bin of each value, shape (n,): UNKNOWN for NaN, and for what is no code."""
+    """Return the bin of each value, shape (n,): UNKNOWN for NaN, and for an invalid code."""
     numbers = np.asarray(values, np.float64)
     if bins.codes is None:
         placed = np.searchsorted(np.asarray(bins.edges, np.float64), numbers, side="right")

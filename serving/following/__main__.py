@@ -48,7 +48,7 @@ def namespace(settings: Settings) -> str:
 
 
 def main(folder: str, parent: int) -> None:
-    """Follow until the parent is gone."""
+    """Follow until the parent ends."""
     state = State(Path(folder))
     try:
         lock, wake_up = state.lock(), state.open_wake_up()
@@ -91,7 +91,7 @@ def _look_beside(looks: Sequence[Callable[[], None]], settings: Settings) -> Non
                 look()
             except ReplacedError:
                 pass  # The main thread begins this process again.
-            except Exception as error:  # the thread must outlive whatever one look brings
+            except Exception as error:  # the thread must outlive any error of one look
                 log_failure(error, event="beside.failed")
 
 

@@ -80,7 +80,7 @@ class Cache:
         self._last = self.folder / f"last-{self.namespace}.json"
 
     def key(self, version: str, identity: str) -> str:
-        """Return the name of an entry: the version, and what tells it from others so named."""
+        """Return the name of an entry: the version, and a digest that makes it unique."""
         tail = hashlib.sha256(identity.encode()).hexdigest()[:10]
         return f"{self.namespace}-{version}-{tail}"
 

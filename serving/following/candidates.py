@@ -18,13 +18,13 @@ class Candidate:
     Parameters
     ----------
     version : str
-        What answers will say: ``registry-v3``, ``run-<id>``, ...
+        The model version in answers: ``registry-v3``, ``run-<id>``, ...
     source : str
-        In words why it is one: ``alias champion``, ``stage Production``, ...
+        Why it is a candidate: ``alias champion``, ``stage Production``, ...
     uri : str
         From where its files are fetched.
     identity : str
-        Tells it from others of the same version, such as a version deleted and made again.
+        Distinguishes it from others of the same version, such as a version deleted and made again.
     tags : mapping of str to str
     run_id : str
     """

@@ -1,6 +1,6 @@
 """The challenger in shadow: the follower publishes it, and each worker loads it.
 
-Whatever goes wrong here is told in a note, and leaves what is served as it is.
+Any failure here is reported in a note, and does not affect the served model.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class ChallengerFollower:
         self._retry_at = 0.0
 
     def look(self) -> None:
-        """Look at the registry once, and publish the challenger, or why there is none."""
+        """Look at the registry once, and publish the challenger, or the reason for having none."""
         try:
             candidate = self._registry.challenger()
         except RegistryError:
-            return  # The follower's own look says so; what is in shadow stays.
+            return  # The follower's own look reports that; the model in shadow stays.
         if candidate is None:
             self._publish(None, NONE)
             return
@@ -98,14 +98,14 @@ class ShadowModel:
 
     @property
     def notes(self) -> list[str]:
-        """Why there is none, where one is wanted."""
+        """The reason for having no challenger, where one is expected."""
         return [self._note] if self._note else []
 
     def check(self) -> None:
         """Take up what is published, where that has changed."""
-        if (found := stamp(self._path)) in (None, self._stamp):
+        if (current := stamp(self._path)) in (None, self._stamp):
             return
-        self._stamp = found
+        self._stamp = current
         published = read_json(self._path)
         origin, self._note = published.get("origin"), published.get("note", "")
         try:

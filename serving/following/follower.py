@@ -73,9 +73,9 @@ class Follower:
         degraded, answered = False, True
         self._counts["looks"] += 1
         try:
-            found = self._follow(problems)
+            resolved = self._follow(problems)
             self._answered_at = time.time()
-            degraded = not found
+            degraded = not resolved
         except RegistryError as error:
             self._counts["errors"] += 1
             problems.append(str(error))
@@ -91,9 +91,9 @@ class Follower:
             self._fetch_for_pages(self.current)
 
     def _follow(self, problems: list[str]) -> bool:
-        """Go through the candidates; tell whether the first one is what is served now.
+        """Go through the candidates; return whether the first one is served now.
 
-        It is not where there are none: what is served then is nothing that the registry names.
+        False without candidates: the served model then is not one of the registry.
         """
         first: Candidate | None = None
         for candidate in self._registry.candidates():
@@ -199,10 +199,10 @@ class Follower:
         if self._settings.get(PICKLE_SETTING) is False:
             self._refuse_local(f"{PICKLE_SETTING} is false.")
             return None
-        facts = path.with_suffix(".json")
+        metadata_path = path.with_suffix(".json")
         try:
             content, digest = read_ours(path), read_ours(recorded)
-            known = read_ours(facts) if facts.exists() else None
+            metadata = read_ours(metadata_path) if metadata_path.exists() else None
         except OSError as error:
             self._refuse_local(f"{error.strerror or error}.")
             return None
@@ -212,16 +212,16 @@ class Follower:
         def fetch(into: Path) -> None:
             (into / "model.pkl").write_bytes(content)
             (into / "model.pkl.sha256").write_bytes(digest)
-            if known is not None:
+            if metadata is not None:
                 (into / EXTRA).mkdir()
-                (into / METADATA).write_bytes(known)
+                (into / METADATA).write_bytes(metadata)
 
         origin = self._cache.provide(origin, fetch)
         self._local_refused = ""
         return origin
 
     def _refuse_local(self, why: str) -> None:
-        """Say once why the local file is not taken; the status says it as long as it holds."""
+        """Log once why the local file is not used; the status shows it as long as it holds."""
         why = f"The local file is not taken: {why}"
         if why != self._local_refused:
             log_event("model.refused", "error", model_version=LOCAL, why=why)

@@ -70,15 +70,15 @@ class MonitorRuns:
 
     def _fetch(self, served: Origin) -> None:
         directory = Path(served.directory)
-        found = self._registry.monitor_run(served.version)
-        known = latest(served.directory)
-        if found is None or (known is not None and known.run_id == found["run_id"]):
+        newest = self._registry.monitor_run(served.version)
+        kept = latest(served.directory)
+        if newest is None or (kept is not None and kept.run_id == newest["run_id"]):
             return
-        run_id = found["run_id"]
+        run_id = newest["run_id"]
         folder = make_folder(
             directory / f"monitor-{quote(run_id, safe='')}",
             lambda work: self._registry.fetch_file(run_id, REPORT, work),
         )
-        write_json(directory / _LATEST, asdict(MonitorRun(**found, folder=str(folder))))
-        if known is not None:
-            shutil.rmtree(known.folder, ignore_errors=True)
+        write_json(directory / _LATEST, asdict(MonitorRun(**newest, folder=str(folder))))
+        if kept is not None:
+            shutil.rmtree(kept.folder, ignore_errors=True)

@@ -11,15 +11,15 @@ from risk_model.locations import temporary_folder
 from serving.settings import cache_home
 
 
-def is_ours(found: os.stat_result) -> bool:
-    """Return whether nobody but this user and root may change what was looked at.
+def is_ours(status: os.stat_result) -> bool:
+    """Return whether only this user and root may change a file or folder, by its status.
 
-    A group that may write it counts as nobody else where it is the user's own, of the same name
+    A group that may write it does no harm where it is the user's own, of the same name
     and without other members, as many Linux distributions make one for each user.
     """
-    if found.st_uid not in (os.geteuid(), 0) or found.st_mode & stat.S_IWOTH:
+    if status.st_uid not in (os.geteuid(), 0) or status.st_mode & stat.S_IWOTH:
         return False
-    return not found.st_mode & stat.S_IWGRP or _is_own_group(found.st_gid)
+    return not status.st_mode & stat.S_IWGRP or _is_own_group(status.st_gid)
 
 
 def _is_own_group(gid: int) -> bool:
@@ -35,8 +35,8 @@ def _is_own_group(gid: int) -> bool:
 
 def require_ours(path: Path) -> None:
     """Raise PermissionError, in one line, for a link and for what somebody else may change."""
-    found = path.lstat()
-    if stat.S_ISLNK(found.st_mode) or not is_ours(found):
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode) or not is_ours(status):
         raise _refusal(path)
 
 
@@ -48,7 +48,7 @@ def read_ours(path: Path) -> bytes:
     PermissionError
         With one line, where somebody else may write the file or its folder, or it is a link.
     """
-    # By descriptors, so that what is read is what was looked at.
+    # By descriptors, so that the file that is read is the one that was checked.
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if not is_ours(os.fstat(folder)):
@@ -62,8 +62,8 @@ def read_ours(path: Path) -> bytes:
     finally:
         os.close(folder)
     with os.fdopen(file, "rb") as content:
-        found = os.fstat(file)
-        if not (stat.S_ISREG(found.st_mode) and is_ours(found)):
+        status = os.fstat(file)
+        if not (stat.S_ISREG(status.st_mode) and is_ours(status)):
             raise _refusal(path)
         return content.read()
 
@@ -76,7 +76,7 @@ def _refusal(path: Path) -> PermissionError:
 
 
 def private_folder(name: str, preferred: Path | None = None) -> Path:
-    """Return a folder that this service may fill and nobody else.
+    """Return a folder that this service alone may write to.
 
     It is `preferred`, or one of the user's cache; where that cannot be written, or others may write
     it, one below the folder for temporary files, which has the same name at the next start.
@@ -85,7 +85,7 @@ def private_folder(name: str, preferred: Path | None = None) -> Path:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             require_ours(folder.parent)
-            require_ours(folder)  # else somebody else says what was served last
+            require_ours(folder)  # else another user could choose what was served last
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError:

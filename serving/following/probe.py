@@ -31,7 +31,7 @@ def check_model(origin: Origin, seconds: float) -> None:
         Where it does not load or answer, or not in time.
     """
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [
                 *(sys.executable, "-m", "serving.following.probe"),
                 *(origin.directory, origin.version, origin.run_id),
@@ -45,11 +45,11 @@ def check_model(origin: Origin, seconds: float) -> None:
         )
     except subprocess.TimeoutExpired:
         raise ModelError(f"The model takes longer than {seconds:g} s to load and check.") from None
-    if done.returncode < 0:
-        raise ModelError(f"The process that loaded it was ended by signal {-done.returncode}.")
-    if done.returncode != 0:
-        words = done.stderr.strip().splitlines()[-1:] or ["The process that loaded it ended."]
-        raise ModelError(words[0])
+    if completed.returncode < 0:
+        raise ModelError(f"The process that loaded it was ended by signal {-completed.returncode}.")
+    if completed.returncode != 0:
+        lines = completed.stderr.strip().splitlines()[-1:] or ["The process that loaded it ended."]
+        raise ModelError(lines[0])
 
 
 def check_pace(model: Model, seconds: float) -> None:
@@ -67,7 +67,7 @@ def check_pace(model: Model, seconds: float) -> None:
 
 
 def main(directory: str, version: str, run_id: str) -> int:
-    """Return 0 where the model loads and answers; else say why not."""
+    """Return 0 where the model loads and answers; else 1, with the reason on standard error."""
     with contextlib.suppress(OSError, ValueError):  # such as where less is allowed already
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     settings = read_settings()

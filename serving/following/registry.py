@@ -1,4 +1,4 @@
-"""What the registry says should be served: candidates in the order that docs/service.md lists.
+"""The candidates of the registry, in the order that docs/service.md lists.
 
 Only the follower imports this module's MLflow side; nothing here runs in a worker.
 """
@@ -61,7 +61,7 @@ class MlflowRegistry:
         return mlflow
 
     def _client(self) -> Any:
-        """Return a client, unless a database file is gone: a client would make an empty one."""
+        """Return a client, unless a database file is missing: a client would make an empty one."""
         for uri in {self._mlflow.get_tracking_uri(), self._mlflow.get_registry_uri()}:
             self._check_file(uri)
         return self._mlflow.MlflowClient()
@@ -71,19 +71,19 @@ class MlflowRegistry:
         if path is None:
             return
         try:
-            found = os.stat(path)
+            status = os.stat(path)
         except OSError as error:
             if uri in self._files:
                 raise RegistryError("The registry's database file is gone.") from error
             raise NothingThereError from error
-        file = found.st_dev, found.st_ino
+        file = status.st_dev, status.st_ino
         if self._files.setdefault(uri, file) != file:
             raise ReplacedError
 
     def candidates(self) -> Iterator[Candidate]:
         """Yield candidates, best first; raise RegistryError where the registry does not answer."""
         self.notes = []
-        with _asking(), contextlib.suppress(NothingThereError):
+        with _registry_errors(), contextlib.suppress(NothingThereError):
             if self._pinned:
                 yield self._resolve_pinned()
                 return
@@ -93,7 +93,7 @@ class MlflowRegistry:
 
     def challenger(self) -> Candidate | None:
         """Return what the alias challenger names, None where there is no such alias."""
-        with _asking(), contextlib.suppress(NothingThereError):
+        with _registry_errors(), contextlib.suppress(NothingThereError):
             client = self._client()
             model = self._find(lambda: client.get_registered_model(self._name))
             return self._aliased(client, model, CHALLENGER) if model else None
@@ -122,7 +122,7 @@ class MlflowRegistry:
         versions = client.search_model_versions(f"name='{self._name}'", max_results=1000)
         versions = sorted(versions, key=lambda version: int(version.version), reverse=True)
         if self._in_catalog():
-            # What a search finds there has no tags.
+            # The results of a search have no tags there.
             versions = versions[:_MOST_VERSIONS]
             versions = [client.get_model_version(self._name, v.version) for v in versions]
         rejected = [v for v in versions if tags_of(v).get("gate.verdict") == REJECTED]
@@ -162,8 +162,8 @@ class MlflowRegistry:
         source = f"MODEL_URI {uri}"
         registered = re.fullmatch(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))", uri)
         if registered:
-            name, wanted, alias = registered.groups()
-            return of_version(_pinned_version(self._client(), name, wanted, alias), source)
+            name, selector, alias = registered.groups()
+            return of_version(_pinned_version(self._client(), name, selector, alias), source)
         if uri.startswith(("runs:/", "models:/")):
             self._client()  # else a path, which needs no store
         run = re.match(r"runs:/([0-9a-f]+)/", uri)
@@ -175,7 +175,7 @@ class MlflowRegistry:
         return Candidate(f"path-{path.name}", source, str(path), identity)
 
     def _find(self, ask: Any) -> Any:
-        """Return what a question finds; None where it is not there."""
+        """Return the result of a query; None where there is none."""
         try:
             return ask()
         except self._mlflow.exceptions.MlflowException as error:
@@ -185,12 +185,12 @@ class MlflowRegistry:
 
     def fetch(self, candidate: Candidate, folder: Path) -> None:
         """Put the files of a candidate into a folder."""
-        with _asking(f"The files of {candidate.version} cannot be fetched"):
+        with _registry_errors(f"The files of {candidate.version} cannot be fetched"):
             self._refuse_links(candidate.uri)
-            got = self._mlflow.artifacts.download_artifacts(
+            downloaded = self._mlflow.artifacts.download_artifacts(
                 artifact_uri=candidate.uri, dst_path=str(folder)
             )
-        _lift(Path(got), folder)
+        _move_up(Path(downloaded), folder)
 
     def monitor_run(self, version: str) -> dict[str, str] | None:
         """Return the latest run of `monitor` on a version, None where there is none.
@@ -233,7 +233,7 @@ class MlflowRegistry:
                 client.download_artifacts(run_id, file.path, str(folder))
 
     def _refuse_links(self, uri: str) -> None:
-        """Raise ModelError for links among artifacts here: a download would copy what they name."""
+        """Raise ModelError for links among artifacts here: a download would copy their targets."""
         from mlflow.utils.file_utils import local_file_uri_to_path
         from mlflow.utils.uri import is_local_uri
 
@@ -260,40 +260,40 @@ class MlflowRegistry:
 
 
 @contextlib.contextmanager
-def _asking(failure: str = "The registry does not answer") -> Iterator[None]:
-    """Raise RegistryError for whatever MLflow raises."""
+def _registry_errors(failure: str = "The registry does not answer") -> Iterator[None]:
+    """Raise RegistryError for any error of MLflow."""
     try:
         yield
     except (ModelError, RegistryError, ReplacedError):
         raise
     except Exception as error:
-        raise RegistryError(f"{failure}: {_words(error)}") from error
+        raise RegistryError(f"{failure}: {_message(error)}") from error
 
 
-def _lift(got: Path, folder: Path) -> None:
+def _move_up(downloaded: Path, folder: Path) -> None:
     """Move what a download put into a folder of its own up, as it does for runs and paths."""
-    if got.resolve() == folder.resolve():
+    if downloaded.resolve() == folder.resolve():
         return
-    for path in got.iterdir():
+    for path in downloaded.iterdir():
         path.rename(folder / path.name)
-    got.rmdir()
+    downloaded.rmdir()
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """Say what went wrong in one line, without what may hold a password."""
     line = str(error).strip().splitlines()
     text = re.sub(r"//[^/@\s]+@", "//...@", line[0]) if line else ""
     return f"{type(error).__name__}: {text[:200]}"
 
 
-def _pinned_version(client: Any, name: str, wanted: str | None, alias: str | None) -> Any:
+def _pinned_version(client: Any, name: str, selector: str | None, alias: str | None) -> Any:
     if alias:
         return client.get_model_version_by_alias(name, alias)
-    if wanted and wanted.isdecimal():
-        return client.get_model_version(name, wanted)
+    if selector and selector.isdecimal():
+        return client.get_model_version(name, selector)
     versions = client.search_model_versions(f"name='{name}'", max_results=1000)
-    if wanted != "latest":  # a stage, whose case is as much the user's to choose as in MLflow
-        versions = [v for v in versions if v.current_stage.lower() == str(wanted).lower()]
+    if selector != "latest":  # a stage, whose case is as much the user's to choose as in MLflow
+        versions = [v for v in versions if v.current_stage.lower() == str(selector).lower()]
     if not versions:
         raise RegistryError(f"MODEL_URI names a stage of {name} in which there is no version.")
     return max(versions, key=lambda version: int(version.version))

@@ -3,7 +3,7 @@
 The follower writes ``current.json`` (what to serve), ``challenger.json`` (what is in shadow) and
 ``status.json`` (how it fares), all replaced atomically; workers only look at them. A worker wakes
 the follower through a FIFO (the wake-up pipe), and leaves a file under ``load_failures/`` where it
-could not load what was published. A lock held by the follower says whether there is one.
+could not load what was published. A lock held by the follower shows whether there is one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read such a file; empty where there is none."""
+    """Return the content of such a file; empty where it does not exist."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -55,12 +55,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def stamp(path: Path) -> tuple[int, int] | None:
-    """Return what is another for each replacement of such a file; None where there is none."""
+    """Return a stamp that changes with each replacement of a file; None where there is no file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_mtime_ns, found.st_ino
+    return status.st_mtime_ns, status.st_ino
 
 
 class State:
@@ -85,7 +85,7 @@ class State:
         return self
 
     def has_begun(self) -> bool:
-        """Return whether the follower has found a model, or that there is none."""
+        """Return whether the follower has decided on a model, or on none."""
         return self.current.exists() or self.status.exists()
 
     def served_nearby(self) -> set[str]:
@@ -116,7 +116,7 @@ class State:
         return descriptor
 
     def wake(self) -> bool:
-        """Wake the follower; tell whether there was one to hear it."""
+        """Wake the follower; return whether there is one."""
         try:
             descriptor = os.open(self._wake_up, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:
@@ -134,7 +134,7 @@ class State:
         return os.open(self._wake_up, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def report_load_failure(self, key: str) -> None:
-        """Say that what is published under a key does not load here."""
+        """Report that the model published under a key does not load here."""
         with contextlib.suppress(OSError):
             (self.load_failures / key).touch()
         self.wake()
@@ -149,7 +149,7 @@ class State:
 
 
 def wait_for(descriptor: int, seconds: float) -> bool:
-    """Wait until the wake_up rings; tell whether it did."""
+    """Wait to be woken; return whether that happened in time."""
     ready, _, _ = select.select([descriptor], [], [], seconds)
     if not ready:
         return False

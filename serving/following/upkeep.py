@@ -1,6 +1,6 @@
 """Upkeep of the prediction log: small files are merged, old ones deleted.
 
-The follower does that in a thread, whatever HEART_PREDICTION_LOG says now: what was logged must not
+The follower does that in a thread, whatever HEART_PREDICTION_LOG is now: what was logged must not
 stay because logging was turned off.
 """
 
@@ -86,21 +86,21 @@ def start(settings: Settings) -> None:
             what="Findings of patients are kept: see docs/monitoring.md for who may read them.",
         )
     work = threading.Thread(
-        target=_keep_up, args=(root, settings["HEART_PREDICTION_LOG_DAYS"]), daemon=True
+        target=_run_upkeep, args=(root, settings["HEART_PREDICTION_LOG_DAYS"]), daemon=True
     )
     work.start()
 
 
-def _keep_up(root: Path, keep_days: int) -> None:
-    said = None
+def _run_upkeep(root: Path, keep_days: int) -> None:
+    reported = None
     while True:
         try:
             tidy(root, keep_days)
-            said = None
+            reported = None
         except OSError as error:
-            if error.strerror != said:
+            if error.strerror != reported:
                 log_event("prediction.log.upkeep.failed", "error", why=error.strerror)
-            said = error.strerror
-        except Exception as error:  # the thread must outlive whatever a file brings
+            reported = error.strerror
+        except Exception as error:  # the thread must outlive any error of a file
             log_failure(error, event="prediction.log.upkeep.failed")
         time.sleep(EVERY_SECONDS)

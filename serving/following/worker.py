@@ -42,11 +42,11 @@ def _main_process() -> int:
     """
     parent = os.getppid()
     try:
-        words = Path(f"/proc/{parent}/cmdline").read_text(errors="replace").split("\0")
+        command = Path(f"/proc/{parent}/cmdline").read_text(errors="replace").split("\0")
     except OSError:
-        words = [""]
+        command = [""]
     # The program itself (or the title that setproctitle gives it), not some argument that names it.
-    below = words[0].startswith("gunicorn:") or "gunicorn" in [Path(w).name for w in words[:3]]
+    below = command[0].startswith("gunicorn:") or "gunicorn" in [Path(w).name for w in command[:3]]
     return parent if "gunicorn" in sys.modules and below else os.getpid()
 
 
@@ -112,8 +112,8 @@ class Following:
         self._check_published()
         end = time.monotonic() + _REPAIR_SECONDS
         while self.model is None and self._failed is not None and time.monotonic() < end:
-            # What is published does not load here, though it does elsewhere: the follower was told
-            # and fetches it again. A worker that waits for that fails no request meanwhile.
+            # The published model does not load here, though it does elsewhere: the follower
+            # fetches it again. A worker that waits for that fails no request meanwhile.
             time.sleep(CHECK_SECONDS)
             self._check_published()
         self._stopped = threading.Event()
@@ -132,7 +132,7 @@ class Following:
                 self._keep_follower()
                 self._check_published()
                 self._shadow.check()
-            except Exception as error:  # the thread must outlive whatever one look brings
+            except Exception as error:  # the thread must outlive any error of one look
                 log_failure(error, event="following.failed")
             stopped.wait(CHECK_SECONDS)
 
@@ -157,20 +157,20 @@ class Following:
             self._child = None
 
     def _check_published(self) -> None:
-        found = stamp(self.state.current)
+        current = stamp(self.state.current)
         is_known = self._failed is None or time.monotonic() < self._retry_at
-        if found is None or (found == self._stamp and is_known):
+        if current is None or (current == self._stamp and is_known):
             return
         published = read_json(self.state.current)
         if not published:
             return
-        self._stamp = found
-        self._take_up(Origin(**published))
+        self._stamp = current
+        self._load_published(Origin(**published))
 
-    def _take_up(self, origin: Origin) -> None:
-        """Serve what was published; what does not load leaves the model of now serving."""
+    def _load_published(self, origin: Origin) -> None:
+        """Serve the published model; where it does not load, the current model stays."""
         if self.model is not None and self.model.origin.key == origin.key:
-            self._failed = None  # What failed is not wanted any more.
+            self._failed = None  # The failed model is not published any more.
             self.model = self.model.moved(origin)
             self._tell(self.model)
             return
@@ -238,10 +238,10 @@ def spawn_follower(state: State, settings: Settings) -> int:
             environ[setting.name] = str(value)
     root = str(Path(__file__).parents[2])
     environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environ.get("PYTHONPATH"))))
-    words = [sys.executable, "-m", "serving.following", str(state.folder), str(os.getpid())]
+    command = [sys.executable, "-m", "serving.following", str(state.folder), str(os.getpid())]
     return os.posix_spawn(
         sys.executable,
-        words,
+        command,
         environ,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -36,7 +36,7 @@ _UTF8 = ("utf-8", "utf8", "us-ascii")
 
 
 def require_json(environ: Environ) -> None:
-    """Refuse what is not said to be JSON."""
+    """Refuse a body whose content type is not JSON."""
     if environ.get("CONTENT_TYPE") == "application/json":  # nearly always, and nothing to parse
         return
     if media_type(environ) != "application/json":
@@ -74,7 +74,7 @@ def read_body(environ: Environ, limit: int, seconds: float) -> bytes:
             body: bytes = environ["wsgi.input"].read(length)
     except TookTooLongError:
         raise _too_slow(seconds) from None
-    except Exception:  # whatever a server raises for chunks that are none
+    except Exception:  # any error of a server for malformed chunks
         raise Problem(400, "The body cannot be read: it is not sent as HTTP says.") from None
     if len(body) > limit:
         raise _too_long(limit)

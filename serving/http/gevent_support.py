@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class TookTooLongError(Exception):
-    """What was being done did not end in its time."""
+    """The block did not end in its time."""
 
 
 def is_patched() -> bool:
@@ -86,7 +86,7 @@ def in_threads(functions: Sequence[Callable[[], T]]) -> list[T]:
 
 
 class BackgroundThread:
-    """One real thread under gevent, in which what is long is done one at a time.
+    """One real thread under gevent, in which long calls run one at a time.
 
     Many at once would leave the thread of all other requests its share of the processor only. So
     many calls may wait for their turn as `waiting` says.
@@ -130,7 +130,7 @@ class BackgroundThread:
 
 
 def has_left(environ: Mapping[str, Any]) -> bool:
-    """Return whether the client of a request has closed its connection, as far as can be told."""
+    """Return whether the client of a request has closed its connection, as far as is visible."""
     connection = environ.get("gunicorn.socket")
     if connection is None or not is_patched() or not hasattr(select, "POLLRDHUP"):
         return False
@@ -144,7 +144,7 @@ def has_left(environ: Mapping[str, Any]) -> bool:
 
 
 def _settled(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
-    """Return what a call returns or raises: gevent prints what is raised in a thread of its."""
+    """Return a call's result or error: gevent would print an error raised in its threads."""
     try:
         return function(), None
     except Exception as error:

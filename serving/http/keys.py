@@ -23,7 +23,7 @@ class Keys:
         return bool(self._digests)
 
     def accepts(self, key: str) -> bool:
-        """Tell whether a key opens the service. Every key is compared, so time tells nothing."""
+        """Return whether a key is valid. All keys are compared, so the time gives nothing away."""
         given = _digest(key)
         return sum(hmac.compare_digest(given, digest) for digest in self._digests) > 0
 

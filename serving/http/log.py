@@ -19,8 +19,8 @@ from serving.settings import SettingError
 class AccessLog:
     """Writes one JSON line for each request. No path, query or body: they may be a patient's.
 
-    A log that cannot be written, such as on a full disk or into a pipe that nobody empties, fails
-    and holds up no request: its lines are lost, counted, and the gap is told in the log itself as
+    A log that cannot be written, such as on a full disk or into a pipe without a reader, fails
+    and holds up no request: its lines are lost and counted, and the log itself reports the gap as
     soon as it takes lines again.
 
     Parameters
@@ -42,7 +42,7 @@ class AccessLog:
         self._torn = b""
 
     def write(self, request_id: str, method: str, route: str, status: int, seconds: float) -> bool:
-        """Write the line for one request; tell whether it was, where lines are wanted."""
+        """Write the line for one request; return whether it was written, where lines are on."""
         if self._descriptor is None:
             return True
         now = time.time()
@@ -77,14 +77,14 @@ class AccessLog:
 
 
 def _open(target: str) -> int | None:
-    """Return what to write to; a pipe is opened anew, so that it makes nobody wait."""
+    """Return the descriptor to write to; a pipe is opened anew, so that a write never blocks."""
     if target not in ("", "-"):
         try:
             _refuse_planted(target)
             return os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
         except OSError as error:
-            words = f"HEART_ACCESS_LOG must be a file that can be written: {error.strerror}."
-            raise SettingError(words) from None
+            problem = f"HEART_ACCESS_LOG must be a file that can be written: {error.strerror}."
+            raise SettingError(problem) from None
     if not target or sys.__stdout__ is None:
         return None
     descriptor = sys.__stdout__.fileno()
@@ -101,11 +101,11 @@ def _refuse_planted(target: str) -> None:
         raise PermissionError(errno.EPERM, "it is a link that belongs to somebody else")
 
 
-def log_event(event: str, level: str = "info", **facts: object) -> None:
+def log_event(event: str, level: str = "info", **fields: object) -> None:
     """Write one structured line about the service itself to standard error."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    line = {"time": stamp, "level": level, "event": event, "pid": os.getpid(), **facts}
-    # Where nobody reads standard error there is no other place to say so.
+    line = {"time": stamp, "level": level, "event": event, "pid": os.getpid(), **fields}
+    # Where standard error is closed there is no other place to report it.
     with contextlib.suppress(OSError):
         os.write(2, (json.dumps(line, default=str) + "\n").encode())
 
@@ -129,7 +129,7 @@ def protect_server_log() -> None:
 def _hide_request(record: logging.LogRecord) -> bool:
     """Leave of a message about a request what kind of fault it was, and where.
 
-    gunicorn repeats what it cannot read, and a traceback the words of its error: any of it may be
+    gunicorn repeats what it cannot parse, and a traceback its error's message: any of it may be
     the rest of a patient whose client has miscounted.
     """
     head = record.msg.partition("%")[0].strip(" .") if isinstance(record.msg, str) else "Failure"
@@ -154,7 +154,7 @@ _OF_THE_CONNECTION = frozenset("hltsbBTDMLpH")
 
 
 def _hide_target(record: logging.LogRecord) -> bool:
-    """Leave of a line of gunicorn's access log what a client has not put into words."""
+    """Remove the client's own text from a record of gunicorn's access log."""
     if isinstance(record.args, Mapping):
         kind: Any = type(record.args)  # gunicorn's own, in which what is not there is "-"
         record.args = kind({k: v for k, v in record.args.items() if k in _OF_THE_CONNECTION})

@@ -1,7 +1,7 @@
 """The files in which workers keep their metrics, on a disk that may be full.
 
 prometheus_client maps files that have no blocks yet. A write to such a page while the disk is full
-ends the process (SIGBUS), and each one that follows it. So the blocks are asked for first, and
+ends the process (SIGBUS), and each one that follows it. So the blocks are reserved first, and
 where there are none the metrics of this worker are kept in memory, where /metrics cannot add them.
 """
 

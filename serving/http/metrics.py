@@ -97,7 +97,7 @@ _BUCKETS = {
     ),
     "heart_shadow_difference": (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0),
 }
-# Those that are computed from the follower's status when they are asked for.
+# Those that are computed from the follower's status when they are read.
 _COMPUTED: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "heart_swaps_total": lambda status: status.get("swaps", 0),
     "heart_failed_swaps_total": lambda status: status.get("failed_swaps", 0),
@@ -112,37 +112,37 @@ _COMPUTED: dict[str, Callable[[Mapping[str, Any]], float]] = {
 
 
 class Metrics:
-    """The metrics of one process, and of the follower as its `status()` has them when asked."""
+    """The metrics of one process, and of the follower by its `status()`."""
 
     def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
         import prometheus_client
 
         from serving.http import metric_files
 
-        # The times at which counters began: another series each, which nobody asks for.
+        # The times at which counters began: another series each, without a use.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         prometheus_client.values.MmapedDict = metric_files.ReservedDict  # type: ignore[attr-defined]
         self._client = prometheus_client
         self._status = status
         self._registry = prometheus_client.CollectorRegistry()
         self._made = {
-            name: self._make(name, kind, labels, words)
-            for name, kind, labels, words in METRICS
+            name: self._make(name, kind, labels, text)
+            for name, kind, labels, text in METRICS
             if name not in _COMPUTED
         }
         self._requests: dict[tuple[str, int], tuple[Callable[[], None], Callable[..., None]]] = {}
         self._predictions: dict[tuple[int, str], Callable[..., None]] = {}
         self._info: Any = None
 
-    def _make(self, name: str, kind: str, labels: tuple[str, ...], words: str) -> Any:
+    def _make(self, name: str, kind: str, labels: tuple[str, ...], text: str) -> Any:
         if kind == "counter":
-            return self._client.Counter(name, words, labels, registry=self._registry)
+            return self._client.Counter(name, text, labels, registry=self._registry)
         if kind == "histogram":
             return self._client.Histogram(
-                name, words, labels, buckets=_BUCKETS[name], registry=self._registry
+                name, text, labels, buckets=_BUCKETS[name], registry=self._registry
             )
         return self._client.Gauge(
-            name, words, labels, registry=self._registry, multiprocess_mode="livesum"
+            name, text, labels, registry=self._registry, multiprocess_mode="livesum"
         )
 
     def request(self, route: str, status: int, seconds: float) -> None:
@@ -170,10 +170,10 @@ class Metrics:
         counter = self._made[name]
         (counter.labels(*labels) if labels else counter).inc(by)
 
-    def asked(
+    def compared(
         self, version: str, differences: Floats, disagreements: int, shed: int, failed: int
     ) -> None:
-        """Count what came of asking a challenger: see `serving.predictions.shadow.Asked`."""
+        """Count the result of a challenger: see `serving.predictions.shadow.ShadowResult`."""
         outcomes = {"scored": len(differences), "shed": shed, "failed": failed}
         for outcome, count in outcomes.items():
             self.count("heart_shadow_predictions_total", version, outcome, by=count)
@@ -181,7 +181,7 @@ class Metrics:
         _observe(self._made["heart_shadow_difference"].labels(version), np.abs(differences))
 
     def serves(self, version: str, source: str, engine: str, data_source: str) -> None:
-        """Say what this worker serves now."""
+        """Record the model that this worker serves now."""
         info = self._made["heart_model_info"].labels(version, source, engine, data_source)
         if self._info is not None:
             self._info.set(0)
@@ -223,9 +223,9 @@ class _Follower:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         families = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
-        for name, kind, _, words in METRICS:
+        for name, kind, _, text in METRICS:
             if name in _COMPUTED:
-                yield families[kind](name, words, value=_COMPUTED[name](self._status))
+                yield families[kind](name, text, value=_COMPUTED[name](self._status))
 
 
 def prepare_directory(directory: Path) -> None:
@@ -236,7 +236,7 @@ def prepare_directory(directory: Path) -> None:
 
 
 def forget_worker(pid: int) -> None:
-    """Drop the gauges of a worker that is gone; its counters keep counting."""
+    """Drop the gauges of a worker that has ended; its counters keep counting."""
     if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         from prometheus_client.multiprocess import mark_process_dead
 

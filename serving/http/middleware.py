@@ -66,7 +66,7 @@ class Middleware:
     Parameters
     ----------
     flask : WSGI callable
-        Answers whatever is not hot.
+        Answers all other routes.
     hot : mapping of str to Handler
         Paths whose POST is answered directly.
     metrics : Metrics

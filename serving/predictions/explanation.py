@@ -38,23 +38,23 @@ def explain(
 ) -> Explanation | None:
     """Explain a prediction by the engine that made it.
 
-    None where the model names no reference, or a model of format 1 names one that is not what it
+    None where the model has no reference, or a model of format 1 has one that differs from what it
     puts in place of unknown values, so that the parts would not add up to what was served.
     """
     if model.reference is None:
         return None
-    # Not before somebody asks: a worker that explains nothing does not hold its tables.
+    # At the first request: a worker that explains nothing does not hold its tables.
     from risk_model import shapley
 
     patient = np.array(values, dtype=np.float64)  # NaN for None
     reference = np.array(list(model.reference.values()))
     if model.metadata.format == 1:
         patient = np.where(np.isnan(patient), reference, patient)
-    found = shapley.explain(lambda rows: model.engine.score(rows).probabilities, patient, reference)
-    if not abs(found.probability - prediction.probability) <= TOLERANCE:
+    parts = shapley.explain(lambda rows: model.engine.score(rows).probabilities, patient, reference)
+    if not abs(parts.probability - prediction.probability) <= TOLERANCE:
         return None
-    contributions = dict(zip(FEATURE_NAMES, found.contributions.tolist(), strict=True))
-    return Explanation(found.base, contributions, model.reference)
+    contributions = dict(zip(FEATURE_NAMES, parts.contributions.tolist(), strict=True))
+    return Explanation(parts.base, contributions, model.reference)
 
 
 def to_json(model: Model, prediction: Prediction, explanation: Explanation) -> bytes:

@@ -13,7 +13,7 @@ from risk_model.model import Model
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the service says of one patient.
+    """The prediction for one patient.
 
     Parameters
     ----------
@@ -66,14 +66,14 @@ def _texts(level: str, version: str, engine: str, data_source: str) -> str:
 
 
 def to_json(model: Model, prediction: Prediction, id_: str = "") -> bytes:
-    """Write the answer. By hand: the fields are few and known, and it is done for each request."""
+    """Return the answer as JSON. By hand: the fields are few, and each request needs it."""
     texts = _texts(
         prediction.risk_level, model.origin.version, model.engine.name, model.data_source
     )
     imputed = json.dumps(prediction.imputed) if prediction.imputed else "[]"
     warnings = json.dumps(pointed(prediction.warnings)) if prediction.warnings else "[]"
     part = f',"prediction_id":"{id_}"' if id_ else ""
-    # Six decimals: below the 1e-5 that engines may differ by, above what anybody reads.
+    # Six decimals: below the 1e-5 that engines may differ by, above what a person reads.
     return (
         f'{{"prediction":{prediction.label},"confidence":{round(prediction.confidence, 6)},'
         f'"probability":{round(prediction.probability, 6)},{texts},'
@@ -90,4 +90,4 @@ def _range_part(prediction: Prediction) -> str:
 
 def pointed(warnings: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     """Return warnings as an answer has them."""
-    return [{"pointer": f"/{name}", "detail": words} for name, words in warnings]
+    return [{"pointer": f"/{name}", "detail": message} for name, message in warnings]

@@ -25,7 +25,7 @@ _AT_ONCE = 10_000
 
 
 class ProfileLog:
-    """Counts what it is given, and writes counts that are not small.
+    """Counts patients by bins, and writes counts that are not small.
 
     A count is kept until it is SMALLEST or more, if need be into the next day; then it is written,
     for the day that it is written on, and counted anew. So no count and no difference of two of
@@ -56,10 +56,10 @@ class ProfileLog:
             values = np.concatenate([part.values for part in parts])
             probabilities = np.concatenate([part.probabilities for part in parts])
             bins = bins_of(model.metadata.baseline)
-            for (variable, places), found in zip(
+            for (variable, places), column in zip(
                 bins.items(), (*values.T, probabilities), strict=True
             ):
-                counts, unknown = count(places, found)
+                counts, unknown = count(places, column)
                 key = model.origin.version, variable
                 self._counts[(*key, UNKNOWN)] += unknown
                 for place in np.flatnonzero(counts).tolist():

@@ -66,13 +66,13 @@ def read_json(body: bytes) -> Rows:
             content = pydantic_core.from_json(body, allow_inf_nan=True, cache_strings="keys")
     except ValueError:
         raise _bad("The body is not valid JSON (RFC 8259, UTF-8).") from None
-    found = [name for name in FORMATS if name in content] if isinstance(content, dict) else []
-    if len(found) != 1:
+    formats = [name for name in FORMATS if name in content] if isinstance(content, dict) else []
+    if len(formats) != 1:
         raise _bad("The body must be an object with exactly one of " + ", ".join(FORMATS) + ".")
-    if found[0] in ("instances", "inputs") and len(content) > 1 + ("params" in content):
+    if formats[0] in ("instances", "inputs") and len(content) > 1 + ("params" in content):
         raise _bad("Next to instances or inputs there may be params only.")
     array = _array if b"true" in body or b"false" in body else _packed
-    return _BY_FORMAT[found[0]](content[found[0]], array)
+    return _BY_FORMAT[formats[0]](content[formats[0]], array)
 
 
 def _refuse_short_rows(body: bytes, *begins: bytes) -> None:

@@ -1,7 +1,7 @@
-"""What is done with predictions once they are answered: asking the challenger, writing the log.
+"""The work on predictions after their answers: scoring by the challenger, writing the log.
 
 A request leaves its predictions in a queue and goes on. Twice a second a thread takes them
-out, asks the challenger, and writes. Whatever goes wrong there touches no answer: where the queue
+out, scores by the challenger, and writes. No failure there affects an answer: where the queue
 is full, predictions are dropped and counted. Why: docs/decisions/0026-prediction-log.md.
 """
 
@@ -26,7 +26,7 @@ from serving.predictions.prediction import Prediction
 from serving.predictions.profile_log import ProfileLog
 from serving.predictions.row_log import MOST_ROWS, RowLog
 from serving.predictions.scored import Batch, Singles
-from serving.predictions.shadow import Asked, Shadow
+from serving.predictions.shadow import Shadow, ShadowResult
 from serving.settings import Settings
 
 _TURN_SECONDS = 0.5
@@ -44,7 +44,7 @@ class Recorder:
         HEART_PREDICTION_LOG, HEART_PREDICTION_LOG_DIR and HEART_SHADOW.
     metrics : Metrics
     challenger : callable
-        Returns the model in shadow, None where there is none.
+        Returns the model in shadow, if any.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Recorder:
         own, request_id = _ids(environ)
         id_ = f"{own}-0"
         with self._queue_lock:
-            room = self._room(1)
+            room = self._reserve(1)
             if room:
                 last = self._queue[-1] if self._queue else None
                 if not isinstance(last, Singles) or last.model is not model or last.is_full:
@@ -106,16 +106,16 @@ class Recorder:
         self._start()
         id_, request_id = _ids(environ)
         with self._queue_lock:
-            if room := self._room(len(rows)):
+            if room := self._reserve(len(rows)):
                 batch = Batch(model, id_, request_id, time.time(), rows, scores, room)
                 self._queue.append(batch)
         if room < len(rows):
             self._drop(len(rows) - room)
         return id_ if self._shows_ids else ""
 
-    def _room(self, wanted: int) -> int:
-        """Reserve room for some predictions; return for how many there is."""
-        taken = min(wanted, MOST_ROWS - self._waiting)
+    def _reserve(self, rows: int) -> int:
+        """Reserve room for some predictions; return the number that fits."""
+        taken = min(rows, MOST_ROWS - self._waiting)
         self._waiting += taken
         return taken
 
@@ -135,30 +135,30 @@ class Recorder:
             time.sleep(_TURN_SECONDS)
             try:
                 self._turn()
-            except Exception as error:  # the thread must outlive whatever one turn brings
+            except Exception as error:  # the thread must outlive any error of one turn
                 log_failure(error, event="prediction.log.failed")
 
     def finish(self) -> None:
-        """Do now whatever there is to do, and write it: at the end of the process."""
+        """Do all waiting work, and write the log: at the end of the process."""
         self._turn(now=True)
 
     def _turn(self, *, now: bool = False) -> None:
         with self._turns:
             with self._queue_lock:
                 taken, self._queue, self._waiting = self._queue, [], 0
-            asked, dropped = self._background(lambda: self._work(taken, now))
-        for each in asked:
-            self._metrics.asked(*each)
+            compared, dropped = self._background(lambda: self._work(taken, now))
+        for each in compared:
+            self._metrics.compared(*each)
         if dropped:
             self._drop(dropped)
 
-    def _work(self, taken: Sequence[Singles | Batch], now: bool) -> tuple[list[Asked], int]:
+    def _work(self, taken: Sequence[Singles | Batch], now: bool) -> tuple[list[ShadowResult], int]:
         """Return what came of asking the challenger, and how many predictions are not logged."""
         answers, dropped, log = [], 0, self._log
         for scored in chain.from_iterable(each.parts() for each in taken):
             try:
-                if self._shadow is not None and (asked := self._shadow.ask(scored)):
-                    answers.append(asked)
+                if self._shadow is not None and (compared := self._shadow.compare(scored)):
+                    answers.append(compared)
                 if log is None:
                     continue
                 if log.waiting + len(scored) > log.most_rows:
@@ -203,7 +203,7 @@ class Recorder:
 
     @property
     def shadow(self) -> dict[str, Any]:
-        """What /ready says of the shadow; nothing where there is to be none."""
+        """The shadow's part of /ready; None where there is to be no shadow."""
         if self._shadow is None:
             return {}
         model = self._challenger()

@@ -58,13 +58,13 @@ def _tables(parts: Sequence[Scored]) -> list[tuple[date, Any]]:
     def joined(name: str) -> npt.NDArray[Any]:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    def versions(found: Iterable[str | None]) -> npt.NDArray[np.object_]:
-        return np.repeat(np.array([*found], dtype=object), [len(part) for part in parts])
+    def versions(names: Iterable[str | None]) -> npt.NDArray[np.object_]:
+        return np.repeat(np.array([*names], dtype=object), [len(part) for part in parts])
 
     values, times, challenger = joined("values"), joined("times"), joined("challenger")
-    unknown, not_asked = np.isnan(values), np.isnan(challenger)
+    unknown, not_scored = np.isnan(values), np.isnan(challenger)
     ends = np.append(0, unknown.sum(1).cumsum()).astype(np.int32)
-    asked = pa.array(versions(part.challenger_version for part in parts), pa.string())
+    shadow_versions = pa.array(versions(part.challenger_version for part in parts), pa.string())
     ids, request_ids = zip(*(part.ids() for part in parts), strict=True)
     columns = [
         pa.chunked_array([pa.array(each).cast(pa.string()) for each in ids]),
@@ -75,8 +75,8 @@ def _tables(parts: Sequence[Scored]) -> list[tuple[date, Any]]:
         joined("probabilities"),
         joined("labels"),
         pa.ListArray.from_arrays(ends, pa.array(FEATURE_NAMES).take(np.nonzero(unknown)[1])),
-        pc.if_else(not_asked, pa.scalar(None, pa.string()), asked),
-        pa.array(challenger, mask=not_asked),
+        pc.if_else(not_scored, pa.scalar(None, pa.string()), shadow_versions),
+        pa.array(challenger, mask=not_scored),
     ]
     schema = rows_schema()
     table = pa.table(dict(zip(schema.names, columns, strict=True)), schema)

@@ -1,4 +1,4 @@
-"""The request: a strict validator drawn from FEATURES, and the words for what is wrong.
+"""The request: a strict validator derived from FEATURES, and its error messages.
 
 The validator is pydantic's core, called on the raw bytes: it reports every field at once, takes no
 number for a boolean or a text, and no NaN. It returns plain numbers in the order of FEATURES.
@@ -93,19 +93,19 @@ def _unfit(detail: str) -> Problem:
 
 
 def _field_error(detail: ErrorDetails) -> dict[str, str]:
-    """Say what is wrong with a field, and what would be right. Never says what was given."""
+    """Return what is wrong with a field and what is expected, never the value itself."""
     name = str(detail["loc"][0])
     feature = _BY_NAME.get(name)
     if feature is None:
         # The name is the client's own text: it is repeated only where it reads like a name.
-        known = _PLAIN_NAME.fullmatch(name)
-        words = "is not a field of a patient; there are " + ", ".join(FEATURE_NAMES) + "."
+        plain = _PLAIN_NAME.fullmatch(name)
+        problem = "is not a field of a patient; there are " + ", ".join(FEATURE_NAMES) + "."
         return {
-            "pointer": f"/{name}" if known else "",
-            "detail": f"'{name}' {words}" if known else f"A name {words}",
+            "pointer": f"/{name}" if plain else "",
+            "detail": f"'{name}' {problem}" if plain else f"A name {problem}",
         }
-    words = "is missing; it must be" if detail["type"] == "missing" else "must be"
-    return {"pointer": f"/{name}", "detail": f"'{name}' {words} {feature.allowed}."}
+    problem = "is missing; it must be" if detail["type"] == "missing" else "must be"
+    return {"pointer": f"/{name}", "detail": f"'{name}' {problem} {feature.allowed}."}
 
 
 def _repeated(body: bytes) -> Problem:
@@ -130,10 +130,10 @@ def patient_schema() -> dict[str, Any]:
 
 
 def _property(feature: Feature) -> dict[str, Any]:
-    words = f"{feature.help} {feature.allowed[0].upper()}{feature.allowed[1:]}."
+    description = f"{feature.help} {feature.allowed[0].upper()}{feature.allowed[1:]}."
     schema: dict[str, Any] = {
         "title": feature.title,
-        "description": words,
+        "description": description,
         "type": ["number", "null"] if feature.nullable else "number",
         "examples": [feature.example],
     }

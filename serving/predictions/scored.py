@@ -46,7 +46,7 @@ class Scored:
         The findings as sent; NaN where unknown.
     probabilities, labels : ndarray, shape (n,)
     challenger : ndarray, shape (n,)
-        The challenger's probabilities; NaN where it was not asked.
+        The challenger's probabilities; NaN where it did not score.
     challenger_version : str, optional
     """
 
@@ -93,7 +93,7 @@ class Singles:
         values: Sequence[float | None],
         prediction: Prediction,
     ) -> None:
-        """Add a patient, who has been scored just now; their own id has up to 24 characters."""
+        """Add a patient that has just been scored; the client's id has up to 24 characters."""
         if prediction.imputed:
             values = [math.nan if value is None else value for value in values]
         if request_id is not None:

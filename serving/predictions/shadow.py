@@ -1,4 +1,4 @@
-"""The challenger in shadow: asked about patients who have been answered, in spare time."""
+"""The challenger in shadow: it scores patients after their answers, in spare time."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SAVED_SECONDS = 0.1
 """How much of that time it may save up while there is nothing to do."""
 
 
-class Asked(NamedTuple):
-    """What came of asking the challenger.
+class ShadowResult(NamedTuple):
+    """The result of scoring patients by the challenger.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class Asked(NamedTuple):
     differences : ndarray, shape (n,)
         Its probability less the answer's, of each patient.
     disagreements : int
-        How many of them it puts into the other class.
+        The number of them that it puts into the other class.
     shed, failed : int
-        How many it was not asked about, since that would have taken too long; or in vain.
+        The number that it did not score, for want of time or by an error.
     """
 
     version: str
@@ -42,7 +42,7 @@ class Asked(NamedTuple):
 
 
 class Shadow:
-    """Asks the challenger, where there is one, about a share of the patients, from 0 to 1."""
+    """Scores a share of the patients, from 0 to 1, by the challenger, where there is one."""
 
     def __init__(self, share: float, challenger: Callable[[], Model | None]) -> None:
         self._share = share
@@ -51,8 +51,8 @@ class Shadow:
         self._seconds = _SAVED_SECONDS
         self._counted_at = time.monotonic()
 
-    def ask(self, scored: Scored) -> Asked | None:
-        """Fill in the challenger's probabilities; None where there is no challenger to ask.
+    def compare(self, scored: Scored) -> ShadowResult | None:
+        """Fill in the challenger's probabilities; None where there is no challenger.
 
         What its share of the processor's time does not suffice for is shed.
         """
@@ -65,19 +65,19 @@ class Shadow:
         self._seconds = min(self._seconds + earned, _SAVED_SECONDS)
         self._counted_at = began
         if self._seconds <= 0:
-            return Asked(model.origin.version, shed=len(rows))
+            return ShadowResult(model.origin.version, shed=len(rows))
         try:
             return _score(model, scored, rows)
-        except Exception:  # whatever a library raises: the patients have their answers
-            return Asked(model.origin.version, failed=len(rows))
+        except Exception:  # any error of a library: the patients have their answers
+            return ShadowResult(model.origin.version, failed=len(rows))
         finally:
             self._seconds -= time.monotonic() - began
 
 
-def _score(model: Model, scored: Scored, rows: npt.NDArray[np.intp]) -> Asked:
+def _score(model: Model, scored: Scored, rows: npt.NDArray[np.intp]) -> ShadowResult:
     answers = model.engine.score(scored.values[rows])
     scored.challenger[rows] = answers.probabilities
     scored.challenger_version = model.origin.version
     differences = answers.probabilities - scored.probabilities[rows]
     disagreements = int((answers.labels != scored.labels[rows]).sum())
-    return Asked(model.origin.version, differences, disagreements)
+    return ShadowResult(model.origin.version, differences, disagreements)

@@ -31,7 +31,7 @@ _PROBLEMS = {
 
 def openapi(*, keys: bool = False, root: str = "") -> dict[str, Any]:
     """Return the OpenAPI 3.1 description of the service below a path. Needs Flask's context."""
-    import yaml  # not before somebody asks: a worker need not have it in order to predict
+    import yaml  # at the first request: a worker need not have it in order to predict
 
     text = render_template(
         "openapi.yaml",
@@ -71,19 +71,19 @@ def _older(part: Any) -> Any:
         return [_older(item) for item in part]
     if not isinstance(part, dict):
         return part
-    made = {
+    older = {
         name: _older(value)
         for name, value in part.items()
         if value is not False or name == "additionalProperties"  # schemas may not be false there
     }
-    kind = made.get("type")
-    if made.pop("prefixItems", None):
-        made["items"] = {}
+    kind = older.get("type")
+    if older.pop("prefixItems", None):
+        older["items"] = {}
     if isinstance(kind, list):
-        made |= {"type": next(name for name in kind if name != "null"), "nullable": True}
-    if isinstance(made.get("examples"), list):
-        made["example"] = made.pop("examples")[0]
-    return made
+        older |= {"type": next(name for name in kind if name != "null"), "nullable": True}
+    if isinstance(older.get("examples"), list):
+        older["example"] = older.pop("examples")[0]
+    return older
 
 
 def _own_version() -> str:
@@ -119,7 +119,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
 
     @blueprint.get(f"/docs/<any({', '.join(repr(name) for name in _ASSETS)}):name>")
     def asset(name: str) -> Response:
-        # Not before it is asked for: a worker need not import the package in order to predict.
+        # At the first request: a worker need not import the package in order to predict.
         from swagger_ui_bundle import swagger_ui_path
 
         return send_from_directory(str(swagger_ui_path), name, max_age=86400)

@@ -24,9 +24,9 @@ def make_blueprint(service: Service, predictor: Predictor) -> Blueprint:
     def _explain() -> Response:
         model, values, prediction = predictor.predict(request.environ)
         # Up to 8,192 combinations: other requests go on meanwhile.
-        found = service.background(lambda: explain(model, values, prediction), request.environ)
-        if found is None:
+        result = service.background(lambda: explain(model, values, prediction), request.environ)
+        if result is None:
             raise Problem(409, _NOT_EXPLAINED)
-        return Response(to_json(model, prediction, found), content_type="application/json")
+        return Response(to_json(model, prediction, result), content_type="application/json")
 
     return blueprint

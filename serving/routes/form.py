@@ -1,4 +1,4 @@
-"""The form as a person filled it in: what was typed, and what is wrong with it."""
+"""The form as it was filled in: the texts, and their errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """One field of the form as it was typed, and what is wrong with it, if anything is."""
+    """One field of the form: its text, and its error, if any."""
 
     feature: Feature
     text: str = ""
@@ -55,7 +55,7 @@ def _read_field(feature: Feature, text: str) -> tuple[float | None, str]:
 
 
 def _number(text: str) -> float:
-    """Return the number that a person typed, with a point or a comma; NaN where it is none."""
+    """Return a typed text as a number, with a point or a comma; NaN where it is not one."""
     try:
         return read_float(text.replace(",", "."))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the service says of itself: /ping, /health, /version, /ready, /metrics."""
+"""The status of the service: /ping, /health, /version, /ready, /metrics."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def readiness(service: Service) -> tuple[int, dict[str, Any]]:
     }
     body |= recorder.shadow
     if model is None:
-        body["detail"] = _why_none(status)
+        body["detail"] = _reason_for_none(status)
         if body["degraded"] and not body["problems"]:
             body["problems"] = [body["detail"]]
     return (200 if model else 503), body
 
 
-def _why_none(status: Mapping[str, Any]) -> str:
+def _reason_for_none(status: Mapping[str, Any]) -> str:
     """Say why there is no model, and what to do about it."""
     if status.get("problems"):
         which = "The model that MODEL_URI names" if status.get("pinned") else "What was found"

@@ -46,8 +46,8 @@ class Batches:
         self._service.keys.require(environ)
         kind = media_type(environ)
         if kind not in protocol.READERS:
-            words = " or ".join(protocol.READERS)
-            raise Problem(415, f"The content type must be {words}.")
+            allowed = " or ".join(protocol.READERS)
+            raise Problem(415, f"The content type must be {allowed}.")
         body = read_body(environ, self._limit, self._seconds)
         model = self._service.require_model()
         if len(body) <= _SMALL:

@@ -63,13 +63,13 @@ def make_blueprint(service: Service) -> Blueprint:
 
 
 def _card(model: Model) -> dict[str, Any]:
-    """Return the model card, as far as the model carries what it is made of."""
+    """Return the model card, as far as the model has the metadata for it."""
     try:
-        shown = rendering.as_fragment(model.metadata, 2)
+        shown = rendering.as_fragment(model.metadata)
         lacking = rendering.lacking(model.metadata)
     except (KeyError, TypeError, ValueError, TemplateError):  # another project, which knew less
         nothing = Metadata()
-        shown, lacking = rendering.as_fragment(nothing, 2), rendering.lacking(nothing)
+        shown, lacking = rendering.as_fragment(nothing), rendering.lacking(nothing)
     title = rendering.title(model.metadata)
     return {"title": title, "card": shown, "lacking": lacking, "has_file": _carries_card(model)}
 
@@ -79,7 +79,7 @@ def _carries_card(model: Model) -> bool:
 
 
 def _gate(model: Model) -> dict[str, Any] | None:
-    """Return the gate's verdict: its words, and its rules with both models' figures."""
+    """Return the gate's verdict: its reason, and its rules with both models' figures."""
     tags, kept = model.origin.tags, decision_path(model.origin)
     if not tags.get("gate.verdict"):
         return None

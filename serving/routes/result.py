@@ -1,4 +1,4 @@
-"""An answer in words and pictures, as the form shows it."""
+"""An answer as text and pictures, as the form shows it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _TITLES = {feature.name: feature.inline for feature in FEATURES}
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """How one finding moved the probability: in words, and as a bar to either side of the middle.
+    """How one finding moved the probability: as text, and as a bar to either side of the middle.
 
     Parameters
     ----------
     feature : Feature
     value, reference : str
-        The patient's value and the reference's, in words.
+        The patient's value and the reference's, as text.
     points : float
         Percentage points.
     x, width : float
@@ -133,22 +133,22 @@ def percent(model: Model, probability: float) -> str:
 def observed(model: Model, prediction: Prediction) -> dict[str, Any] | None:
     """Return how many patients like this one there were, and how many had the disease.
 
-    Those of whom as much was unknown, and whose out-of-fold probability was in the same bin or in
+    Those with the same findings unknown, and an out-of-fold probability in the same bin or in
     the two on either side; where that was not counted, those in the same risk band.
     """
     counts = _outcomes(model.metadata, prediction.imputed)
     if counts is None:
-        found, start, end = _in_band(model, prediction)
+        outcomes, start, end = _in_band(model, prediction)
     else:
         bins = len(counts["1"])
         place = min(int(prediction.probability * bins), bins - 1)
         first, last = max(place - BESIDE, 0), min(place + BESIDE + 1, bins)
         healthy, diseased = (sum(counts[label][first:last]) for label in ("0", "1"))
-        found, start, end = Observed.of(healthy + diseased, diseased), first / bins, last / bins
-    if found is None or not found.patients:
+        outcomes, start, end = Observed.of(healthy + diseased, diseased), first / bins, last / bins
+    if outcomes is None or not outcomes.patients:
         return None
-    share = found.diseased / found.patients
-    return {**found.model_dump(), "share": share, "start": start, "end": end}
+    share = outcomes.diseased / outcomes.patients
+    return {**outcomes.model_dump(), "share": share, "start": start, "end": end}
 
 
 def _outcomes(metadata: Metadata, unknown: Sequence[str]) -> Outcomes | None:
@@ -162,8 +162,8 @@ def _outcomes(metadata: Metadata, unknown: Sequence[str]) -> Outcomes | None:
 def _in_band(model: Model, prediction: Prediction) -> tuple[Observed | None, float, float]:
     starts = [*(start for _, start in model.bands), 1.0]
     place = [level for level, _ in model.bands].index(prediction.risk_level)
-    found = model.metadata.observed(prediction.imputed, prediction.risk_level)
-    return found, starts[place], starts[place + 1]
+    outcomes = model.metadata.observed(prediction.imputed, prediction.risk_level)
+    return outcomes, starts[place], starts[place + 1]
 
 
 def cautions(warnings: Sequence[tuple[str, str]]) -> list[str]:

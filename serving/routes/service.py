@@ -25,7 +25,7 @@ class Service:
         Has the model.
     metrics : Metrics
     recorder : Recorder
-        Takes what was predicted.
+        Records the predictions.
     keys : Keys
     background : BackgroundThread
         For what takes long.
@@ -44,7 +44,7 @@ class Service:
         return self.following.model
 
     def require_model(self) -> Model:
-        """Return what is served now; raise NotLoaded where nothing is."""
+        """Return the served model; raise NotLoaded where there is none."""
         model = self.following.model
         if model is None:
             raise NotLoaded

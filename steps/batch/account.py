@@ -1,4 +1,4 @@
-"""What a scoring job reads and what scores it, said and noted on its run."""
+"""The input and the model of a scoring job, echoed and logged to its run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from steps.runs.tracking import datasets, step_run, tags
 
 
 def describe(run: step_run.StepRun, values: Score, job: Job) -> dict[str, object]:
-    """Note on the run, and say, what is read and what scores it; return it as well."""
+    """Log the input and the model to the run, echo them, and return them as JSON."""
     digest = str(tokenize([(file.name, file.size, file.version) for file in job.files]))
     engine = "onnx" if open_folder(job.model.folder).onnx else "scikit-learn"
     source = redact_credentials(values.input)

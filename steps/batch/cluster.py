@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import dask.config
 from dask.base import tokenize
-from distributed import CancelledError, Client, KilledWorker, LocalCluster, Security
+from distributed import CancelledError, Client, KilledWorker
 from distributed.comm import CommClosedError
 from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
 
@@ -41,21 +41,24 @@ SETTINGS: dict[str, object] = {
 
 @contextmanager
 def connect(scheduler: str = "", workers: int = 0) -> Iterator[Client]:
-    """Give a client of a Dask cluster while the block lasts, or say in one line what it lacks.
+    """Give a client of a Dask cluster for the block; a `StepError` where it cannot be used.
 
     `scheduler` is the address of one that runs already, such as ``tcp://host:8786``, to which this
     project's code is sent. Without it, the cluster is of this machine: with so many `workers`, or
-    one for each core, it ends with the block, and lets in nobody without a key that its own
+    one for each core, it ends with the block, and refuses clients without a key that its own
     processes alone have.
     """
     for name in ("distributed", "distributed.client"):
-        # Dask tells of its own comings and goings; what fails is raised all the same.
+        # Dask logs its starts and stops; a failure is raised all the same.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     # Processes that have just been started may take their time on a machine at work.
     patience = {"distributed.comm.timeouts.connect": f"{CONNECT_SECONDS if scheduler else 60}s"}
-    opened = _join(scheduler) if scheduler else _start(workers)
     try:
-        with dask.config.set(SETTINGS | patience), opened as client:
+        with dask.config.set(SETTINGS | patience), _client(scheduler, workers) as client:
+            if scheduler:
+                _require_workers(scheduler, client)
+                _require_same_versions(scheduler, client)
+                _send_code(scheduler, client)
             yield client
     except KilledWorker:
         raise StepError(
@@ -66,24 +69,19 @@ def connect(scheduler: str = "", workers: int = 0) -> Iterator[Client]:
         raise StepError("the connection to the Dask scheduler was lost; start again") from None
 
 
-@contextmanager
-def _start(workers: int) -> Iterator[Client]:
-    cluster = LocalCluster(
-        n_workers=workers or None,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        security=Security.temporary(),
-        # A server for pages is always there: without pages, and on a port that is free.
-        dashboard_address="127.0.0.1:0",
-        scheduler_kwargs={"dashboard": False},
-        silence_logs=logging.CRITICAL,
-    )
-    with cluster, Client(cluster, set_as_default=False) as client:
-        yield client
-
-
-@contextmanager
-def _join(scheduler: str) -> Iterator[Client]:
+def _client(scheduler: str, workers: int) -> Client:
+    if not scheduler:
+        return Client(
+            n_workers=workers or None,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            security=True,  # a certificate that is made anew, and kept in memory
+            # A server for pages is always there: without pages, and on a port that is free.
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
+            silence_logs=logging.CRITICAL,
+            set_as_default=False,
+        )
     address = urlsplit(scheduler)
     try:
         # Dask would wait without end for the greeting of whoever has accepted its connection.
@@ -91,31 +89,29 @@ def _join(scheduler: str) -> Iterator[Client]:
             if address.scheme == "tcp" and not probe.recv(1):
                 raise ConnectionError
         with warnings.catch_warnings(action="ignore"):  # other versions are refused below
-            client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+            return Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError):
         raise StepError(
             f"the Dask scheduler {scheduler} does not answer; start one (dask scheduler), or leave "
             "out 'scheduler' to use this machine"
         ) from None
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-        except TimeoutError:
-            raise StepError(
-                f"the Dask scheduler {scheduler} has no workers; start some "
-                f"(dask worker {scheduler})"
-            ) from None
-        _require_same_versions(scheduler, client)
-        _send_code(scheduler, client)
-        yield client
+
+
+def _require_workers(scheduler: str, client: Client) -> None:
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    except TimeoutError:
+        raise StepError(
+            f"the Dask scheduler {scheduler} has no workers; start some (dask worker {scheduler})"
+        ) from None
 
 
 def _require_same_versions(scheduler: str, client: Client) -> None:
-    found = client.get_versions(packages=list(NEEDED))
+    versions = client.get_versions(packages=list(NEEDED))
     # Patch releases of Python, such as 3.11.9.final.0, understand each other.
     here, *nodes = (
         {**node["packages"], "python": ".".join(node["packages"]["python"].split(".")[:2])}
-        for node in (found["client"], found["scheduler"], *found["workers"].values())
+        for node in (versions["client"], versions["scheduler"], *versions["workers"].values())
     )
     problems = {
         f"{name} {here[name]} is needed, {node.get(name) or 'none'} is there"

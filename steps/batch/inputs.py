@@ -1,4 +1,4 @@
-"""The files of patients that a job scores: found, inspected, divided and read by partitions."""
+"""The files of patients that a job scores: listed, inspected, divided into partitions, read."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from fsspec.utils import read_block
 from clinical.codings.columns import require_features
 from clinical.codings.definitions import BY_LABEL
 from clinical.errors import DataError
+from clinical.formats import PEEK
 from clinical.layout import Layout, inspect
 from clinical.schema import FEATURE_NAMES
 from clinical.tables import Column, Mask, is_numeric, read_text
@@ -26,13 +27,12 @@ from clinical.tables import Column, Mask, is_numeric, read_text
 SUFFIXES = (".csv", ".data", ".parquet", ".pq", ".tsv", ".txt")
 # Refused rather than left out of a folder: rows might be in them.
 COMPRESSED = (".bz2", ".gz", ".xz", ".zip", ".zst")
-HEADER_BYTES = 1 << 16
 PARTITION_BYTES = 6 << 20
 BATCH_ROWS = 1 << 18
 FLOATS = pa.schema(dict.fromkeys(FEATURE_NAMES, pa.float64()))
 
 Rows = tuple[dict[str, Column], Any, dict[str, Mask]]
-"""13 columns of numbers, what names the patients, and what is wrong: see `read_text`."""
+"""13 columns of numbers, the patients' ids, and masks of invalid cells: see `read_text`."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class File:
     path: str = field(repr=False)  # a worker's log shows what it failed at, and a URL may be signed
     name: str  # below the folder that all files share
     size: int  # in bytes
-    version: str  # changes when the file does, as far as its store tells
+    version: str  # changes with the file, as far as its store records that
     layout: Layout  # names in lower case; no delimiter in Parquet
     begin: int = 0  # the byte at which the rows of text begin
     row_groups: int = 0  # of Parquet
@@ -72,7 +72,7 @@ class Partition(NamedTuple):
 def find(source: str) -> list[File]:
     """Return the files that a path, folder, glob or fsspec URL names, in the order of their names.
 
-    A `DataError` of one line says that nothing is there, or which file holds no patients.
+    Raises a `DataError` where nothing is there, or a file is not one of patients.
     """
     try:
         fs, path = url_to_fs(source, **_options(source))
@@ -80,7 +80,7 @@ def find(source: str) -> list[File]:
         paths = _paths(fs, path)
         if not paths:
             raise DataError(f"there is no file '{source}', nor a folder with {', '.join(SUFFIXES)}")
-        # What follows a web address may be a signature, which is nobody's business.
+        # The query of a web address may be a signature, which must not be shown.
         plain = [re.sub(r"^(https?://[^?#]*).*", r"\1", path) for path in paths]
         shared = os.path.commonpath([os.path.dirname(path) for path in plain])
         names = [os.path.relpath(path, shared) for path in plain]
@@ -104,21 +104,16 @@ def _options(url: str) -> dict[str, Any]:
 
 
 def _paths(fs: Any, path: str) -> list[str]:
-    if not fs.isdir(path):
-        if fs.exists(path):
-            return [path]
-        # Folders that exist stand for themselves, whatever their names.
-        folders = map(str, PurePosixPath(path).parents)
-        there = next((folder for folder in folders if "[" in folder and fs.isdir(folder)), "")
-        found = fs.glob(glob.escape(there) + path[len(there) :])
-        return sorted(path for path in found if fs.isfile(path))
-    hidden = re.compile(r"(^|/)[._]")
-    return sorted(
-        found
-        for found in fs.find(path)
-        if found.lower().endswith((*SUFFIXES, *COMPRESSED))
-        and not hidden.search(found[len(path) :])
-    )
+    if fs.isdir(path):
+        ends, hidden = (*SUFFIXES, *COMPRESSED), re.compile(r"(^|/)[._]")
+        names = sorted(name for name in fs.find(path) if name.lower().endswith(ends))
+        return [name for name in names if not hidden.search(name[len(path) :])]
+    if fs.exists(path):
+        return [path]
+    # An existing folder whose name looks like a pattern is not one.
+    folders = map(str, PurePosixPath(path).parents)
+    there = next((folder for folder in folders if "[" in folder and fs.isdir(folder)), "")
+    return sorted(filter(fs.isfile, fs.glob(glob.escape(there) + path[len(there) :])))
 
 
 def _inspect(fs: Any, path: str, name: str) -> File:
@@ -127,12 +122,12 @@ def _inspect(fs: Any, path: str, name: str) -> File:
         info = fs.info(path)
         if info["size"] is None:
             raise DataError("its server does not tell its size: download it first")
-        # For fsspec, what has the same web address is the same.
+        # fsspec's key of a web address does not change with the file.
         is_web = path.startswith(("http://", "https://"))
         version = info.get("ETag") or info.get("Last-Modified") if is_web else fs.ukey(path)
         file = File(fs, path, name, info["size"], str(version), Layout([], 0))
         with fs.open(path, "rb", cache_type="none") as stream:
-            start = bytes(stream.read(HEADER_BYTES))
+            start = bytes(stream.read(PEEK))
         file = _read_footer(file) if start.startswith(b"PAR1") else _read_header(file, start)
         require_features(list(file.layout.names), file.ids)
     except DataError as error:
@@ -145,10 +140,8 @@ def _read_header(file: File, start: bytes) -> File:
     if layout.delimiter == " ":
         raise DataError("expected cells divided by commas, semicolons or tabs")
     header = re.match(rb"(\xef\xbb\xbf)?([^\n]*\n){%d}" % layout.skip, start)
-    if re.search(rb"\r(?!\n|\Z)", start) or (not header and file.size > HEADER_BYTES):
-        raise DataError(
-            f"lines must end in LF or CR LF, and the header within {HEADER_BYTES} bytes"
-        )
+    if re.search(rb"\r(?!\n|\Z)", start) or (not header and file.size > PEEK):
+        raise DataError(f"lines must end in LF or CR LF, and the header within {PEEK} bytes")
     if not layout.names and layout.width == len(FEATURE_NAMES) + 1:
         layout = replace(layout, names=[*FEATURE_NAMES, "num"])
     return replace(file, layout=layout, begin=header.end() if header else file.size)
@@ -171,24 +164,24 @@ def _read_footer(file: File) -> File:
 
 def divide(files: list[File], size: int = PARTITION_BYTES) -> list[Partition]:
     """Divide files into partitions of at most so many bytes, or of a row group: one at least."""
-    made: list[Partition] = []
+    cuts: list[Partition] = []
     for file in files:
         end = file.size if file.layout.delimiter else file.row_groups
         parts = max(1, -(-end // size) if file.layout.delimiter else end)
         for i in range(parts):
-            made.append(Partition(len(made), file, end * i // parts, end * (i + 1) // parts))
-    return made
+            cuts.append(Partition(len(cuts), file, end * i // parts, end * (i + 1) // parts))
+    return cuts
 
 
 def read(partition: Partition) -> Iterator[Rows]:
-    """Read a partition in the order of its rows; a `DataError` where it is gone or damaged."""
+    """Read a partition in the order of its rows; a `DataError` where it is missing or damaged."""
     name, is_text = partition.file.name, partition.file.layout.delimiter
     try:
         yield from _read_lines(partition) if is_text else _read_row_group(partition)
     except DataError as error:
         raise DataError(f"'{name}': {error}") from None
     except Exception as error:
-        # Every fsspec protocol has errors of its own. What they say may hold a cell.
+        # Every fsspec protocol has errors of its own. Their messages may hold a cell.
         raise DataError(
             f"'{name}' cannot be read ({type(error).__name__}): it is gone, damaged or cut off, "
             "out of reach of the process that was to read it, or its store gives no parts of it"
@@ -214,13 +207,13 @@ def _read_lines(partition: Partition) -> Iterator[Rows]:
 
 def _read_row_group(partition: Partition) -> Iterator[Rows]:
     file = partition.file
-    wanted = [*FEATURE_NAMES, *file.ids]
+    columns = [*FEATURE_NAMES, *file.ids]
     with file.fs.open(file.path, "rb") as stream:
         parquet = pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20)
-        names = [parquet.schema_arrow.names[file.layout.names.index(name)] for name in wanted]
+        names = [parquet.schema_arrow.names[file.layout.names.index(name)] for name in columns]
         groups = list(range(partition.start, partition.stop))
         for batch in parquet.iter_batches(BATCH_ROWS, groups, names, use_threads=False):
-            yield _rows(pa.table([batch.column(name) for name in names], wanted), {})
+            yield _rows(pa.table([batch.column(name) for name in names], columns), {})
 
 
 def _rows(table: Any, wrong: dict[str, Mask]) -> Rows:

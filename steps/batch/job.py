@@ -1,4 +1,4 @@
-"""A scoring job: what is to be scored, by which model, and the work on the partitions."""
+"""A scoring job: its files, its model, and the work on the partitions."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ class Job:
         coding = coding_of_files(dict(zip(named, counted, strict=True)), self.coding)
         scorer = scoring.Scorer(str(folder), self.version, coding, columns)
         futures = client.map(scorer.score, inputs.divide(self.files), pure=False)
-        done, counts = as_completed(futures, client.loop), scoring.Counts()
-        for future in tqdm(done, "score", len(futures), disable=not sys.stderr.isatty()):
+        completed, counts = as_completed(futures, client.loop), scoring.Counts()
+        for future in tqdm(completed, "score", len(futures), disable=not sys.stderr.isatty()):
             counts.update(future.result())
         return counts
 
 
 def resolve(values: Score, _experiment_id: str) -> Job:
-    """Find the input and the model before any run is opened, or say in a line what is missing."""
+    """Return the job that the parameters name; a one-line error where something is missing."""
     for name in ("input", "output"):
         if not getattr(values, name):
             raise StepError(f"'{name}' must be given; see python -m steps.score --help")
-    files, stated = inputs.find(values.input), stated_coding(values.coding)
-    return Job(files, *_follow(values.model_uri), stated)
+    files, coding = inputs.find(values.input), stated_coding(values.coding)
+    return Job(files, *_follow(values.model_uri), coding)
 
 
 def _follow(uri: str) -> tuple[Lineage, str]:
@@ -59,7 +59,7 @@ def _follow(uri: str) -> tuple[Lineage, str]:
     version = ""
     try:
         if uri.startswith("models:/") and not uri.startswith("models:/m-"):
-            # An alias may move while the job runs: what it names now is what all rows get.
+            # An alias may move while the job runs: all rows are scored by the version it names now.
             client = mlflow.MlflowClient()
             name, number = get_model_name_and_version(client, uri)  # type: ignore[no-untyped-call]
             uri, version = f"models:/{name}/{number}", f"registry-v{number}"

@@ -60,7 +60,7 @@ class Scorer:
     """What is the same for all partitions of a job.
 
     The stored model is in the folder `model` of `folder`, and the output goes to `parts` there;
-    `version` is what it calls the model, and `columns` are those of `SCHEMA` that it has.
+    `version` is its name of the model, and `columns` are those of `SCHEMA` that it has.
     """
 
     folder: str
@@ -97,7 +97,7 @@ class Scorer:
         return counts
 
     def _predict(self, columns: dict[str, Column], usable: Mask, counts: Counts) -> dict[str, Any]:
-        """Return what the model says of the rows that can be used, null for the others."""
+        """Return the predictions for the usable rows, null for the others."""
         model = _load(self.folder)
         scores = score_many(model.engine, [cells[usable] for cells in columns.values()])
         levels = risk_levels(model.bands, scores.probabilities)
@@ -128,14 +128,14 @@ def _check(
 
 
 def _describe(wrong: dict[str, Mask], expected: dict[str, str], count: int) -> tuple[Any, Mask]:
-    """Return what is wrong with each row in words, null where nothing is, and where that is."""
+    """Return the problems of each row as text, null where it has none, and a mask of the latter."""
     kinds = np.zeros(count, np.int32)  # a bit for each column
     for i, name in enumerate(expected):
         if name in wrong:
             kinds |= wrong[name].astype(np.int32) << i
     distinct, which = np.unique(kinds, return_inverse=True)
     texts = [f"{name}: {allowed}" for name, allowed in expected.items()]
-    words = ["; ".join(t for i, t in enumerate(texts) if kind >> i & 1) for kind in distinct]
+    problems = ["; ".join(t for i, t in enumerate(texts) if kind >> i & 1) for kind in distinct]
     usable = kinds == 0
     places = pa.array(which, pa.int32(), mask=usable)
-    return pa.DictionaryArray.from_arrays(places, words), usable
+    return pa.DictionaryArray.from_arrays(places, problems), usable

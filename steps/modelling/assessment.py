@@ -1,4 +1,4 @@
-"""What training finds out about a model besides its held-out figures, as JSON can hold it.
+"""Measures of a model in training besides its held-out figures, as JSON can hold them.
 
 Of the 61 patients that are held out of 303 by default, about five are diseased women: too few to
 say anything about them. So the groups, the risk bands and the answer to unknown values
@@ -25,10 +25,10 @@ PATTERN_MEASURES = (
 
 
 def out_of_fold(
-    patients: pd.DataFrame, y: metrics.Labels, found: validation.OutOfFold, seed: int
+    patients: pd.DataFrame, y: metrics.Labels, validated: validation.OutOfFold, seed: int
 ) -> dict[str, Any]:
     """Return counts and measures of all patients and of each group, and curves."""
-    p = found.probabilities
+    p = validated.probabilities
     return {
         "patients": len(y),
         "diseased": int(y.sum()),
@@ -41,29 +41,29 @@ def out_of_fold(
 
 def case_mix(patients: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Return, for each feature, the share that is unknown, and the quartiles or shares of codes."""
-    found: dict[str, dict[str, Any]] = {}
+    summaries: dict[str, dict[str, Any]] = {}
     for feature in FEATURES:
-        known = patients[feature.name].dropna()
+        values = patients[feature.name].dropna()
         summary: dict[str, Any] = {"missing": float(patients[feature.name].isna().mean())}
-        if feature.codes and len(known):
-            summary["shares"] = {str(c): float((known == c).mean()) for c in feature.codes}
-        elif len(known):
-            quartiles = np.quantile(known, [0.25, 0.5, 0.75]).tolist()
+        if feature.codes and len(values):
+            summary["shares"] = {str(c): float((values == c).mean()) for c in feature.codes}
+        elif len(values):
+            quartiles = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
             summary |= dict(zip(("q1", "median", "q3"), quartiles, strict=True))
-        found[feature.name] = summary
-    return found
+        summaries[feature.name] = summary
+    return summaries
 
 
 def unknown_patterns(
-    features: pd.DataFrame, y: metrics.Labels, found: validation.OutOfFold, seed: int
+    features: pd.DataFrame, y: metrics.Labels, validated: validation.OutOfFold, seed: int
 ) -> list[dict[str, Any]]:
-    """Return how good it is for each pattern of unknown findings, on those who know the others.
+    """Return measures by pattern of unknown findings, on the patients whose others are known.
 
     A pattern that too few know enough for is left out.
     """
     members = patterns.within(patterns.of_rows(features.to_numpy(float)))
     measured = []
-    for number, (p, chosen) in enumerate(zip(found.masked, members, strict=True)):
+    for number, (p, chosen) in enumerate(zip(validated.masked, members, strict=True)):
         labels = y[chosen]
         if clinical_metrics.enough(labels):
             names = PATTERN_MEASURES
@@ -80,7 +80,7 @@ def unknown_patterns(
 
 
 def cohort(one: Cohort, p: metrics.Floats, seed: int) -> dict[str, Any]:
-    """Return what is known of a cohort, and how well probabilities fit it.
+    """Return a description of a cohort, and how well probabilities fit it.
 
     Where nearly everybody has the same outcome, whoever says it of all is nearly always right: only
     the ranking and the calibration are measured there.
@@ -106,13 +106,13 @@ def cohort(one: Cohort, p: metrics.Floats, seed: int) -> dict[str, Any]:
 
 
 def reference(predict: shapley.Predict, seen: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the patient against whom others are explained.
+    """Return the reference patient of explanations.
 
-    A typical value of each feature, all of them known, and nobody's record.
+    A typical value of each feature, all of them known; not a real patient's record.
     """
     values = {name: float(seen[name]["fill"]) for name in FEATURE_NAMES}
-    said = predict(np.array([list(values.values())]))
-    return {"values": values, "probability": float(said[0])}
+    probabilities = predict(np.array([list(values.values())]))
+    return {"values": values, "probability": float(probabilities[0])}
 
 
 def importance(

@@ -1,4 +1,4 @@
-"""What a clinical reviewer asks of probabilities: calibration, net benefit, and groups of patients.
+"""Clinical measures of probabilities: calibration, net benefit, and groups of patients.
 
 The core measures of Van Calster et al. (2025), https://arxiv.org/abs/2412.10288.
 """
@@ -30,10 +30,10 @@ COMPARED = (
 )  # fmt: skip
 """The few of them by which a person compares models: what MLflow's pages show."""
 RANKING = ("roc_auc", "calibration_slope", "calibration_intercept", "observed_expected")
-"""What is said of a site where nearly everybody is ill, and every threshold would flatter."""
+"""The measures of a site where nearly all are ill, so that every threshold would flatter."""
 
 SMALLEST_GROUP = 10
-"""With fewer patients than this of either class, nothing is said of a group."""
+"""With fewer patients than this of either class, a group has no measures."""
 
 AGES = {"under 50": (0, 50), "50 to 59": (50, 60), "60 and over": (60, np.inf)}
 FURTHEST = 1e-6  # probabilities are kept this far from 0 and 1, whose log-odds are infinite
@@ -55,24 +55,24 @@ def scores(
     https://doi.org/10.1093/biomet/45.3-4.562
     """
     w = np.ones((1, len(y))) if weights is None else weights
-    known = metrics.scores(y, p, w)
-    found = {name: known[name] for name in ("roc_auc", "pr_auc", "brier", "log_loss")}
+    basic = metrics.scores(y, p, w)
+    measures = {name: basic[name] for name in ("roc_auc", "pr_auc", "brier", "log_loss")}
     if "calibration_slope" in names:
-        found["calibration_slope"] = logistic.fit_lines(log_odds(p), y, w)[1]
+        measures["calibration_slope"] = logistic.fit_lines(log_odds(p), y, w)[1]
     if "calibration_intercept" in names:
-        found["calibration_intercept"] = logistic.fit_lines(log_odds(p), y, w, fixed=True)[0]
-    true, false = _said(y, p, w, THRESHOLD)
+        measures["calibration_intercept"] = logistic.fit_lines(log_odds(p), y, w, fixed=True)[0]
+    true, false = _positives(y, p, w, THRESHOLD)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found["observed_expected"] = (w @ y) / (w @ p)
-        found["sensitivity"] = true / (w @ (y == 1))
-        found["specificity"] = 1 - false / (w @ (y == 0))
+        measures["observed_expected"] = (w @ y) / (w @ p)
+        measures["sensitivity"] = true / (w @ (y == 1))
+        measures["specificity"] = 1 - false / (w @ (y == 0))
     for at in NET_BENEFIT_AT:
-        found[f"net_benefit_{round(100 * at)}"] = net_benefit(y, p, at, w)
-    return found
+        measures[f"net_benefit_{round(100 * at)}"] = net_benefit(y, p, at, w)
+    return measures
 
 
-def _said(y: Labels, p: Floats, w: Floats, threshold: float) -> tuple[Floats, Floats]:
-    """Return the weights of those rightly and wrongly said to be ill."""
+def _positives(y: Labels, p: Floats, w: Floats, threshold: float) -> tuple[Floats, Floats]:
+    """Return the weights of the true and of the false positives."""
     return w @ ((p >= threshold) & (y == 1)), w @ ((p >= threshold) & (y == 0))
 
 
@@ -87,7 +87,7 @@ def net_benefit(y: Labels, p: Floats, threshold: float, weights: Floats) -> Floa
     Vickers, Elkin: Decision curve analysis. Medical Decision Making 2006.
     https://doi.org/10.1177/0272989X06295361
     """
-    true, false = _said(y, p, weights, threshold)
+    true, false = _positives(y, p, weights, threshold)
     return np.asarray((true - false * threshold / (1 - threshold)) / weights.sum(axis=1))
 
 
@@ -107,12 +107,12 @@ def with_intervals(
 
 
 def enough(y: Labels) -> bool:
-    """Return whether a group has enough patients of both classes to say anything about it."""
+    """Return whether a group has enough patients of both classes to be measured."""
     return int(np.bincount(y, minlength=2).min()) >= SMALLEST_GROUP
 
 
 def groups(patients: pd.DataFrame) -> dict[str, Mask]:
-    """Return who belongs to each group of patients: the two sexes, and bands of age."""
+    """Return the members of each group of patients: the two sexes, and bands of age."""
     sex = next(feature for feature in FEATURES if feature.name == "sex")
     age = patients["age"].to_numpy(float)
     return {
@@ -123,10 +123,10 @@ def groups(patients: pd.DataFrame) -> dict[str, Mask]:
 
 def by_group(patients: pd.DataFrame, y: Labels, p: Floats, seed: int) -> list[dict[str, Any]]:
     """Return counts and measures of each group; `metrics` is None where it is too small."""
-    found: list[dict[str, Any]] = []
+    summaries: list[dict[str, Any]] = []
     for name, members in groups(patients).items():
         labels = y[members]
-        found.append(
+        summaries.append(
             {
                 "group": name,
                 "patients": len(labels),
@@ -135,14 +135,14 @@ def by_group(patients: pd.DataFrame, y: Labels, p: Floats, seed: int) -> list[di
                 "risk_bands": bands(labels, p[members]),
             }
         )
-    return found
+    return summaries
 
 
 def bands(y: Labels, p: Floats) -> list[dict[str, Any]]:
     """Return each risk band with how many patients fell into it, and how many of them were ill."""
-    place, found = risk_levels(RISK_BANDS, p), []
+    place, summaries = risk_levels(RISK_BANDS, p), []
     for i, (level, start) in enumerate(RISK_BANDS):
         total, ill = int((place == i).sum()), int(y[place == i].sum())
         observed = Observed.of(total, ill).model_dump()
-        found.append({"level": level, "from": start, "observed": observed})
-    return found
+        summaries.append({"level": level, "from": start, "observed": observed})
+    return summaries

@@ -41,22 +41,22 @@ def calibration(y: Labels, p: Floats) -> Curve | None:
     Austin, Steyerberg: Graphical assessment of internal and external calibration of logistic
     regression models. Statistics in Medicine 2014. https://doi.org/10.1002/sim.5941
     """
-    said = clinical_metrics.log_odds(p)
+    log_odds = clinical_metrics.log_odds(p)
     bends = int(np.bincount(y, minlength=2).min()) >= ENOUGH_TO_BEND
-    knots = np.unique(np.quantile(said, [0.1, 0.5, 0.9] if bends else [0, 1]))
+    knots = np.unique(np.quantile(log_odds, [0.1, 0.5, 0.9] if bends else [0, 1]))
     if len(knots) < 2 or np.ptp(p) == 0:
         return None
     degree = 2 if len(knots) > 2 else 1
     spline = SplineTransformer(degree=degree, knots=knots[:, np.newaxis], extrapolation="linear")
-    rows = spline.fit_transform(said[:, np.newaxis])
+    rows = spline.fit_transform(log_odds[:, np.newaxis])
     # The columns of a spline add up to 1, so that they hold the intercept.
     model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-6, max_iter=1000).fit(rows, y)
     expected = model.predict_proba(rows)[:, 1]
     covariance = np.linalg.pinv(rows.T @ (rows * (expected * (1 - expected))[:, np.newaxis]))
     x = np.linspace(p.min(), p.max(), POINTS)
-    asked = spline.transform(clinical_metrics.log_odds(x)[:, np.newaxis])
-    middle = asked @ model.coef_[0]
-    reach = 1.96 * np.sqrt(np.einsum("ij,jk,ik->i", asked, covariance, asked))
+    basis = spline.transform(clinical_metrics.log_odds(x)[:, np.newaxis])
+    middle = basis @ model.coef_[0]
+    reach = 1.96 * np.sqrt(np.einsum("ij,jk,ik->i", basis, covariance, basis))
     return Curve(x, *(expit(z) for z in (middle, middle - reach, middle + reach)))
 
 
@@ -70,7 +70,7 @@ def as_json(y: Labels, p: Floats, seed: int) -> dict[str, Any]:
     curve = calibration(y, p)
     return {
         "calibration": {"curve": curve and _rounded(curve), "histogram": histogram(y, p)},
-        "decision": {who: _rounded(found) for who, found in decision(y, p, seed).items()},
+        "decision": {strategy: _rounded(one) for strategy, one in decision(y, p, seed).items()},
     }
 
 
@@ -80,26 +80,26 @@ def _rounded(curve: Curve) -> dict[str, list[float]]:
 
 def decision(y: Labels, p: Floats, seed: int) -> dict[str, Curve]:
     """Return the net benefit over THRESHOLDS of treating by the `model`, and of treating `all`."""
-    asked = {"model": p, "all": np.ones(len(y))}
+    strategies = {"model": p, "all": np.ones(len(y))}
 
     def measure(y: Labels, _: Floats, weights: Floats | None) -> dict[str, Floats]:
         w = np.ones((1, len(y))) if weights is None else weights
         return {
-            f"{who}_{i}": clinical_metrics.net_benefit(y, said, at, w)
-            for who, said in asked.items()
+            f"{strategy}_{i}": clinical_metrics.net_benefit(y, predicted, at, w)
+            for strategy, predicted in strategies.items()
             for i, at in enumerate(THRESHOLDS)
         }
 
     places = range(len(THRESHOLDS))
-    names = [f"{who}_{i}" for who in asked for i in places]
-    found = metrics.with_intervals(y, p, seed, names, measure)
+    names = [f"{strategy}_{i}" for strategy in strategies for i in places]
+    benefits = metrics.with_intervals(y, p, seed, names, measure)
     return {
-        who: Curve(
+        strategy: Curve(
             THRESHOLDS,
             *(
-                np.array([found[f"{who}_{i}{end}"] for i in places])
+                np.array([benefits[f"{strategy}_{i}{end}"] for i in places])
                 for end in ("", "_ci_low", "_ci_high")
             ),
         )
-        for who in asked
+        for strategy in strategies
     }

@@ -1,4 +1,4 @@
-"""A model measured on cohorts of patients: what it says of them, and how well that fits."""
+"""A model measured on cohorts of patients: its probabilities, and how well they fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from steps.parameters.entry_points import CALIBRATIONS, RECALIBRATED
 
 @dataclass(frozen=True)
 class Measured:
-    """A cohort with the probabilities of its patients; `found` has counts and measures as JSON.
+    """A cohort with the probabilities of its patients; `summary` has counts and measures as JSON.
 
     See `assessment.cohort`, and `groups`.
     """
@@ -24,28 +24,28 @@ class Measured:
     patients: pd.DataFrame
     y: metrics.Labels
     p: metrics.Floats
-    found: dict[str, Any]
+    summary: dict[str, Any]
     notes: list[str] = field(default_factory=list)
 
     @property
     def site(self) -> str:
         """The cohort's name in metrics."""
-        return str(self.found["site"])
+        return str(self.summary["site"])
 
     @property
     def compared(self) -> dict[str, float | None]:
-        """The few figures by which cohorts and models are compared; `found` has the rest."""
-        measures = self.found["metrics"]
+        """The few figures by which cohorts and models are compared; `summary` has the rest."""
+        measures = self.summary["metrics"]
         return {name: measures[name] for name in clinical_metrics.COMPARED if name in measures}
 
 
 def measure(cohort: Cohort, p: metrics.Floats, seed: int, note: str = "") -> Measured:
     """Measure probabilities of a cohort, over all and, unless it is lopsided, by group."""
     y = cohort.patients[LABEL.name].to_numpy(np.int8)
-    found = assessment.cohort(cohort, p, seed)
-    if not found["lopsided"]:
-        found["groups"] = clinical_metrics.by_group(cohort.patients, y, p, seed)
-    return Measured(cohort.patients, y, p, found, [note] if note else [])
+    summary = assessment.cohort(cohort, p, seed)
+    if not summary["lopsided"]:
+        summary["groups"] = clinical_metrics.by_group(cohort.patients, y, p, seed)
+    return Measured(cohort.patients, y, p, summary, [note] if note else [])
 
 
 def refitted(
@@ -77,9 +77,9 @@ def calibrations(
     if parameters.get("model") == RECALIBRATED:
         return {}
     x, y = estimators.columns(patients)
-    found = {}
+    results = {}
     for name in CALIBRATIONS:
         recipe = estimators.from_recorded(parameters, calibration=name)
         p = validation.cross_validated(recipe, x, y).probabilities
-        found[name] = p, clinical_metrics.with_intervals(y, p, seed)
-    return found
+        results[name] = p, clinical_metrics.with_intervals(y, p, seed)
+    return results

@@ -52,8 +52,8 @@ def scores(y: Labels, p: Floats, weights: Floats | None = None) -> dict[str, Flo
 
 
 def _at_threshold(y: Floats, p: Floats, w: Floats) -> dict[str, Floats]:
-    said = (p >= THRESHOLD).astype(float)
-    tp, fp, fn = w @ (y * said), w @ ((1 - y) * said), w @ (y * (1 - said))
+    positive = (p >= THRESHOLD).astype(float)
+    tp, fp, fn = w @ (y * positive), w @ ((1 - y) * positive), w @ (y * (1 - positive))
     return {
         "accuracy": 1 - (fp + fn) / w.sum(axis=1),
         "precision": tp / (tp + fp),
@@ -108,24 +108,24 @@ def with_intervals(
 ) -> dict[str, float]:
     """Return measures and their 95 % bootstrap intervals (BCa), by metric name.
 
-    See docs/decisions/0021-intervals.md for how often they hold what is true.
+    See docs/decisions/0021-intervals.md for their coverage.
     """
     value = measure(y, p, None)
     drawn = measure(y, p, bootstrap_weights(y, seed))
     without = measure(y, p, jackknife_weights(y))
-    found = {}
+    measures = {}
     for name in names:
-        found[name] = float(value[name][0])
-        low, high = interval(found[name], drawn[name], without[name])
-        found[f"{name}_ci_low"], found[f"{name}_ci_high"] = low, high
-    return found
+        measures[name] = float(value[name][0])
+        low, high = interval(measures[name], drawn[name], without[name])
+        measures[f"{name}_ci_low"], measures[f"{name}_ci_high"] = low, high
+    return measures
 
 
 def interval(value: float, drawn: Floats, without: Floats) -> tuple[float, float]:
     """Return the bias-corrected and accelerated 95 % interval; NaN where nothing is defined.
 
     It is of the value of all patients, those of bootstraps, and those without some patients in
-    turn; NaN where undefined, such as precision where nobody is said to be ill.
+    turn; NaN where undefined, such as precision where no patient is predicted to be ill.
 
     References
     ----------

@@ -53,7 +53,7 @@ def convert(model: StackingClassifier, training: pd.DataFrame) -> bytes | None:
 def _converted(model: StackingClassifier) -> Any:
     """Convert the estimator by skl2onnx, and what is before and after it by nodes of our own.
 
-    skl2onnx 1.20 knows neither of what is unknown nor of an isotonic calibration, and it encodes
+    skl2onnx 1.20 supports neither unknown values nor an isotonic calibration, and it encodes
     each finding by nodes of its own, which take half of the time of one patient.
     """
     (pipeline,) = model.estimators_

@@ -1,4 +1,4 @@
-"""Patients that nobody is, by whom a model is told from another, and a server from a right one."""
+"""Made-up reference patients, by which a model and its server are checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOLERANCE = 1e-5
 
 
 def reference_cases(model: StackingClassifier, training: pd.DataFrame) -> References:
-    """Return patients that nobody is, with the model's probabilities for them."""
+    """Return made-up patients with the model's probabilities for them."""
     rows = reference_rows(training)
     probabilities = model.predict_proba(pd.DataFrame(rows, columns=training.columns))[:, 1]
     return References(
@@ -42,12 +42,12 @@ def edge_cases(training: pd.DataFrame) -> NDArray[np.float64]:
     return np.array(rows)
 
 
-def reference_rows(training: pd.DataFrame, count: int = 12) -> NDArray[np.float64]:
+def reference_rows(training: pd.DataFrame) -> NDArray[np.float64]:
     """Return the rows that a server must answer rightly before it trusts a model.
 
     Made of typical and extreme values, never of a patient's record: they travel with the model.
     """
-    quantiles = training.quantile(np.linspace(0, 1, count), interpolation="nearest").to_numpy(float)
+    quantiles = training.quantile(np.linspace(0, 1, 12), interpolation="nearest").to_numpy(float)
     nothing = np.full((1, len(FEATURES)), np.nan)
     rows = np.vstack([quantiles, nothing, edge_cases(training)[:: len(FEATURES)]])
     # By chance, and easily among few patients, a typical row is somebody's.

@@ -25,11 +25,11 @@ Parameters = dict[str, Any]
 
 MEASURES = ("brier", "roc_auc", "log_loss")
 BEST = "cv_brier_mean"
-"""The measure by which a candidate wins, the lower the better; the gate asks for it too."""
+"""The measure by which a candidate wins, the lower the better; the gate compares it too."""
 
 FOLDS = 5
 FEWEST = 10
-"""Patients of each class without whom folds within folds within folds have none of it."""
+"""Patients of each class that folds within folds within folds need."""
 
 TREES = {
     "n_estimators": randint(25, 201),
@@ -92,7 +92,7 @@ class Search:
             yield Candidate(drawn, future.result())
 
     def out_of_fold(self) -> Iterator[tuple[NDArray[np.intp], metrics.Floats]]:
-        """Yield rows, and what the winner of a search without them says of them, for each fifth.
+        """Yield the rows of each fifth with the probabilities of a search without them.
 
         Nested cross-validation: the search is done anew without each fifth of the patients.
         """
@@ -100,14 +100,14 @@ class Search:
             results = self._client.gather(futures)
             tried = [Candidate(*pair) for pair in zip(self.drawn, results, strict=True)]
             chosen = replace(self._base, **best(tried).parameters)
-            said = self._client.submit(fit_and_predict, self._patients, fitting, test, chosen)
-            yield test, said.result()
+            future = self._client.submit(fit_and_predict, self._patients, fitting, test, chosen)
+            yield test, future.result()
 
-    def worth(self, note: Callable[[int], None]) -> dict[str, float]:
-        """Return how good what it finds is, out of fold; `note` gets the number of each fold."""
+    def nested_measures(self, note: Callable[[int], None]) -> dict[str, float]:
+        """Return the winner's out-of-fold measures; `note` gets the number of each fold."""
         p = np.empty(len(self._labels))
-        for number, (rows, said) in enumerate(self.out_of_fold(), start=1):
-            p[rows] = said
+        for number, (rows, predicted) in enumerate(self.out_of_fold(), start=1):
+            p[rows] = predicted
             note(number)
         return metrics.with_intervals(self._labels, p, self._base.random_state)
 
@@ -127,12 +127,12 @@ def cross_validate(
 ) -> dict[str, float]:
     """Return mean and standard deviation of each measure over the folds of some patients."""
     labels = patients.labels[rows]
-    found = []
+    scores = []
     for fit, test in folds(values.random_state).split(rows, labels):
-        said = fit_and_predict(patients, rows[fit], rows[test], values)
-        measured = metrics.scores(labels[test], said)
-        found.append([measured[name][0] for name in MEASURES])
-    means, deviations = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
+        predicted = fit_and_predict(patients, rows[fit], rows[test], values)
+        measured = metrics.scores(labels[test], predicted)
+        scores.append([measured[name][0] for name in MEASURES])
+    means, deviations = np.mean(scores, axis=0), np.std(scores, axis=0, ddof=1)
     return {
         **{f"cv_{name}_mean": float(mean) for name, mean in zip(MEASURES, means, strict=True)},
         **{f"cv_{name}_std": float(std) for name, std in zip(MEASURES, deviations, strict=True)},
@@ -153,12 +153,12 @@ def start(
 ) -> Search:
     """Start a search on prepared patients; a `DataError` where they are too few.
 
-    The winner will be measured on patients who took no part in its choice: as `train` does.
+    The winner will be measured as `train` does: on patients not used to choose it.
     """
     fitting, _ = split(patients, base.test_size)
-    known = estimators.columns(fitting)
-    require_enough(known.labels)
-    return Search(client, known, draw(models, trials, base.random_state), base)
+    prepared = estimators.columns(fitting)
+    require_enough(prepared.labels)
+    return Search(client, prepared, draw(models, trials, base.random_state), base)
 
 
 def require_enough(y: metrics.Labels) -> None:

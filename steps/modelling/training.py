@@ -33,7 +33,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Training:
-    """A training that is done: what it was given, and what came of it."""
+    """The result of a training, with its input."""
 
     given: Train
     data: Input
@@ -42,7 +42,7 @@ class Training:
     fitting: pd.DataFrame  # the patients that it was fitted on
     held_out: pd.DataFrame  # and those that it was not
     measures: dict[str, float]  # on the held-out patients, and by cross-validation
-    refits: dict[str, Any] | None  # what `validation.refit_ranges` found; None for an update
+    refits: dict[str, Any] | None  # the result of `validation.refit_ranges`; None for an update
 
     @property
     def features(self) -> pd.DataFrame:
@@ -51,11 +51,11 @@ class Training:
 
     def permutation_losses(self) -> dict[str, list[float]]:
         """Return, by feature, how much ROC AUC each of its permutations costs."""
-        found = permutation_importance(
+        result = permutation_importance(
             self.model, *estimators.columns(self.held_out), scoring="roc_auc",
             n_repeats=PERMUTATIONS, random_state=self.given.random_state,
         )  # fmt: skip
-        return dict(zip(FEATURE_NAMES, found.importances.tolist(), strict=True))
+        return dict(zip(FEATURE_NAMES, result.importances.tolist(), strict=True))
 
 
 def fit(recipe: validation.Recipe, values: Train, data: Input) -> Training:

@@ -1,4 +1,4 @@
-"""Cross-validation, and refits on resamples: what a model says of patients it has not seen."""
+"""Cross-validation, and refits on resamples: predictions for patients not trained on."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class OutOfFold:
 
 
 def require_both_classes(held_out: Labels, test_size: float) -> None:
-    """Raise a `DataError` for held-out labels of one class: they tell nobody apart."""
+    """Raise a `DataError` for held-out labels of one class alone."""
     if len(np.unique(held_out)) < 2:
         raise DataError(
             f"test_size={test_size} holds out {len(held_out)} patients, and none of the rarer "
@@ -78,12 +78,12 @@ def cross_validated(
         fitted = recipe.fit(features[~left_out], y[~left_out])
         masked[:, left_out] = fitting.masked_probabilities(fitted, features[left_out])
         rows.append(metrics.scores(y[left_out], masked[0, left_out]))
-    found = {}
+    summary = {}
     for name in metrics.NAMES:
         values = np.array([row[name][0] for row in rows])
-        found[f"cv_{name}_mean"] = float(values.mean())
-        found[f"cv_{name}_std"] = float(values.std(ddof=1))
-    return OutOfFold(masked, fold, found)
+        summary[f"cv_{name}_mean"] = float(values.mean())
+        summary[f"cv_{name}_std"] = float(values.std(ddof=1))
+    return OutOfFold(masked, fold, summary)
 
 
 def refit_ranges(
@@ -113,7 +113,7 @@ def refit_ranges(
 
 
 def out_of_bag(recipe: estimators.Recipe, features: pd.DataFrame, y: Labels, seed: int) -> Floats:
-    """Return what each refit says of patients that it has not drawn, NaN of others: (REFITS, n).
+    """Return each refit's probabilities for patients not drawn, NaN for others: (REFITS, n).
 
     Patients are drawn with their near-copies. The calibration of a refitted model is learnt from
     those that it has not drawn: so it takes one fit, and the ranges are those of models that are
@@ -122,7 +122,7 @@ def out_of_bag(recipe: estimators.Recipe, features: pd.DataFrame, y: Labels, see
     random = np.random.default_rng(seed)
     groups, group = np.unique(near_copies(features), return_inverse=True)
     unknown = patterns.of_rows(features.to_numpy(float))
-    found = np.full((REFITS, len(y)), np.nan)
+    probabilities = np.full((REFITS, len(y)), np.nan)
     for refit in range(REFITS):
         times = np.bincount(random.integers(0, len(groups), len(groups)), minlength=len(groups))
         drawn, left = np.repeat(np.arange(len(y)), times[group]), times[group] == 0
@@ -131,5 +131,5 @@ def out_of_bag(recipe: estimators.Recipe, features: pd.DataFrame, y: Labels, see
         fitted = clone(recipe.pipeline).fit(features.iloc[drawn], y[drawn])
         p = fitting.masked_probabilities(fitted, features[left])
         learnt = learning.learn(recipe.calibration, p, y[left], unknown[left])
-        found[refit, left] = learnt.apply(p[0], unknown[left])
-    return found
+        probabilities[refit, left] = learnt.apply(p[0], unknown[left])
+    return probabilities

@@ -1,1 +1,1 @@
-"""What a served model is asked and how it turned out: drift, outcomes, alarms."""
+"""Monitoring of a served model: drift, outcomes, alarms."""

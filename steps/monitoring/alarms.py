@@ -10,9 +10,9 @@ from steps.monitoring.drift import Drift
 
 OK, WARNING, ALARM, INSUFFICIENT = "ok", "warning", "alarm", "insufficient"
 FEWEST = {"rows": 50, "profile": 500}
-"""With fewer patients than this, nothing is said about drift; by the kind of the log.
+"""With fewer patients than this, drift is not judged; by the kind of the log.
 
-A profile lacks up to four patients in each bin for each worker, whom it has yet to write.
+A profile lacks up to four patients in each bin for each worker, which has yet to write them.
 """
 NAMED = 3
 """How many features the reason names; the others it counts."""
@@ -39,13 +39,13 @@ def judge(
     enough outcomes.
     """
     fewest = FEWEST[kind]
-    found = {name: one for name, one in (drifts or {}).items() if one.found and rows >= fewest}
-    grave = {name: one for name, one in found.items() if one.matters}
+    beyond = {name: one for name, one in (drifts or {}).items() if one.detected and rows >= fewest}
+    grave = {name: one for name, one in beyond.items() if one.matters}
     left = [_left(one) for one in judged if one["left"]]
     if grave or left:
         return Verdict(ALARM, "; ".join([*left, *_drifted(grave)]))
-    if found:
-        reason = "; ".join(_drifted(found))
+    if beyond:
+        reason = "; ".join(_drifted(beyond))
         return Verdict(WARNING, f"beyond chance, of a size that hardly matters: {reason}")
     calibrated = "calibration is what the card states" if judged else "too few outcomes are known"
     if rows < fewest:
@@ -55,15 +55,15 @@ def judge(
     return Verdict(OK, f"no drift beyond chance; {calibrated}")
 
 
-def _drifted(found: dict[str, Drift]) -> list[str]:
-    """Return what drifts, in words: the features that drift most, and the probability."""
-    features = sorted(found.keys() - {PROBABILITY}, key=lambda name: -found[name].psi)
-    named = [f"{name} (PSI {found[name].psi:.2f})" for name in features[:NAMED]]
+def _drifted(drifts: dict[str, Drift]) -> list[str]:
+    """Return descriptions of the drift: the features that drift most, and the probability."""
+    features = sorted(drifts.keys() - {PROBABILITY}, key=lambda name: -drifts[name].psi)
+    named = [f"{name} (PSI {drifts[name].psi:.2f})" for name in features[:NAMED]]
     more = f" and {len(features) - NAMED} more" if len(features) > NAMED else ""
-    words = [f"data drift of {', '.join(named)}{more}"] if named else []
-    if PROBABILITY in found:
-        words.append(f"prediction drift (PSI {found[PROBABILITY].psi:.2f})")
-    return words
+    reasons = [f"data drift of {', '.join(named)}{more}"] if named else []
+    if PROBABILITY in drifts:
+        reasons.append(f"prediction drift (PSI {drifts[PROBABILITY].psi:.2f})")
+    return reasons
 
 
 def _left(one: dict[str, Any]) -> str:

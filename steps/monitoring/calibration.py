@@ -18,7 +18,7 @@ from steps.monitoring.reading import periods
 
 JUDGED = ("calibration_intercept", "calibration_slope")
 LEVEL = 0.05
-"""How often one of JUDGED is found to have left the card where nothing has changed."""
+"""The chance that one of JUDGED seems to have left the card where nothing has changed."""
 PERIOD, PERIODS = 100, 6
 """How many patients a period has at least, and how many periods there are at most."""
 SEED = 42
@@ -28,39 +28,39 @@ def measure(patients: pd.DataFrame, rows: pd.DataFrame, metadata: Metadata) -> d
     """Measure the probabilities that were given to patients whose outcome is known by now.
 
     `patients` are rows of the log with ``disease`` and ``observed_at``, `rows` all of the same
-    model, whose `metadata` say what its card states.
+    model, whose `metadata` are those of its card.
     """
     y = patients[LABEL.name].to_numpy(np.int8)
-    found: dict[str, Any] = {"patients": len(y), **_coverage(patients, rows)}
+    summary: dict[str, Any] = {"patients": len(y), **_coverage(patients, rows)}
     if not clinical_metrics.enough(y):
-        return found | {"measured": None, "judged": [], "periods": []}
+        return summary | {"measured": None, "judged": [], "periods": []}
     cohort = Cohort("outcomes", "Patients whose outcome is known", patients, len(rows))
-    measured = evaluation.measure(cohort, patients["probability"].to_numpy(float), SEED).found
-    stated = metadata.out_of_fold.metrics if metadata.out_of_fold else {}
-    return found | {
+    measured = evaluation.measure(cohort, patients["probability"].to_numpy(float), SEED).summary
+    card = metadata.out_of_fold.metrics if metadata.out_of_fold else {}
+    return summary | {
         "measured": measured,
-        "judged": [judge(name, measured["metrics"], stated) for name in JUDGED if name in stated],
+        "judged": [judge(name, measured["metrics"], card) for name in JUDGED if name in card],
         "periods": _periods(patients),
     }
 
 
 def judge(
-    name: str, metrics: Mapping[str, float], stated: Mapping[str, float | None]
+    name: str, metrics: Mapping[str, float], card: Mapping[str, float | None]
 ) -> dict[str, Any]:
-    """Return a measure beside what the card states, and whether they differ beyond chance.
+    """Return a measure beside that of the card, and whether they differ beyond chance.
 
     Both are estimates: their intervals say how sure. As the card's own patients are a few hundred,
-    no difference that is found is a trifle, however many outcomes there are.
+    no detected difference is a trifle, however many outcomes there are.
     """
-    value, before = metrics[name], stated[name]
-    spread = math.hypot(_error(name, metrics), _error(name, stated))
+    value, before = metrics[name], card[name]
+    spread = math.hypot(_error(name, metrics), _error(name, card))
     distance = math.nan if before is None else abs(value - before) / spread
     limit = float(norm.isf(LEVEL / len(JUDGED) / 2))
     return {"name": name, "value": value, "stated": before, "left": distance > limit}
 
 
 def _error(name: str, metrics: Mapping[str, float | None]) -> float:
-    """Return the standard error that a 95 % interval stands for; NaN where there is none."""
+    """Return the standard error behind a 95 % interval; NaN where there is none."""
     low, high = metrics.get(f"{name}_ci_low"), metrics.get(f"{name}_ci_high")
     if low is None or high is None:
         return math.nan
@@ -68,14 +68,14 @@ def _error(name: str, metrics: Mapping[str, float | None]) -> float:
 
 
 def _coverage(patients: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
-    """Return of how many the outcome is known, how long that took, and whether they are alike."""
+    """Return the share of known outcomes, their delay, and whether those patients are typical."""
     delay = (patients["observed_at"] - patients["timestamp"]).dt.total_seconds() / 86_400
-    known = delay[delay >= 0]
-    quantiles = np.quantile(known, [0.5, 0.9]).tolist() if len(known) else [None, None]
+    valid = delay[delay >= 0]
+    quantiles = np.quantile(valid, [0.5, 0.9]).tolist() if len(valid) else [None, None]
     return {
         "coverage": len(patients) / len(rows),
         "delay_days": dict(zip(("median", "90 %"), quantiles, strict=True)),
-        "delay_known": len(known),
+        "delay_known": len(valid),
         "mean_probability": float(patients["probability"].mean()) if len(patients) else None,
         "mean_probability_of_all": float(rows["probability"].mean()),
     }
@@ -83,12 +83,12 @@ def _coverage(patients: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
 
 def _periods(patients: pd.DataFrame) -> list[dict[str, Any]]:
     """Return observed / expected over time."""
-    found = []
+    shares = []
     for part in periods(patients, PERIOD, PERIODS):
         y, p = part[LABEL.name].to_numpy(np.int8), part["probability"].to_numpy(float)
         if clinical_metrics.enough(y):
             metrics = clinical_metrics.with_intervals(y, p, SEED, ("observed_expected",))
             dates = {"from": part["timestamp"].iloc[0], "to": part["timestamp"].iloc[-1]}
             shown = {name: f"{date:%Y-%m-%d}" for name, date in dates.items()}
-            found.append({**shown, "patients": len(y), "metrics": metrics})
-    return found
+            shares.append({**shown, "patients": len(y), "metrics": metrics})
+    return shares

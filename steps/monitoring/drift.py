@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 SCREENING, DRAWS = 200, 2000
 LEVEL = 0.04
-"""How often some variable of a window is found to drift where nothing has changed, at most.
+"""The chance, at most, that some variable of a window seems to drift where nothing has changed.
 
 5 % are promised, and a benchmark counts them.
 """
@@ -40,12 +40,12 @@ class Drift:
     psi: float  # population stability index
     by_chance: float  # the PSI in the mean where nothing has changed
     p_value: float  # of this variable alone: of counts at least as far apart
-    found: bool = False  # beyond chance, all variables of the window taken together
+    detected: bool = False  # beyond chance, all variables of the window taken together
 
     @property
     def matters(self) -> bool:
         """Whether it is beyond chance and of a size that matters."""
-        return self.found and self.psi - self.by_chance >= MATTERS
+        return self.detected and self.psi - self.by_chance >= MATTERS
 
 
 def psi(before: Counts, now: Counts) -> Floats:
@@ -63,8 +63,8 @@ def cuts_of(bins: int, *, nominal: bool) -> Floats:
     Each code against the others where codes have no order, else up to each bin against those
     beyond it; and in any case the last bin, of unknown values, against the others.
     """
-    known = np.eye(bins - 1) if nominal else np.tri(bins - 2, bins - 1)
-    return np.vstack([np.pad(known, ((0, 0), (0, 1))), np.eye(1, bins, bins - 1)])
+    cuts = np.eye(bins - 1) if nominal else np.tri(bins - 2, bins - 1)
+    return np.vstack([np.pad(cuts, ((0, 0), (0, 1))), np.eye(1, bins, bins - 1)])
 
 
 def compare(before: Counts, now: Counts, random: np.random.Generator, *, nominal: bool) -> Drift:
@@ -84,7 +84,7 @@ def compare(before: Counts, now: Counts, random: np.random.Generator, *, nominal
     """
     both, cuts = before + now, cuts_of(len(before), nominal=nominal)
     share = cuts @ both / both.sum()
-    # A cut that has nobody on one side says nothing.
+    # A cut without patients on one side holds no information.
     cuts, share = cuts[(share > 0) & (share < 1)], share[(share > 0) & (share < 1)]
 
     def distance(one: Counts, other: Counts) -> Floats:
@@ -95,22 +95,22 @@ def compare(before: Counts, now: Counts, random: np.random.Generator, *, nominal
         drawn = random.multivariate_hypergeometric(both, int(now.sum()), draws, method="marginals")
         as_far = np.count_nonzero(distance(both - drawn, drawn) >= distance(before, now) - 1e-12)
         if as_far > SCREENING / 10:
-            break  # far from any level: more draws would say no more
+            break  # far from any level: more draws would change nothing
     chance = float(psi(both - drawn, drawn).mean())
     return Drift(float(psi(before, now)), chance, float((1 + as_far) / (1 + draws)))
 
 
 def compare_all(before: dict[str, Counts], now: dict[str, Counts]) -> dict[str, Drift]:
-    """Compare all variables of a window, and tell what is beyond chance by Holm's method."""
+    """Compare all variables of a window; what is beyond chance is decided by Holm's method."""
     random = np.random.default_rng(SEED)
     compared = {
         name: compare(before[name], counts, random, nominal=name in _NOMINAL)
         for name, counts in now.items()
         if before[name].sum() and counts.sum()
     }
-    found = {}
+    results = {}
     rejecting = True
     for place, (name, one) in enumerate(sorted(compared.items(), key=lambda i: i[1].p_value)):
         rejecting &= one.p_value <= LEVEL / (len(compared) - place)
-        found[name] = replace(one, found=bool(rejecting))
-    return {name: found[name] for name in compared}
+        results[name] = replace(one, detected=bool(rejecting))
+    return {name: results[name] for name in compared}

@@ -1,4 +1,4 @@
-"""Outcomes that come back late and in part: each is found its patient, and none is lost."""
+"""Outcomes that come back late and in part, joined to their patients; none is lost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read(path: Path) -> pd.DataFrame:
 
     Raises a `DataError` where it is not a CSV or Parquet file with the columns of COLUMNS.
     """
-    wanted = f"expected a CSV or Parquet file with the columns {', '.join(COLUMNS)}"
+    expected = f"expected a CSV or Parquet file with the columns {', '.join(COLUMNS)}"
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             frame = pd.read_parquet(path)
@@ -43,11 +43,11 @@ def read(path: Path) -> pd.DataFrame:
             frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, OSError) as error:
         raise DataError(
-            f"'{path.name}' cannot be read: {wanted}, found {type(error).__name__}."
+            f"'{path.name}' cannot be read: {expected}, found {type(error).__name__}."
         ) from None
     # Other names are not repeated: where a file has no header, they are a patient's values.
     if lacking := [name for name in COLUMNS if name not in frame]:
-        raise DataError(f"'{path.name}' has no column {', '.join(lacking)}: {wanted}.")
+        raise DataError(f"'{path.name}' has no column {', '.join(lacking)}: {expected}.")
     read_at = pd.to_datetime(frame["observed_at"], errors="coerce", utc=True, format="ISO8601")
     texts = pd.DataFrame({n: frame[n].astype(str).str.strip() for n in ("id", LABEL.name)})
     texts["observed_at"], texts["row"] = read_at, np.arange(1, len(frame) + 1)
@@ -59,25 +59,25 @@ def join(rows: pd.DataFrame, outcomes: pd.DataFrame) -> Joined:
 
     `rows` are those of the log, each id once; `outcomes` what `read` returns.
     """
-    found = outcomes.assign(
+    located = outcomes.assign(
         outcome=outcomes[LABEL.name].map(OUTCOMES),
         place=_places(rows, outcomes["id"]),
     )
-    readable = found["outcome"].notna()
-    patient = found["place"].where(readable & (found["place"] >= 0))
-    outcomes_of = found.groupby(patient)["outcome"].nunique()
-    reason = pd.Series("", index=found.index)
+    readable = located["outcome"].notna()
+    patient = located["place"].where(readable & (located["place"] >= 0))
+    outcomes_of = located.groupby(patient)["outcome"].nunique()
+    reason = pd.Series("", index=located.index)
     reason[patient.duplicated() & patient.notna()] = "repeated"
     reason[patient.map(outcomes_of) > 1] = "contradictory"
-    reason[found["place"] == _AMBIGUOUS] = "ambiguous"
-    reason[found["place"] == _UNKNOWN] = "unknown"
+    reason[located["place"] == _AMBIGUOUS] = "ambiguous"
+    reason[located["place"] == _UNKNOWN] = "unknown"
     reason[~readable] = "unreadable"
-    used = found[reason == ""]
+    used = located[reason == ""]
     patients = rows.iloc[used["place"].to_numpy(np.intp)].assign(
         **{LABEL.name: used["outcome"].to_numpy(np.int8)},
         observed_at=used["observed_at"].array,
     )
-    account = {kind: found.loc[reason == kind, "row"].tolist() for kind in KINDS}
+    account = {kind: located.loc[reason == kind, "row"].tolist() for kind in KINDS}
     return Joined(patients, account, len(outcomes))
 
 
@@ -93,10 +93,10 @@ def _places(rows: pd.DataFrame, ids: pd.Series) -> pd.Series:
     clients = clients[~clients.index.isin(several)]
     # A client may use one id again, and one request may be about several patients.
     shared = pd.Series(_AMBIGUOUS, index=several)
-    known = pd.concat([own, clients, shared])
+    place_of = pd.concat([own, clients, shared])
     # The service's own ids come first, where a client has used one of those.
-    known = known[~known.index.duplicated()]
-    return ids.map(known).fillna(_UNKNOWN).astype(np.intp)
+    place_of = place_of[~place_of.index.duplicated()]
+    return ids.map(place_of).fillna(_UNKNOWN).astype(np.intp)
 
 
 def labelled(patients: pd.DataFrame) -> pd.DataFrame:

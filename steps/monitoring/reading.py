@@ -97,11 +97,11 @@ def count_rows(bins: records.Bins, rows: pd.DataFrame) -> dict[str, Counts]:
 
 def count_profile(bins: records.Bins, profile: pd.DataFrame) -> dict[str, Counts]:
     """Return counts by variable of a profile; the last is that of unknown values."""
-    found = {}
+    counted = {}
     for name, one in bins.items():
         counts = np.zeros(len(one.counts) + 1, np.int64)
         mine = profile[(profile["variable"] == name) & (profile["bin"] < len(one.counts))]
         # The bin of unknown values is -1: the last.
         np.add.at(counts, mine["bin"].to_numpy(), mine["count"].to_numpy())
-        found[name] = counts
-    return found
+        counted[name] = counts
+    return counted

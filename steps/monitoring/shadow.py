@@ -1,4 +1,4 @@
-"""What a challenger in shadow said of the same patients."""
+"""A challenger in shadow compared with the model that answered, on the same patients."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ def compare(rows: pd.DataFrame, patients: pd.DataFrame) -> list[dict[str, Any]]:
     `rows` are those of one model, `patients` those whose outcome is known: where there are enough,
     both models are judged by them.
     """
-    found = []
+    comparisons = []
     for version, both in rows.dropna(subset="challenger_probability").groupby("challenger_version"):
         moved = both["challenger_probability"] - both["probability"]
         sides = both[["probability", "challenger_probability"]].ge(metrics.THRESHOLD)
-        known = patients[patients["challenger_version"] == version]
-        known = known.dropna(subset="challenger_probability")
-        found.append(
+        labelled = patients[patients["challenger_version"] == version]
+        labelled = labelled.dropna(subset="challenger_probability")
+        comparisons.append(
             {
                 "challenger": version,
                 "rows": len(both),
                 "mean_difference": float(moved.mean()),
                 "mean_absolute_difference": float(moved.abs().mean()),
                 "flips": float((sides.iloc[:, 0] != sides.iloc[:, 1]).mean()),
-                "paired": _paired(known),
+                "paired": _paired(labelled),
             }
         )
-    return found
+    return comparisons
 
 
-def _paired(known: pd.DataFrame) -> dict[str, Any] | None:
+def _paired(labelled: pd.DataFrame) -> dict[str, Any] | None:
     """Return both Brier scores of the same patients, and by how much the challenger's is lower."""
-    y = known[LABEL.name].to_numpy(np.int8)
+    y = labelled[LABEL.name].to_numpy(np.int8)
     if not clinical_metrics.enough(y):
         return None
-    p, q = (known[name].to_numpy(float) for name in ("probability", "challenger_probability"))
+    p, q = (labelled[name].to_numpy(float) for name in ("probability", "challenger_probability"))
     losses, challenger = (p - y) ** 2, (q - y) ** 2
     gains = losses - challenger
     drawn = metrics.bootstrap_weights(y, SEED) @ gains / len(y)

@@ -26,14 +26,14 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
 """By name without ``heart_monitor_``: a text, and labels beside those of MODEL."""
 
 
-def write(path: Path, name: str, found: Sequence[Monitored]) -> None:
+def write(path: Path, name: str, monitored: Sequence[Monitored]) -> None:
     """Replace a file by the figures of versions of a registered model."""
     registry = CollectorRegistry()
     gauges = {
         key: Gauge(f"heart_monitor_{key}", text, (*MODEL, *labels), registry=registry)
         for key, (text, labels) in GAUGES.items()
     }
-    for one in found:
+    for one in monitored:
         for key, labels, value in _figures(one):
             gauges[key].labels(name, one.model.label, *labels).set(value)
     with replacing(path) as part:
@@ -44,12 +44,12 @@ def _figures(one: Monitored) -> Iterator[tuple[str, tuple[str, ...], float]]:
     """Yield the figures of a model: the gauge, its labels, and the value."""
     for word in WORDS:
         yield "verdict", (word,), word == one.verdict.word
-    for variable, known in one.found["variables"].items():
-        yield "drift", (variable,), known["drift"]
-        for key, figure in (("drift_psi", known["psi"]), ("missing_rate", known["missing_rate"])):
+    for variable, drift in one.summary["variables"].items():
+        yield "drift", (variable,), drift["drift"]
+        for key, figure in (("drift_psi", drift["psi"]), ("missing_rate", drift["missing_rate"])):
             if figure is not None:
                 yield key, (variable,), figure
-    yield "rows", (), one.found["rows"]
-    if measured := (one.found["outcomes"] or {}).get("measured"):
+    yield "rows", (), one.summary["rows"]
+    if measured := (one.summary["outcomes"] or {}).get("measured"):
         yield "observed_expected", (), measured["metrics"]["observed_expected"]
     yield "timestamp_seconds", (), time.time()

@@ -1,4 +1,4 @@
-"""All that is found out about one model from what was logged of it."""
+"""Drift, calibration and verdict of one model, from its log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from steps.monitoring import alarms, calibration, drift, reading, shadow
 from steps.monitoring.outcomes import Joined
 
 PERIOD, PERIODS = 20, 12
-"""How many patients a point over time stands for at least, and how many points are at most."""
+"""The fewest patients of a point over time, and the most points."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Monitored:
-    """What was found out about a model.
+    """The result of monitoring a model.
 
-    `found` are figures as JSON can hold them; no count below SMALLEST is in them.
+    `summary` has its figures as JSON can hold them; no count below SMALLEST is in them.
     """
 
     model: Model
     verdict: alarms.Verdict
-    found: dict[str, Any]
+    summary: dict[str, Any]
 
 
 def measure(
@@ -54,32 +54,33 @@ def measure(
     Where there are rows, they count, and no profile beside them.
     """
     rows, profile = (_of(model, part) for part in (window.rows, window.profile))
-    # Who asks again about the same patient is no other patient.
+    # A repeated request about the same patient counts once.
     patients = rows.drop_duplicates([*FEATURE_NAMES])
     if kept_rows := len(rows) > 0:
         now, summary = reading.count_rows(model.bins, patients), _of_rows(rows)
     else:
         now = reading.count_profile(model.bins, profile)
         summary = _of_bins(model.bins[PROBABILITY], now[PROBABILITY])
-    asked, kind = len(rows) or int(now[PROBABILITY].sum()), ROWS if kept_rows else PROFILE
+    scored, kind = len(rows) or int(now[PROBABILITY].sum()), ROWS if kept_rows else PROFILE
     compared = drift.compare_all(model.before, now) if model.before else None
-    every, known = _of(model, whole.rows), _of(model, joined.patients) if joined else rows.iloc[:0]
-    outcomes = calibration.measure(known, every, model.metadata) if len(known) else None
-    verdict = alarms.judge(asked, kind, compared, outcomes["judged"] if outcomes else [])
-    found = {
+    labelled = _of(model, joined.patients) if joined else rows.iloc[:0]
+    every = _of(model, whole.rows)
+    outcomes = calibration.measure(labelled, every, model.metadata) if len(labelled) else None
+    verdict = alarms.judge(scored, kind, compared, outcomes["judged"] if outcomes else [])
+    figures = {
         "model_version": model.label,
         "version": model.version,
         "verdict": verdict.word,
         "reason": verdict.reason,
         "log": kind,
-        "rows": asked,
+        "rows": scored,
         "repeated": len(rows) - len(patients),
         **summary,
         "variables": _variables(model, now, compared),
         "outcomes": outcomes,
-        "shadow": shadow.compare(rows, known),
+        "shadow": shadow.compare(rows, labelled),
     }
-    return Monitored(model, verdict, found)
+    return Monitored(model, verdict, figures)
 
 
 def _of(model: Model, logged: pd.DataFrame) -> pd.DataFrame:
@@ -101,10 +102,10 @@ def _of_rows(rows: pd.DataFrame) -> dict[str, Any]:
 def _of_bins(bins: Histogram, counts: drift.Counts) -> dict[str, Any]:
     """Return the same of counts by bin: each patient is taken for the middle of the bin."""
     ends = np.array([0, *(bins.edges or ()), 1])
-    middle, known = (ends[:-1] + ends[1:]) / 2, counts[:-1]
-    total = max(int(known.sum()), 1)
-    return {"mean_probability": float(known @ middle / total),
-            "expected_brier": float(known @ (middle * (1 - middle)) / total),
+    middle, counted = (ends[:-1] + ends[1:]) / 2, counts[:-1]
+    total = max(int(counted.sum()), 1)
+    return {"mean_probability": float(counted @ middle / total),
+            "expected_brier": float(counted @ (middle * (1 - middle)) / total),
             "over_time": []}  # fmt: skip
 
 
@@ -112,16 +113,16 @@ def _variables(
     model: Model, now: dict[str, drift.Counts], compared: dict[str, drift.Drift] | None
 ) -> dict[str, dict[str, Any]]:
     """Return each variable then and now, without counts that might point at a patient."""
-    found: dict[str, dict[str, Any]] = {}
+    variables: dict[str, dict[str, Any]] = {}
     for name, counts in now.items():
         one, bins = (compared or {}).get(name), model.bins[name]
         before = model.before[name] if model.before else None
         unknown, total = int(counts[-1]), max(int(counts.sum()), 1)
-        found[name] = {
+        variables[name] = {
             "psi": one and one.psi,
             "by_chance": one and one.by_chance,
             "p_value": one and one.p_value,
-            "drift": bool(one and one.found),
+            "drift": bool(one and one.detected),
             "matters": bool(one and one.matters),
             "missing_rate": unknown / total if unknown == 0 or unknown >= SMALLEST else None,
             "codes": bins.codes,
@@ -130,7 +131,7 @@ def _variables(
             "now": [None if hidden else count / total
                     for hidden, count in zip(_hidden(counts), counts.tolist(), strict=True)],
         }  # fmt: skip
-    return found
+    return variables
 
 
 def _hidden(counts: drift.Counts) -> list[bool]:

@@ -33,7 +33,7 @@ class Parameter:
 
 
 def parameter(default: str, read: Callable[[str], Value], description: str) -> Any:
-    """Return the field of a class of parameters that stands for a `Parameter`."""
+    """Return the dataclass field for a `Parameter`."""
     return field(metadata={"parameter": Parameter(default, read, description)})
 
 
@@ -48,7 +48,7 @@ def parameters_of(entry: type) -> Mapping[str, Parameter]:
 
 
 def check(entry: type[P], given: Mapping[str, str]) -> P:
-    """Return the parameters of an entry point that texts stand for; others get their default.
+    """Return the parameters of an entry point from texts; others get their default.
 
     A `ParameterError` has a line for each text that is not allowed: the name, what is allowed,
     what was given.
@@ -87,14 +87,14 @@ def select(entry: type[P], values: Mapping[str, Value], **own: Value) -> P:
 
 
 def format_value(value: Value) -> str:
-    """Return the text that stands for a value on the command line."""
+    """Return a value as text for the command line."""
     if isinstance(value, bool):
         return str(value).lower()
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def as_texts(values: Any) -> dict[str, str]:
-    """Return the parameters of an entry point as the texts that stand for them."""
+    """Return the parameters of an entry point as texts."""
     return {name: format_value(getattr(values, name)) for name in parameters_of(type(values))}
 
 
@@ -115,14 +115,14 @@ def _parser(entry: type, description: str) -> _Parser:
     return parser
 
 
-def _unknown(entry: type, words: Sequence[str]) -> list[str]:
+def _unknown(entry: type, arguments: Sequence[str]) -> list[str]:
     allowed = ", ".join(parameters_of(entry))
     names, before = [], ""
-    for word in words:
+    for argument in arguments:
         # What follows an unknown --name is its value; any other word is a stray one.
-        if word.startswith("-") or not before.startswith("-") or "=" in before:
-            names.append(redact_credentials(word.lstrip("-").split("=")[0]))
-        before = word
+        if argument.startswith("-") or not before.startswith("-") or "=" in before:
+            names.append(redact_credentials(argument.lstrip("-").split("=")[0]))
+        before = argument
     step = step_name(entry)
     return [f"unknown parameter '{name}'. {step} takes: {allowed}." for name in names]
 

@@ -1,4 +1,4 @@
-"""The kinds of values that parameters take: each turns a text into a value, or says what it wants.
+"""The kinds of values that parameters take: each parses a text, or raises what it expects.
 
 The ValueError of a kind completes the sentence "'name' must be ...".
 """
@@ -96,7 +96,7 @@ host = Text(r"[0-9A-Za-z.:\[\]-]+", "an address or a host name, such as 127.0.0.
 
 
 def flag(text: str) -> bool:
-    """Return whether something is wanted."""
+    """Return a text as true or false."""
     if text.lower() not in ("true", "false"):
         raise ValueError("true or false")
     return text.lower() == "true"
@@ -120,10 +120,10 @@ def source(text: str) -> str:
 
 def _is_web_address(text: str) -> bool:
     parts = urlsplit(text)
-    # Whoever states a digest wants it checked: one that cannot be must not pass for no digest.
-    stated = not parts.fragment.startswith("sha256=") or DIGEST.fullmatch(parts.fragment)
+    # A digest is there to be checked: a malformed one must not pass for none.
+    is_checkable = not parts.fragment.startswith("sha256=") or DIGEST.fullmatch(parts.fragment)
     is_web = parts.scheme in ("http", "https")
-    return bool(is_web and parts.hostname and parts.port != 0 and stated)
+    return bool(is_web and parts.hostname and parts.port != 0 and is_checkable)
 
 
 def data(text: str) -> str:
@@ -157,7 +157,7 @@ def version(text: str) -> str:
 
 
 def target(text: str) -> str:
-    """Return the alias that an alias or a stage stands for."""
+    """Return the alias for an alias or a stage."""
     value = STAGES.get(text.capitalize(), text)
     if value not in STAGES.values():
         raise ValueError("one of " + ", ".join((*STAGES.values(), *STAGES)))
@@ -165,7 +165,7 @@ def target(text: str) -> str:
 
 
 def input_path(text: str) -> str:
-    """Return a URL, or an absolute path that may be a glob; whether it exists is not asked."""
+    """Return a URL, or an absolute path that may be a glob; it need not exist."""
     path = file_path(text) if text.startswith("file:") or "://" not in text else None
     # A step may run in another directory than the user's: a path is made absolute once, here.
     return os.path.abspath(path) if text and path else text

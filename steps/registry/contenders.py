@@ -18,7 +18,7 @@ NOT_STORED = (
 
 
 def candidate_of(model: Lineage) -> gate.Candidate:
-    """Return what is known of a candidate by itself.
+    """Return a candidate with its own measures.
 
     Raises a `ModelError` where the stored model does not pass its checks.
     """
@@ -26,15 +26,15 @@ def candidate_of(model: Lineage) -> gate.Candidate:
     loaded = model.model
     if (rows := model.held_out) is not None:
         y = rows[LABEL.name].to_numpy(np.int8)
-        found = metrics.scores(y, loaded.probabilities(rows))
-        measured = {name: float(value[0]) for name, value in found.items()}
+        scores = metrics.scores(y, loaded.probabilities(rows))
+        measured = {name: float(value[0]) for name, value in scores.items()}
     return gate.Candidate(_source(model), model.metadata.out_of_fold, measured)
 
 
 def champion_of(version: str, champion: Lineage, candidate: Lineage) -> gate.Champion:
     """Return the champion beside a candidate, on the patients that both can be measured on.
 
-    Near-copies of a patient are that patient, who counts once. Of one with both labels, or two
+    Near-copies of a patient are that patient, and count once. Of one with both labels, or two
     data sets that contradict each other, the champion's label counts.
     """
     held_out = _unseen(champion, candidate)
@@ -58,7 +58,7 @@ def champion_of(version: str, champion: Lineage, candidate: Lineage) -> gate.Cha
 
 
 def _source(model: Lineage) -> str:
-    """Return the value of ``data.source``; releases that knew the sample by its name had others."""
+    """Return the value of ``data.source``; earlier releases had others for the sample."""
     rows = model.held_out
     return model.source if rows is None else cohort.source_of(rows, model.source)
 
@@ -72,16 +72,16 @@ def _pairs(rows: pd.DataFrame) -> rules.Pairs:
 
 
 def _unseen(champion: Lineage, candidate: Lineage) -> pd.DataFrame:
-    """Return the patients held out from either that neither has seen, with what both say of them.
+    """Return the patients held out from either that neither has seen, with both probabilities.
 
-    Where the store does not say whom one of them has seen, nobody is known to be new to it.
+    Empty where the store does not hold the training patients of one of them.
     """
     both = (champion, candidate)
     held_out = [model.held_out for model in both if model.training_rows is not None]
-    known = [rows for rows in held_out if rows is not None]
-    if len(known) < len(both):
+    stored = [rows for rows in held_out if rows is not None]
+    if len(stored) < len(both):
         return pd.DataFrame(columns=[*FEATURE_NAMES, LABEL.name, "champion", "candidate"])
-    rows = pd.concat(known)
+    rows = pd.concat(stored)
     rows = rows[~pd.Series(copies.near_copies(rows)).duplicated().to_numpy()]
     rows = rows[~(champion.has_seen(rows) | candidate.has_seen(rows))]
     return rows.assign(

@@ -25,7 +25,7 @@ REASON_LENGTH = 1000
 def keep(run: StepRun, name: str, version: str, decision: Decision) -> None:
     """Keep a decision as a file of the run, and what a person reads of it as tags of the version.
 
-    The tag that names the run is the last: whoever finds it finds the others, and the file.
+    The tag that names the run is set last: where it is, so are the others, and the file.
     """
     run.log_text(FILE, decision.as_json())
     tags = {
@@ -42,7 +42,7 @@ def keep(run: StepRun, name: str, version: str, decision: Decision) -> None:
 def read(version: ModelVersion) -> Decision | None:
     """Return the latest decision on a version, None where there is none.
 
-    Where its file is gone, it is what the tags say of it, without the rules.
+    Where its file is gone, it is made from the tags, without the rules.
     """
     tags = registry.tags_of(version)
     run_id = tags.get(RUN_TAG, "")

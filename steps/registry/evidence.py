@@ -1,4 +1,4 @@
-"""What `monitor` has found of a challenger in shadow: evidence that the gate heeds."""
+"""The result of `monitor` on a challenger in shadow, as evidence for the gate."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def in_shadow(name: str, champion: str, candidate: str, experiment_id: str) -> R
 
 
 def _rule(paired: dict[str, Any], run_id: str) -> Rule:
-    words = (
+    title = (
         f"Brier score, {paired['patients']} {IN_SHADOW}, not worse beyond chance "
         f"(monitor run {run_id})"
     )
     new, old = (paired.get(name) for name in ("challenger_brier", "brier"))
-    return Rule(words, new, old, passed=paired["high"] >= 0)
+    return Rule(title, new, old, passed=paired["high"] >= 0)

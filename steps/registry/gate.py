@@ -28,7 +28,7 @@ NAMED = 4
 
 @dataclass(frozen=True)
 class Decision:
-    """What the gate said.
+    """The verdict of the gate.
 
     ``passed``: the candidate becomes champion. ``kept``: it is as good, so the champion stays.
     ``rejected``: it broke a rule.
@@ -69,9 +69,9 @@ class Champion:
 
     version: str
     source: str
-    compared: Pairs  # all on whom both were measured: out of fold, or by the models themselves
+    compared: Pairs  # all patients both were measured on: out of fold, or by the models themselves
     held_out: Pairs  # held out from either, seen by neither; by the models themselves
-    note: str = ""  # what must be said of the comparison, if anything
+    note: str = ""  # a remark on the comparison, if any
 
 
 def read_rules(path: Path = ROOT / "gate.toml") -> Limits:
@@ -81,30 +81,30 @@ def read_rules(path: Path = ROOT / "gate.toml") -> Limits:
 
 def judge(candidate: Candidate, champion: Champion | None, limits: Limits) -> Decision:
     """Decide about a candidate, by the limits that `read_rules` returns."""
-    found = alone(candidate, limits)
+    judged = alone(candidate, limits)
     if champion is None:
-        return conclude(found, "", "there was no champion, and no rule is broken")
-    found.append(not_synthetic(candidate.source, champion.source))
+        return conclude(judged, "", "there was no champion, and no rule is broken")
+    judged.append(not_synthetic(candidate.source, champion.source))
     if champion.source == cohort.SYNTHETIC and candidate.source != cohort.SYNTHETIC:
         reason = "the champion has seen synthetic patients only"
-        return conclude(found, champion.version, reason)
+        return conclude(judged, champion.version, reason)
     compared, better = against(champion, limits)
     reason = "better than the champion"
     if not better:
         reason = "not worse than the champion, and not clearly better: the champion stays"
     if champion.note:
         reason = f"{reason}; {champion.note}"
-    return conclude(found + compared, champion.version, reason, better=better)
+    return conclude(judged + compared, champion.version, reason, better=better)
 
 
 def alone(candidate: Candidate, limits: Limits) -> list[Rule]:
     """Return the rules about a candidate by itself."""
-    unseen, asked = candidate.out_of_fold, limits.get("out_of_fold", {})
+    unseen, bounds = candidate.out_of_fold, limits.get("out_of_fold", {})
     measures, groups = (unseen.metrics, unseen.groups) if unseen else ({}, ())
     return [
         *within(candidate.held_out, limits.get("held_out", {}), "held out"),
-        *within(measures, asked, "out of fold"),
-        *of_groups(groups, asked, "out of fold"),
+        *within(measures, bounds, "out of fold"),
+        *of_groups(groups, bounds, "out of fold"),
     ]
 
 
@@ -123,20 +123,20 @@ def refuse(why: str, against: str) -> Decision:
     return Decision("rejected", f"broken: {rule.rule}: {why.rstrip('.')}", against, [rule])
 
 
-def conclude(found: list[Rule], against: str, reason: str, *, better: bool = True) -> Decision:
-    """Return the decision that rules lead to; what was not judged is said with the reason."""
-    broken = [rule.rule for rule in found if not rule.passed]
+def conclude(judged: list[Rule], against: str, reason: str, *, better: bool = True) -> Decision:
+    """Return the decision that rules lead to; its reason names what was not judged."""
+    broken = [rule.rule for rule in judged if not rule.passed]
     if broken:
         more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
         reason = f"broken: {'; '.join(broken[:NAMED])}{more}"
-        return Decision("rejected", reason, against, found)
-    skipped = [rule.rule for rule in found if rule.candidate == NOT_JUDGED]
+        return Decision("rejected", reason, against, judged)
+    skipped = [rule.rule for rule in judged if rule.candidate == NOT_JUDGED]
     if skipped:
         reason = f"{reason}; not judged: {'; '.join(skipped)}"
-    return Decision("passed" if better else "kept", reason, against, found)
+    return Decision("passed" if better else "kept", reason, against, judged)
 
 
-def heed(decision: Decision, evidence: Rule) -> Decision:
+def add_evidence(decision: Decision, evidence: Rule) -> Decision:
     """Return a decision with a further rule, which can only turn it to the worse."""
     both = [*decision.rules, evidence]
     if evidence.passed:

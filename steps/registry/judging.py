@@ -31,7 +31,7 @@ def decide(
 ) -> gate.Decision:
     """Return the gate's decision; an earlier one stands as long as the champion is the same.
 
-    Later outcomes ask it anew, and so does what `monitor` has found since.
+    It is taken anew for later outcomes, and for later results of `monitor`.
     """
     champion = registry.holder(name, registry.CHAMPION)
     against = number(champion) if champion else ""
@@ -40,20 +40,21 @@ def decide(
     if before:
         if registry.ROLLED_BACK_TAG in registry.tags_of(version):
             return before
-        if against in (number(version), before.against) and (known := _known(before, shadow)):
-            return known
+        earlier = _with_evidence(before, shadow)
+        if earlier and against in (number(version), before.against):
+            return earlier
     decision = _judge(trained, champion, later)
-    return gate.heed(decision, shadow) if shadow else decision
+    return gate.add_evidence(decision, shadow) if shadow else decision
 
 
-def _known(before: gate.Decision, shadow: Rule | None) -> gate.Decision | None:
-    """Return an earlier decision with what is known by now; None where it must be made anew."""
+def _with_evidence(before: gate.Decision, shadow: Rule | None) -> gate.Decision | None:
+    """Return an earlier decision with later evidence; None where it must be taken anew."""
     if shadow is None or shadow in before.rules:
         return before
     own = [rule for rule in before.rules if evidence.IN_SHADOW not in rule.rule]
     if before.verdict == "rejected" and all(rule.passed for rule in own):
         return None  # by an earlier comparison in shadow, and nothing else
-    return gate.heed(replace(before, rules=own), shadow)
+    return gate.add_evidence(replace(before, rules=own), shadow)
 
 
 def _judge(

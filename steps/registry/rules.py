@@ -38,7 +38,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Patients whom neither of two models has seen, each once, with what both said of them.
+    """Patients that neither of two models has seen, each once, with both probabilities.
 
     Labels `y` and probabilities of disease, each of shape (n_patients,).
     """
@@ -51,24 +51,24 @@ class Pairs:
 def within(measures: Measures, limits: Limits, of: str) -> list[Rule]:
     """Return the rules about figures by name; one that is missing or undefined passes none.
 
-    Tables among `limits` are not for these figures; `of` says whom they are of.
+    Tables among `limits` are not for these figures; `of` names their patients.
     """
-    asked = {name: limit for name, limit in limits.items() if not isinstance(limit, dict)}
-    return [_within(name, measures.get(name), limit, of) for name, limit in asked.items()]
+    bounds = {name: limit for name, limit in limits.items() if not isinstance(limit, dict)}
+    return [_within(name, measures.get(name), limit, of) for name, limit in bounds.items()]
 
 
 def _within(name: str, value: float | None, limit: Any, of: str, count: int = 0) -> Rule:
     """Return the rule about a figure; the share of a `count` of patients may miss it by chance."""
     least, most = (limit, math.inf) if isinstance(limit, int | float) else limit
-    words = f"at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
-    found = math.nan if value is None else value
-    reached = found
-    if count and math.isfinite(found):
-        reached = binomtest(round(found * count), count).proportion_ci(method="wilson").high
-        words += " within chance"
+    condition = f"at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
+    figure = math.nan if value is None else value
+    reached = figure
+    if count and math.isfinite(figure):
+        reached = binomtest(round(figure * count), count).proportion_ci(method="wilson").high
+        condition += " within chance"
     title = MEASURES[name].removesuffix(" at 0.5")
-    passed = bool(least <= reached and found <= most)
-    return Rule(f"{title}, {of}, {words}", shown(found), None, passed)
+    passed = bool(least <= reached and figure <= most)
+    return Rule(f"{title}, {of}, {condition}", rounded(figure), None, passed)
 
 
 def of_groups(groups: tuple[Group, ...], limits: Limits, of: str) -> list[Rule]:
@@ -76,13 +76,13 @@ def of_groups(groups: tuple[Group, ...], limits: Limits, of: str) -> list[Rule]:
 
     The limits are in the tables ``sexes`` and ``ages``.
     """
-    known = {group.group: group for group in groups}
-    asked = {name: limits[kind] for kind, names in GROUPS.items() for name in names
+    by_name = {group.group: group for group in groups}
+    bounds = {name: limits[kind] for kind, names in GROUPS.items() for name in names
              if kind in limits}  # fmt: skip
     return [
         rule
-        for name, limit in asked.items()
-        for rule in _of_group(known.get(name), limit, f"{name}, {of}")
+        for name, limit in bounds.items()
+        for rule in _of_group(by_name.get(name), limit, f"{name}, {of}")
     ]
 
 
@@ -117,9 +117,9 @@ class _Gain:
     def rule(self, title: str, by: float, share: float) -> Rule:
         """Return the rule that it is not worse by so much, in such a share of the bootstraps."""
         worse = float(np.mean(~(self.drawn >= 0)))
-        words = f"{title} not worse by {by:g} in {share:.0%} of bootstraps"
-        figures = shown(self.candidate), shown(self.champion)
-        return Rule(words, *figures, worse < share or self.value > -by)
+        condition = f"{title} not worse by {by:g} in {share:.0%} of bootstraps"
+        figures = rounded(self.candidate), rounded(self.champion)
+        return Rule(condition, *figures, worse < share or self.value > -by)
 
 
 @lru_cache(maxsize=2)
@@ -147,8 +147,8 @@ def veto(pairs: Pairs, limits: Limits) -> list[Rule]:
     """Return the rules about both models themselves, on patients that neither has seen."""
     least = limits["least_patients"]
     passed = len(pairs.y) >= least and len(set(pairs.y.tolist())) == 2
-    words = f"at least {least:g} patients of both classes that neither has seen"
-    rules = [Rule(words, float(len(pairs.y)), None, passed)]
+    condition = f"at least {least:g} patients of both classes that neither has seen"
+    rules = [Rule(condition, float(len(pairs.y)), None, passed)]
     if not passed:
         return rules
     weights = np.vstack([np.ones(len(pairs.y)), _draws(len(pairs.y), int(limits["bootstraps"]))])
@@ -162,6 +162,6 @@ def veto(pairs: Pairs, limits: Limits) -> list[Rule]:
     return rules
 
 
-def shown(value: float) -> float | None:
+def rounded(value: float) -> float | None:
     """Return a figure as JSON can hold it: rounded, None where it is undefined."""
     return round(value, 4) if math.isfinite(value) else None

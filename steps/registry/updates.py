@@ -30,11 +30,11 @@ def judge(
     Parameters
     ----------
     candidate, champion : Lineage
-        What the champion is told on its own patients is reported, and no rule.
+        Both figures on the champion's own patients are reported, and not a rule.
     against : str
         The champion's version; empty for the model that was updated.
     later : DataFrame or None
-        Patients with ``disease``; those whom one of the two has seen do not count.
+        Patients with ``disease``; those that one of the two has seen do not count.
     limits : mapping
         What `gate.read_rules` returns: those of out-of-fold figures hold for later outcomes.
     """
@@ -45,12 +45,12 @@ def judge(
     vetoes = rules.veto(pairs, limits["veto"])
     if not vetoes[0].passed:
         return gate.Decision("kept", WAITING, against, vetoes)
-    found = measured(rows, pairs.y, pairs.candidate)
+    figures = measured(rows, pairs.y, pairs.candidate)
     rule, better = rules.compare(pairs, limits["recipe"])
     judged = [
         rules.not_synthetic(candidate.source, champion.source),
-        *rules.within(found.metrics, limits["out_of_fold"], OF),
-        *rules.of_groups(found.groups, limits["out_of_fold"], OF),
+        *rules.within(figures.metrics, limits["out_of_fold"], OF),
+        *rules.of_groups(figures.groups, limits["out_of_fold"], OF),
         rule,
         *vetoes,
         *_reported(candidate, champion),
@@ -99,4 +99,4 @@ def measured(patients: pd.DataFrame, y: metrics.Labels, p: metrics.Floats) -> Ou
 
 def _figures(y: metrics.Labels, p: metrics.Floats) -> Measures:
     scores = clinical_metrics.scores(y, p)
-    return {name: rules.shown(float(value[0])) for name, value in scores.items()}
+    return {name: rules.rounded(float(value[0])) for name, value in scores.items()}

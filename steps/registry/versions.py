@@ -1,6 +1,6 @@
 """The model registry: versions, the aliases challenger and champion, stages that follow, history.
 
-Aliases decide; stages, where the backend has them, are kept in line for those who read stages.
+Aliases decide; stages, where the backend has them, are kept in line for clients that read stages.
 Aliases have no history of their own: the registered model names its champions in a tag, and each of
 them says in one since when. Databricks has two registries: that of a workspace has stages alone,
 Unity Catalog aliases alone. See docs/decisions/0013-databricks.md and 0024-what-mlflow-shows.md.
@@ -61,9 +61,9 @@ def number(version: ModelVersion) -> str:
 
 def version_of(name: str, run_id: str) -> ModelVersion | None:
     """Return the version that was made from a run, if there is one."""
-    found = [number(version) for version in versions(name) if version.run_id == run_id]
-    # What a search finds has neither tags nor aliases in Unity Catalog.
-    return named(name, min(found, key=int)) if found else None
+    numbers = [number(version) for version in versions(name) if version.run_id == run_id]
+    # The results of a search have neither tags nor aliases in Unity Catalog.
+    return named(name, min(numbers, key=int)) if numbers else None
 
 
 def versions(name: str) -> list[ModelVersion]:
@@ -103,11 +103,11 @@ def add_version(name: str, run: Run, description: str, tags: dict[str, str]) -> 
     """Make a version from a train run's model."""
     client = MlflowClient()
     named_tags = {stored(key): value for key, value in tags.items()}
-    made = number(mlflow.register_model(model_uri(run), name, tags=named_tags))
-    client.update_model_version(name, made, description)
+    created = number(mlflow.register_model(model_uri(run), name, tags=named_tags))
+    client.update_model_version(name, created, description)
     if not client.get_registered_model(name).description:
         client.update_registered_model(name, ABOUT)
-    return client.get_model_version(name, made)
+    return client.get_model_version(name, created)
 
 
 def make_challenger(name: str, version: str) -> None:
@@ -115,39 +115,39 @@ def make_challenger(name: str, version: str) -> None:
     champion = holder(name, CHAMPION)
     if champion and number(champion) == version:
         raise StepError(f"version {version} is the champion; make another version champion first")
-    _give(name, CHALLENGER, version)
+    _set_alias(name, CHALLENGER, version)
     untag(name, version, ARCHIVED_TAG)
     align_stages(name)
 
 
 def make_champion(name: str, version: str, by: str) -> None:
     """Give a version the alias champion, note it in the history, and let the stages follow."""
-    _crown(name, [*reigns(name), version], by)
+    _set_champion(name, [*champions(name), version], by)
 
 
-def _crown(name: str, reigned: list[str], by: str) -> None:
+def _set_champion(name: str, past: list[str], by: str) -> None:
     """Make the last version of a history champion."""
-    version, challenger = reigned[-1], holder(name, CHALLENGER)
-    _give(name, CHAMPION, version)
+    version, challenger = past[-1], holder(name, CHALLENGER)
+    _set_alias(name, CHAMPION, version)
     if challenger and number(challenger) == version:
-        _take(name, CHALLENGER, version)
+        _delete_alias(name, CHALLENGER, version)
     untag(name, version, ARCHIVED_TAG)
     tag(name, version, SINCE_TAG, f"{datetime.now(UTC).isoformat(timespec='seconds')}, by {by}")
-    MlflowClient().set_registered_model_tag(name, stored(HISTORY_TAG), history.write(reigned))
+    MlflowClient().set_registered_model_tag(name, stored(HISTORY_TAG), history.write(past))
     align_stages(name)
 
 
 def archive(name: str, version: str) -> None:
     """Take a version's aliases away, and mark it as archived."""
     for alias in (CHAMPION, CHALLENGER):
-        found = holder(name, alias)
-        if found and number(found) == version:
-            _take(name, alias, version)
+        holding = holder(name, alias)
+        if holding and number(holding) == version:
+            _delete_alias(name, alias, version)
     tag(name, version, ARCHIVED_TAG, "true")
     align_stages(name)
 
 
-def _give(name: str, alias: str, version: str) -> None:
+def _set_alias(name: str, alias: str, version: str) -> None:
     if has_aliases():
         MlflowClient().set_registered_model_alias(name, alias, version)
         return
@@ -156,7 +156,7 @@ def _give(name: str, alias: str, version: str) -> None:
     _move(name, version, STAGE_OF[alias])
 
 
-def _take(name: str, alias: str, version: str) -> None:
+def _delete_alias(name: str, alias: str, version: str) -> None:
     if has_aliases():
         MlflowClient().delete_registered_model_alias(name, alias)
     elif named(name, version).current_stage == STAGE_OF[alias]:
@@ -164,7 +164,7 @@ def _take(name: str, alias: str, version: str) -> None:
 
 
 def aliases(name: str, version: ModelVersion) -> list[str]:
-    """Return the aliases of a version; where there are none, those that its stage stands for."""
+    """Return the aliases of a version; without any, those that its stage corresponds to."""
     if has_aliases():
         return list(named(name, number(version)).aliases)
     stage = named(name, number(version)).current_stage
@@ -193,35 +193,35 @@ def tags_of(entity: ModelVersion | RegisteredModel) -> dict[str, str]:
 
 
 def roll_back(name: str) -> tuple[str, str]:
-    """Put the champion before this one back; return the versions (dethroned, restored).
+    """Put the champion before this one back; return the versions (replaced, restored).
 
     Raises a `StepError` where there was none before, or none that still exists.
     """
     existing = {number(version) for version in versions(name)}
-    past = reigns(name)
+    past = champions(name)
     current = past.pop() if past else ""
-    # The reigns of a version that was deleted in between may have brought the same one twice.
+    # A version that was deleted in between may leave the same champion there twice.
     while past and (past[-1] not in existing or past[-1] == current):
         past.pop()
     if not past:
         raise StepError(f"{name} has no earlier champion to go back to")
     if current in existing:
         tag(name, current, ROLLED_BACK_TAG, "true")
-    _crown(name, past, by="rollback")
+    _set_champion(name, past, by="rollback")
     return current, past[-1]
 
 
-def reigns(name: str) -> list[str]:
+def champions(name: str) -> list[str]:
     """Return the versions that rollbacks would go through, the present champion last.
 
-    Somebody may have moved the alias with MLflow's own client: that reign is added.
+    An alias that was moved by MLflow's own client is added.
     """
     text = tags_of(MlflowClient().get_registered_model(name)).get(HISTORY_TAG, "")
-    found = history.read(text)
+    numbers = history.read(text)
     champion = holder(name, CHAMPION)
-    if champion and found[-1:] != [number(champion)]:
-        found.append(number(champion))
-    return found
+    if champion and numbers[-1:] != [number(champion)]:
+        numbers.append(number(champion))
+    return numbers
 
 
 def in_catalog() -> bool:
@@ -237,7 +237,7 @@ def has_aliases() -> bool:
 def check_name(name: str) -> None:
     """Refuse a name that Unity Catalog could not take.
 
-    Raises a `StepError` saying what it takes.
+    Raises a `StepError` with what is needed.
     """
     if in_catalog() and len([part for part in name.split(".") if part]) != 3:
         raise StepError(
@@ -251,20 +251,20 @@ def align_stages(name: str) -> None:
     if in_catalog():
         return
     champion, challenger = holder(name, CHAMPION), holder(name, CHALLENGER)
-    past, marks = reigns(name), {SINCE_TAG, ROLLED_BACK_TAG, ARCHIVED_TAG}
+    past, marks = champions(name), {SINCE_TAG, ROLLED_BACK_TAG, ARCHIVED_TAG}
     for version in versions(name):
         if champion and number(version) == number(champion):
-            wanted = "Production"
+            stage = "Production"
         elif challenger and number(version) == number(challenger):
-            wanted = "Staging"
+            stage = "Staging"
         elif number(version) in past or marks & version.tags.keys():
-            wanted = "Archived"
+            stage = "Archived"
         elif version.current_stage == "Archived":
-            continue  # the history of an earlier release may have forgotten its reign
+            continue  # the history of an earlier release may lack it
         else:
-            wanted = "None"
-        if version.current_stage != wanted:
-            _move(name, number(version), wanted)
+            stage = "None"
+        if version.current_stage != stage:
+            _move(name, number(version), stage)
 
 
 def _move(name: str, version: str, stage: str) -> None:

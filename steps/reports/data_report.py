@@ -91,9 +91,9 @@ def _summary(figures: dict[str, Any] | None, feature: Feature) -> str:
 
 
 def _svg(feature: Feature, frame: pd.DataFrame) -> str:
-    known = frame.loc[frame[feature.name].notna(), [feature.name, LABEL.name]]
+    rows = frame.loc[frame[feature.name].notna(), [feature.name, LABEL.name]]
     groups = {
-        label: known.loc[known[LABEL.name] == label, feature.name].to_numpy() for label in COLOURS
+        label: rows.loc[rows[LABEL.name] == label, feature.name].to_numpy() for label in COLOURS
     }
     draw = partial(_bars if feature.codes else _histogram, feature=feature, groups=groups)
     return drawing.svg(feature.name, f"{feature.title} by outcome", draw, 5.8, 2.4)
@@ -110,8 +110,8 @@ def _bars(axes: Axes, feature: Feature, groups: Groups) -> None:
 
 
 def _histogram(axes: Axes, feature: Feature, groups: Groups) -> None:
-    known = np.concatenate(list(groups.values()))
-    low, high = (known.min(), known.max()) if len(known) else (feature.low, feature.high)
+    values = np.concatenate(list(groups.values()))
+    low, high = (values.min(), values.max()) if len(values) else (feature.low, feature.high)
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
     drawing.outcomes(axes, edges, {LABEL.codes[label]: groups[label] for label in COLOURS})
     drawing.in_percent(axes, "y")

@@ -82,7 +82,7 @@ def outcomes(axes: Axes, edges: Any, probabilities: dict[str, Any]) -> None:
 
 
 def svg(key: str, title: str, draw: Draw, width: float = LARGE[0], height: float = LARGE[1]) -> str:
-    """Draw a picture as SVG inside HTML; `key` tells it from the others of the page."""
+    """Draw a picture as SVG inside HTML; `key` makes its ids unique on the page."""
     figure, axes = canvas(width, height)
     draw(axes)
     buffer = io.StringIO()

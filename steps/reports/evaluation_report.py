@@ -38,7 +38,7 @@ def draw(
         level=2,
         uri=about["uri"],
         source=about["source"],
-        known=_known(metadata),
+        known=_identity(metadata),
         cohorts=shown,
         calibrations=compared,
         unknown=metadata.unknown,
@@ -46,31 +46,31 @@ def draw(
     )
 
 
-def _known(metadata: Metadata) -> str:
-    """Return which model it is: what an alias names today it may not name tomorrow."""
+def _identity(metadata: Metadata) -> str:
+    """Return the training run and commit of a model, since an alias may move."""
     parts = (("Trained at", metadata.trained_at), ("in run", metadata.run_id),
              ("from commit", metadata.git and metadata.git.commit))  # fmt: skip
     return ", ".join(f"{word} {value}" for word, value in parts if value)
 
 
 def _cohort(cohort: Measured, seed: int) -> dict[str, Any]:
-    drawn = plots.of_cohort(cohort.y, cohort.p, seed, lopsided=cohort.found["lopsided"])
+    drawn = plots.of_cohort(cohort.y, cohort.p, seed, lopsided=cohort.summary["lopsided"])
     pictures = [
         {
-            **_picture(f"{cohort.site}-{name}", title, cohort.found["title"], draw),
+            **_picture(f"{cohort.site}-{name}", title, cohort.summary["title"], draw),
             "leads": name in LEADING,
         }
         for name, (title, draw) in drawn.items()
     ]
-    return {"refitted": None, **cohort.found, "notes": cohort.notes, "pictures": pictures}
+    return {"refitted": None, **cohort.summary, "notes": cohort.notes, "pictures": pictures}
 
 
 def _picture(key: str, title: str, whose: str, draw: drawing.Draw) -> dict[str, Any]:
     return {"title": title, "svg": drawing.svg(key, f"{title}, {whose}", draw)}
 
 
-def _calibrations(cohort: Measured, found: Calibrations, metadata: Metadata) -> dict[str, Any]:
-    probabilities = {name: p for name, (p, _) in found.items()}
+def _calibrations(cohort: Measured, results: Calibrations, metadata: Metadata) -> dict[str, Any]:
+    probabilities = {name: p for name, (p, _) in results.items()}
     picture = _picture(
         "calibrations",
         "Calibration curves",
@@ -80,5 +80,5 @@ def _calibrations(cohort: Measured, found: Calibrations, metadata: Metadata) -> 
     return {
         "picture": picture,
         "chosen": (metadata.parameters or {}).get("calibration", "none"),
-        "metrics": {name: metrics for name, (_, metrics) in found.items()},
+        "metrics": {name: metrics for name, (_, metrics) in results.items()},
     }

@@ -1,4 +1,4 @@
-"""What was found out about served models, as a page to read: pictures first."""
+"""The result of monitoring as a page to read: pictures first."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ FIRST = ("observed_expected", "calibration_intercept", "calibration_slope", "roc
 
 
 def draw(about: dict[str, Any], models: list[dict[str, Any]]) -> str:
-    """Draw what was found as one self-contained page.
+    """Draw the result of monitoring as one self-contained page.
 
     `about` has `name`, `made_at`, `notes`, and `outcomes`: what became of the rows of their file,
-    or None. `models` are what `monitoring.versions.measure` found, the one that matters most first.
+    or None. `models` are summaries by `monitoring.versions.measure`, the leading one first.
     """
     with colours(on_page=True):
         shown = [{**model, "pictures": _pictures(model)} for model in models]
@@ -105,9 +105,9 @@ def calibration_over_time(axes: Axes, periods: list[dict[str, Any]]) -> None:
     name = "observed_expected"
     axes.axhline(1, ls=":", color=SOFT)
     for place, period in enumerate(periods):
-        found = period["metrics"]
-        axes.plot([place] * 2, [found[f"{name}_ci_low"], found[f"{name}_ci_high"]], color=YES)
-        axes.plot(place, found[name], "o", color=YES, ms=4)
+        metrics = period["metrics"]
+        axes.plot([place] * 2, [metrics[f"{name}_ci_low"], metrics[f"{name}_ci_high"]], color=YES)
+        axes.plot(place, metrics[name], "o", color=YES, ms=4)
     axes.set_xticks(range(len(periods)), [period["from"] for period in periods], rotation=30)
 
 
@@ -126,10 +126,10 @@ def shares(axes: Axes, *, name: str, one: dict[str, Any]) -> None:
 
 
 def _labels(name: str, one: dict[str, Any]) -> list[str]:
-    """Return what each bin holds, the last of them what is unknown."""
+    """Return a label for each bin, the last for unknown values."""
     if one["codes"]:
-        known = _FEATURES[name].codes if name in _FEATURES else {}
-        return [*(known.get(code, str(code)) for code in one["codes"]), "unknown"]
+        codes = _FEATURES[name].codes if name in _FEATURES else {}
+        return [*(codes.get(code, str(code)) for code in one["codes"]), "unknown"]
     ends = [f"{edge:.3g}" for edge in one["edges"] or ()]
     if not ends:
         return ["known", "unknown"]

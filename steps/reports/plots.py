@@ -71,15 +71,15 @@ def of_cohort(
 
     Where nearly everybody has the same outcome, no decision is worth a curve.
     """
-    found: dict[str, tuple[str, Draw]] = {
+    pictures: dict[str, tuple[str, Draw]] = {
         "calibration": ("Calibration", lambda axes: calibration(axes, y, p)),
         "decision_curve": ("Decision curve", lambda axes: decision_curve(axes, y, p, seed)),
         "roc": ("ROC curve", lambda axes: roc(axes, y, p)),
         "distributions": ("Probabilities by outcome", lambda axes: distributions(axes, y, p)),
     }
     if lopsided:
-        del found["decision_curve"]
-    return found
+        del pictures["decision_curve"]
+    return pictures
 
 
 def calibration(axes: Axes, y: Labels, p: Floats) -> None:
@@ -110,9 +110,9 @@ def calibration(axes: Axes, y: Labels, p: Floats) -> None:
 def decision_curve(axes: Axes, y: Labels, p: Floats, seed: int) -> None:
     """Draw the net benefit over the threshold from which one treats, with 95 % intervals."""
     axes.axhline(0, color=SOFT, lw=1, label="treat nobody")
-    found = curves.decision(y, p, seed)
-    for who, colour, label in (("all", YES, "treat everybody"), ("model", NO, "by the model")):
-        curve = found[who]
+    strategies = curves.decision(y, p, seed)
+    for strategy, colour, label in (("all", YES, "treat everybody"), ("model", NO, "by the model")):
+        curve = strategies[strategy]
         axes.plot(curve.x, curve.middle, color=colour, lw=2, label=label)
         axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.18, lw=0)
     axes.set(xlim=(0, 1), ylim=(-0.08, float(y.mean()) * 1.15 + 0.02))

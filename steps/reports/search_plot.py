@@ -23,7 +23,7 @@ def draw(path: Path, tried: pd.DataFrame, winner: int, honest: Mapping[str, floa
     """Draw a panel for each measure and parameter into a PNG file, and return it.
 
     `tried` has a row for each candidate: ``model``, its parameters (NaN where the model has no use
-    for one), and its measures; row `winner` won. `honest` is what nested cross-validation found:
+    for one), and its measures; row `winner` won. `honest` is the result of nested cross-validation:
     measures, each with ``_ci_low`` and ``_ci_high``.
     """
     columns = [str(name) for name in tried]
@@ -57,15 +57,15 @@ def draw(path: Path, tried: pd.DataFrame, winner: int, honest: Mapping[str, floa
 
 def _draw_candidates(axes: Axes, tried: pd.DataFrame, name: str, measure: str) -> None:
     for color, (model, rows) in zip(COLORS, tried.groupby("model", sort=False), strict=False):
-        known = rows[rows[name].notna()]
-        if len(known):
+        shown = rows[rows[name].notna()]
+        if len(shown):
             axes.errorbar(
-                known[name], known[f"cv_{measure}_mean"], known[f"cv_{measure}_std"],
+                shown[name], shown[f"cv_{measure}_mean"], shown[f"cv_{measure}_std"],
                 fmt="o", ms=4, lw=0.8, color=color, ecolor=(color, 0.3), label=str(model),
             )  # fmt: skip
 
 
 def _draw_legend(figure: Figure, row: list[Axes], columns: int) -> None:
     drawn = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in row]
-    found = {label: handle for pairs in drawn for handle, label in pairs}
-    figure.legend(found.values(), found, loc="outside upper center", ncols=columns, frameon=False)
+    items = {label: handle for pairs in drawn for handle, label in pairs}
+    figure.legend(items.values(), items, loc="outside upper center", ncols=columns, frameon=False)

@@ -1,1 +1,1 @@
-"""MLflow's runs: frame of a step, launching, reuse, downloads, lineage (who saw which patients)."""
+"""MLflow's runs: frame of a step, launching, reuse, downloads, the lineage of models."""

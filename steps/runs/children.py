@@ -50,11 +50,11 @@ def _put_interpreter_first() -> None:
     folder, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
     if path.split(os.pathsep)[0] != folder:
         os.environ["PATH"] = os.pathsep.join([folder, path])
-    found = shutil.which("python")
-    if found is None or not os.path.samefile(found, sys.executable):
+    python = shutil.which("python")
+    if python is None or not os.path.samefile(python, sys.executable):
         raise StepError(
             f"steps are started as 'python', which must be {sys.executable}, but is "
-            f"{found or 'not there'}; run this in a virtual environment (python -m venv)"
+            f"{python or 'not there'}; run this in a virtual environment (python -m venv)"
         )
 
 
@@ -68,7 +68,7 @@ def _failure(step: str, error: ExecutionException) -> str:
 
 
 def _mark_stopped(run: StepRun) -> None:
-    """End as KILLED what was stopped below a run: MLflow calls it FAILED."""
+    """End as KILLED the stopped runs below a run: MLflow calls them FAILED."""
     client = MlflowClient()
     query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}' and attributes.status != 'FINISHED'"
     for child in client.search_runs([run.experiment_id], query):

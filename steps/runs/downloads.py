@@ -152,7 +152,7 @@ def _refuse_redirect_inwards(answer: requests.Response, **_: Any) -> None:
 def _is_public(url: str) -> bool:
     """Return whether a host is outside of this machine and its network."""
     try:
-        found = socket.getaddrinfo(urlsplit(url).hostname, None)
+        addresses = socket.getaddrinfo(urlsplit(url).hostname, None)
     except OSError:  # a proxy may know it
         return True
-    return all(ipaddress.ip_address(address[4][0]).is_global for address in found)
+    return all(ipaddress.ip_address(address[4][0]).is_global for address in addresses)

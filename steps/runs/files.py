@@ -60,7 +60,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
     Its mode is what the umask leaves of rw-rw-rw-. The unfinished file is removed whatever goes
     wrong short of a kill, and even then `target` is what it was before. What an earlier kill has
-    left is swept up when it is old enough to belong to nobody.
+    left is swept up when it is old enough to be abandoned.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
@@ -77,7 +77,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def as_json(value: object) -> str:
-    """Return a value as JSON text; a number that is none, such as NaN, is null in it."""
+    """Return a value as JSON text, in which NaN and infinities are null."""
     return json.dumps(_plain(value), indent=2, allow_nan=False) + "\n"
 
 

@@ -28,7 +28,7 @@ def how_to_serve(run_id: str) -> str:
     project = mlflow.MlflowClient().get_run(run_id).data.tags.get(MLFLOW_SOURCE_NAME, "")
     folder = file_path(project)
     if folder is None or not folder.exists():
-        # The clone that the steps run in is MLflow's, and will be gone.
+        # The clone that the steps run in is MLflow's, and will be deleted.
         url = shlex.quote(redact_credentials(project))
         return f"mlflow run {url} -e serve --env-manager local"
     return "gunicorn -c serving/gunicorn.conf.py"

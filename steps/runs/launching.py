@@ -28,10 +28,10 @@ def run_or_reuse(values: object, run: StepRun, cache: bool = True) -> Run:
     """
     step = step_name(type(values))
     key = reuse.work_key(values) if cache else None
-    if key and (done := reuse.find(step, key, run.experiment_id)):
-        echo(f"{step}: reused run {done.info.run_id}, nothing that decides its outcome has changed")
-        run.tag(f"heart.reused.{step}", done.info.run_id)
-        return done
+    if key and (past := reuse.find(step, key, run.experiment_id)):
+        echo(f"{step}: reused run {past.info.run_id}, nothing that decides its outcome has changed")
+        run.tag(f"heart.reused.{step}", past.info.run_id)
+        return past
     return launch(values, run)
 
 
@@ -44,7 +44,7 @@ def named_input(values: Preprocess | Train | Sweep, experiment_id: str) -> Run |
 
 
 def input_run(entry: type, run: StepRun) -> Run:
-    """Return the latest finished run of the step before this one; build it where there is none."""
+    """Return the latest finished run of the step before this one; without one, launch the step."""
     before = BUILDS[entry]
     if runs := finished_runs(run.experiment_id, step_name(before)):
         return runs[0]

@@ -22,9 +22,9 @@ from steps.runs.tracking.training_patients import TrainingPatients
 
 @dataclass(frozen=True)
 class Lineage(TrainingPatients):
-    """A stored model with what is known of its making.
+    """A stored model with its training run and patients.
 
-    `folder` has its files, and `metadata` what they say about it: nothing for a model that this
+    `folder` has its files, and `metadata` those of its files: empty for a model that this
     project did not make. `trained` is the run that trained it, where this tracking store has it.
     """
 
@@ -62,7 +62,7 @@ def of_run(trained: Run, uri: str) -> Lineage:
 
 
 def follow(uri: str) -> Lineage:
-    """Fetch a model and find out where it comes from.
+    """Fetch a model and return its lineage.
 
     Raises a `StepError` where there is no such model.
     """

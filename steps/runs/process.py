@@ -22,7 +22,7 @@ def pause_garbage_collection() -> None:
 
 
 def resume_garbage_collection() -> None:
-    """Collect garbage again, where that was paused, but none of what imports have made."""
+    """Collect garbage again, where that was paused, but not the objects of imports."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
@@ -37,7 +37,7 @@ def unwind() -> None:
 
 def _stop(number: int, _frame: FrameType | None) -> None:
     # Ctrl-C reaches every process of a terminal, and MLflow sends a SIGTERM after it: the second
-    # one must not interrupt what the first one has begun, nor MLflow add to what is said of it.
+    # one must not interrupt what the first one has begun, nor MLflow change its error.
     for other in SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     logging.disable()

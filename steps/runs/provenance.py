@@ -20,11 +20,11 @@ def git_state() -> dict[str, Any]:
 def repository() -> str | None:
     """Return the web address that the project was cloned from, without a password.
 
-    None for a clone of another folder: where that lies is nobody's business.
+    None for a clone of another folder, whose path must not be shown.
     """
     url = _git("config", "remote.origin.url") or ""
-    found = re.fullmatch(r"(?:https?://|(?:ssh://)?git@)(?:[^/@]*@)?([^/:]+)[:/](.+)", url)
-    return f"https://{found[1]}/{found[2].removesuffix('.git')}" if found else None
+    match = re.fullmatch(r"(?:https?://|(?:ssh://)?git@)(?:[^/@]*@)?([^/:]+)[:/](.+)", url)
+    return f"https://{match[1]}/{match[2].removesuffix('.git')}" if match else None
 
 
 def requirements() -> str:
@@ -32,22 +32,22 @@ def requirements() -> str:
     return (ROOT / "requirements.txt").read_text()
 
 
-def _git(*words: str) -> str | None:
-    """Return what git says of the project, None where it says nothing or is not there."""
+def _git(*arguments: str) -> str | None:
+    """Return git's output on the project, None where git fails or is not installed."""
     try:
-        done = subprocess.run(
-            ["git", "-C", ROOT, *words], check=False, capture_output=True, text=True
+        completed = subprocess.run(
+            ["git", "-C", ROOT, *arguments], check=False, capture_output=True, text=True
         )
     except FileNotFoundError:
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return completed.stdout.strip() if completed.returncode == 0 else None
 
 
 def digests_of_sources(module: str) -> dict[str, str]:
     """Return the SHA-256 of a module of the steps, all that it imports of ours, and templates."""
     finder = ModuleFinder([str(ROOT)])
     finder.run_script(str(ROOT / "steps" / f"{module}.py"))
-    files = [vars(found)["__file__"] for found in finder.modules.values()]
+    files = [vars(loaded)["__file__"] for loaded in finder.modules.values()]
     modules = {Path(file) for file in files if file}
     others = [path for folder in {path.parent for path in modules} for path in _data_files(folder)]
     return {path.relative_to(ROOT).as_posix(): sha256(path) for path in sorted([*modules, *others])}
@@ -55,10 +55,10 @@ def digests_of_sources(module: str) -> dict[str, str]:
 
 def _data_files(package: Path) -> list[Path]:
     """Return the files of a package that are no modules, such as templates."""
-    found = []
+    files = []
     for path in package.iterdir():
         if path.is_file() and path.suffix != ".py":
-            found.append(path)
+            files.append(path)
         elif path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").exists():
-            found += _data_files(path)
-    return found
+            files += _data_files(path)
+    return files

@@ -47,11 +47,11 @@ def run_step(
     Parameters
     ----------
     load : callable
-        Imports the work, which takes seconds, once it is known that there is some.
+        Imports the work, which takes seconds, once the parameters are valid.
     description : str
-        What ``--help`` says of it.
+        The description that ``--help`` prints.
     argv : sequence of str, optional
-        The words of the command line; those of this process by default.
+        The arguments of the command line; those of this process by default.
     ahead : callable, optional
         ``ahead(values)`` starts what can go on beside this process while it loads MLflow.
 
@@ -78,9 +78,9 @@ def parse_or_refuse(
     entry: type[P], description: str | None, argv: Sequence[str] | None = None
 ) -> P | None:
     """Return the parameters of an entry point; None where they were refused with a message."""
-    words = sys.argv[1:] if argv is None else argv
+    arguments = sys.argv[1:] if argv is None else argv
     try:
-        return parse(entry, words, (description or "").strip())
+        return parse(entry, arguments, (description or "").strip())
     except ParameterError as error:
         refusal = "\n".join(f"{step_name(entry)}: {line}" for line in str(error).splitlines())
     # MLflow takes seconds to import: the mistake is answered first.
@@ -116,7 +116,7 @@ def _run(values: P, load: Callable[[], Work[P]]) -> int:
     except Exception as error:
         expected = isinstance(error, store.expected_errors())
         if not expected:
-            # Where it was, but not the error's own words: they may be a patient's value.
+            # The place, but not the error's own message: it may hold a patient's value.
             print("Traceback (most recent call last):", file=sys.stderr)
             traceback.print_tb(error.__traceback__)
         message = f"{step}: {store.explain(error)}"
@@ -127,7 +127,7 @@ def _run(values: P, load: Callable[[], Work[P]]) -> int:
 
 
 def _launch() -> Launch | None:
-    """Return the run that ``mlflow run`` has opened, where nothing else has been done yet."""
+    """Return the run that ``mlflow run`` has opened, where it is still empty."""
     if not os.environ.get("MLFLOW_RUN_ID"):
         return None
     from steps.runs import store
@@ -142,7 +142,7 @@ def _launch() -> Launch | None:
 
 def _end_stopped(step: str, launch: Launch | None) -> int:
     """Return the exit code of a step that was stopped."""
-    # A step that another one has launched leaves it to that to say so.
+    # The error of a step that another one has launched is printed by that.
     if launch is None or not launch.nested:
         echo(f"{step}: stopped")
     _close(launch, "KILLED", f"{step}: stopped")

@@ -23,7 +23,7 @@ def uci_url() -> str:
 
 
 def resolve_auto(source: str) -> str:
-    """Return which source ``auto`` stands for now: uci, or sample where UCI is out of reach."""
+    """Return the source that ``auto`` means now: uci, or sample where UCI is out of reach."""
     if source != "auto":
         return source
     return "uci" if read_cached(UCI_DIGEST) or _answers(uci_url(), ANSWER_SECONDS) else "sample"
@@ -46,7 +46,7 @@ def _answers(url: str, seconds: float) -> bool:
 
 
 def source_digest(source: str) -> str | None:
-    """Return the SHA-256 of what a source will give; None for a URL that does not say."""
+    """Return the SHA-256 of a source's content; None for a URL that does not state it."""
     if source == "sample":  # its figures lie beside the code, and are part of every key
         return source
     if source == "uci":

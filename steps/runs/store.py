@@ -22,7 +22,7 @@ class StepError(Exception):
 def store_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
     """Return the errors that a tracking store raises, with others: MLflow does not wrap them all.
 
-    Those of S3 are known once its client is loaded: that takes time, and few stores need it.
+    Those of S3 exist once its client is loaded: that takes time, and few stores need it.
     """
     boto, core = sys.modules.get("boto3.exceptions"), sys.modules.get("botocore.exceptions")
     s3 = (boto.Boto3Error, core.BotoCoreError, core.ClientError) if boto and core else ()
@@ -30,14 +30,14 @@ def store_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
 
 
 def expected_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of which a step says what went wrong, and no more."""
+    """Return the errors that a step reports by their message alone."""
     return store_errors(DataError, StepError, OSError)
 
 
 def is_not_found(error: MlflowException) -> bool:
     """Return whether an error means that something does not exist, rather than a failed store."""
     absent = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
-    # Databricks has codes of its own, which MLflow knows in the message only.
+    # Databricks has codes of its own, which MLflow passes on in the message only.
     return error.error_code in absent or "DOES_NOT_EXIST" in str(error)
 
 
@@ -47,7 +47,7 @@ def explain(error: BaseException) -> str:
         return redact_credentials(f"{error.strerror}: {error.filename}")
     text, kind = str(error).strip(), type(error).__name__
     if text and isinstance(error, Exception) and not isinstance(error, expected_errors()):
-        # What a library says of what it stumbled over may be a patient's value.
+        # The message of a library's error may hold a patient's value.
         text = f"{kind}, whose message may hold a patient's value and is not shown"
     text = text or kind
     return redact_credentials(text.splitlines()[0] if isinstance(error, store_errors()) else text)

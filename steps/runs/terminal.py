@@ -15,7 +15,7 @@ def echo(text: str) -> None:
 
 
 class _Unread:
-    """A stream that goes on where nobody reads it any more; what is written then is lost."""
+    """A stream that goes on where its reader has closed it; what is written then is lost."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -43,5 +43,5 @@ class _Unread:
 
 
 def outlive_readers() -> None:
-    """Let no output of this process fail because its reader has gone, as in ``| head``."""
+    """Let no output of this process fail because its reader has ended, as in ``| head``."""
     sys.stdout, sys.stderr = _Unread(sys.stdout), _Unread(sys.stderr)

@@ -1,4 +1,4 @@
-"""The account of a monitoring run: its inputs, its figures, and what was found as a page."""
+"""The account of a monitoring run: its inputs, its figures, and its report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOGGED = ("observed_expected", "calibration_intercept", "calibration_slope", "ro
 def log_inputs(
     run: StepRun, leading: versions.Monitored, origin: Lineage, window: reading.Logged
 ) -> None:
-    """Note what was compared: the model, its training data as baseline, and the log."""
+    """Log what was compared: the model, its training data as baseline, and the log."""
     if origin.model_id:
         run.link_model(origin.model_id)
     if origin.trained is not None and origin.trained.inputs is not None:
@@ -49,15 +49,15 @@ def log_inputs(
 
 def log_figures(run: StepRun, leading: versions.Monitored, model_id: str | None) -> None:
     """Log the leading model's figures and verdict."""
-    found, variables = leading.found, dict(leading.found["variables"])
-    figures = {name: found[name] for name in ("rows", "mean_probability", "expected_brier")}
+    summary, variables = leading.summary, dict(leading.summary["variables"])
+    figures = {name: summary[name] for name in ("rows", "mean_probability", "expected_brier")}
     figures["prediction_drift_psi"] = variables.pop(PROBABILITY)["psi"]
     for name, one in variables.items():
         figures |= {
             f"data_drift_psi_{name}": one["psi"],
             f"missing_rate_{name}": one["missing_rate"],
         }
-    measured = (found["outcomes"] or {}).get("measured")
+    measured = (summary["outcomes"] or {}).get("measured")
     if measured:
         figures |= {name: measured["metrics"].get(name) for name in LOGGED}
     run.log_metrics(figures, CURRENT, model_id)
@@ -71,11 +71,11 @@ def log_figures(run: StepRun, leading: versions.Monitored, model_id: str | None)
 def log_pages(
     run: StepRun,
     values: Monitor,
-    found: list[versions.Monitored],
+    monitored: list[versions.Monitored],
     joined: outcomes.Joined | None,
     notes: list[str],
 ) -> None:
-    """Log what was found as a page and as JSON."""
+    """Log the result as a page and as JSON."""
     about = {
         "name": values.name,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -85,6 +85,6 @@ def log_pages(
             "given": joined.given, "used": len(joined.patients), "account": joined.account
         },
     }  # fmt: skip
-    models = [one.found for one in found]
+    models = [one.summary for one in monitored]
     run.log_text("monitoring.html", monitoring_report.draw(about, models), copy="reports")
     run.log_text(FIGURES, as_json({**about, "models": models}), copy="reports")

@@ -25,13 +25,13 @@ OWN = {"uci": "cleveland", "synthetic": "synthetic"}
 
 
 def measure(model: Lineage, cohort: Cohort, note: str = "") -> evaluation.Measured:
-    """Measure a model on patients whom it has not seen."""
+    """Measure a model on patients that it has not seen."""
     p = model.model.probabilities(cohort.patients)
     return evaluation.measure(cohort, p, SEED, note)
 
 
-def measure_known(model: Lineage) -> list[evaluation.Measured]:
-    """Measure on the held-out patients, all patients out of fold, and the other hospitals."""
+def measure_own(model: Lineage) -> list[evaluation.Measured]:
+    """Measure a model on its held-out patients, all out of fold, and the other hospitals."""
     held_out = model.held_out
     if held_out is None:
         raise StepError(
@@ -52,11 +52,11 @@ def measure_known(model: Lineage) -> list[evaluation.Measured]:
 
 def measure_elsewhere(model: Lineage, cohort: Cohort) -> evaluation.Measured:
     """Measure on another hospital; where it lacks much, also the model fitted without that."""
-    found = measure(model, cohort)
+    measured = measure(model, cohort)
     parameters = model.metadata.parameters
     if model.training is not None and parameters and cohort.mostly_missing:
-        found.found["refitted"] = evaluation.refitted(parameters, model.training, cohort, SEED)
-    return found
+        measured.summary["refitted"] = evaluation.refitted(parameters, model.training, cohort, SEED)
+    return measured
 
 
 def measure_given(model: Lineage, data: str, coding: str) -> list[evaluation.Measured]:
@@ -95,14 +95,14 @@ def _run_of(data: str) -> Run:
 def log_dataset(run: StepRun, model: Lineage, one: evaluation.Measured, data: str) -> str:
     """Log a cohort as a dataset, and return its name: the model's own patients as `train` does.
 
-    Of what a user gave there is no file's digest: patients whom the model has seen are left out.
+    A user's file has no digest here: patients that the model has seen are left out.
     """
     name, uri, digest = one.site, data, None
     if data and not Path(data).is_file():
         given = _run_of(data)
         uri = finished.artifact_uri(given.info.run_id, finished.data_output(given))
-    elif not data and (known := _known(model, one.site)):
-        name, kept_by, output = known
+    elif not data and (recorded := _stored_dataset(model, one.site)):
+        name, kept_by, output = recorded
         uri = finished.artifact_uri(kept_by.info.run_id, output)
         digest = finished.outputs(kept_by).get(output)
     if name == datasets.PATIENTS and model.metadata.data:
@@ -113,7 +113,7 @@ def log_dataset(run: StepRun, model: Lineage, one: evaluation.Measured, data: st
     return name
 
 
-def _known(model: Lineage, site: str) -> tuple[str, Run, str] | None:
+def _stored_dataset(model: Lineage, site: str) -> tuple[str, Run, str] | None:
     """Return the dataset, the run and the output that hold a cohort of a model's own lineage."""
     if model.prepared and site == OUT_OF_FOLD:
         return datasets.PATIENTS, *model.prepared

@@ -1,4 +1,4 @@
-"""Downloading: store the file of a source, and what it is."""
+"""Downloading: store the file of a source, and a description of it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ NO_PATIENTS = """\
 
 def download(run: StepRun, values: Download, _: object) -> None:
     """Store the file of a source as the run's data, once it is one that we can read."""
-    asked = values.source
+    requested = values.source
     with tempfile.TemporaryDirectory() as folder:
-        source, path = fetch(asked, sources.resolve_auto(asked), Path(folder))
+        source, path = fetch(requested, sources.resolve_auto(requested), Path(folder))
         table, member = open_member(path)
         patients = read_patients(table, member, values.coding)
         coding, origin = patients.coding, origin_of(path, patients)
         description = {
-            "asked": redact_credentials(asked),
+            "asked": redact_credentials(requested),
             "source": redact_credentials(source),
             "origin": origin,
             "file": path.name,
@@ -52,24 +52,24 @@ def download(run: StepRun, values: Download, _: object) -> None:
         run.log_text("source.json", as_json(description))
     run.rename(origin)
     run.tag(SOURCE_TAG, origin)
-    # A fallback is recorded as what it is: asked again, `auto` looks for UCI again.
+    # A fallback is recorded as the sample: the next `auto` looks for UCI again.
     run.tag(KEY_TAG, reuse.work_key(replace(values, source=source)) or "")
     echo(f"download: {path.name} from {source} ({coding}), data.source={origin}")
 
 
-def fetch(asked: str, source: str, folder: Path) -> tuple[str, Path]:
+def fetch(requested: str, source: str, folder: Path) -> tuple[str, Path]:
     """Return what the file of a source came from, and its path; it is put into a folder."""
     if source == "uci":
         try:
             content = downloads.read_url(f"{sources.uci_url()}#sha256={sources.UCI_DIGEST}")
             return source, _written(folder / "heart+disease.zip", content)
         except downloads.UnreachableError as error:
-            if asked != "auto":
+            if requested != "auto":
                 raise downloads.UnreachableError(f"{error}; {OTHER_WAYS}") from None
             echo(f"download: {error}")
             source = "sample"
     if source == "sample":
-        if asked == "auto":
+        if requested == "auto":
             echo(NO_PATIENTS)
         return source, _written(folder / SAMPLE_NAME, cohort.sample())
     if (path_given := file_path(source)) is not None:

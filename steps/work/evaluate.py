@@ -32,7 +32,7 @@ def evaluate(run: StepRun, values: Evaluate, given: lineage.Lineage | None) -> N
     if values.data:
         measured = cohorts.measure_given(model, values.data, values.coding)
     else:
-        measured = cohorts.measure_known(model)
+        measured = cohorts.measure_own(model)
     leading, parameters = leading_first(measured), model.metadata.parameters
     calibrations = None
     if model.patients is not None and parameters and leading[0].site == cohorts.OUT_OF_FOLD:
@@ -43,7 +43,7 @@ def evaluate(run: StepRun, values: Evaluate, given: lineage.Lineage | None) -> N
         "model_uri": uri,
         "model": model.metadata.model_dump(include={"name", "run_id", "parameters"}),
         "data_source": model.source,
-        "cohorts": [{**cohort.found, "notes": cohort.notes} for cohort in measured],
+        "cohorts": [{**cohort.summary, "notes": cohort.notes} for cohort in measured],
         "calibrations": {name: m for name, (_, m) in (calibrations or {}).items()},
     }
     report = evaluation_report.draw(about, leading, cohorts.SEED, calibrations)
@@ -52,7 +52,7 @@ def evaluate(run: StepRun, values: Evaluate, given: lineage.Lineage | None) -> N
     for cohort in measured:
         log_pictures(run, cohort)
     lines = [
-        f"- {one.found['title']}, {len(one.y)} patients: {in_brief(one.found['metrics'])}"
+        f"- {one.summary['title']}, {len(one.y)} patients: {in_brief(one.summary['metrics'])}"
         for one in leading
     ]
     run.describe("\n".join(lines))
@@ -80,16 +80,18 @@ def log_figures(
 
 def log_pictures(run: StepRun, cohort: evaluation.Measured) -> None:
     """Log the pictures of a cohort as PNG files, in a folder of their own."""
-    pictures = plots.of_cohort(cohort.y, cohort.p, cohorts.SEED, lopsided=cohort.found["lopsided"])
+    pictures = plots.of_cohort(
+        cohort.y, cohort.p, cohorts.SEED, lopsided=cohort.summary["lopsided"]
+    )
     with tempfile.TemporaryDirectory() as folder:
         for name, (title, draw) in pictures.items():
             path = Path(folder, f"{name}.png")
-            plots.save(path, f"{title}: {cohort.found['title']}", draw)
+            plots.save(path, f"{title}: {cohort.summary['title']}", draw)
             run.log_file(path, f"plots/{cohort.site}")
 
 
 def leading_first(measured: list[evaluation.Measured]) -> list[evaluation.Measured]:
-    """Return the cohorts with the cross-validated patients first, of whom there are most."""
+    """Return the cohorts with the cross-validated patients, the largest, first."""
     return sorted(measured, key=lambda cohort: cohort.site != cohorts.OUT_OF_FOLD)
 
 
@@ -98,8 +100,8 @@ def summary(uri: str, measured: list[evaluation.Measured]) -> str:
     names = ("roc_auc", "observed_expected", "brier")
     head = " ".join(f"{MEASURES[name]:<22}" for name in names)
     lines = [
-        f"  {c.found['title']:<43} {c.found['patients']:>8}  "
-        + " ".join(f"{between(c.found['metrics'], name):<22}" for name in names).rstrip()
+        f"  {c.summary['title']:<43} {c.summary['patients']:>8}  "
+        + " ".join(f"{between(c.summary['metrics'], name):<22}" for name in names).rstrip()
         for c in leading_first(measured)
     ]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""The whole pipeline: run the four steps in turn, and say what came out."""
+"""The whole pipeline: run the four steps in turn, and print the result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from steps.runs.tracking.tags import SOURCE_TAG
 
 
 def run_all(run: StepRun, values: Main, _: object) -> None:
-    """Run the four steps in turn; what a finished run has done already is reused."""
+    """Run the four steps in turn; an equal finished run is reused."""
 
     def do(entry: type, **own: str) -> Run:
         return run_or_reuse(select(entry, vars(values), **own), run, values.cache)

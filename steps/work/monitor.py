@@ -27,18 +27,18 @@ def monitor(run: StepRun, values: Monitor, logged: reading.Logged) -> None:
     if not models:
         raise StepError("; ".join([f"{logged.folder} has nothing of {values.name}", *notes]))
     joined = join(values, logged)
-    found = [versions.measure(model, window, logged, joined) for model, _ in models]
+    monitored = [versions.measure(model, window, logged, joined) for model, _ in models]
     notes = [*logged.notes, *notes]
-    account.log_inputs(run, found[0], models[0][1], window)
-    account.log_figures(run, found[0], models[0][1].model_id)
+    account.log_inputs(run, monitored[0], models[0][1], window)
+    account.log_figures(run, monitored[0], models[0][1].model_id)
     if values.textfile:
-        textfile.write(Path(values.textfile), values.name, found)
-    account.log_pages(run, values, found, joined, notes)
-    for one in found:
+        textfile.write(Path(values.textfile), values.name, monitored)
+    account.log_pages(run, values, monitored, joined, notes)
+    for one in monitored:
         echo(f"monitor: {one.model.label}: {one.verdict.word}: {one.verdict.reason}")
     for note in notes:
         echo(f"monitor: {note}")
-    fail(values.fail_on, found)
+    fail(values.fail_on, monitored)
 
 
 def find_models(
@@ -50,7 +50,7 @@ def find_models(
     """
     champion = registry.holder(name, registry.CHAMPION)
     leading = f"registry-v{registry.number(champion)}" if champion else ""
-    found, notes = [], []
+    models, notes = [], []
     for label in sorted(window.versions, key=lambda label: label != leading):
         number = LABEL.fullmatch(label)
         try:
@@ -60,12 +60,12 @@ def find_models(
         except StepError as error:
             notes.append(f"what {label} answered is left out: {error}")
             continue
-        found.append((describe(label, number[1], origin), origin))
-    return found, notes
+        models.append((describe(label, number[1], origin), origin))
+    return models, notes
 
 
 def describe(label: str, number: str, origin: lineage.Lineage) -> versions.Model:
-    """Return a model with its baseline: where it states none, its patients in the store are it."""
+    """Return a model with its baseline: that of its metadata, or else its patients in the store."""
     metadata = origin.metadata
     bins, before = bins_of(metadata.baseline), None
     if metadata.baseline is not None and metadata.baseline.log_schema == SCHEMA:
@@ -77,7 +77,7 @@ def describe(label: str, number: str, origin: lineage.Lineage) -> versions.Model
 
 
 def join(values: Monitor, logged: reading.Logged) -> outcomes.Joined | None:
-    """Find the patients of the outcomes, and write them down where that is asked for."""
+    """Join outcomes to their patients, and write these to the file of `labelled`, if any."""
     if not values.outcomes:
         return None
     if logged.rows.empty:
@@ -91,9 +91,9 @@ def join(values: Monitor, logged: reading.Logged) -> outcomes.Joined | None:
     return joined
 
 
-def fail(fail_on: str, found: list[versions.Monitored]) -> None:
+def fail(fail_on: str, monitored: list[versions.Monitored]) -> None:
     """Raise a StepError where the verdict on a model is as bad as `fail_on`."""
-    bad = [one for one in found if fail_on != "never" and one.verdict.is_at_least(fail_on)]
+    bad = [one for one in monitored if fail_on != "never" and one.verdict.is_at_least(fail_on)]
     if bad:
         raise StepError(
             f"fail_on={fail_on}: "

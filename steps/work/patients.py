@@ -24,7 +24,7 @@ HELD_OUT_FILE = "split/held_out.parquet"
 """The patients that a training holds out."""
 
 
-class Found(NamedTuple):
+class InputFile(NamedTuple):
     """A file of patients: its path, what names it to a step, where it is kept, its data source."""
 
     path: Path
@@ -34,18 +34,18 @@ class Found(NamedTuple):
     before: Run | None  # which keeps it
 
 
-def find_input(run: StepRun, values: Preprocess | Train | Sweep, given: Run | None) -> Found:
+def find_input(run: StepRun, values: Preprocess | Train | Sweep, given: Run | None) -> InputFile:
     """Return the file that the parameters name, or that of the step before; note it on the run."""
     if given is None and values.data:
-        found = Found(Path(values.data), values.data, values.data, "file", None)
+        file = InputFile(Path(values.data), values.data, values.data, "file", None)
     else:
         before = given or input_run(type(values), run)
         run_id, name = before.info.run_id, data_output(before)
         run.tag(INPUT_TAG, run_id)
         path, uri = fetch_output(before, name), artifact_uri(run_id, name)
-        found = Found(path, run_id, uri, before.data.tags[SOURCE_TAG], before)
-    run.tag(KEY_TAG, work_key(replace(values, data=found.data)) or "")
-    return found
+        file = InputFile(path, run_id, uri, before.data.tags[SOURCE_TAG], before)
+    run.tag(KEY_TAG, work_key(replace(values, data=file.data)) or "")
+    return file
 
 
 def open_member(path: Path) -> tuple[Source, str]:

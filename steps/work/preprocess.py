@@ -1,4 +1,4 @@
-"""Preprocessing: store the prepared patients, and a report of what was done to them."""
+"""Preprocessing: store the prepared patients, and a report of the changes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from steps.work.patients import find_input, log_prepared, open_member
 
 def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
     """Store the prepared patients as Parquet, and the data report beside them."""
-    found = find_input(run, values, given)
-    prepared = prepare(*open_member(found.path), values.coding)
-    source = cohort.source_of(prepared.frame, found.source)
+    file = find_input(run, values, given)
+    prepared = prepare(*open_member(file.path), values.coding)
+    source = cohort.source_of(prepared.frame, file.source)
     run.rename(source)
     run.tag(SOURCE_TAG, source)
     if values.extra:
-        prepared = add(run, prepared, sha256(found.path), Path(values.extra), source)
+        prepared = add(run, prepared, sha256(file.path), Path(values.extra), source)
     uri, digest = log_prepared(run, prepared.frame, copy="data")
     run.tag(DIGEST_TAG, digest)
     log_dataset(run, as_dataset(prepared.frame, uri=uri, digest=digest), source)

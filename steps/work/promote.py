@@ -10,7 +10,7 @@ from steps.runs.tracking.step_run import StepRun
 
 
 def promote(run: StepRun, values: Promote, _: object) -> None:
-    """Move the version that the parameters name, and say who is champion now."""
+    """Move the version that the parameters name, and print the new champion."""
     name, version = values.name, values.version
     with registry.locked(name):
         if values.rollback:

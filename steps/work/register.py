@@ -62,7 +62,7 @@ def described(trained: Run) -> Metadata:
 
 
 def description(metadata: Metadata) -> str:
-    """Return what the page of a version says about it: the cross-validated figures lead."""
+    """Return the description of a version for its page: the cross-validated figures lead."""
     data = metadata.data or Data()
     patients = f"{data.rows.train} patients" if data.rows else "patients"
     return (
@@ -72,7 +72,7 @@ def description(metadata: Metadata) -> str:
 
 
 def tags_of(metadata: Metadata) -> dict[str, str]:
-    """Return the tags of a version that say where it comes from."""
+    """Return the tags of a version on its origin."""
     git = metadata.git or Git()
     return {
         "model": metadata.name or "unknown",

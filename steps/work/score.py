@@ -1,4 +1,4 @@
-"""Scoring: an output that is there as a whole or not at all, and an account of it."""
+"""Scoring: an output that is published as a whole or not at all, and an account of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from steps.runs.tracking.step_run import StepRun
 
 
 def score(run: StepRun, values: Score, job: Job) -> None:
-    """Do a job."""
+    """Run a scoring job and publish its output."""
     output, account = Path(values.output), describe(run, values, job)
     with hidden_folder(output) as folder, connect(values.scheduler, values.workers) as client:
         for name in open_folder(job.model.folder).names():

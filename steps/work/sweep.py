@@ -5,37 +5,38 @@ from __future__ import annotations
 from mlflow.entities import Run
 
 from risk_model.card import wording
-from steps.batch import candidates, cluster
+from steps.batch import cluster
 from steps.modelling import searching
 from steps.parameters.declaration import as_texts, check, select
 from steps.parameters.entry_points import Sweep, Train
 from steps.runs.launching import run_or_reuse
 from steps.runs.terminal import echo
 from steps.runs.tracking.step_run import StepRun
+from steps.work.training import candidates
 from steps.work.training.reading import read_patients
 
 REGISTER = "mlflow run . -e register --env-manager local"
 PROGRESS = 12
-"""After how many candidates a line says how far it is."""
+"""The number of candidates between two lines of progress."""
 
 
 def sweep(run: StepRun, values: Sweep, given: Run | None) -> None:
     """Search, validate the search itself, and train the winner in a run of its own."""
-    # The cluster first: where it cannot be reached, nothing else needs to be made.
+    # The cluster first: where it cannot be reached, there is no use in the rest.
     with cluster.connect(values.scheduler, values.workers) as client:
         data = read_patients(run, values, given)
         run.rename(", ".join(values.models), data.source)
         base = select(Train, vars(values), data=data.data)
         search = searching.start(client, data.patients, values.models, values.trials, base)
         tried = try_all(run, search)
-        honest = search.worth(note_fold)
-    candidates.log_findings(run, tried, honest)
+        honest = search.nested_measures(note_fold)
+    candidates.log_result(run, tried, honest)
     best = searching.best(tried)
     chosen = {name: str(value) for name, value in best.parameters.items()}
     trained = run_or_reuse(check(Train, as_texts(base) | chosen), run)
     run.tag("heart.winner", trained.info.run_id)
-    found = f"{wording.in_brief(honest)}, on patients that the search has not seen"
-    run.describe(f"The winner is a {chosen['model']}. What the search is worth: {found}.")
+    result = f"{wording.in_brief(honest)}, on patients that the search has not seen"
+    run.describe(f"The winner is a {chosen['model']}. What the search is worth: {result}.")
     echo(summary(best, honest, trained))
 
 
@@ -46,14 +47,14 @@ def try_all(run: StepRun, search: searching.Search) -> list[searching.Candidate]
         tried.append(candidate)
         candidates.log_candidate(run, candidate, len(tried))
         if len(tried) % PROGRESS == 0 or len(tried) == len(search.drawn):
-            done = f"{len(tried)} of {len(search.drawn)} candidates tried"
+            progress = f"{len(tried)} of {len(search.drawn)} candidates tried"
             best = searching.best(tried).measures[searching.BEST]
-            echo(f"sweep: {done}, best Brier score {best:.4f}")
+            echo(f"sweep: {progress}, best Brier score {best:.4f}")
     return tried
 
 
 def note_fold(number: int) -> None:
-    """Say that a fold of the nested cross-validation is done."""
+    """Print that a fold of the nested cross-validation is finished."""
     echo(f"sweep: nested cross-validation, fold {number} of {searching.FOLDS} done")
 
 

@@ -9,7 +9,8 @@ from mlflow.entities import Run
 
 from risk_model.card import wording
 from risk_model.metadata import Git, Metadata
-from steps.modelling import clinical_metrics, estimators, facts, metrics, onnx_export, training
+from steps.modelling import clinical_metrics, estimators, metrics, onnx_export, training
+from steps.modelling.model_metadata import gather
 from steps.parameters.entry_points import RECALIBRATED, Train
 from steps.reports import plots
 from steps.runs import provenance
@@ -31,9 +32,9 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
             run.link_model(origin.model_id)
     run.rename(values.model, data.source)
     recipe = updating.recipe(origin) if origin else estimators.from_parameters(values)
-    done = training.fit(recipe, values, data)
-    content = onnx_export.convert(done.model, done.features)
-    metadata = facts.gather(done, content).model_copy(
+    trained = training.fit(recipe, values, data)
+    content = onnx_export.convert(trained.model, trained.features)
+    metadata = gather(trained, content).model_copy(
         update={
             "run_id": run.run_id,
             "base": base,
@@ -41,20 +42,20 @@ def train(run: StepRun, values: Train, given: Run | None) -> None:
             "repository": provenance.repository(),
         }
     )
-    split.log_split(run, done, origin.training_rows if origin else None)
-    log_pictures(run, done)
-    log_figures(run, metadata, model.log_model(run, done, content, metadata))
+    split.log_split(run, trained, origin.training_rows if origin else None)
+    log_pictures(run, trained)
+    log_figures(run, metadata, model.log_model(run, trained, content, metadata))
     run.describe(wording.described(metadata.measured))
     figures = wording.comparison(metadata.measured)
     echo("\n".join([f"train: {values.model}, with 95 % intervals", *figures]))
 
 
-def log_pictures(run: StepRun, done: training.Training) -> None:
+def log_pictures(run: StepRun, trained: training.Training) -> None:
     """Log the pictures of the probabilities of the held-out patients."""
-    x, y = estimators.columns(done.held_out)
-    p = done.model.predict_proba(x)[:, 1]
+    x, y = estimators.columns(trained.held_out)
+    p, losses = trained.model.predict_proba(x)[:, 1], trained.permutation_losses()
     with tempfile.TemporaryDirectory() as folder:
-        for picture in plots.draw_all(Path(folder), y, p, done.measures, done.permutation_losses()):
+        for picture in plots.draw_all(Path(folder), y, p, trained.measures, losses):
             run.log_file(picture, "plots", copy="plots")
 
 

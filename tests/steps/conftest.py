@@ -25,7 +25,7 @@ from clinical.preparation import prepare
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model.metadata import Git
 from steps.modelling import estimators, training
-from steps.modelling.facts import gather
+from steps.modelling.model_metadata import gather
 from steps.parameters.declaration import select
 from steps.parameters.entry_points import Train
 from steps.runs.tracking import experiment, step_run

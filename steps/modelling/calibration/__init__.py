@@ -1,1 +1,1 @@
-"""What brings probabilities in line with observed shares, whatever is unknown."""
+"""Calibration of probabilities to observed shares, for each pattern of unknown findings."""

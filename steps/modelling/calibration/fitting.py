@@ -66,13 +66,13 @@ def _masked_scores(fitted: Pipeline, features: pd.DataFrame, y: Labels) -> Float
     unknown finding must be the same in all folds, or their scores are not alike.
     """
     columns, fold = fitted[:-1], assign_folds(features, y, FOLDS)
-    known = columns.transform(features)
+    prepared = columns.transform(features)
     masked = columns.transform(_masked(features)).reshape(patterns.COUNT, len(y), -1)
     p = np.empty((patterns.COUNT, len(y)))
     for number in range(FOLDS):
         left_out = fold == number
-        estimator = clone(fitted[-1]).fit(known[~left_out], y[~left_out])
-        rows = masked[:, left_out].reshape(-1, known.shape[1])
+        estimator = clone(fitted[-1]).fit(prepared[~left_out], y[~left_out])
+        rows = masked[:, left_out].reshape(-1, prepared.shape[1])
         p[:, left_out] = estimator.predict_proba(rows)[:, 1].reshape(patterns.COUNT, -1)
     return p
 

@@ -1,4 +1,4 @@
-"""Calibration: what brings probabilities in line with observed shares, whatever is unknown.
+"""Learning a calibration to observed shares, for each pattern of unknown findings.
 
 Each pattern of unknown findings has a logistic regression of its own on the log-odds that the
 pipeline gives with typical values in their place. It is learnt from patients whose findings were
@@ -25,7 +25,7 @@ from steps.modelling.logistic import fit_lines
 from steps.modelling.metrics import Floats, Labels
 
 FEWEST = 10
-"""With fewer patients of either class who know enough for a pattern, all are used for it."""
+"""With fewer patients of either class for a pattern, all patients are used for it."""
 NEAREST = 1e-3
 """Probabilities are kept so far from 0 and 1: nearer ones differ between float32 and float64."""
 STEPS = 100
@@ -74,7 +74,7 @@ def learn(kind: str, p: Floats, y: Labels, unknown: NDArray[np.intp]) -> Calibra
     y, unknown : arrays of int, shape (n_rows,)
         Labels, and the patterns of what was unknown of the patients anyway.
     """
-    # Who does not know what a pattern has known belongs to other patterns.
+    # A patient with more unknown findings than a pattern belongs to other patterns.
     weights = patterns.within(unknown).astype(float)
     few = np.minimum(weights @ (y == 1), weights @ (y == 0)) < FEWEST
     weights[few] = 1

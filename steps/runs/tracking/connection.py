@@ -29,7 +29,7 @@ SETTINGS = {
 }
 CONNECT_SECONDS = 5
 
-# What these print in pages of traceback, a step says in one line.
+# For these a step prints one line instead of a traceback.
 NOISY_LOGGERS = ("mlflow.store.db.utils", "psycopg")
 
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
@@ -60,7 +60,7 @@ def reach(launched: bool) -> None:
 
 
 def refusal(error: BaseException) -> StepError:
-    """Return the error that says that the tracking store refused, and what helps."""
+    """Return the error for a refusal by the tracking store, with what helps."""
     uri, text = mlflow.get_tracking_uri(), explain(error)
     hint = ""
     if re.search(r"error code 40[13]\b|PERMISSION_DENIED|UNAUTHENTICATED", text):

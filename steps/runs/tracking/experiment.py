@@ -53,9 +53,9 @@ def open_experiment(launch: Launch | None) -> str:
         return existing
     try:
         client, location = MlflowClient(), _artifact_location(name)
-        made = str(client.create_experiment(name, location, tags=EXPERIMENT_TAGS))
-        client.set_experiment_tag(made, "mlflow.note.content", NOTE.format(made, VIEW))
-        return made
+        created = str(client.create_experiment(name, location, tags=EXPERIMENT_TAGS))
+        client.set_experiment_tag(created, "mlflow.note.content", NOTE.format(created, VIEW))
+        return created
     except MlflowException:
         # Another process made it in the meantime.
         if existing := _existing(name):

@@ -1,4 +1,4 @@
-"""What earlier runs have left: finding them, and what they read and made."""
+"""Earlier runs: finding them, and their inputs and outputs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def latest_or_named(step: str, data: str, experiment_id: str) -> Run | None:
 
 
 def input_of(run: Run) -> Run | None:
-    """Return the run whose output a run has read, None where there is none, or no more."""
+    """Return the run whose output a run has read, None where there is none, or it was deleted."""
     before = run.data.tags.get(INPUT_TAG)
     return run_or_none(before) if before else None
 
@@ -68,8 +68,8 @@ def stored_artifact(run_id: str, path: str) -> Path | None:
     Raises a `StepError` where the store fails: what it does not give may well be there.
     """
     try:
-        found = MlflowClient().list_artifacts(run_id, path.rpartition("/")[0] or None)
-        if path not in {file.path for file in found}:
+        artifacts = MlflowClient().list_artifacts(run_id, path.rpartition("/")[0] or None)
+        if path not in {file.path for file in artifacts}:
             return None
         return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path))
     except store_errors(OSError) as error:
@@ -90,7 +90,7 @@ def outputs(run: Run) -> dict[str, str]:
 
 @lru_cache
 def _recorded(run_id: str) -> str:
-    """Return what a run that has ended says of its outputs, asked for once: it stays."""
+    """Return the recorded outputs of a run that has ended, which do not change any more."""
     path = stored_artifact(run_id, OUTPUTS_FILE)
     return path.read_text() if path else "{}"
 

@@ -32,7 +32,7 @@ class Launch:
 
     run_id: str
     experiment_id: str
-    nested: bool = False  # whether another step launched it, and tells the user how it went
+    nested: bool = False  # whether another step launched it, and reports its result to the user
 
     @property
     def adoptable(self) -> bool:
@@ -75,7 +75,7 @@ def _take(run_id: str, experiment_id: str) -> Launch:
 
 
 def end_launch(launch: Launch, status: str, note: str) -> None:
-    """End the launch run, with a note that says why."""
+    """End the launch run, with the reason as its note."""
     client = MlflowClient()
     client.set_tag(launch.run_id, MLFLOW_RUN_NOTE, note)
     client.set_terminated(launch.run_id, status)
@@ -106,4 +106,4 @@ def _stay_killed(launch: Launch) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    process.returncode = 0  # it outlives this process: nobody waits for it
+    process.returncode = 0  # it outlives this process, which does not wait for it

@@ -23,7 +23,7 @@ from steps.runs.tracking.tags import OUTPUTS_FILE, OWNER_TAG, STEP_TAG, WORK_TAG
 
 @contextmanager
 def open_run(values: object, launch: Launch | None, experiment_id: str) -> Iterator[StepRun]:
-    """Open the run of the step that has these parameters; whatever happens, it ends with the truth.
+    """Open the run of the step that has these parameters; it ends with the step's true status.
 
     FINISHED where the block ends well, KILLED where a signal stopped it, else FAILED with the
     error's message as its note.
@@ -43,7 +43,7 @@ def open_run(values: object, launch: Launch | None, experiment_id: str) -> Itera
         try:
             _end(run, step, launch, "KILLED" if stopped else "FAILED", note=explain(error))
         except store_errors() as further:
-            # The first error is the one to tell; the run is closed by the next step that starts.
+            # The first error is the one to report; the run is closed by the next step that starts.
             echo(f"{step}: run {run_id} could not be closed: {explain(further)}")
         raise
     _end(run, step, launch, "FINISHED")
@@ -56,7 +56,7 @@ def _open(step: str, launch: Launch | None, experiment_id: str) -> str:
         run = client.get_run(launch.run_id)
         for name, value in tags.items():
             client.set_tag(launch.run_id, name, value)
-        # A name of MLflow's making, such as wise-owl-123, says nothing; the user's own stays.
+        # A generated name, such as wise-owl-123, has no meaning; the user's own stays.
         if re.fullmatch(r"[a-z]+-[a-z]+-\d+", run.info.run_name):
             client.set_tag(launch.run_id, MLFLOW_RUN_NAME, step)
         return launch.run_id

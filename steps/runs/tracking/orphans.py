@@ -1,4 +1,4 @@
-"""Who works on a run, and closing the runs of the dead."""
+"""The owner of a run, and closing runs whose process has ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_EXPERIMENT_ID = "0"
 
 
 def owner() -> str:
-    """Return the tag by which this process says that a run is its own."""
+    """Return the tag that marks a run as this process's own."""
     process = psutil.Process()
     return json.dumps(
         {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
@@ -57,7 +57,7 @@ def close_orphans(experiment_id: str) -> list[str]:
 
 
 def _is_orphan(run: mlflow.entities.Run | None) -> bool:
-    """Return whether nobody works on a run any more.
+    """Return whether no process works on a run any more.
 
     A child that has not come to tag itself belongs to the owner of its parent. A launch that has
     not either belongs to an ``mlflow run`` on some machine: it is alive while one runs here that
@@ -77,10 +77,10 @@ def _is_orphan(run: mlflow.entities.Run | None) -> bool:
 
 
 def _launchers_since(moment: float) -> bool:
-    """Return whether an ``mlflow run`` lives that had started at a moment (unix seconds)."""
+    """Return whether an ``mlflow run`` lives that had started by a moment (unix seconds)."""
     for process in psutil.process_iter(["cmdline", "create_time"]):
-        words = process.info["cmdline"] or []
-        launches = "run" in words and any("mlflow" in word for word in words)
+        command = process.info["cmdline"] or []
+        launches = "run" in command and any("mlflow" in word for word in command)
         if launches and process.info["create_time"] <= moment:
             return True
     return False

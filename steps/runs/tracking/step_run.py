@@ -37,12 +37,12 @@ class StepRun:
         """Set a tag of the run."""
         MlflowClient().set_tag(self.run_id, name, value)
 
-    def rename(self, *words: object) -> None:
+    def rename(self, *subjects: object) -> None:
         """Name the run after its step and what it works on, unless its user has named it."""
         run = MlflowClient().get_run(self.run_id)
         step = run.data.tags[STEP_TAG]
         if run.info.run_name == step:
-            self.tag(MLFLOW_RUN_NAME, " ".join(map(str, (step, *words))))
+            self.tag(MLFLOW_RUN_NAME, " ".join(map(str, (step, *subjects))))
 
     def describe(self, text: str) -> None:
         """Set the run's description (Markdown): what came out."""

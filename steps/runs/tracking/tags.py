@@ -1,4 +1,4 @@
-"""The tags (and the one file) by which runs of this project are found and described."""
+"""The tags (and the one file) by which runs of this project are searched and described."""
 
 from __future__ import annotations
 

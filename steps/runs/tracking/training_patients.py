@@ -14,7 +14,7 @@ from steps.runs.tracking import finished, tags
 
 
 class TrainingPatients:
-    """The patients of a train run; None wherever this tracking store has not got them."""
+    """The patients of a train run; None wherever this tracking store does not have them."""
 
     trained: Run | None
 
@@ -31,13 +31,13 @@ class TrainingPatients:
 
     @cached_property
     def out_of_fold(self) -> pd.DataFrame | None:
-        """Every patient with what a model said that had not seen them."""
-        said, patients = self._split("out_of_fold"), self.patients
-        if said is None or patients is None:
+        """Every patient with the out-of-fold probability."""
+        predicted, patients = self._split("out_of_fold"), self.patients
+        if predicted is None or patients is None:
             return None
         hashed = patients.assign(row_hash=copies.row_hashes(patients))
         # A patient with both labels has one hash.
-        return hashed.merge(said, on=["row_hash", LABEL.name], validate="one_to_one")
+        return hashed.merge(predicted, on=["row_hash", LABEL.name], validate="one_to_one")
 
     @cached_property
     def prepared(self) -> tuple[Run, str] | None:
@@ -70,7 +70,7 @@ class TrainingPatients:
     def has_seen(self, patients: pd.DataFrame) -> copies.Mask:
         """Mark the patients that were trained on, and near-copies of them.
 
-        Raises a `StepError` where the store does not say who they were: then nobody is known to be
+        Raises a `StepError` where the store does not hold them: then no patient can be taken for
         new.
         """
         if self.training_rows is None:
@@ -94,14 +94,14 @@ def _table(run: Run, name: str) -> pd.DataFrame | None:
 
 def other_hospitals(prepared: Run) -> list[hospitals.Cohort]:
     """Return the hospitals in the archive that patients were prepared from, without their own."""
-    found = finished.archive_of(prepared)
-    if found is None:
+    archive = finished.archive_of(prepared)
+    if archive is None:
         return []
-    cohorts = hospitals.read_cohorts(finished.fetch_output(*found))
+    cohorts = hospitals.read_cohorts(finished.fetch_output(*archive))
     others = [cohort for cohort in cohorts if cohort.site != hospitals.TRAINING]
     if tags.ORIGINS_TAG not in prepared.data.tags:
         return others
     # Some of them may be among the patients by now: in none of those is it another hospital's.
-    known = pd.read_parquet(finished.fetch_output(prepared, finished.data_output(prepared)))
-    new = [one.without(copies.has_near_copy(one.patients, known)) for one in others]
+    patients = pd.read_parquet(finished.fetch_output(prepared, finished.data_output(prepared)))
+    new = [one.without(copies.has_near_copy(one.patients, patients)) for one in others]
     return [one for one in new if one.patients[LABEL.name].nunique() == len(LABEL.codes)]

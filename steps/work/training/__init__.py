@@ -1,1 +1,1 @@
-"""What goes into a training, and what is kept of it."""
+"""The input of a training, and what is stored of it."""

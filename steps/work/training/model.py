@@ -21,25 +21,25 @@ from steps.runs.tracking.tags import SOURCE_TAG
 
 
 def log_model(
-    run: StepRun, done: training.Training, content: bytes | None, metadata: Metadata
+    run: StepRun, trained: training.Training, content: bytes | None, metadata: Metadata
 ) -> str:
     """Log the model and return its id; keep a working copy, a pickle with its SHA-256 beside it."""
-    cases = references.reference_cases(done.model, done.features)
+    cases = references.reference_cases(trained.model, trained.features)
     tags = {
-        SOURCE_TAG: done.data.source,
+        SOURCE_TAG: trained.data.source,
         MLFLOW_RUN_NOTE: wording.described(metadata.measured),
     }
     with tempfile.TemporaryDirectory() as folder:
         cards = rendering.write(Path(folder), metadata)
-        contents = saving.Contents(done.model, content, metadata, cases, cards)
-        uri = saving.log(f"{done.given.model}_model", contents, requirements(), tags)
+        contents = saving.Contents(trained.model, content, metadata, cases, cards)
+        uri = saving.log(f"{trained.given.model}_model", contents, requirements(), tags)
         stored = Path(download_artifacts(artifact_uri=uri))
         run.outputs[uri] = sha256(stored)
         for page in cards:
             run.log_file(page)
     target = ROOT / "models" / "model.pkl"
     with replacing(target) as part:
-        joblib.dump(done.model, part)
+        joblib.dump(trained.model, part)
         digest = sha256(part)
     copy_atomically(stored / METADATA, target.with_name("model.json"))
     with replacing(target.with_name("model.pkl.sha256")) as part:

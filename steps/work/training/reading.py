@@ -1,4 +1,4 @@
-"""Reading prepared patients, and noting on the run what was read."""
+"""Reading prepared patients, and logging them as the input of a run."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from steps.work.patients import find_input, log_prepared
 
 
 def read_patients(run: StepRun, values: Train | Sweep, given: Run | None) -> Input:
-    """Return the prepared patients and what is known of them; note it on the run of a step."""
-    found = find_input(run, values, given)
-    coding, tags = (CANONICAL.name, found.before.data.tags) if found.before else (AUTO, {})
-    patients, digest = prepare(found.path, found.path.name, coding).frame, sha256(found.path)
-    source = cohort.source_of(patients, found.source)
+    """Return the prepared patients with their origin, which is logged to the run of the step."""
+    file = find_input(run, values, given)
+    coding, tags = (CANONICAL.name, file.before.data.tags) if file.before else (AUTO, {})
+    patients, digest = prepare(file.path, file.path.name, coding).frame, sha256(file.path)
+    source = cohort.source_of(patients, file.source)
     run.tag(SOURCE_TAG, source)
     run.tag(DIGEST_TAG, digest)
-    if found.before is None and isinstance(values, Train):
+    if file.before is None and isinstance(values, Train):
         log_prepared(run, patients)  # as those of an earlier run are kept there
-    log_dataset(run, as_dataset(patients, uri=found.uri, digest=digest), source)
-    elsewhere = other_hospitals(found.before) if found.before else []
+    log_dataset(run, as_dataset(patients, uri=file.uri, digest=digest), source)
+    elsewhere = other_hospitals(file.before) if file.before else []
     origins = json.loads(tags.get(ORIGINS_TAG, "[]"))
-    return Input(patients, found.data, source, digest, elsewhere, origins)
+    return Input(patients, file.data, source, digest, elsewhere, origins)

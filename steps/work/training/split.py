@@ -1,6 +1,6 @@
-"""Who was held out from a training, who was not, and what is said of each by who had not seen them.
+"""The split of a training, and the out-of-fold probabilities of its patients.
 
-A later comparison of models asks for it.
+A later comparison of models needs them.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from steps.runs.tracking.step_run import StepRun
 from steps.work.patients import HELD_OUT_FILE, log_table
 
 
-def log_split(run: StepRun, done: Training, seen: Hashes | None) -> None:
+def log_split(run: StepRun, trained: Training, seen: Hashes | None) -> None:
     """Keep the held-out rows, hashes of the training rows, and the out-of-fold probabilities.
 
     What the model has `seen` that an update is of, the update has.
     """
-    digest = log_table(run, done.held_out, HELD_OUT_FILE)
+    digest = log_table(run, trained.held_out, HELD_OUT_FILE)
     uri = finished.artifact_uri(run.run_id, HELD_OUT_FILE)
-    dataset = datasets.as_dataset(done.held_out, uri=uri, name=datasets.HELD_OUT, digest=digest)
-    datasets.log_dataset(run, dataset, done.data.source)
-    hashes = row_hashes(done.fitting)
+    dataset = datasets.as_dataset(trained.held_out, uri=uri, name=datasets.HELD_OUT, digest=digest)
+    datasets.log_dataset(run, dataset, trained.data.source)
+    hashes = row_hashes(trained.fitting)
     if seen is not None:
         hashes = np.concatenate([hashes, seen])
     log_table(run, pd.DataFrame({"row_hash": hashes}), "split/training_rows.parquet")
-    patients = done.data.patients
+    patients = trained.data.patients
     out_of_fold = pd.DataFrame(
         {
             "row_hash": row_hashes(patients),
             LABEL.name: patients[LABEL.name].to_numpy(np.int8),
-            "probability": done.validated.probabilities,
-            "fold": done.validated.fold.astype(np.int8),
+            "probability": trained.validated.probabilities,
+            "fold": trained.validated.fold.astype(np.int8),
         }
     )
     log_table(run, out_of_fold, "split/out_of_fold.parquet")

@@ -1,4 +1,4 @@
-"""Updating a model for other patients: which one, and on whom."""
+"""Updating a model for other patients: which model, and on which patients."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ EARLIER = "Earlier patients, held out from the model that was updated"
 
 
 def follow(uri: str) -> tuple[Lineage, Base]:
-    """Return the model that a URI names, and what an update says of it.
+    """Return the model that a URI names, and the metadata of an update on it.
 
-    A `StepError` where it is none that can be updated.
+    Raises a `StepError` where it cannot be updated.
     """
     name, _, alias = uri.removeprefix("models:/").partition("@")
     if alias and (version := registry.holder(name, alias)):
-        # What an alias names today it may not name tomorrow.
+        # An alias may move: the version it names now is recorded.
         uri = f"models:/{name}/{registry.number(version)}"
     origin = lineage.follow(uri)
-    known = origin.metadata
-    if known.format != FORMAT:
+    metadata = origin.metadata
+    if metadata.format != FORMAT:
         raise StepError(
-            f"{uri} cannot be recalibrated: expected format {FORMAT}, found {known.format}; "
+            f"{uri} cannot be recalibrated: expected format {FORMAT}, found {metadata.format}; "
             "train a model anew, with -P extra=<file>"
         )
-    rows = known.data.rows if known.data else None
+    rows = metadata.data.rows if metadata.data else None
     return origin, Base(
-        uri=uri, run_id=known.run_id, source=origin.source, patients=rows.train if rows else None
+        uri=uri, run_id=metadata.run_id, source=origin.source, patients=rows.train if rows else None
     )
 
 
@@ -47,7 +47,7 @@ def recipe(origin: Lineage) -> Update:
 
 
 def without_seen(data: Input, origin: Lineage) -> Input:
-    """Return patients whom a model has not seen, and beside them those held out from it.
+    """Return patients that a model has not seen, and beside them those held out from it.
 
     An update of a model of synthetic patients is one of synthetic patients. A `DataError` where
     none is left.

@@ -15,7 +15,7 @@ from sklearn.ensemble import StackingClassifier
 from clinical import hospitals
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model import shapley
-from steps.modelling import assessment, clinical_metrics, estimators, facts, onnx_export
+from steps.modelling import assessment, clinical_metrics, estimators, model_metadata, onnx_export
 from steps.modelling.validation import OutOfFold, cross_validated
 from steps.parameters.entry_points import CALIBRATIONS
 from tests.steps.conftest import Patients
@@ -195,7 +195,7 @@ def test_the_reference_is_a_typical_patient_and_nobody_in_particular(
     cleveland: Patients, forest: StackingClassifier, said: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     features, _ = cleveland
-    found = assessment.reference(said, facts.seen(features, forest))
+    found = assessment.reference(said, model_metadata.seen(features, forest))
     values = [found["values"][name] for name in FEATURE_NAMES]
     assert not (features == values).all(axis=1).any()
     assert found["probability"] == pytest.approx(said(np.array([values]))[0], abs=1e-6)

@@ -42,8 +42,8 @@ def test_few_figures_are_compared_and_the_account_has_all_with_intervals_and_gro
 ) -> None:
     here = measured[0]
     assert list(here.compared) == list(COMPARED)
-    assert {"net_benefit_20", "roc_auc_ci_low"} <= set(here.found["metrics"])
-    women = next(group for group in here.found["groups"] if group["group"] == "female")
+    assert {"net_benefit_20", "roc_auc_ci_low"} <= set(here.summary["metrics"])
+    women = next(group for group in here.summary["groups"] if group["group"] == "female")
     assert {"sensitivity", "sensitivity_ci_low"} <= set(women["metrics"])
 
 
@@ -52,7 +52,7 @@ def test_where_nearly_everybody_is_ill_ranking_and_calibration_are_all_that_is_t
 ) -> None:
     told = {"roc_auc", "calibration_slope", "calibration_intercept", "observed_expected"}
     assert set(measured[2].compared) == told
-    assert {name for name in measured[2].found["metrics"] if "_ci_" not in name} == told
+    assert {name for name in measured[2].summary["metrics"] if "_ci_" not in name} == told
 
 
 def test_what_a_cohort_lacks_is_left_out_of_the_refitted_model(sample: Patients) -> None:

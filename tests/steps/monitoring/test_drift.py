@@ -22,7 +22,7 @@ def test_two_samples_of_one_population_seldom_drift(size: int) -> None:
     for _ in range(60):
         before = {"age": counts(random, PATIENTS, even), "cp": counts(random, PATIENTS, skewed)}
         now = {"age": counts(random, size, even), "cp": counts(random, size, skewed)}
-        found += any(one.found for one in drift.compare_all(before, now).values())
+        found += any(one.detected for one in drift.compare_all(before, now).values())
     # 5 % are 3 of 60; more than 9 are less likely than one in a thousand.
     assert found <= 9
 
@@ -32,7 +32,11 @@ def test_other_patients_drift_and_the_same_ones_do_not(name: str) -> None:
     before, same = np.array([60, 60, 60, 62, 0]), np.array([52, 48, 50, 50, 0])
     now = {"chol": same, name: np.array([20, 40, 60, 80, 0])}
     found = drift.compare_all({"chol": before, name: before}, now)
-    assert (found["chol"].found, found[name].found, found[name].matters) == (False, True, True)
+    assert (found["chol"].detected, found[name].detected, found[name].matters) == (
+        False,
+        True,
+        True,
+    )
     assert found[name].psi > 0.1 > found["chol"].psi
 
 
@@ -47,7 +51,7 @@ def test_a_drift_beyond_chance_may_be_too_small_to_matter() -> None:
     (found,) = drift.compare_all(
         {"sex": np.array([30_000, 70_000, 0])}, {"sex": np.array([32_000, 68_000, 0])}
     ).values()
-    assert (found.found, found.matters) == (True, False)
+    assert (found.detected, found.matters) == (True, False)
 
 
 def test_the_psi_is_that_of_the_formula_and_finite_for_an_empty_bin() -> None:

@@ -288,7 +288,7 @@ def test_evidence_can_only_turn_a_decision_to_the_worse(
 ) -> None:
     own = Rule("of its own", None, None, passed=before == "kept")
     evidence = Rule("in shadow", 0.2, 0.1, passed=passed)
-    decision = gate.heed(Decision(before, "whatever", "1", [own]), evidence)
+    decision = gate.add_evidence(Decision(before, "whatever", "1", [own]), evidence)
     assert (decision.verdict, decision.against) == (after, "1")
     assert decision.rules == [own, evidence]
 

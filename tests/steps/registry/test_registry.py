@@ -163,7 +163,7 @@ def test_rollbacks_walk_back_to_the_first_champion(
 ) -> None:
     make_versions(3)
     act(story)
-    reigning = [*registry.reigns(NAME)[-1:], *back.split()]
+    reigning = [*registry.champions(NAME)[-1:], *back.split()]
     for dethroned, restored in pairwise(reigning):
         assert registry.roll_back(NAME) == (dethroned, restored)
         assert holders() == (restored, None)
@@ -199,9 +199,9 @@ def test_a_rollback_that_is_refused_marks_nothing(
 def test_a_champion_made_by_mlflows_own_client_enters_the_history(make_versions: Make) -> None:
     make_versions(3)
     act("crown 1, alias 2")
-    assert registry.reigns(NAME) == ["1", "2"]
+    assert registry.champions(NAME) == ["1", "2"]
     act("crown 3")
-    assert registry.reigns(NAME) == ["1", "2", "3"]
+    assert registry.champions(NAME) == ["1", "2", "3"]
 
 
 def test_a_registry_without_stages_is_left_alone(
@@ -287,7 +287,7 @@ def test_the_log_of_champions_that_earlier_releases_kept_is_read_and_replaced(
     log = [{"version": v, "at": "2026-11-26T05:00:00+00:00", "by": how} for v, how in by]
     client.set_registered_model_tag(NAME, "champion.history", json.dumps(log))
     client.set_registered_model_alias(NAME, CHAMPION, three)
-    assert registry.reigns(NAME) == [one, three]
+    assert registry.champions(NAME) == [one, three]
     assert registry.roll_back(NAME) == (three, one)
     assert client.get_registered_model(NAME).tags["champion.history"] == one
 

@@ -46,7 +46,7 @@ def test_versions_move_and_roll_back_by_aliases_alone(catalog: Catalog) -> None:
     registry.make_champion(NAME, one, by="gate")
     registry.make_champion(NAME, two, by="hand")
     assert holders() == (two, None)
-    assert registry.reigns(NAME) == [one, two]
+    assert registry.champions(NAME) == [one, two]
     assert registry.roll_back(NAME) == (two, one)
     assert holders() == (one, None)
     assert set(catalog.versions[two]["tags"]) == {"champion__since", "rolled_back"}

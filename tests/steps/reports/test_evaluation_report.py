@@ -67,7 +67,7 @@ def test_the_cross_validated_patients_lead_and_every_figure_has_its_interval(
     assert page.index("<h2>Cv</h2>") < page.index("<h2>Here</h2>")
     (tiles,) = re.findall(r'<dl class="tiles">(.*?)</dl>', page, re.DOTALL)
     for name in ("roc_auc", "observed_expected"):
-        value, _, interval = between(cohorts[1].found["metrics"], name, 2).partition(" (")
+        value, _, interval = between(cohorts[1].summary["metrics"], name, 2).partition(" (")
         assert f"{value}<small>{interval[:-1]}</small>" in tiles
     assert tiles.count("<small>") == tiles.count("<dd>")
     lines = summary("models:/x/1", cohorts).splitlines()

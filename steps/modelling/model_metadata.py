@@ -1,4 +1,4 @@
-"""What is known about a trained model: its metadata, from which it is served and described."""
+"""The metadata of a trained model, from which it is served and described."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ BINS = 10
 """Of a measured feature in the baseline; fewer where many patients have the same value."""
 
 
-def gather(done: training.Training, content: bytes | None) -> Metadata:
-    """Return what those who serve or judge a model must know about it.
+def gather(trained: training.Training, content: bytes | None) -> Metadata:
+    """Return the metadata of a trained model: what its service, the gate and its card need.
 
     `content` is its ONNX model, as ``onnx_export.convert`` gives it. Which run and which sources
-    have trained it, and what it is an update of, is left to whoever knows.
+    have trained it, and what it is an update of, is left to the caller.
     """
-    data, validated, seed = done.data, done.validated, done.given.random_state
+    data, validated, seed = trained.data, trained.validated, trained.given.random_state
     features, labels = estimators.columns(data.patients)
     return Metadata.of(
         {
             "format": FORMAT,
-            "name": done.given.model,
+            "name": trained.given.model,
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "label": LABEL.definition,
-            "parameters": vars(done.given),
+            "parameters": vars(trained.given),
             "data": {
                 "source": data.source,
                 "digest": data.digest,
-                "rows": {"train": len(done.fitting), "test": len(done.held_out)},
+                "rows": {"train": len(trained.fitting), "test": len(trained.held_out)},
                 "prevalence": float(labels.mean()),
                 **({"origins": data.origins} if data.origins else {}),
             },
-            # Such as the precision of a model that says nobody is ill.
-            "metrics": {k: v for k, v in done.measures.items() if math.isfinite(v)},
+            # Undefined is, for instance, the precision of a model that predicts no disease.
+            "metrics": {k: v for k, v in trained.measures.items() if math.isfinite(v)},
             "out_of_fold": assessment.out_of_fold(data.patients, labels, validated, seed),
             "unknown_patterns": assessment.unknown_patterns(features, labels, validated, seed),
-            "refits": done.refits,
+            "refits": trained.refits,
             "risk_bands": clinical_metrics.bands(labels, validated.probabilities),
-            **_of_the_fitted(done, content, seed),
-            "baseline": baseline(done.features, validated.probabilities),
+            **_of_the_fitted(trained, content, seed),
+            "baseline": baseline(trained.features, validated.probabilities),
         }
     )
 
@@ -76,9 +76,9 @@ def baseline(fitted: pd.DataFrame, probabilities: metrics.Floats) -> Baseline:
 
 def histogram(values: metrics.Floats, codes: tuple[int, ...] = ()) -> Histogram:
     """Return counts of values in bins: of codes, or of as many values each."""
-    known = values[~np.isnan(values)]
-    ends = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else known
-    edges = tuple(ends[ends > known.min(initial=np.inf)].tolist())
+    present = values[~np.isnan(values)]
+    ends = np.unique(np.quantile(present, np.arange(1, BINS) / BINS)) if len(present) else present
+    edges = tuple(ends[ends > present.min(initial=np.inf)].tolist())
     bins = (
         Histogram(codes=codes, counts=(0,) * len(codes))
         if codes
@@ -88,25 +88,25 @@ def histogram(values: metrics.Floats, codes: tuple[int, ...] = ()) -> Histogram:
     return bins.model_copy(update={"counts": tuple(counts.tolist()), "missing": missing})
 
 
-def _of_the_fitted(done: training.Training, content: bytes | None, seed: int) -> dict[str, Any]:
+def _of_the_fitted(trained: training.Training, content: bytes | None, seed: int) -> dict[str, Any]:
     """Return what needs the fitted model: what moves its answers, other hospitals."""
     # Of its ONNX model, which is what is served.
-    engine: Engine = SklearnEngine(done.model) if content is None else OnnxEngine(content)
+    engine: Engine = SklearnEngine(trained.model) if content is None else OnnxEngine(content)
     predict = Model(engine, Origin(), Metadata()).probabilities
 
     def of_rows(rows: metrics.Floats) -> metrics.Floats:
         return predict(pd.DataFrame(rows, columns=list(FEATURE_NAMES)))
 
-    known = seen(done.features, done.model)
-    reference = assessment.reference(of_rows, known)
-    checked, _ = estimators.columns(done.held_out)
+    ranges = seen(trained.features, trained.model)
+    reference = assessment.reference(of_rows, ranges)
+    checked, _ = estimators.columns(trained.held_out)
     return {
-        "seen": known,
-        "unseen_pairs": cautions.unseen_pairs(done.features, Metadata.of({"seen": known}).seen),
+        "seen": ranges,
+        "unseen_pairs": cautions.unseen_pairs(trained.features, Metadata.of({"seen": ranges}).seen),
         "reference": reference,
         "importance": assessment.importance(of_rows, checked, reference),
         "elsewhere": [
-            assessment.cohort(one, predict(one.patients), seed) for one in done.data.elsewhere
+            assessment.cohort(one, predict(one.patients), seed) for one in trained.data.elsewhere
         ],
     }
 
@@ -114,13 +114,13 @@ def _of_the_fitted(done: training.Training, content: bytes | None, seed: int) ->
 def seen(fitted: pd.DataFrame, model: StackingClassifier) -> dict[str, dict[str, Any]]:
     """Return, for each feature, what the training rows held and what replaces an unknown value."""
     replaced = estimators.fills(model)
-    found: dict[str, dict[str, Any]] = {}
+    ranges: dict[str, dict[str, Any]] = {}
     for feature in FEATURES:
-        known = fitted[feature.name].dropna()
+        values = fitted[feature.name].dropna()
         if feature.codes:
-            held: dict[str, Any] = {"codes": sorted({int(code) for code in known})}
+            held: dict[str, Any] = {"codes": sorted({int(code) for code in values})}
         else:
-            # JSON has no NaN: what nobody knew has no range.
-            held = {"low": float(known.min()), "high": float(known.max())} if len(known) else {}
-        found[feature.name] = held | {"fill": replaced[feature.name]}
-    return found
+            # JSON has no NaN: a feature that is always unknown has no range.
+            held = {"low": float(values.min()), "high": float(values.max())} if len(values) else {}
+        ranges[feature.name] = held | {"fill": replaced[feature.name]}
+    return ranges

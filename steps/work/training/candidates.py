@@ -1,4 +1,4 @@
-"""What a search has tried and found, as runs and artifacts."""
+"""The candidates and the result of a search, as runs and artifacts."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def log_candidate(run: StepRun, candidate: Candidate, number: int) -> None:
     client.log_inputs(run_id, datasets=parent.inputs.dataset_inputs if parent.inputs else [])
     parameters = [Param(key, str(value)) for key, value in candidate.parameters.items()]
     client.log_batch(run_id, params=parameters)
-    made = StepRun(run_id, run.experiment_id, datasets=run.datasets)
-    made.log_metrics(candidate.measures, PATIENTS)
+    logged = StepRun(run_id, run.experiment_id, datasets=run.datasets)
+    logged.log_metrics(candidate.measures, PATIENTS)
     client.set_terminated(run_id)
     client.delete_tag(run_id, OWNER_TAG)
 
 
-def log_findings(run: StepRun, tried: list[Candidate], honest: dict[str, float]) -> None:
-    """Log the winner's measures, what the search is worth, all candidates and their picture."""
+def log_result(run: StepRun, tried: list[Candidate], honest: dict[str, float]) -> None:
+    """Log the winner's and the nested measures, all candidates, and their picture."""
     winner = best(tried)
     table = pd.DataFrame([{**one.parameters, **one.measures} for one in tried])
     run.log_metrics(winner.measures, PATIENTS)

@@ -13,7 +13,7 @@ import pytest
 from clinical.schema import FEATURE_NAMES, LABEL
 from risk_model import patterns
 from risk_model.metadata import Metadata
-from steps.modelling import facts, metrics, onnx_export
+from steps.modelling import metrics, model_metadata, onnx_export
 from steps.modelling.training import Input, Training
 from steps.modelling.validation import OutOfFold
 from steps.parameters.declaration import check
@@ -39,7 +39,7 @@ def training(sample: Patients, **measures: float) -> Training:
 
 def known(done: Training) -> dict[str, Any]:
     """Return the metadata as strict JSON has them."""
-    metadata = facts.gather(done, onnx_export.convert(done.model, done.features))
+    metadata = model_metadata.gather(done, onnx_export.convert(done.model, done.features))
     assert Metadata.read(metadata.as_json()) == metadata
     return dict(json.loads(metadata.as_json(), parse_constant=refuse))
 
@@ -87,7 +87,7 @@ def test_features_that_nobody_knew_do_not_spoil_the_facts(sample: Patients) -> N
 
 def test_the_baseline_counts_each_patient_once_in_bins_of_about_as_many(sample: Patients) -> None:
     done = training(sample)
-    baseline = facts.baseline(done.features, done.validated.probabilities)
+    baseline = model_metadata.baseline(done.features, done.validated.probabilities)
     assert baseline.patients == len(done.features)
     assert list(baseline.features) == list(FEATURE_NAMES)
     for name, bins in baseline.features.items():
@@ -103,5 +103,5 @@ def test_the_baseline_counts_each_patient_once_in_bins_of_about_as_many(sample: 
 @pytest.mark.parametrize("values", [[np.nan, np.nan], [3.0, 3.0, 3.0]])
 def test_a_baseline_of_what_nobody_or_everybody_has_is_one_bin(values: list[float]) -> None:
     patients = pd.DataFrame(dict.fromkeys(FEATURE_NAMES, values))
-    found = facts.baseline(patients, np.array([0.5])).features["chol"]
+    found = model_metadata.baseline(patients, np.array([0.5])).features["chol"]
     assert (found.edges, sum(found.counts) + found.missing) == ((), len(values))
