@@ -156,6 +156,15 @@ def test_a_near_copy_among_others_is_found(frame: pd.DataFrame, others: pd.DataF
         assert found == any(near(frame.iloc[row], other) for _, other in others.iterrows())
 
 
+def test_a_chain_of_small_changes_does_not_grow() -> None:
+    steps = [EXAMPLE]
+    for name in ("age", "trestbps", "chol", "thalach", "ca", "oldpeak"):
+        steps.append(steps[-1] | {name: EXAMPLE[name] + 1})
+    groups = near_copies(frame_of(steps))
+    assert len(set(groups)) >= 3
+    assert groups[0] != groups[-1]
+
+
 def test_a_patient_with_several_near_copies_keeps_them_all() -> None:
     star = [EXAMPLE | {name: EXAMPLE[name] + 1} for name in ("age", "trestbps", "chol", "ca")]
     assert len(set(near_copies(frame_of([*star, EXAMPLE])))) == 1

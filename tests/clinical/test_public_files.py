@@ -187,6 +187,11 @@ def test_no_rename_is_advised_where_a_wrong_label_may_be_a_wrong_coding() -> Non
     assert "coding=zero_based" in text
 
 
+def test_heart_csv_without_its_header_is_read_once_it_is_stated() -> None:
+    content = csv_bytes([SICK_CSV, WELL_CSV], header=False)
+    assert read_patients(content, "x", "heart.csv").frame["disease"].tolist() == [1, 0]
+
+
 # --- Columns ------------------------------------------------------------------------------------
 
 

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from clinical.schema import FEATURES, Feature
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda f: f.name)
-def test_codes_fill_their_range_and_the_words_for_what_is_allowed_say_all_of_it(
+def test_a_feature_accepts_all_of_its_range_and_its_words_say_so(
     feature: Feature,
 ) -> None:
+    assert feature.accepts(feature.low)
+    assert feature.accepts(feature.high)
+    beyond = (feature.low - 0.5, feature.high + 0.5, math.nan, math.inf, -math.inf)
+    assert not any(map(feature.accepts, beyond))
     if feature.codes:
         assert list(feature.codes) == list(range(int(feature.low), int(feature.high) + 1))
         assert not feature.unit

@@ -88,6 +88,10 @@ def test_only_the_columns_that_are_wanted_are_read() -> None:
     assert values(table) == {"c": [3], "a": [1]}
 
 
+def test_decimal_commas_are_read_also_beside_a_bad_cell() -> None:
+    assert values(read(b"a;b;c\n1,5;x;2\n2,25;3;?\n"))["a"] == [1.5, 2.25]
+
+
 @pytest.mark.parametrize("last", ['3,"x\n', '"3\n'])
 def test_a_quotation_that_would_swallow_rows_is_refused(last: str) -> None:
     with pytest.raises(DataError, match="quoted cell is not closed in its line 2"):

@@ -79,8 +79,9 @@ def test_without_a_model_each_route_says_so_and_what_was_typed_is_kept(
     client: FlaskClient, following: FakeFollowing, patient: Any
 ) -> None:
     following.model = None
-    for path in ("/predict", "/explain", "/invocations"):
-        answer = client.post(path, json={"inputs": [patient]} if path[1] == "i" else patient)
+    bodies = {"/predict": patient, "/explain": patient, "/invocations": {"inputs": [patient]}}
+    for path, body in bodies.items():
+        answer = client.post(path, json=body)
         assert answer.status_code == 503
         assert answer.json["detail"] == "Model not loaded. Service unavailable."
         assert int(answer.headers["Retry-After"]) > 0
