@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.arguments import arguments
 from benchmarks.pasting import paste
 from clinical.archive import open_source
 from clinical.codings.definitions import CANONICAL, UCI, ZERO_BASED, Coding
@@ -69,15 +70,17 @@ def measure(path: Path, draws: int) -> tuple[str, float]:
     return "\n".join(lines), worst
 
 
-def main(path: str, draws: str = str(DRAWS)) -> int:
+def main() -> int:
     """Measure, and paste the figures."""
-    table, worst = measure(Path(path), int(draws))
+    given = arguments(__doc__, archive=True, draws=DRAWS)
+    draws = given.draws
+    table, worst = measure(given.archive, draws)
     paste(
         "codings",
         f"python -m benchmarks.codings <heart+disease.zip> {draws}",
         f"""## Codings
 
-Files without a label, {int(draws):,} drawn of each kind (a subset of all patients once): how many are refused because their rows speak
+Files without a label, {draws:,} drawn of each kind (a subset of all patients once): how many are refused because their rows speak
 against the coding in which they would be read. Right files should pass; those counted from 0 are read as canonical if they do.
 
 | patients | drawn as | rows | UCI, refused | canonical, refused | counted from 0, noticed |
@@ -89,4 +92,4 @@ against the coding in which they would be read. Right files should pass; those c
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

@@ -6,12 +6,10 @@ docs/benchmarks.md.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
+from benchmarks.arguments import arguments
 from benchmarks.models import read_cleveland
 from benchmarks.pasting import paste
 from clinical.schema import FEATURES
@@ -85,7 +83,7 @@ def table(figures: dict[int, list[float]]) -> str:
 
 def main() -> None:
     """Measure, and write the page."""
-    features, _ = read_cleveland(Path(sys.argv[1]))
+    features, _ = read_cleveland(arguments(__doc__, archive=True).archive)
     found = {parts: measure(features, parts) for parts in PARTS}
     paste("combinations", "python -m benchmarks.combinations", table(found))
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.arguments import arguments
 from benchmarks.pasting import paste
 from clinical import cohort
 from clinical.preparation import prepare
@@ -105,7 +106,7 @@ def table(found: dict[int, dict[str, tuple[float, float]]], simulations: int) ->
 
 def main() -> int:
     """Measure, write the page, and return 1 where an interval is too narrow or too wide."""
-    simulations = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    simulations = arguments(__doc__, simulations=2000).simulations
     y, p = draw(POPULATION, seed=2)
     found = {size: coverage(y, p, size, simulations) for size in SIZES}
     paste("coverage", "python -m benchmarks.coverage", table(found, simulations))

@@ -11,7 +11,6 @@ measured while other connections ask for explanations without a pause.
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import statistics
@@ -20,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.arguments import arguments
 from benchmarks.pasting import paste
 from clinical.schema import FEATURES
 from tests.serving import forge
@@ -109,9 +109,7 @@ def table(found: dict[str, list[float]]) -> tuple[str, float]:
 
 def main() -> int:
     """Measure; write the page unless it is the short form."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="ask less and write nothing")
-    short = parser.parse_args().short
+    short = arguments(__doc__, short=True).short
     with tempfile.TemporaryDirectory() as folder:
         text, worst = table(run(50 if short else 500, Path(folder)))
     if short:

@@ -14,7 +14,6 @@ import os
 # One thread each: many small fits are slowed down by more, most of all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import argparse
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
+from benchmarks.arguments import arguments
 from benchmarks.coverage import patients
 from benchmarks.models import DEFAULTS, read_cleveland
 from benchmarks.pasting import paste
@@ -279,10 +279,7 @@ HEAD = """\
 
 def main() -> int:
     """Measure, write the page, and return 1 where a promise is not kept."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("archive", type=Path)
-    parser.add_argument("--short", action="store_true")
-    given = parser.parse_args()
+    given = arguments(__doc__, archive=True, short=True)
     seeds, draws = (3, 40) if given.short else (20, 300)
     sample, made = read_sample(given.archive), {}
     for name, values in RECIPES.items():

@@ -12,13 +12,13 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import itertools
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import RepeatedStratifiedKFold
 
+from benchmarks.arguments import arguments
 from benchmarks.pasting import machine
 from clinical import archive
 from clinical.preparation import prepare
@@ -136,7 +136,7 @@ def page(results: dict[tuple[str, str], Scores]) -> str:
 
 def main() -> None:
     """Measure, write the page, and print it."""
-    x, y = read_cleveland(Path(sys.argv[1]))
+    x, y = read_cleveland(arguments(__doc__, archive=True).archive)
     results = {}
     for model, calibration in itertools.product(MODELS, CALIBRATIONS):
         recipe = estimators.from_parameters(

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from benchmarks.arguments import arguments
 from benchmarks.coverage import patients
 from benchmarks.pasting import paste
 from clinical.schema import FEATURES, Feature
@@ -181,7 +182,7 @@ def _cell(feature: Feature, shift: float | None) -> str:
 
 def main() -> int:
     """Measure, write the page, and return 1 where there are too many false alarms."""
-    simulations = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    simulations = arguments(__doc__, simulations=1000).simulations
     every, y = population()
     alarms = {size: false_alarms(every, size, simulations) for size in SIZES}
     shifts = {f.name: {size: smallest(every, f, size) for size in SIZES} for f in SHIFTED}

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.arguments import arguments
 from benchmarks.pasting import paste
 
 ROOT = Path(__file__).parents[1]
@@ -117,6 +118,7 @@ def logging(folder: Path) -> list[str]:
 
 def main() -> None:
     """Measure, print and paste."""
+    arguments(__doc__)
     with tempfile.TemporaryDirectory() as name:
         rows = flows(Path(name) / "heart") + logging(Path(name))
     head = [

@@ -12,7 +12,6 @@ twice: how far the second is from the first is what chance does to a figure.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import random
 import shutil
@@ -21,6 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.arguments import arguments
 from benchmarks.pasting import paste
 from benchmarks.serving import NAME, PATIENT, Server, free_port, make_models, memory, started, wrk
 
@@ -110,9 +110,7 @@ def missed(rounds: Rounds, slack: float) -> list[str]:
 
 def main() -> int:
     """Measure; write the page, or in the short form check loosely."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="check loosely and write nothing")
-    short = parser.parse_args().short
+    short = arguments(__doc__, short=True).short
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is missing: apt-get install wrk")
     with tempfile.TemporaryDirectory() as folder:

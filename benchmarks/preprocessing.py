@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow.csv
 import pyarrow.parquet  # noqa: F401  (both sides use it: imported before the clock starts)
 
+from benchmarks.arguments import arguments
 from benchmarks.pasting import paste
 from clinical.cohort import draw, write_uci
 from clinical.preparation import prepare
@@ -109,16 +110,15 @@ in a process of its own. Memory is the peak above the start; the frame itself ta
     return ratios
 
 
-def main(arguments: list[str]) -> int:
+def main(given: list[str]) -> int:
     """Compare; or do one part of it, in a process of its own."""
-    if arguments[:1] == ["draw"]:
-        write_uci(draw(int(arguments[1])), Path(arguments[2]))
+    if given[:1] == ["draw"]:
+        write_uci(draw(int(given[1])), Path(given[2]))
         return 0
-    if len(arguments) == 3:
-        print(json.dumps(measure(arguments[0], Path(arguments[1]), Path(arguments[2]))))
+    if len(given) == 3:
+        print(json.dumps(measure(given[0], Path(given[1]), Path(given[2]))))
         return 0
-    rows = int(arguments[0]) if arguments else 1_000_000
-    ratios = compare(rows)
+    ratios = compare(arguments(__doc__, rows=1_000_000).rows)
     return int(ratios["time"] > MOST_TIME or ratios["memory"] > MOST_MEMORY)
 
 

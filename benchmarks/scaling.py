@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.arguments import arguments
 from benchmarks.pasting import paste
 from benchmarks.serving import NAME, PATIENT, ROOT, Server, started, wrk
 from steps.batch.inputs import Partition, divide, find
@@ -303,6 +304,7 @@ def batches_up(found: dict[str, float]) -> str:
 
 def main() -> None:
     """Measure, print and paste."""
+    arguments(__doc__)
     with tempfile.TemporaryDirectory() as folder:
         found = measured(Path(folder))
     tables = {"units": units, "predictions": steps_up, "batches": batches_up}

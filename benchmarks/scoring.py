@@ -32,6 +32,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet
 
+from benchmarks.arguments import arguments
 from benchmarks.pasting import PAGE, paste
 from clinical.cohort import draw, write_uci
 from clinical.patients import read_patients
@@ -401,4 +402,4 @@ def draw_picture(ours: dict[int, Run], peer: dict[int, Run], start: float, slope
 
 
 if __name__ == "__main__":
-    sys.exit(short() if sys.argv[1:] == ["--short"] else full())
+    sys.exit(short() if arguments(__doc__, short=True).short else full())

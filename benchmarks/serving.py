@@ -11,7 +11,6 @@ their defaults, of synthetic patients. All servers run as they are configured by
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -32,6 +31,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.arguments import arguments
 from benchmarks.pasting import PAGE, paste
 from clinical.schema import FEATURE_NAMES, FEATURES
 from tests.serving.forge import patients
@@ -430,9 +430,7 @@ def run(
 
 def main() -> int:
     """Measure; write the page, or in the short form check the ratios loosely."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="check loosely and write nothing")
-    short = parser.parse_args().short
+    short = arguments(__doc__, short=True).short
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is missing: apt-get install wrk")
     with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,6 @@ should, and writes nothing.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 
+from benchmarks.arguments import arguments
 from benchmarks.pasting import paste
 from clinical.cohort import draw, write_uci
 from clinical.preparation import prepare
@@ -117,9 +117,7 @@ def table(found: dict[str, float]) -> str:
 
 def main() -> int:
     """Measure; write the page, or in the short form check the gain loosely."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="check loosely and write nothing")
-    if parser.parse_args().short:
+    if arguments(__doc__, short=True).short:
         if (os.cpu_count() or 1) < 2:
             raise SystemExit("two workers need two cores")
         found = compare(SHORT_TRIALS, 1)

@@ -12,13 +12,13 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import itertools
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.arguments import arguments
 from benchmarks.models import DEFAULTS, read_cleveland
 from benchmarks.pasting import paste
 from risk_model import patterns
@@ -86,7 +86,8 @@ def tables(x: pd.DataFrame, y: Labels) -> Iterator[str]:
 
 def main() -> None:
     """Measure, and write the page."""
-    text = "\n".join(tables(*read_cleveland(Path(sys.argv[1]))))
+    archive = arguments(__doc__, archive=True).archive
+    text = "\n".join(tables(*read_cleveland(archive)))
     paste("unknown", "python -m benchmarks.unknown <heart+disease.zip>", text, PAGE)
 
 

@@ -7,12 +7,12 @@ seconds where the full form takes ten, and writes nothing.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.arguments import arguments
 from benchmarks.pasting import paste
 from benchmarks.serving import PATIENT, ROOT, Server, make_models, started, wrk
 from tests.serving.service import free_port
@@ -83,9 +83,7 @@ def measure(one: Server, home: Path, seconds: float) -> str:
 
 def main() -> None:
     """Measure, print and paste."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="measure briefly and write nothing")
-    short = parser.parse_args().short
+    short = arguments(__doc__, short=True).short
     lines = [
         "## The service under other workers",
         "",

@@ -60,7 +60,7 @@ class Follower:
         self._answered_at: float | None = previous.get("answered_at")
         self._lock = threading.Lock()
         self._first_look = True
-        self._fetched: set[Path] = set()
+        self._fetch_again: dict[Path, float] = {}
         self._noted: list[str] = []
         self._local_refused = ""
 
@@ -230,20 +230,24 @@ class Follower:
     # -- telling ---------------------------------------------------------------------------------
 
     def _fetch_for_pages(self, origin: Origin) -> None:
-        """Fetch what pages show beside the model, each once."""
-        self._fetch_once(Path(origin.directory, PLOTS), origin.run_id, self._registry.fetch_plots)
+        """Fetch what pages show beside the model, where it is not here yet."""
+        self._fetch_missing(
+            Path(origin.directory, PLOTS), origin.run_id, self._registry.fetch_plots
+        )
         if (kept := decision_path(origin)) is not None:
             fetch = partial(self._registry.fetch_file, name=kept.name)
-            self._fetch_once(kept.parent, origin.tags[GATE_RUN], fetch)
+            self._fetch_missing(kept.parent, origin.tags[GATE_RUN], fetch)
 
-    def _fetch_once(self, target: Path, run_id: str, fetch: Callable[..., None]) -> None:
-        if not run_id or target in self._fetched or target.is_dir():
+    def _fetch_missing(self, target: Path, run_id: str, fetch: Callable[..., None]) -> None:
+        again = self._fetch_again.get(target, 0.0)
+        if not run_id or target.is_dir() or time.monotonic() < again:
             return
-        self._fetched.add(target)
+        self._fetch_again[target] = time.monotonic() + RETRY_BAD_SECONDS
         try:
             make_folder(target, lambda work: fetch(run_id, folder=work))
         except Exception as error:  # an ornament: a model serves without it
-            log_event("artifact.missing", "warning", what=target.name, why=type(error).__name__)
+            if not again:
+                log_event("artifact.missing", "warning", what=target.name, why=type(error).__name__)
 
     def _report(self, problems: list[str], degraded: bool) -> None:
         notes = list(self._registry.notes)

@@ -326,20 +326,24 @@ def test_what_the_registry_does_not_name_is_not_the_first_choice(bench: Bench) -
         assert bench.status["degraded"] is True
 
 
-@pytest.mark.parametrize("fails", [True, False])
-def test_plots_come_after_the_model_or_leave_nothing_behind(bench: Bench, fails: bool) -> None:
+def test_plots_that_fail_leave_nothing_behind_and_are_fetched_after_a_minute(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(run_id: str, folder: Path) -> None:
         (folder / "half.png").write_text(run_id)
         raise OSError
 
-    if fails:
-        bench.registry.fetch_plots = fail  # type: ignore[method-assign]
     bench.registry.named = [candidate("v1", run_id="r" * 32)]
+    with monkeypatch.context() as failing:
+        failing.setattr(bench.registry, "fetch_plots", fail)
+        bench.look()
     bench.look()
     folder = Path(bench.published["directory"])
-    assert {path.name for path in folder.iterdir()} - {"plots"} == {"content", "entry.json"}
-    assert (folder / "plots" / "roc.png").is_file() is not fails
-    assert (folder / "plots").exists() is not fails
+    assert {path.name for path in folder.iterdir()} == {"content", "entry.json"}
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + RETRY_BAD_SECONDS + 1)
+    bench.look()
+    assert {path.name for path in (folder / "plots").iterdir()} == {"roc.png"}
 
 
 def test_the_gates_latest_decision_is_kept_beside_the_model(bench: Bench) -> None:
