@@ -173,3 +173,14 @@ def facts(sample: Patients) -> dict[str, Any]:
     done = training.fit(estimators.from_parameters(values), values, data)
     about = {"run_id": "0" * 32, "git": Git(commit="c" * 40), "repository": None, "base": None}
     return gather(done, None).model_copy(update=about).as_dict()
+
+
+def build(**values: Any) -> estimators.Recipe:
+    """Return the unfitted model of train's defaults, but for some parameters."""
+    return estimators.from_recorded(values)
+
+
+def small(**values: Any) -> estimators.Recipe:
+    """Return an unfitted model of 15 trees, if any, without a calibration."""
+    few = {"n_estimators": 15, "max_depth": 4, "calibration": "none", "random_state": 1}
+    return build(**few | values)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,16 +37,6 @@ class Cluster:
         self.processes.append(process)
         return process
 
-    def start_scheduler(self) -> subprocess.Popen[bytes]:
-        process = self.start("scheduler", "--port", self.address.rpartition(":")[2])
-        log = self.folder / "scheduler.log"
-        deadline = time.monotonic() + 60
-        while b"Scheduler at" not in log.read_bytes():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        return process
-
     def start_worker(
         self, python: tuple[str, ...] = (), before: Sequence[str] = (), **env: str
     ) -> subprocess.Popen[bytes]:
@@ -64,18 +53,14 @@ def cluster(folder: Path, workers: int) -> Iterator[Cluster]:
     """Run a scheduler with workers while the block lasts."""
     made = Cluster(folder)
     try:
-        made.start_scheduler()
+        made.start("scheduler", "--port", made.address.rpartition(":")[2])
+        Client(made.address, timeout=60, set_as_default=False).close()
         for _ in range(workers):
             made.start_worker()
         if workers:
             made.wait_for_workers(workers)
         yield made
     finally:
-        for process in reversed(made.processes):
-            process.terminate()
         for process in made.processes:
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()
+            process.wait()

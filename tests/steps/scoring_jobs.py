@@ -17,39 +17,25 @@ from risk_model.metadata import Metadata
 from steps.batch.inputs import Partition
 from steps.batch.scoring import SCHEMA, Counts, Scorer
 from steps.modelling import onnx_export
-from steps.modelling.metrics import Labels
 from steps.modelling.references import reference_cases
-from tests.steps.recipes import small
 
 
 def stored(
-    folder: Path,
-    model: StackingClassifier,
-    training: pd.DataFrame,
-    *,
-    bands: Bands = RISK_BANDS,
-    onnx: bool = True,
+    folder: Path, model: StackingClassifier, training: pd.DataFrame, bands: Bands = RISK_BANDS
 ) -> Path:
     """Write a stored model as `train` does, and return its folder."""
     levels = [{"level": name, "from": start} for name, start in bands]
     metadata = Metadata.of(
         {"format": 2, "run_id": "a" * 32, "risk_bands": levels, "data": {"source": "synthetic"}}
     )
-    content = onnx_export.convert(model, training) if onnx else None
+    content = onnx_export.convert(model, training)
     references = reference_cases(model, training)
     saving.save_model(str(folder), Contents(model, content, metadata, references), ["mlflow"])
     return folder
 
 
-def forest(features: pd.DataFrame, y: Labels) -> StackingClassifier:
-    """Fit a small calibrated forest."""
-    return small(calibration="sigmoid").fit(features, y)
-
-
 def score_partitions(
-    partitions: Iterable[Partition],
-    model: Path,
-    coding: Coding = CANONICAL,
+    partitions: Iterable[Partition], model: Path, coding: Coding = CANONICAL
 ) -> tuple[pd.DataFrame, Counts]:
     """Score partitions in this process; return the output as one table, and the counts."""
     counts = Counts()

@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
+from steps.registry import versions
 from steps.runs.tracking import experiment, step_run
 from steps.work.training import model
 from tests.conftest import copy_database
@@ -88,3 +93,31 @@ def steps_in(folder: Path, empty_database: Path) -> Iterator[Store]:
         for module in (step_run, model):
             patch.setattr(module, "ROOT", made.copies)
         yield made
+
+
+def holders(name: str = NAME) -> tuple[str | None, str | None]:
+    """Return the versions that are champion and challenger."""
+    champion, challenger = (versions.holder(name, alias) for alias in ("champion", "challenger"))
+    return champion and versions.number(champion), challenger and versions.number(challenger)
+
+
+def locked(*_: object, **__: object) -> None:
+    """Fail as a request to a store that cannot answer for now."""
+    raise MlflowException("database is locked", TEMPORARILY_UNAVAILABLE)
+
+
+class FakeLaunch:
+    """Takes the place of ``mlflow.run``: notes what is asked for, and makes a finished run."""
+
+    def __init__(self, **metrics: float) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.metrics = metrics
+
+    def __call__(self, **how: Any) -> SimpleNamespace:
+        self.asked.append(how)
+        client, tags = MlflowClient(), {"heart.step": how["entry_point"]}
+        run_id = client.create_run(how["experiment_id"], tags=tags).info.run_id
+        for name, value in self.metrics.items():
+            client.log_metric(run_id, name, value)
+        client.set_terminated(run_id)
+        return SimpleNamespace(run_id=run_id)

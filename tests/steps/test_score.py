@@ -17,19 +17,12 @@ import pytest
 from mlflow import MlflowClient
 
 from steps import score
-from tests.clinical.patient_files import (
-    SICK_CSV,
-    SICK_UCI,
-    WELL_CSV,
-    WELL_UCI,
-    changed,
-    csv_bytes,
-)
+from tests.clinical.patient_files import SICK_CSV, SICK_UCI, WELL_CSV, WELL_UCI, changed, csv_bytes
 from tests.conftest import need
-from tests.servers import Answers, fails, gives, serving
-from tests.steps.conftest import Patients, note
+from tests.servers import fails, gives, serving
+from tests.steps.conftest import Patients, note, small
 from tests.steps.dask_cluster import Cluster, cluster
-from tests.steps.scoring_jobs import forest, stored
+from tests.steps.scoring_jobs import stored
 
 pytestmark = pytest.mark.server
 
@@ -37,7 +30,7 @@ pytestmark = pytest.mark.server
 @pytest.fixture(scope="module")
 def model(sample: Patients, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stored")
-    return stored(folder / "model", forest(*sample), sample[0])
+    return stored(folder / "model", small(calibration="sigmoid").fit(*sample), sample[0])
 
 
 @pytest.fixture
@@ -102,7 +95,11 @@ def test_the_output_the_account_and_what_is_said(
     output = tmp_path / "new" / "out.parquet"
     assert run(source, output, model) == 0
     found = pd.read_parquet(output)
+    assert list(found) == [
+        "source", "id", "probability", "prediction", "risk_level", "model_version", "problem",
+    ]  # fmt: skip
     assert len(found) == 300
+    assert set(found["source"]) == {"patients.csv"}
     assert np.flatnonzero(found["problem"].notna()).tolist() == [3]
     assert found["problem"][3] == "age: a number in [18, 110] years"
     assert set(found["model_version"]) == {f"run-{'a' * 32}"}
@@ -126,15 +123,11 @@ def test_the_output_the_account_and_what_is_said(
     assert not any(word in kept for word in ("98765", "secret"))
 
 
-def counts_its_answers(content: bytes) -> Callable[[Answers, int], None]:
-    """Return a behaviour that gives a file, each time as if it were another version of it."""
-    return lambda request, number: gives(content, ETag=str(number))(request, number)
-
-
 def test_an_input_that_changes_while_it_is_read_gives_no_output(
     client: MlflowClient, source: Path, model: Path, tmp_path: Path
 ) -> None:
-    with serving(counts_its_answers(source.read_bytes())) as server:
+    content = source.read_bytes()
+    with serving(lambda request, n: gives(content, ETag=str(n))(request, n)) as server:
         assert run(server.url("h.csv"), tmp_path / "out", model) == 1
     assert left_of(tmp_path / "out") == []
     made = latest(client)
@@ -273,25 +266,16 @@ def test_what_a_killed_job_has_left_is_removed_by_the_next_one(
     ("--input=", "'input' must be given"),
     ("--output=", "'output' must be given"),
     ("--output=patients.csv", "'output' must be a path"),
+    ("--workers=1", "there is no model models:/heart-disease-model@champion; 'mlflow run . -e m"),
 ])  # fmt: skip
-@pytest.mark.usefixtures("store")
-def test_a_wrong_parameter_is_told_before_a_run_is_opened(
-    source: Path, model: Path, word: str, line: str, capfd: pytest.CaptureFixture[str]
+def test_what_is_wrong_is_told_before_a_run_is_opened(
+    client: MlflowClient, source: Path, word: str, line: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(source, source.with_name("out"), model, word) == 2
+    words = (f"--input={source}", f"--output={source.with_name('out')}")
+    assert score.main([*words, word]) == 2
     assert f"score: {line}" in capfd.readouterr().err
-    client = MlflowClient()
     known = [experiment.experiment_id for experiment in client.search_experiments()]
     assert client.search_runs(known) == []
-
-
-def test_without_a_champion_it_is_told_how_to_make_one(
-    client: MlflowClient, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    words = [f"--input={source}", f"--output={tmp_path}/out"]
-    assert score.main(words) == 2
-    said = capfd.readouterr().err
-    assert "there is no model models:/heart-disease-model@champion; 'mlflow run . -e main'" in said
 
 
 def test_neither_a_signature_nor_a_password_is_said_or_kept(

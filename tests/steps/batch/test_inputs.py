@@ -45,15 +45,12 @@ def test_files_are_found_by_path_url_folder_and_glob_in_the_order_of_their_names
     assert names(tmp_path / "of [2025]" / "*" / "*.csv") == ["1.csv"]
 
 
-@pytest.mark.parametrize(
-    ("source", "line"),
-    [
-        ("nowhere.csv", "there is no file '.*nowhere.csv'"),
-        ("*.csv", r"there is no file '.*\*.csv'"),
-        ("empty", "there is no file '.*empty', nor a folder with .csv, "),
-        ("nosuch://bucket/x.csv", "'nosuch://bucket/x.csv' cannot be read: Protocol not known"),
-    ],
-)
+@pytest.mark.parametrize(("source", "line"), [
+    ("nowhere.csv", "there is no file '.*nowhere.csv'"),
+    ("*.csv", r"there is no file '.*\*.csv'"),
+    ("empty", "there is no file '.*empty', nor a folder with .csv, "),
+    ("nosuch://bucket/x.csv", "'nosuch://bucket/x.csv' cannot be read: Protocol not known"),
+])  # fmt: skip
 def test_nothing_to_read_is_told_in_one_line(tmp_path: Path, source: str, line: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=f"^{line}") as refused:
@@ -78,8 +75,6 @@ BAD = {
     "an empty file": (b"", "it is empty"),
     "an id twice": (csv_bytes([[*SICK_CSV, 1, 2]], "target,id,id"), "there twice: id"),
     "without a column": (HEART.replace(b"thalach,", b"").replace(b"150,", b""), "missing: thalach"),
-    "another schema": (b"sepal,petal\n1,2\n", "missing: age, .*found none"),
-    "no header, other width": (b"1,2,3\n4,5,6\n", "missing: age"),
     "another name": (HEART.replace(b"sex", b"gender"), "missing: sex .*; rename 'gender' to sex"),
     "a column twice": (csv_bytes([[*SICK_CSV, 5]], "target,age"), "there twice: age"),
     "not text": (b"\x00\x01\x02", "neither text in UTF-8 nor Parquet"),

@@ -11,12 +11,11 @@ from sklearn.linear_model import LogisticRegression
 
 from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES
-from risk_model import patterns, shapley
+from risk_model import patterns
 from steps.modelling import estimators, onnx_export
 from steps.modelling.calibration import fitting, form, learning
 from steps.parameters.entry_points import CALIBRATIONS
-from tests.steps.conftest import Patients
-from tests.steps.recipes import small
+from tests.steps.conftest import Patients, small
 
 
 @pytest.fixture(scope="module")
@@ -102,35 +101,6 @@ def test_the_scikit_learn_model_gives_what_the_calibration_says(kind: str) -> No
     intercepts, slopes = form.lines(model)
     np.testing.assert_allclose(intercepts, learnt.intercepts, atol=1e-12)
     np.testing.assert_allclose(slopes, learnt.slopes, atol=1e-12)
-
-
-@pytest.mark.parametrize("kind", CALIBRATIONS)
-def test_onnx_follows_in_every_pattern(
-    fitted: dict[str, StackingClassifier], sample: Patients, kind: str
-) -> None:
-    features = sample[0].head(60)
-    content = onnx_export.convert(fitted[kind], features)
-    assert content is not None
-    rows = patterns.masked(features.to_numpy(float))
-    expected = fitting.masked_probabilities(fitted[kind], features).ravel()
-    assert np.abs(onnx_export.predict(content, rows) - expected).max() <= onnx_export.TOLERANCE
-
-
-def test_contributions_add_up_in_every_pattern_and_unknown_is_a_state_of_its_own(
-    fitted: dict[str, StackingClassifier], sample: Patients
-) -> None:
-    content = onnx_export.convert(fitted["sigmoid"], sample[0])
-    assert content is not None
-    fills = estimators.fills(fitted["sigmoid"])
-    reference = np.array([fills[name] for name in FEATURE_NAMES])
-    patient = sample[0].dropna().to_numpy(float)[:1]
-    moved = []
-    for row in patterns.masked(patient):
-        found = shapley.explain(lambda rows: onnx_export.predict(content, rows), row, reference)
-        served = onnx_export.predict(content, row[np.newaxis])[0]
-        assert found.base + found.contributions.sum() == pytest.approx(served, abs=1e-6)
-        moved.append(np.abs(found.contributions[np.isnan(row)]))
-    assert np.concatenate(moved).max() > 0.01
 
 
 def test_scores_that_tell_nothing_give_the_prevalence_and_those_that_tell_all_an_end() -> None:

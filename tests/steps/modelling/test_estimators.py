@@ -13,8 +13,7 @@ from risk_model.serialization import REVIEWED_TYPES, read_skops
 from steps.modelling import estimators
 from steps.parameters.declaration import Value
 from steps.parameters.entry_points import CALIBRATIONS, MODELS
-from tests.steps.conftest import Patients
-from tests.steps.recipes import build
+from tests.steps.conftest import Patients, build
 
 
 def with_gaps(features: pd.DataFrame) -> pd.DataFrame:
@@ -67,16 +66,6 @@ def test_skops_finds_nothing_in_a_model_beyond_the_reviewed_types(
     assert set(found) <= set(REVIEWED_TYPES)
     again = read_skops(stored)
     np.testing.assert_array_equal(again.predict_proba(sample[0]), small.predict_proba(sample[0]))
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_a_feature_that_is_never_known_does_not_stop_the_fitting(
-    sample: Patients, model: str
-) -> None:
-    features, y = sample
-    recipe = build(model=model, n_estimators=5)
-    never = features.assign(chol=np.nan, ca=np.nan, thal=np.nan)
-    assert np.isfinite(recipe.fit(never, y).predict_proba(features)).all()
 
 
 def test_the_parameters_reach_the_estimator() -> None:

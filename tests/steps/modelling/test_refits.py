@@ -9,8 +9,7 @@ import pytest
 from risk_model.measurements import Refits
 from steps.modelling.estimators import Recipe
 from steps.modelling.validation import REFITS, cross_validated, out_of_bag, refit_ranges
-from tests.steps.conftest import Patients
-from tests.steps.recipes import build
+from tests.steps.conftest import Patients, build
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +17,10 @@ def recipe() -> Recipe:
     return build(model="logistic_regression", C=0.3, calibration="sigmoid", random_state=1)
 
 
-@pytest.fixture(scope="module")
-def probabilities(recipe: Recipe, sample: Patients) -> np.ndarray:
-    return out_of_bag(recipe, *sample, seed=3)
-
-
 def test_each_refit_answers_for_those_whom_it_has_not_drawn(
-    probabilities: np.ndarray, sample: Patients
+    recipe: Recipe, sample: Patients
 ) -> None:
+    probabilities = out_of_bag(recipe, *sample, seed=3)
     assert probabilities.shape == (REFITS, len(sample[1]))
     answered = np.isfinite(probabilities).mean(axis=1)
     assert answered == pytest.approx(np.exp(-1), abs=0.08)  # of whom a bootstrap draws nobody
@@ -58,13 +53,3 @@ def test_ranges_hold_the_probabilities_and_are_widest_in_the_middle(
     shares = {round(one.start, 1): one.changes_band or 0 for one in found.bins}
     assert min(shares.values()) < 0.3
     assert max(shares.values()) > 0.5
-
-
-def test_the_more_patients_the_surer_it_is(recipe: Recipe, sample: Patients) -> None:
-    features, y = sample
-    few = slice(0, 80)
-    known = [
-        np.nanstd(out_of_bag(recipe, x, labels, seed=3), axis=0).mean()
-        for x, labels in ((features[few], y[few]), (features, y))
-    ]
-    assert known[1] < 0.8 * known[0]

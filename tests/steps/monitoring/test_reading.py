@@ -30,28 +30,19 @@ def test_no_log_is_one_line_that_says_how_to_get_one(tmp_path: Path) -> None:
     assert "\n" not in str(e.value)
 
 
-def test_a_file_that_was_cut_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+def test_a_row_counts_once_and_what_is_cut_or_yet_to_come_is_left_out_and_said(
+    tmp_path: Path,
+) -> None:
     whole = write_rows(tmp_path, rows())
+    write_rows(tmp_path, rows())  # again, in another file
     cut = whole.with_name("cut.parquet")
     cut.write_bytes(whole.read_bytes()[:200])
+    write_rows(tmp_path, rows(days_ago=-400))  # by a clock that is ahead
     logged = reading.read(tmp_path)
     assert len(logged.rows) == len(PATIENTS)
-    assert [str(cut) in note for note in logged.notes] == [True]
-
-
-def test_a_row_that_is_in_two_files_counts_once(tmp_path: Path) -> None:
-    write_rows(tmp_path, rows())
-    write_rows(tmp_path, rows())
-    assert len(reading.read(tmp_path).rows) == len(PATIENTS)
-
-
-def test_what_a_clock_ahead_has_logged_is_left_out_and_said(tmp_path: Path) -> None:
-    write_rows(tmp_path, rows())
-    write_rows(tmp_path, rows(days_ago=-400))
-    logged = reading.read(tmp_path)
-    assert len(logged.rows) == len(PATIENTS)
-    (note,) = logged.notes
-    assert "yet to come" in note
+    early, unreadable = logged.notes
+    assert str(cut) in unreadable
+    assert "yet to come" in early
 
 
 def test_days_count_back_from_today_and_the_latest_version_comes_first(tmp_path: Path) -> None:

@@ -41,8 +41,3 @@ def test_outcomes_say_which_of_the_two_is_better() -> None:
     assert paired["brier_gain"] == pytest.approx(0.6**2 - 0.3**2)
     assert 0 < paired["low"] <= paired["high"]
     assert paired["better_in"] == 1
-
-
-def test_without_a_challenger_there_is_nothing_to_compare() -> None:
-    rows = rows_of(PATIENTS, [0.5] * len(PATIENTS))
-    assert shadow.compare(rows, rows.iloc[:0].assign(disease=0)) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import re
 import threading
 from collections.abc import Callable
 from itertools import pairwise
@@ -13,15 +12,12 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from steps.registry import history
 from steps.registry import versions as registry
-from steps.registry.versions import CHALLENGER, CHAMPION
+from steps.registry.versions import CHAMPION
 from steps.runs.store import StepError
-
-NAME = "heart-disease-model"
-
+from tests.steps.stores import NAME, holders, locked
 
 Make = Callable[[int], list[str]]
 
@@ -40,12 +36,6 @@ def make_versions(client: MlflowClient, tmp_path: Path) -> Make:
         return made
 
     return make
-
-
-def holders() -> tuple[str | None, str | None]:
-    """Return the versions that are champion and challenger."""
-    champion, challenger = (registry.holder(NAME, alias) for alias in (CHAMPION, CHALLENGER))
-    return champion and registry.number(champion), challenger and registry.number(challenger)
 
 
 def stages() -> dict[str, str]:
@@ -81,11 +71,6 @@ def act(story: str) -> None:
         DEEDS[name](version)
 
 
-def test_a_registry_without_the_model_has_no_holder(store: str) -> None:
-    assert registry.holder(NAME, CHAMPION) is None
-    assert registry.versions(NAME) == []
-
-
 @pytest.mark.parametrize(("story", "champion", "challenger", "staged"), [
     ("challenge 1", None, "1", "Staging None None"),
     ("crown 1", "1", None, "Production None None"),
@@ -111,33 +96,12 @@ def test_aliases_and_stages_follow_what_is_done(
     assert [stages()[version] for version in sorted(stages())] == staged.split()
 
 
-def test_a_version_that_comes_back_from_the_archive_is_archived_no_more(
-    make_versions: Make, client: MlflowClient
-) -> None:
-    make_versions(2)
-    act("archive 1, archive 2, challenge 1, champion 2")
-    for version in ("1", "2"):
-        assert "archived" not in client.get_model_version(NAME, version).tags
-
-
 def test_the_champion_cannot_be_made_its_own_challenger(make_versions: Make) -> None:
     (one,) = make_versions(1)
     crown(one)
     with pytest.raises(StepError, match=f"version {one} is the champion"):
         registry.make_challenger(NAME, one)
     assert holders() == (one, None)
-
-
-def test_a_champion_says_since_when_and_by_what_it_is(
-    make_versions: Make, client: MlflowClient
-) -> None:
-    one, two = make_versions(2)
-    registry.make_champion(NAME, one, by="gate")
-    registry.make_champion(NAME, two, by="hand")
-    for version, by in ((one, "gate"), (two, "hand")):
-        since = client.get_model_version(NAME, version).tags["champion.since"]
-        assert re.fullmatch(rf"\S+\+00:00, by {by}", since)
-    assert client.get_registered_model(NAME).tags == {"champion.history": f"{one}, {two}"}
 
 
 # --- rollback --------------------------------------------------------------------------------
@@ -177,57 +141,26 @@ def test_a_rollback_says_of_both_versions_what_it_was(
 ) -> None:
     make_versions(2)
     act("crown 1, crown 2, rollback")
+    with pytest.raises(StepError):  # marks nothing
+        registry.roll_back(NAME)
     assert "rolled_back" in client.get_model_version(NAME, "2").tags
     restored = client.get_model_version(NAME, "1").tags
     assert "rolled_back" not in restored
     assert restored["champion.since"].endswith(", by rollback")
 
 
-def test_a_rollback_that_is_refused_marks_nothing(
-    make_versions: Make, client: MlflowClient
-) -> None:
-    make_versions(2)
-    act("crown 1, crown 2, crown 1, delete 2")
-    with pytest.raises(StepError):
-        registry.roll_back(NAME)
-    assert "rolled_back" not in client.get_model_version(NAME, "1").tags
-
-
 # --- other clients ---------------------------------------------------------------------------
-
-
-def test_a_champion_made_by_mlflows_own_client_enters_the_history(make_versions: Make) -> None:
-    make_versions(3)
-    act("crown 1, alias 2")
-    assert registry.champions(NAME) == ["1", "2"]
-    act("crown 3")
-    assert registry.champions(NAME) == ["1", "2", "3"]
-
-
-def test_a_registry_without_stages_is_left_alone(
-    make_versions: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (one,) = make_versions(1)
-    monkeypatch.setattr(registry.mlflow, "get_registry_uri", lambda: "databricks-uc")
-    crown(one)
-    assert holders() == (one, None)
-    assert stages() == {one: "None"}
 
 
 def test_a_registry_that_fails_is_not_one_without_a_champion(
     make_versions: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (one,) = make_versions(1)
-
-    def locked(*_: object) -> None:
-        raise MlflowException("database is locked", TEMPORARILY_UNAVAILABLE)
-
     monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", locked)
     monkeypatch.setattr(MlflowClient, "get_model_version", locked)
-    with pytest.raises(MlflowException, match="locked"):
-        registry.holder(NAME, CHAMPION)
-    with pytest.raises(MlflowException, match="locked"):
-        registry.named(NAME, one)
+    for ask, of in ((registry.holder, CHAMPION), (registry.named, one)):
+        with pytest.raises(MlflowException, match="locked"):
+            ask(NAME, of)
 
 
 # --- archive, versions, history --------------------------------------------------------------
@@ -332,9 +265,3 @@ def test_a_link_in_the_place_of_a_lock_is_not_followed(store: str, tmp_path: Pat
     with pytest.raises(OSError, match=lock.name), registry.locked(NAME):
         pass
     assert precious.read_text() == "somebody's"
-
-
-def test_the_lock_is_given_back_after_an_error(store: str) -> None:
-    for _ in range(2):
-        with pytest.raises(KeyError), registry.locked(NAME):
-            raise KeyError

@@ -14,10 +14,10 @@ from steps.registry import decisions
 from steps.registry import versions as registry
 from steps.registry.gate import Decision
 from steps.registry.rules import Rule
-from steps.registry.versions import CHALLENGER, CHAMPION
 from steps.runs.store import StepError
 from steps.runs.tracking.opening import open_run
 from tests.catalog import Catalog, a_catalog
+from tests.steps.stores import holders
 
 NAME = "main.default.heart-disease-model"
 
@@ -34,21 +34,16 @@ def catalog(monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
     mlflow.set_registry_uri("")
 
 
-def holders() -> tuple[str | None, str | None]:
-    champion, challenger = (registry.holder(NAME, alias) for alias in (CHAMPION, CHALLENGER))
-    return champion and registry.number(champion), challenger and registry.number(challenger)
-
-
 def test_versions_move_and_roll_back_by_aliases_alone(catalog: Catalog) -> None:
     one, two = catalog.add("a" * 32), catalog.add("b" * 32)
     registry.make_challenger(NAME, one)
-    assert holders() == (None, one)
+    assert holders(NAME) == (None, one)
     registry.make_champion(NAME, one, by="gate")
     registry.make_champion(NAME, two, by="hand")
-    assert holders() == (two, None)
+    assert holders(NAME) == (two, None)
     assert registry.champions(NAME) == [one, two]
     assert registry.roll_back(NAME) == (two, one)
-    assert holders() == (one, None)
+    assert holders(NAME) == (one, None)
     assert set(catalog.versions[two]["tags"]) == {"champion__since", "rolled_back"}
     assert catalog.tags == {"champion__history": one}
 
@@ -57,10 +52,14 @@ def test_an_archived_version_loses_its_alias_and_may_come_back(catalog: Catalog)
     one = catalog.add("a" * 32)
     registry.make_champion(NAME, one, by="hand")
     registry.archive(NAME, one)
-    assert holders() == (None, None)
+    assert holders(NAME) == (None, None)
     assert "archived" in catalog.versions[one]["tags"]
     registry.make_challenger(NAME, one)
-    assert holders() == (None, one)
+    assert holders(NAME) == (None, one)
+    assert "archived" not in catalog.versions[one]["tags"]
+    registry.archive(NAME, one)
+    registry.make_champion(NAME, one, by="hand")
+    assert holders(NAME) == (one, None)
     assert "archived" not in catalog.versions[one]["tags"]
 
 

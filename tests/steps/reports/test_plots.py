@@ -19,43 +19,33 @@ from steps.reports import drawing, plots
 NAMES = ["confusion_matrix", "roc", "precision_recall", "calibration", "permutation_importance"]
 
 
-def drawn(folder: Path, n: int, seed: int = 1) -> list[Path]:
-    random = np.random.default_rng(seed)
+def cohort(n: int = 120) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(3)
     p = random.random(n)
-    y = (random.random(n) < p).astype(np.int8)
-    y[:2] = 0, 1
-    importance = {name: random.normal(0.02, 0.01, 10).tolist() for name in FEATURE_NAMES}
-    return plots.draw_all(folder, y, p, metrics.with_intervals(y, p, seed), importance)
+    return (random.random(n) < p).astype(np.int8), p
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Return the pictures of sixty patients."""
-    return drawn(tmp_path_factory.mktemp("plots"), 60)
-
-
-@pytest.mark.parametrize(("i", "name"), list(enumerate(NAMES)))
+@pytest.mark.parametrize("n", [2, 5, 60])
 def test_each_is_a_png_that_a_page_can_show_with_something_on_white_that_is_not_cut_off(
-    pictures: list[Path], i: int, name: str
-) -> None:
-    assert (len(pictures), pictures[i].name) == (5, f"{name}.png")
-    assert pictures[i].read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-    assert 5_000 < pictures[i].stat().st_size < 300_000
-    image = imread(pictures[i])[:, :, :3]
-    height, width, _ = image.shape
-    assert 600 <= width <= 1600
-    assert 500 <= height <= 1200
-    assert image[0].min() == image[-1].min() == 1
-    assert image[:, 0].min() == image[:, -1].min() == 1
-    assert (image < 0.9).any(axis=2).mean() > 0.01
-
-
-@pytest.mark.parametrize("n", [2, 5, 12])
-def test_a_handful_of_patients_can_be_drawn_and_no_picture_stays_open(
     tmp_path: Path, n: int
 ) -> None:
-    assert all(imread(path).std() > 0 for path in drawn(tmp_path, n))
-    assert pyplot.get_fignums() == []
+    y, p = cohort(n)
+    y[:2] = 0, 1
+    random = np.random.default_rng(1)
+    importance = {name: random.normal(0.02, 0.01, 10).tolist() for name in FEATURE_NAMES}
+    pictures = plots.draw_all(tmp_path, y, p, metrics.with_intervals(y, p, 1), importance)
+    assert [picture.name for picture in pictures] == [f"{name}.png" for name in NAMES]
+    for picture in pictures:
+        assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+        assert 5_000 < picture.stat().st_size < 300_000
+        image = imread(picture)[:, :, :3]
+        height, width, _ = image.shape
+        assert 600 <= width <= 1600
+        assert 500 <= height <= 1200
+        assert image[0].min() == image[-1].min() == 1
+        assert image[:, 0].min() == image[:, -1].min() == 1
+        assert (image < 0.9).any(axis=2).mean() > 0.01
+    assert pyplot.get_fignums() == []  # none stays open
 
 
 def test_a_model_that_says_the_same_to_everybody_can_be_drawn(tmp_path: Path) -> None:
@@ -64,12 +54,6 @@ def test_a_model_that_says_the_same_to_everybody_can_be_drawn(tmp_path: Path) ->
     assert math.isnan(found["precision"])
     importance = dict.fromkeys(FEATURE_NAMES, [0.0] * 10)
     assert len(plots.draw_all(tmp_path, y, p, found, importance)) == 5
-
-
-def cohort(n: int = 120) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(3)
-    p = random.random(n)
-    return (random.random(n) < p).astype(np.int8), p
 
 
 def test_ticks_are_where_they_say() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 import tempfile
@@ -83,19 +82,6 @@ def test_what_a_kill_left_is_swept_up_once_it_is_old(tmp_path: Path) -> None:
     with files.replacing(tmp_path / "report.json") as part:
         part.write_text("whole")
     assert {path.name for path in tmp_path.iterdir()} == {"report.json", young.name, other.name}
-
-
-def test_a_file_can_be_placed_onto_itself(tmp_path: Path) -> None:
-    path = tmp_path / "heart.csv"
-    path.write_text("content")
-    files.copy_atomically(path, path)
-    assert path.read_text() == "content"
-
-
-def test_the_digest_of_a_file_is_that_of_its_content(tmp_path: Path) -> None:
-    path = tmp_path / "x"
-    path.write_bytes(b"content" * 100_000)
-    assert files.sha256(path) == hashlib.sha256(b"content" * 100_000).hexdigest()
 
 
 def folder_of(root: Path, **content: str) -> Path:

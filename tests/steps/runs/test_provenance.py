@@ -12,16 +12,16 @@ from steps.runs import provenance
 
 def git(folder: Path, *words: str) -> str:
     who = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
-    done = subprocess.run(
-        ["git", "-C", folder, *who, *words], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+    return subprocess.check_output(["git", "-C", folder, *who, *words], text=True).strip()
 
 
-def test_the_git_state_is_that_of_the_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the project be in the folder of the test."""
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
+
+
+def test_the_git_state_is_that_of_the_project(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     (tmp_path / "x").write_text("1")
     git(tmp_path, "add", "x")
@@ -36,7 +36,6 @@ def test_the_git_state_is_that_of_the_project(
 def test_a_project_outside_of_git_and_a_machine_without_it_have_no_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(provenance, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.setenv(name, str(tmp_path.parent))
     assert provenance.git_state() == {"commit": None, "dirty": True}
@@ -51,9 +50,8 @@ def test_a_project_outside_of_git_and_a_machine_without_it_have_no_commit(
     ("file:///home/somebody/heart", None),
 ])  # fmt: skip
 def test_the_repository_is_named_without_passwords_and_folders(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: str, address: str | None
+    tmp_path: Path, remote: str, address: str | None
 ) -> None:
-    monkeypatch.setattr(provenance, "ROOT", tmp_path)
     git(tmp_path, "init", "-q")
     assert provenance.repository() is None
     git(tmp_path, "remote", "add", "origin", remote)

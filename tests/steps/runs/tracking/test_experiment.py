@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -14,15 +13,6 @@ from steps.modelling import clinical_metrics, metrics
 from steps.runs.store import StepError
 from steps.runs.tracking.experiment import EXPERIMENT, experiment_name, open_experiment
 from steps.runs.tracking.launch_run import Launch, connect
-
-
-def test_the_experiment_has_the_promised_name_and_its_artifacts_beside_those_of_default(
-    client: MlflowClient, tmp_path: Path
-) -> None:
-    experiment = client.get_experiment(open_experiment(None))
-    assert experiment.name == "Heart Disease Prediction"
-    assert experiment.artifact_location == f"{tmp_path}/artifacts/heart-disease-prediction"
-    assert open_experiment(None) == experiment.experiment_id
 
 
 def test_the_experiment_has_a_view_of_figures_that_train_logs(client: MlflowClient) -> None:
@@ -49,13 +39,15 @@ def test_an_experiment_made_by_another_process_in_between_is_used(
     assert made == client.get_experiment_by_name(EXPERIMENT).experiment_id
 
 
-def test_an_experiment_chosen_without_a_launch_stays_chosen(
+def test_a_chosen_experiment_stays_chosen(
     client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = client.create_experiment("chosen")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", chosen)
     assert connect() is None
     assert open_experiment(None) == chosen
+    # So does one that was chosen for the launch.
+    assert open_experiment(Launch("0" * 32, "7")) == "7"
 
 
 @pytest.mark.parametrize(("variable", "value", "experiment"), [
@@ -83,10 +75,6 @@ def test_on_databricks_the_experiment_is_a_path_in_the_workspace(
     monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: "databricks")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", chosen)
     assert experiment_name() == path
-
-
-def test_a_launch_with_a_chosen_experiment_works_there(client: MlflowClient) -> None:
-    assert open_experiment(Launch("0" * 32, "7")) == "7"
 
 
 def test_a_deleted_experiment_is_refused_with_the_way_out(

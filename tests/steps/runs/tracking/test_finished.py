@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from steps.runs.store import StepError
 from steps.runs.tracking.finished import finished_run, finished_runs, latest_or_named
 from steps.runs.tracking.tags import STEP_TAG
+from tests.steps.stores import locked
 
 MakeRun = Callable[..., Run]
 
@@ -59,15 +58,6 @@ def test_a_run_by_its_id_must_be_a_finished_run_of_that_step(
 def test_a_store_that_fails_is_not_a_run_that_does_not_exist(
     store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def locked(*_: object) -> None:
-        raise MlflowException("database is locked", TEMPORARILY_UNAVAILABLE)
-
     monkeypatch.setattr(MlflowClient, "get_run", locked)
     with pytest.raises(MlflowException, match="locked"):
         finished_run("0" * 32, "train")
-
-
-def test_a_path_names_no_run(store: str, experiment_id: str, tmp_path: Path) -> None:
-    (tmp_path / "x.parquet").write_text("")
-    assert latest_or_named("train", str(tmp_path / "x.parquet"), experiment_id) is None
-    assert latest_or_named("train", "", experiment_id) is None

@@ -16,7 +16,6 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 
 from steps.parameters.declaration import check
 from steps.parameters.entry_points import Preprocess
@@ -24,6 +23,7 @@ from steps.runs.tracking import orphans
 from steps.runs.tracking.opening import open_run
 from steps.runs.tracking.tags import OWNER_TAG, STEP_TAG
 from tests.steps.conftest import note, owner_tag, status
+from tests.steps.stores import locked
 
 MakeRun = Callable[..., Run]
 PARENT, ENTRY = "mlflow.parentRunId", "mlflow.project.entryPoint"
@@ -142,10 +142,6 @@ def test_a_store_that_fails_for_a_moment_kills_nobodys_child(
 ) -> None:
     parent = make_run(experiment_id, **{OWNER_TAG: owner_tag(os.getpid())}).info.run_id
     child = make_run(experiment_id, **{PARENT: parent, ENTRY: "train"}).info.run_id
-
-    def locked(*_: object) -> None:
-        raise MlflowException("database is locked", INTERNAL_ERROR)
-
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "get_run", locked)
         with pytest.raises(MlflowException, match="locked"):
