@@ -124,9 +124,6 @@ def version_of(pipeline: Store, name: str) -> ModelVersion:
     return version
 
 
-# --- register ---------------------------------------------------------------------------------
-
-
 def test_a_decision_of_an_earlier_release_stands_and_is_kept_as_now(
     pipeline: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,11 +154,14 @@ def test_a_decision_whose_file_is_gone_stands_by_its_tags(pipeline: Store, gone:
 
 
 def test_a_model_whose_files_name_another_run_is_rejected(pipeline: Store) -> None:
-    pipeline.done("forged", "train", "--n_estimators=20", "--random_state=7")
-    path = known(pipeline, "forged").folder / "extra_files" / "model.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"run_id": "1" * 32}))
-    assert pipeline.do("register", f"--run_id={pipeline.runs['forged']}") == 0
-    tags = version_of(pipeline, "forged").tags
+    path = known(pipeline, "boosted").folder / "extra_files" / "model.json"
+    before = path.read_text()
+    path.write_text(json.dumps(json.loads(before) | {"run_id": "1" * 32}))
+    try:
+        assert pipeline.do("register", f"--run_id={pipeline.runs['boosted']}") == 0
+    finally:
+        path.write_text(before)
+    tags = version_of(pipeline, "boosted").tags
     assert tags["gate.verdict"] == "rejected"
     assert "the stored model passes its checks" in tags["gate.reason"]
     assert "another run" in tags["gate.reason"]
@@ -257,9 +257,6 @@ def test_what_cannot_be_registered_or_promoted_is_refused(
     for words in ((), ("--version=1", "--rollback=true")):
         assert pipeline.do("promote", *words) == 2
         assert "give either version=<number>, or rollback=true" in capsys.readouterr().err
-
-
-# --- data that cannot be used -----------------------------------------------------------------
 
 
 @pytest.fixture

@@ -25,11 +25,3 @@ def test_what_a_cohort_lacks_is_left_out_of_the_refitted_model(sample: Patients)
     # Asked about what it was fitted on, without two columns: still good.
     assert found["metrics"]["roc_auc"] > 0.85
     assert evaluation.refitted(values, cohort(sample).patients, cohort(sample), 1) is None
-
-
-def test_every_calibration_is_tried_on_the_same_patients(sample: Patients) -> None:
-    found = evaluation.calibrations(
-        {"model": "logistic_regression"}, cohort(sample).patients[:120], 1
-    )
-    assert list(found) == ["none", "sigmoid", "isotonic"]
-    assert len({m["brier"] for _, m in found.values()}) == 3

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from risk_model.metadata import Metadata
 from steps.runs.lineage import Lineage
 from steps.runs.store import StepError
 from tests.servers import fails, gives, serving
 from tests.steps.conftest import Patients
+
+
+def test_a_run_that_does_not_say_is_no_run_that_has_seen_nobody(
+    make_run: Callable[..., Run], sample: Patients
+) -> None:
+    for run in (make_run(), None):
+        with pytest.raises(StepError, match="does not say which patients"):
+            Lineage(Path(), Metadata(), run).has_seen(sample[0])
 
 
 def test_a_store_that_fails_is_told_and_nobody_counts_as_unseen(
