@@ -90,8 +90,8 @@ def _remember_route() -> None:
         request.environ["heart.route"] = request.url_rule.rule
 
 
-_ALWAYS_OPEN = {"/", "/ping", "/health", "/version", "/ready", "/webhooks/mlflow"}
-"""The form asks for a key itself, webhooks for a signature; probes have none."""
+_ALWAYS_OPEN = {"/", "/monitor", "/ping", "/health", "/version", "/ready", "/webhooks/mlflow"}
+"""The form and /monitor ask for a key themselves, webhooks for a signature; probes have none."""
 
 
 def _require_key(keys: Keys) -> None:

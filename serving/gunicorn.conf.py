@@ -63,6 +63,7 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 # What the kernel holds of answers that a client does not read; of itself it would take 4 MiB.
 _SEND_BUFFER = 256 * 1024
 
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _own: dict[str, Any] = {}
 
 
@@ -73,6 +74,17 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _end_at_once() -> None:
+    """Let a new worker end at once on a signal that comes before it serves.
+
+    Until it has handlers of its own it would take a signal for the main process, whose copy it is,
+    and be waited for until graceful_timeout.
+    """
+    for number in _ENDING:
+        signal.signal(number, lambda *_: os._exit(0))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+
+
 def on_starting(server: Any) -> None:
     """Make the folder of this service, and start its follower before anything slow happens."""
     from serving.following import state
@@ -80,6 +92,11 @@ def on_starting(server: Any) -> None:
     from serving.http.metrics import prepare_directory
 
     _raise_file_limit()
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING),
+        after_in_child=_end_at_once,
+    )
     if server.cfg.root_path:
         os.environ["HEART_ROOT_PATH"] = server.cfg.root_path
     os.environ.pop(STATE_FOLDER, None)
@@ -137,16 +154,6 @@ def _import_early() -> None:
         import pyarrow.parquet  # noqa: F401
     gc.collect()
     gc.freeze()
-
-
-def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001
-    """Let a worker end at once on a signal before it serves.
-
-    Until it has handlers of its own it would take a signal for the main process, whose copy it is,
-    and be waited for until graceful_timeout.
-    """
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, lambda *_: os._exit(0))
 
 
 def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names them

@@ -74,9 +74,10 @@ def test_what_is_protected_needs_one_of_the_keys(
         assert ("model_version" in ready.json) == (status == 200 or protected == "predictions")
     assert client.get("/nothing").status_code == (401 if protected == "everything" else 404)
     assert 'name="key"' in client.get("/").text
+    assert 'name="key"' in client.get("/monitor").text
     form = {name: f"{value:g}" for name, value in patient.items()}
     assert client.post("/", data=form).status_code == 403
-    for path in ("/", "/monitor") if protected == "predictions" else ("/",):
+    for path in ("/", "/monitor"):
         assert client.post(path, data=form | {"key": "wrong"}).status_code == 403
         answer = client.post(path, data=form | {"key": KEYS[0]})
         assert answer.status_code == 200
