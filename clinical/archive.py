@@ -42,7 +42,7 @@ def open_source(path: Path) -> dict[str, Path | bytes]:
         raise DataError(f"'{path.name}' cannot be read: {reason}.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DataError(f"'{path.name}' is not a complete zip file: damaged or cut off.") from error
-    except (NotImplementedError, RuntimeError) as error:
+    except (NotImplementedError, RuntimeError) as error:  # zipfile's, of such members
         raise DataError(
             f"'{path.name}' is encrypted, or packed in a way that cannot be read here."
         ) from error

@@ -54,7 +54,7 @@ def _converted(model: StackingClassifier) -> Any:
     """Convert the estimator by skl2onnx, and what is before and after it by nodes of our own.
 
     skl2onnx 1.20 supports neither unknown values nor an isotonic calibration, and it encodes
-    each finding by nodes of its own, which take half of the time of one patient.
+    each unordered finding by nodes of its own, where one comparison does for all.
     """
     (pipeline,) = model.estimators_
     estimator = pipeline[-1]
