@@ -7,9 +7,11 @@ docs/decisions/0006-request-path.md.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
+import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
@@ -55,6 +57,8 @@ SECURITY_HEADERS: tuple[tuple[str, str], ...] = (
 _SECURITY_NAMES = {name.lower() for name, _ in SECURITY_HEADERS}
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _GOOD_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch
+_CORK: int | None = getattr(socket, "TCP_CORK", None)  # on Linux
+_NO_TCP = contextlib.suppress(OSError)  # a socket of another kind, or one that is closed
 _PIECE = 2**20  # of an answer, for which HEART_SEND_SECONDS hold
 _COSTLY = {"/explain"}  # not begun for a client that has left
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -184,9 +188,9 @@ class Middleware:
         body = answer.body
         if environ["REQUEST_METHOD"] == "HEAD":
             return ()
-        if len(body) <= _PIECE:
-            return (body,)
-        return [body[start : start + _PIECE] for start in range(0, len(body), _PIECE)]
+        pieces = [body[start : start + _PIECE] for start in range(0, len(body), _PIECE)]
+        connection = environ.get("gunicorn.socket")
+        return pieces if connection is None or _CORK is None else _Corked(pieces, connection)
 
     def _through_flask(
         self, environ: Environ, start_response: StartResponse, started: float
@@ -218,6 +222,26 @@ class Middleware:
             seconds,
         ):
             self._metrics.count("heart_log_lines_lost_total")
+
+
+class _Corked(list[bytes]):
+    """The body of an answer, whose beginning goes out in one packet with the headers.
+
+    gunicorn writes headers and body apart; a packet each costs a request some five percent.
+    """
+
+    def __init__(self, pieces: Iterable[bytes], connection: Any) -> None:
+        super().__init__(pieces)
+        self._connection = connection
+        self._cork(True)
+
+    def _cork(self, corked: bool) -> None:
+        with _NO_TCP:
+            self._connection.setsockopt(socket.IPPROTO_TCP, _CORK, corked)
+
+    def close(self) -> None:
+        """Send what is left. A WSGI server calls this once it has written everything."""
+        self._cork(False)
 
 
 def _limit_waiting(environ: Environ, seconds: float | None) -> None:
