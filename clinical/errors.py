@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 #: How many row numbers a message lists before it only counts.
 ROWS_LISTED = 10
@@ -25,9 +25,3 @@ def cell_problem(column: str, rows: Iterable[int], total: int, allowed: str) -> 
     shown = [str(row) for row, _ in zip(rows, range(ROWS_LISTED), strict=False)]
     more = f" and {total - len(shown)} more" if total > len(shown) else ""
     return f"{column}: must be {allowed}; row{'s' if total > 1 else ''} {', '.join(shown)}{more}"
-
-
-def raise_problems(head: str, problems: Sequence[str]) -> None:
-    """Raise one `DataError` that lists all problems; do nothing where there is none."""
-    if problems:
-        raise DataError("\n".join([head, *(f"  {problem}" for problem in problems)]))

@@ -29,35 +29,24 @@ from clinical.codings.definitions import (
 from clinical.codings.evidence import Evidence, count_coding_evidence
 from clinical.codings.labels import check_alias, check_direction, check_grades, is_statlog
 from clinical.codings.recognition import recognise
-from clinical.errors import DataError, cell_problem, raise_problems
+from clinical.errors import DataError, cell_problem
 from clinical.layout import Source, inspect, open_table
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
-from clinical.tables import Column, Faults, Table, note, read_table
+from clinical.tables import Column, Faults, Table, columns, note, read_table
 
 
 @dataclass(frozen=True, slots=True)
 class Patients:
-    """What a file holds, in the canonical coding.
+    """What a file holds, in the canonical coding."""
 
-    Parameters
-    ----------
-    frame : DataFrame
-        The 13 features as float64, NaN where unknown, one row for each row of the file; then
-        ``disease`` where the file has a label: int8, or float64 where some rows lack it.
-    coding : str
-        "uci", "statlog", "heart.csv", "canonical" or "zero_based".
-    disguised : dict of str to int
-        How many numbers in a column stood for an unknown value and became NaN.
-    converted, ignored : list of str
-        Descriptions of what was recoded, and the columns that were not used.
-    """
-
+    # The 13 features as float64, NaN where unknown, one row for each row of the file; then
+    # ``disease`` where the file has a label: int8, or float64 where some rows lack it.
     frame: pd.DataFrame
-    coding: str
+    coding: str  # "uci", "statlog", "heart.csv", "canonical" or "zero_based"
     rows: int
-    disguised: dict[str, int]
-    converted: list[str]
-    ignored: list[str]
+    disguised: dict[str, int]  # how many numbers in a column stood for an unknown value
+    converted: list[str]  # what was recoded
+    ignored: list[str]  # columns that were not used
 
 
 def read_patients(source: Source, name: str, coding: str = AUTO) -> Patients:
@@ -81,16 +70,16 @@ def read_patients(source: Source, name: str, coding: str = AUTO) -> Patients:
     try:
         source = open_table(source)
         layout = inspect(source)
-        columns = recognise_columns(layout.names, layout.width, stated)
-        names = [n for n in (*FEATURE_NAMES, columns.label, columns.alias) if n]
-        table = read_table(source, replace(layout, names=columns.names), names)
+        found = recognise_columns(layout.names, layout.width, stated)
+        names = [n for n in (*FEATURE_NAMES, found.label, found.alias) if n]
+        table = read_table(source, replace(layout, names=found.names), names)
         if not table.rows:
             raise DataError("it is empty: it has no row with a patient")
-        counted = (count_coding_evidence(table.columns(b, FEATURE_NAMES)) for b in table.batches)
+        counted = (count_coding_evidence(columns(b, FEATURE_NAMES)) for b in table.batches)
         evidence = sum(counted, start=count_coding_evidence({}))
         if stated is None:
-            stated = recognise(evidence, columns.label, bool(layout.names))
-        return _read(table, columns, stated, evidence)
+            stated = recognise(evidence, found.label, bool(layout.names))
+        return _read(table, found, stated, evidence)
     except OSError as error:
         reason = error.strerror or "input/output error"
         raise DataError(f"'{name}' cannot be read: {reason}.") from error
@@ -107,9 +96,9 @@ def is_patient_file(source: Source) -> bool:
         return False
 
 
-def _read(table: Table, columns: Columns, coding: Coding, evidence: Evidence) -> Patients:
+def _read(table: Table, found: Columns, coding: Coding, evidence: Evidence) -> Patients:
     """Convert all rows, check them together, and describe the changes."""
-    label, alias, rows = columns.label, columns.alias, table.rows
+    label, alias, rows = found.label, found.alias, table.rows
     labels = _whole(table, label or alias)
     if label and coding is UCI and is_statlog(labels):
         coding = STATLOG
@@ -118,11 +107,10 @@ def _read(table: Table, columns: Columns, coding: Coding, evidence: Evidence) ->
             f"its label '{label}' is none of the {coding.name} coding, whose labels are "
             f"{', '.join(coding.labels)}.\n  {offer(HEART_CSV)}"
         )
-    frame, faults, disguised = _convert(table, columns, coding)
-    raise_problems(
-        f"it holds what cannot be used ({coding.name} coding):",
-        [*columns.problems, *table.problems, *_problems(table, coding, label, faults)],
-    )
+    frame, faults, disguised = _convert(table, label, coding)
+    if problems := found.problems + table.problems + _problems(table, coding, label, faults):
+        head = f"it holds what cannot be used ({coding.name} coding):"
+        raise DataError("\n  ".join([head, *problems]))
     if alias:
         check_alias(frame, labels, alias, coding, evidence)
     if label:
@@ -130,36 +118,36 @@ def _read(table: Table, columns: Columns, coding: Coding, evidence: Evidence) ->
         if coding.labels[label] is GRADES:
             check_grades(frame, labels)
     changes = describe(coding, label)
-    if columns.ignored:
-        changes.append(f"not used: {list_names(columns.ignored)}")
-    return Patients(frame, coding.name, rows, dict(+disguised), changes, columns.ignored)
+    if found.ignored:
+        changes.append(f"not used: {list_names(found.ignored)}")
+    return Patients(frame, coding.name, rows, dict(+disguised), changes, found.ignored)
 
 
 def _whole(table: Table, name: str | None) -> Column:
     """Return a column of all rows; an empty one where it is not there."""
-    parts = [table.columns(batch, [name]) for batch in table.batches if name]
+    parts = [columns(batch, [name]) for batch in table.batches if name]
     return np.concatenate([np.empty(0), *(part[name] for part in parts if name in part)])
 
 
 def _convert(
-    table: Table, columns: Columns, coding: Coding
+    table: Table, label: str | None, coding: Coding
 ) -> tuple[pd.DataFrame, Faults, Counter[str]]:
     """Convert all rows, emptying the table, and note the cells that are not valid."""
-    names = [name for name in (*FEATURE_NAMES, columns.label) if name]
+    names = [name for name in (*FEATURE_NAMES, label) if name]
     filled = {name: np.full(table.rows, np.nan) for name in names}
     faults: Faults = {}
     disguised: Counter[str] = Counter()
     start = 0
     while table.batches:
         batch = table.batches.pop(0)
-        converted = convert(table.columns(batch, names), coding)
+        converted = convert(columns(batch, names), coding)
         for name, cells in converted.columns.items():
             filled[name][start : start + batch.num_rows] = cells
         for name, bad in converted.bad.items():
             note(faults, name, bad, start)
         disguised += converted.disguised
         start += batch.num_rows
-    labels = filled.pop(columns.label) if columns.label else None
+    labels = filled.pop(label) if label else None
     frame = pd.DataFrame(filled, copy=False)
     if labels is not None:
         frame[LABEL.name] = labels if np.isnan(labels).any() else labels.astype(np.int8)

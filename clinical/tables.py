@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from clinical.errors import ROWS_LISTED, DataError, cell_problem
-from clinical.layout import UNKNOWN, Layout, Source, open_arrow, open_file, read_parquet
+from clinical.layout import UNKNOWN, Layout, Source, open_file, read_parquet
 from clinical.schema import LABEL, REQUIRED
 
 Column = npt.NDArray[np.float64]
@@ -47,21 +47,23 @@ class Table:
     cells that are no numbers, `problems` what else is wrong, one line each.
     """
 
-    names: list[str]
     batches: list[Any]
     bad: Faults = field(default_factory=dict)
-    problems: Sequence[str] = ()
+    problems: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
         """The number of rows."""
         return sum(batch.num_rows for batch in self.batches)
 
-    def columns(self, batch: Any, names: Iterable[str]) -> dict[str, Column]:
-        """Return some columns of one of the batches as float64, NaN where null."""
-        places = {name: self.names.index(name) for name in names if name in self.names}
-        cells = {name: batch.column(place).cast(pa.float64()) for name, place in places.items()}
-        return {name: column.to_numpy(zero_copy_only=False) for name, column in cells.items()}
+
+def columns(batch: Any, names: Iterable[str]) -> dict[str, Column]:
+    """Return those of some columns that a batch has as float64, NaN where null."""
+    cells = {name: batch.column(name) for name in names if name in batch.schema.names}
+    return {
+        name: column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        for name, column in cells.items()
+    }
 
 
 def note(faults: Faults, column: str, bad: Mask, start: int = 0) -> None:
@@ -98,15 +100,15 @@ def read_table(source: Source, layout: Layout, names: Sequence[str]) -> Table:
         content = source if isinstance(source, bytes) else source.read_bytes()
         content = re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", content)
         source = re.sub(rb"[ \t]+", b"\t", content)
-        layout = Layout(layout.names, layout.width, "\t", layout.skip, layout.decimal)
+        layout = replace(layout, delimiter="\t")
     table, wrong = read_text(source, layout, names)
     bad: Faults = {}
     for name, mask in wrong.items():
         note(bad, name, mask)
-    ragged = bad.pop(RAGGED, None)
-    expected = f"{layout.width} as in the first row"
-    problems = [cell_problem(RAGGED, *ragged, expected)] if ragged else []
-    return Table(names, table.to_batches(), bad, problems)
+    problems = []
+    if ragged := bad.pop(RAGGED, None):
+        problems.append(cell_problem(RAGGED, *ragged, f"{layout.width} as in the first row"))
+    return Table(table.to_batches(), bad, problems)
 
 
 def _refuse_quoted_line_breaks(source: Source) -> None:
@@ -139,20 +141,19 @@ def read_text(
 
     Raises a `DataError` where it cannot be divided into rows and cells.
     """
+    as_text = dict.fromkeys(texts, pa.string())
     try:
-        return _read_csv(source, layout, [pa.float64()] * len(numbers), [*numbers, *texts]), {}
+        return _read_csv(source, layout, dict.fromkeys(numbers, pa.float64()) | as_text), {}
     except pa.ArrowInvalid:
         # Something that Arrow does not take for a number: find all of it, or read it after all.
-        return _read_carefully(source, layout, numbers, texts)
+        kinds = dict.fromkeys(numbers, pa.binary()) | as_text
+        return _read_carefully(source, layout, kinds, numbers)
 
 
-def _read_csv(
-    source: Source, layout: Layout, kinds: list[Any], names: list[str], ragged: Any = None
-) -> Any:
+def _read_csv(source: Source, layout: Layout, kinds: dict[str, Any], ragged: Any = None) -> Any:
     # Arrow wants every name once, and a file may have any: numbers stand for them.
-    places = [str(layout.names.index(name)) for name in names]
-    numeric = dict(zip(places, kinds, strict=False))
-    with open_arrow(source) as file:
+    places = {str(layout.names.index(name)): kind for name, kind in kinds.items()}
+    with open_file(source) as file:
         table = pa_csv.read_csv(
             file,
             pa_csv.ReadOptions(
@@ -162,17 +163,17 @@ def _read_csv(
             ),
             pa_csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=ragged),
             pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(places, pa.string()) | numeric,
-                include_columns=places,
+                column_types=places,
+                include_columns=list(places),
                 null_values=ARROW_UNKNOWN,
                 decimal_point=layout.decimal,
             ),
         )
-    return table.rename_columns(names)
+    return table.rename_columns(list(kinds))
 
 
 def _read_carefully(
-    source: Source, layout: Layout, numbers: Sequence[str], texts: Sequence[str]
+    source: Source, layout: Layout, kinds: dict[str, Any], numbers: Sequence[str]
 ) -> tuple[Any, dict[str, Mask]]:
     ragged: list[int] = []
     blank: list[int] = []
@@ -182,8 +183,7 @@ def _read_carefully(
         return "skip"
 
     try:
-        kinds = [pa.binary()] * len(numbers)
-        table = _read_csv(source, layout, kinds, [*numbers, *texts], skip)
+        table = _read_csv(source, layout, kinds, skip)
     except pa.ArrowInvalid as error:
         raise DataError("it cannot be divided into rows and cells") from error
     # Blank lines are no rows, so that those after them move up.
@@ -220,7 +220,7 @@ def _read_parquet(source: Source, layout: Layout, names: Sequence[str]) -> Table
     textual = [name for name in names if not is_numeric(table.schema.field(name).type)]
     problems = [f"{column}: this column must hold numbers" for column in textual]
     numeric = [column for column in names if column not in textual]
-    return Table(numeric, table.select(numeric).to_batches(), problems=problems)
+    return Table(table.select(numeric).to_batches(), problems=problems)
 
 
 def plain_cell(value: Any) -> Any:

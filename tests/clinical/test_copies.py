@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from clinical.copies import (
     assign_folds,
-    drop_repeated,
     has_near_copy,
     near_copies,
+    repeated,
     row_hashes,
     split,
 )
@@ -101,18 +101,14 @@ def test_hashes_do_not_depend_on_the_blocks() -> None:
 
 @given(cohorts())
 def test_repeated_rows_are_dropped_as_pandas_would(frame: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(drop_repeated(frame), frame.drop_duplicates())
-    features = frame[list(FEATURE_NAMES)]
-    pd.testing.assert_frame_equal(drop_repeated(features), features.drop_duplicates())
+    np.testing.assert_array_equal(repeated(frame, row_hashes(frame)), frame.duplicated())
 
 
 def test_no_function_changes_its_frame() -> None:
     frame = frame_of([EXAMPLE, EXAMPLE, EXAMPLE | {"age": None}])
     frame["disease"] = [1.0, 1.0, np.nan]
     before = frame.copy()
-    drop_repeated(frame)
-    fewer = drop_repeated(frame.iloc[:1])
-    fewer.loc[0, "age"] = 99
+    repeated(frame, row_hashes(frame))
     split(frame, 0.5)
     pd.testing.assert_frame_equal(frame, before)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from clinical.errors import DataError
 from clinical.layout import Layout, inspect
-from clinical.tables import Table, plain_cell, read_table, unknown_cells
+from clinical.tables import Table, columns, plain_cell, read_table, unknown_cells
 from tests.clinical.patient_files import EXAMPLE, frame_of
 
 NAMES = ("a", "b", "c")
@@ -23,8 +23,8 @@ def read(content: bytes, names: tuple[str, ...] = NAMES) -> Table:
 
 
 def values(table: Table) -> dict[str, list[float]]:
-    parts = [table.columns(batch, table.names) for batch in table.batches]
-    return {name: np.concatenate([part[name] for part in parts]).tolist() for name in table.names}
+    parts = [columns(batch, batch.schema.names) for batch in table.batches]
+    return {name: np.concatenate([part[name] for part in parts]).tolist() for name in parts[0]}
 
 
 @given(st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=20))
