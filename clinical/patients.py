@@ -50,17 +50,11 @@ class Patients:
 
 
 def read_patients(source: Source, name: str, coding: str = AUTO) -> Patients:
-    """Read a file of patients and bring it to the canonical coding.
+    """Read a file of patients, which messages call `name`, and bring it to the canonical coding.
 
-    Parameters
-    ----------
-    source : Path or bytes
-        Text with one row for each patient (comma, semicolon, tab or spaces between the columns;
-        UTF-8 or UTF-16; also packed by gzip) or Parquet. ``?``, empty cells and -9 are unknown.
-    name : str
-        What messages call the file.
-    coding : str
-        The coding that the user states: auto (recognise it), or a name of ``CODINGS``.
+    It is text with one row for each patient (comma, semicolon, tab or spaces between the columns;
+    UTF-8 or UTF-16; also packed by gzip) or Parquet. ``?``, empty cells and -9 are unknown.
+    `coding` is what the user states: auto (recognise it), or a name of ``CODINGS``.
 
     Raises a `DataError` where the coding is not recognised, columns are missing, cells are no valid
     numbers, or the label points the wrong way. All problems at once, with row numbers counted from

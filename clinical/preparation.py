@@ -106,13 +106,10 @@ def _require_both_classes(frame: pd.DataFrame, name: str) -> None:
 def describe(frame: pd.DataFrame) -> dict[str, Any]:
     """Describe complete, labelled patients in figures that JSON can hold.
 
-    Returns
-    -------
-    dict
-        `prevalence` with ``all`` and one entry for each sex, each with `patients`, `diseased` and
-        `share` (None without patients); `features` with, for each feature, the rows that do not
-        know it (`missing`, `missing_share`) and, for each class of the label, the counts by code
-        or the five-number summary.
+    `prevalence` has ``all`` and one entry for each sex, each with `patients`, `diseased` and
+    `share` (None without patients); `features` have, for each feature, the rows that do not know it
+    (`missing`, `missing_share`) and, `by_class` of the label, the counts by code or the five-number
+    summary.
     """
     diseased = frame[LABEL.name].to_numpy() == 1
     groups = {"0": np.flatnonzero(~diseased), "1": np.flatnonzero(diseased)}

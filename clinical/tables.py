@@ -129,15 +129,9 @@ def read_text(
 ) -> tuple[Any, dict[str, Mask]]:
     """Read some columns of a text, in which every line but a blank one is a row.
 
-    The columns are read as `numbers` or as `texts`.
-
-    Returns
-    -------
-    table : pyarrow.Table
-        Numbers as float64, NaN or null where a cell is unknown or no number.
-    wrong : dict of str to ndarray of bool
-        For each column with such cells, those that hold something that is no number; under
-        `RAGGED` the rows that have more or fewer cells, all of which are then unknown.
+    Returns a pyarrow.Table with the `numbers` as float64, NaN or null where a cell is unknown or no
+    number, and the `texts`; then masks of the cells that hold something that is no number, by
+    column, and under `RAGGED` of the rows that have more or fewer cells, all of them unknown then.
 
     Raises a `DataError` where it cannot be divided into rows and cells.
     """

@@ -68,11 +68,8 @@ class Model:
 def load(origin: Origin, pickles: bool | None = None) -> Model:
     """Load a model from its directory and check it.
 
-    Parameters
-    ----------
-    pickles : bool, optional
-        Whether the operator allows pickles. Where that is not set, the local file may be one; for
-        any other model the environment decides, where the default is no.
+    Where `pickles` does not say whether the operator allows them, the local file may be one; for
+    any other model the environment decides, where the default is no.
 
     Raises a `ModelError` where it does not load, or answers otherwise than when it was trained.
     """
