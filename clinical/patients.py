@@ -8,14 +8,13 @@ else it is refused.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from clinical.codings.columns import Columns, list_names, recognise_columns
-from clinical.codings.conversion import convert, describe
+from clinical.codings.conversion import Converted, convert, describe
 from clinical.codings.definitions import (
     AUTO,
     GRADES,
@@ -32,7 +31,7 @@ from clinical.codings.recognition import recognise
 from clinical.errors import DataError, cell_problem
 from clinical.layout import Source, inspect, open_table
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
-from clinical.tables import Column, Faults, Table, columns, note, read_table
+from clinical.tables import Column, Table, marked_rows, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +68,7 @@ def read_patients(source: Source, name: str, coding: str = AUTO) -> Patients:
         table = read_table(source, replace(layout, names=found.names), names)
         if not table.rows:
             raise DataError("it is empty: it has no row with a patient")
-        counted = (count_coding_evidence(columns(b, FEATURE_NAMES)) for b in table.batches)
-        evidence = sum(counted, start=count_coding_evidence({}))
+        evidence = count_coding_evidence(table.columns)
         if stated is None:
             stated = recognise(evidence, found.label, bool(layout.names))
         return _read(table, found, stated, evidence)
@@ -92,8 +90,8 @@ def is_patient_file(source: Source) -> bool:
 
 def _read(table: Table, found: Columns, coding: Coding, evidence: Evidence) -> Patients:
     """Convert all rows, check them together, and describe the changes."""
-    label, alias, rows = found.label, found.alias, table.rows
-    labels = _whole(table, label or alias)
+    label, alias = found.label, found.alias
+    labels = table.columns.get(label or alias or "", np.empty(0))
     if label and coding is UCI and is_statlog(labels):
         coding = STATLOG
     if label and label not in coding.labels:
@@ -101,10 +99,11 @@ def _read(table: Table, found: Columns, coding: Coding, evidence: Evidence) -> P
             f"its label '{label}' is none of the {coding.name} coding, whose labels are "
             f"{', '.join(coding.labels)}.\n  {offer(HEART_CSV)}"
         )
-    frame, faults, disguised = _convert(table, label, coding)
-    if problems := found.problems + table.problems + _problems(table, coding, label, faults):
+    converted = convert(table.columns, coding)
+    if problems := found.problems + table.problems + _problems(table, coding, label, converted):
         head = f"it holds what cannot be used ({coding.name} coding):"
         raise DataError("\n  ".join([head, *problems]))
+    frame = _frame(converted.columns, label)
     if alias:
         check_alias(frame, labels, alias, coding, evidence)
     if label:
@@ -114,41 +113,19 @@ def _read(table: Table, found: Columns, coding: Coding, evidence: Evidence) -> P
     changes = describe(coding, label)
     if found.ignored:
         changes.append(f"not used: {list_names(found.ignored)}")
-    return Patients(frame, coding.name, rows, dict(+disguised), changes, found.ignored)
+    disguised = {name: count for name, count in converted.disguised.items() if count}
+    return Patients(frame, coding.name, table.rows, disguised, changes, found.ignored)
 
 
-def _whole(table: Table, name: str | None) -> Column:
-    """Return a column of all rows; an empty one where it is not there."""
-    parts = [columns(batch, [name]) for batch in table.batches if name]
-    return np.concatenate([np.empty(0), *(part[name] for part in parts if name in part)])
+def _frame(columns: dict[str, Column], label: str | None) -> pd.DataFrame:
+    frame = pd.DataFrame({name: columns[name] for name in FEATURE_NAMES}, copy=False)
+    if label:
+        unknown = np.isnan(columns[label]).any()
+        frame[LABEL.name] = columns[label] if unknown else columns[label].astype(np.int8)
+    return frame
 
 
-def _convert(
-    table: Table, label: str | None, coding: Coding
-) -> tuple[pd.DataFrame, Faults, Counter[str]]:
-    """Convert all rows, emptying the table, and note the cells that are not valid."""
-    names = [name for name in (*FEATURE_NAMES, label) if name]
-    filled = {name: np.full(table.rows, np.nan) for name in names}
-    faults: Faults = {}
-    disguised: Counter[str] = Counter()
-    start = 0
-    while table.batches:
-        batch = table.batches.pop(0)
-        converted = convert(columns(batch, names), coding)
-        for name, cells in converted.columns.items():
-            filled[name][start : start + batch.num_rows] = cells
-        for name, bad in converted.bad.items():
-            note(faults, name, bad, start)
-        disguised += converted.disguised
-        start += batch.num_rows
-    labels = filled.pop(label) if label else None
-    frame = pd.DataFrame(filled, copy=False)
-    if labels is not None:
-        frame[LABEL.name] = labels if np.isnan(labels).any() else labels.astype(np.int8)
-    return frame, faults, disguised
-
-
-def _problems(table: Table, coding: Coding, label: str | None, faults: Faults) -> list[str]:
+def _problems(table: Table, coding: Coding, label: str | None, converted: Converted) -> list[str]:
     """Return, column by column, the cells that are no numbers and those that are not valid."""
     allowed = {feature.name: coding.feature(feature).allowed for feature in FEATURES}
     if label:
@@ -156,7 +133,8 @@ def _problems(table: Table, coding: Coding, label: str | None, faults: Faults) -
     problems = []
     for column, expected in allowed.items():
         if column in table.bad:
-            problems.append(cell_problem(column, *table.bad[column], f"a number: {expected}"))
-        if column in faults:
-            problems.append(cell_problem(column, *faults[column], expected))
+            rows = marked_rows(table.bad[column])
+            problems.append(cell_problem(column, rows, f"a number: {expected}"))
+        if column in converted.bad:
+            problems.append(cell_problem(column, marked_rows(converted.bad[column]), expected))
     return problems

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from clinical.errors import ROWS_LISTED, DataError, cell_problem
+from clinical.errors import DataError, cell_problem
 from clinical.layout import UNKNOWN, Layout, Source, open_file, read_parquet
 from clinical.schema import LABEL, REQUIRED
 
@@ -35,43 +35,14 @@ RAGGED = "number of columns"
 _NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 _WORDS = "|".join(re.escape(word) for word in UNKNOWN)
 
-#: For each column, the first rows whose cells are not usable, and how many there are.
-Faults = dict[str, tuple[list[int], int]]
 
+class Table(NamedTuple):
+    """What a file holds."""
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """What a file holds, its cells as numbers, null where a cell is unknown or no number.
-
-    The rows come in `batches`: work on few of them stays in the processor's cache. `bad` are the
-    cells that are no numbers, `problems` what else is wrong, one line each.
-    """
-
-    batches: list[Any]
-    bad: Faults = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return sum(batch.num_rows for batch in self.batches)
-
-
-def columns(batch: Any, names: Iterable[str]) -> dict[str, Column]:
-    """Return those of some columns that a batch has as float64, NaN where null."""
-    cells = {name: batch.column(name) for name in names if name in batch.schema.names}
-    return {
-        name: column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        for name, column in cells.items()
-    }
-
-
-def note(faults: Faults, column: str, bad: Mask, start: int = 0) -> None:
-    """Add the rows that a mask marks, counted from `start`, to the faults of a column."""
-    if bad.any():
-        rows = (np.flatnonzero(bad) + start + 1).tolist()
-        listed, total = faults.get(column, ([], 0))
-        faults[column] = ([*listed, *rows][:ROWS_LISTED], total + len(rows))
+    rows: int
+    columns: dict[str, Column]  # NaN where a cell is unknown or no number
+    bad: dict[str, Mask]  # the cells that are no numbers, by column
+    problems: list[str]  # what else is wrong, one line each
 
 
 def unknown_cells(columns: Mapping[str, Any] | pd.DataFrame) -> dict[str, Mask]:
@@ -102,13 +73,23 @@ def read_table(source: Source, layout: Layout, names: Sequence[str]) -> Table:
         source = re.sub(rb"[ \t]+", b"\t", content)
         layout = replace(layout, delimiter="\t")
     table, wrong = read_text(source, layout, names)
-    bad: Faults = {}
-    for name, mask in wrong.items():
-        note(bad, name, mask)
     problems = []
-    if ragged := bad.pop(RAGGED, None):
-        problems.append(cell_problem(RAGGED, *ragged, f"{layout.width} as in the first row"))
-    return Table(table.to_batches(), bad, problems)
+    if RAGGED in wrong:
+        rows = marked_rows(wrong.pop(RAGGED))
+        problems.append(cell_problem(RAGGED, rows, f"{layout.width} as in the first row"))
+    return Table(table.num_rows, _columns(table), wrong, problems)
+
+
+def _columns(table: Any) -> dict[str, Column]:
+    """Return the columns as float64, NaN where null."""
+    floats = (column.cast(pa.float64()).to_pandas() for column in table.itercolumns())
+    columns = zip(table.column_names, floats, strict=True)
+    return {name: column.to_numpy(copy=True) for name, column in columns}
+
+
+def marked_rows(mask: Mask) -> list[int]:
+    """Return the rows that a mask marks, counted from 1."""
+    return (np.flatnonzero(mask) + 1).tolist()
 
 
 def _refuse_quoted_line_breaks(source: Source) -> None:
@@ -214,7 +195,7 @@ def _read_parquet(source: Source, layout: Layout, names: Sequence[str]) -> Table
     textual = [name for name in names if not is_numeric(table.schema.field(name).type)]
     problems = [f"{column}: this column must hold numbers" for column in textual]
     numeric = [column for column in names if column not in textual]
-    return Table(table.select(numeric).to_batches(), problems=problems)
+    return Table(table.num_rows, _columns(table.select(numeric)), {}, problems)
 
 
 def plain_cell(value: Any) -> Any:

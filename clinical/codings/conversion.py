@@ -1,4 +1,4 @@
-"""Columns of any coding brought to the canonical one, block by block."""
+"""Columns of any coding brought to the canonical one."""
 
 from __future__ import annotations
 
