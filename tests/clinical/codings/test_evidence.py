@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical.archive import open_source
 from clinical.codings.definitions import CANONICAL, CODINGS, HEART_CSV, UCI, ZERO_BASED, Coding
 from clinical.codings.evidence import Evidence, count_coding_evidence, require_coding
 from clinical.codings.recognition import coding_of_rows
@@ -35,8 +34,7 @@ def written_in(coding: Coding, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def hospitals(uci_zip: Path) -> dict[str, pd.DataFrame]:
-    members = open_source(uci_zip)
+def hospitals(members: dict[str, Path | bytes]) -> dict[str, pd.DataFrame]:
     return {site: read_patients(members[f"processed.{site}.data"], site).frame for site in TITLES}
 
 
