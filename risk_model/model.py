@@ -75,10 +75,12 @@ def load(origin: Origin, pickles: bool | None = None) -> Model:
     """
     try:
         files = open_folder(Path(origin.directory))
-        checks.check_origin(files.metadata, origin.run_id)
+        is_checked = files.metadata.format > 1  # release 0.1 had no such rules
+        if is_checked and origin.run_id and origin.run_id != files.metadata.run_id:
+            raise ModelError("The model's files name another run than its version does.")
         engine = _engine(origin, files, pickles)
-        # Release 0.1 did not insist; of the local file, the recorded SHA-256 was checked.
-        required = files.metadata.format > 1 and origin.version != LOCAL
+        # Of the local file, the recorded SHA-256 was checked.
+        required = is_checked and origin.version != LOCAL
         checks.check_references(engine, files.references, required=required)
         checks.check_answers(engine)
     except ModelError:

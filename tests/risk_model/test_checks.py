@@ -12,7 +12,7 @@ import pytest
 from clinical.schema import FEATURES
 from risk_model import checks
 from risk_model.errors import ModelError
-from risk_model.metadata import Metadata, References
+from risk_model.metadata import References
 from tests.serving import forge
 
 Rows = np.ndarray[Any, np.dtype[np.floating[Any]]]
@@ -111,13 +111,3 @@ def test_a_model_without_references_is_refused_where_there_must_be_some() -> Non
     checks.check_references(forge.Engine(share), References(), required=False)
     with pytest.raises(ModelError, match="no references"):
         checks.check_references(forge.Engine(share), References(), required=True)
-
-
-def test_files_that_name_another_run_are_refused_but_in_format_1() -> None:
-    ours, other = "a" * 32, "b" * 32
-    checks.check_origin(Metadata(format=2, run_id=ours), ours)
-    checks.check_origin(Metadata(format=2, run_id=ours), "")
-    checks.check_origin(Metadata(run_id=ours), other)
-    for run_id in (other, ""):
-        with pytest.raises(ModelError, match="another run"):
-            checks.check_origin(Metadata(format=2, run_id=run_id), ours)
