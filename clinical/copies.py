@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -74,16 +74,12 @@ def repeated(frame: pd.DataFrame, hashes: Hashes) -> Mask:
     return pd.Series(hashes).duplicated().to_numpy()
 
 
-@dataclass(frozen=True)
-class _Pattern:
-    """Patients with the same known findings, and a hash of each finding, shape (13, n).
-
-    The sum of such hashes stands for any set of findings.
-    """
+class _Pattern(NamedTuple):
+    """Patients with the same known findings."""
 
     known: Mask
     rows: Rows
-    hashes: Hashes
+    hashes: Hashes  # of each finding, shape (13, n): their sum stands for any set of findings
 
 
 def _patterns(frame: pd.DataFrame) -> list[_Pattern]:

@@ -29,16 +29,12 @@ TRAINING = "cleveland"
 
 @dataclass(frozen=True)
 class Cohort:
-    """Patients of one place whose outcome is known.
+    """Patients of one place whose outcome is known."""
 
-    `site` is a short name for metrics, `title` one for readers; any feature may be unknown. `read`
-    counts the rows of its file; those without an outcome, and copies, are left out.
-    """
-
-    site: str
-    title: str
-    patients: pd.DataFrame
-    read: int
+    site: str  # a short name, for metrics
+    title: str  # a name for readers
+    patients: pd.DataFrame  # each once, with an outcome; any feature may be unknown
+    read: int  # the rows of its file
 
     @property
     def missing(self) -> dict[str, float]:

@@ -27,17 +27,13 @@ UNKNOWN = ("", "?", "na", "n/a", "nan", "null", "none")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a file is laid out: its columns, what divides its cells, and where its rows begin.
+    """How a file is laid out."""
 
-    Without a header there are no `names`, which are in lower case; the `delimiter` of Parquet is
-    empty; `skip` counts the lines up to the first row; `decimal` stands before the decimals.
-    """
-
-    names: Sequence[str]
-    width: int
-    delimiter: str = ""
-    skip: int = 0
-    decimal: str = "."
+    names: Sequence[str]  # in lower case; none without a header
+    width: int  # the number of columns
+    delimiter: str = ""  # divides the cells; empty for Parquet
+    skip: int = 0  # the lines up to the first row
+    decimal: str = "."  # stands before the decimals
 
 
 def open_table(source: Source) -> Source:

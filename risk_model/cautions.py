@@ -23,16 +23,14 @@ PARTS = 6
 
 
 class _Finding(NamedTuple):
-    """The training values of the feature `name`: its codes, or a range from `low` to `high`.
-
-    `mask_of` gives, by code or part of the range, the bits of the pairs it is in: its own, and
-    further up those of what it was never seen with. A range is cut by `factor`; 0 for codes.
-    """
+    """The training values of a feature: its codes, or a range from `low` to `high`."""
 
     name: str
     low: float
     high: float
-    factor: float
+    factor: float  # cuts a range into parts; 0 for codes
+    # By code or part: the bits of the pairs it is in, its own, and further up those of what it was
+    # never seen with.
     mask_of: Callable[..., Any]
     message: str
 

@@ -76,13 +76,10 @@ class TrainingRange(Part):
 
 
 class UnseenPairs(Part):
-    """Pairs of findings that no training patient had, each a feature and a place for both.
+    """Pairs of findings that no training patient had."""
 
-    The place is the code, or which of `parts` equal parts of the `TrainingRange` it is, from 0 on.
-    """
-
-    parts: int
-    pairs: tuple[tuple[str, int, str, int], ...]
+    parts: int  # the equal parts of the `TrainingRange` of a measurement
+    pairs: tuple[tuple[str, int, str, int], ...]  # feature and code, or part from 0 on, of both
 
 
 class ReferencePatient(Part):
