@@ -156,12 +156,12 @@ def hospital_table(sites: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[
 
 def net_benefit_rows(cohort: Mapping[str, Any]) -> list[list[str]]:
     """Return the net benefit of treating by the model and of treating all, by threshold."""
-    share = cohort["prevalence"]
-    rows = []
-    for at in THRESHOLDS:
-        by_model = between(cohort["metrics"], f"net_benefit_{100 * at:.0f}")
-        rows.append([percent(at), by_model, f"{share - (1 - share) * at / (1 - at):.3f}"])
-    return rows
+    metrics, share = cohort["metrics"], cohort["prevalence"]
+    of_all = {at: share - (1 - share) * at / (1 - at) for at in THRESHOLDS}
+    return [
+        [percent(at), between(metrics, f"net_benefit_{100 * at:.0f}"), f"{benefit:.3f}"]
+        for at, benefit in of_all.items()
+    ]
 
 
 def shown_patterns(card: CardValues) -> list[Mapping[str, Any]]:
