@@ -20,6 +20,7 @@ from tests.clinical.patient_files import (
     csv_bytes,
     labelled,
     refusal,
+    written_in,
 )
 
 UCI_FILE = csv_bytes([SICK_UCI, WELL_UCI], header=False)
@@ -58,8 +59,7 @@ def test_a_label_that_points_the_wrong_way_is_refused_with_a_cure_that_is_proven
 ) -> None:
     frame = cleveland.drop(columns="disease")
     if flip == "num":
-        for name, codes in UCI.codes.items():
-            frame[name] = frame[name].map({new: old for old, new in codes.items()})
+        frame = written_in(UCI, frame)
     healthy = 1 - cleveland["disease"]
     frame[flip] = 1 - healthy if flip == "target" else healthy
     text = refusal(frame.to_csv(index=False).encode())

@@ -26,6 +26,7 @@ from tests.clinical.patient_files import (
     csv_bytes,
     labelled,
     refusal,
+    written_in,
 )
 
 UCI_FILE = csv_bytes([SICK_UCI, WELL_UCI], "num")
@@ -45,9 +46,7 @@ def uci(members: dict[str, bytes]) -> pd.DataFrame:
 
 
 def counted_from_0(canonical: pd.DataFrame) -> pd.DataFrame:
-    back = {name: {new: old for old, new in c.items()} for name, c in ZERO_BASED.codes.items()}
-    frame = canonical.assign(**{name: canonical[name].map(codes) for name, codes in back.items()})
-    return frame.rename(columns={"disease": "target"})
+    return written_in(ZERO_BASED, canonical).rename(columns={"disease": "target"})
 
 
 # --- Codes counted from 0 -----------------------------------------------------------------------

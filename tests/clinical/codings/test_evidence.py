@@ -16,7 +16,7 @@ from clinical.errors import DataError
 from clinical.hospitals import TITLES
 from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES
-from tests.clinical.patient_files import SICK_CSV, SICK_UCI, WELL_UCI, changed
+from tests.clinical.patient_files import SICK_CSV, SICK_UCI, WELL_UCI, changed, written_in
 
 
 def evidence(*rows: list[object]) -> Evidence:
@@ -26,12 +26,6 @@ def evidence(*rows: list[object]) -> Evidence:
 
 def of_frame(frame: pd.DataFrame) -> Evidence:
     return count_coding_evidence({name: frame[name].to_numpy(float) for name in FEATURE_NAMES})
-
-
-def written_in(coding: Coding, frame: pd.DataFrame) -> pd.DataFrame:
-    """Write canonical patients in another coding."""
-    back = {name: {new: old for old, new in codes.items()} for name, codes in coding.codes.items()}
-    return frame.assign(**{name: frame[name].map(codes) for name, codes in back.items()})
 
 
 @pytest.fixture(scope="module")
