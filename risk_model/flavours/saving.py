@@ -6,25 +6,20 @@ model of it that is linked to the run. See docs/decisions/0017-stored-model.md.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
 import mlflow.sklearn
-import onnx
 import pandas as pd
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from clinical.schema import FEATURES
-from risk_model.engines import INPUT, OUTPUTS
-from risk_model.flavours import inputs, python_function
-from risk_model.layout import ONNX, write_extras
+from risk_model.flavours import inputs, loader, onnx_form, python_function
+from risk_model.layout import write_extras
 from risk_model.metadata import FORMAT, Metadata, References
 from risk_model.serialization import REVIEWED_TYPES
 
@@ -91,8 +86,8 @@ def save_model(
         metadata={"format": FORMAT, "description": inputs.described()},
     )
     if contents.onnx is not None:
-        _add_onnx(folder, model, contents.onnx, contents.metadata)
-    _add_loader(folder, model)
+        onnx_form.add(folder, model, contents.onnx, contents.metadata)
+    loader.add(folder, model)
     write_extras(folder, contents.metadata, contents.references, contents.cards)
     model.model_size_bytes = sum(file.stat().st_size for file in folder.rglob("*"))
     model.save(str(folder / "MLmodel"))
@@ -112,56 +107,3 @@ def signature() -> ModelSignature:
 def example() -> pd.DataFrame:
     """Return the input example: one valid patient, made up of FEATURES' examples."""
     return pd.DataFrame([{feature.name: float(feature.example) for feature in FEATURES}])
-
-
-def _add_onnx(folder: Path, model: Model, content: bytes, metadata: Metadata) -> None:
-    """Add MLflow's own ONNX flavour, with named axes, features, format and run as metadata."""
-    form = onnx.load_model_from_string(content)
-    for value in (*form.graph.input, *form.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = INPUT
-    form.model_version = FORMAT
-    form.doc_string = inputs.described()
-    properties = {
-        "format": str(FORMAT),
-        "run_id": metadata.run_id,
-        "input": INPUT,
-        "outputs": ",".join(OUTPUTS),
-        "features": ",".join(feature.name for feature in FEATURES),
-        "definition": json.dumps(inputs.features()),
-    }
-    onnx.helper.set_model_props(form, properties)
-    onnx.checker.check_model(form)
-    (folder / ONNX).write_bytes(form.SerializeToString())
-    model.add_flavor(
-        "onnx",
-        onnx_version=onnx.__version__,
-        data=ONNX,
-        providers=["CPUExecutionProvider"],
-        onnx_session_options={"intra_op_num_threads": 1, "inter_op_num_threads": 1},
-        code=None,
-    )
-
-
-def _add_loader(folder: Path, model: Model) -> None:
-    """Add the python_function's code and definition, by a name that no other content has.
-
-    A process imports a module of one name once: a second model would get the first one's loader.
-    """
-    definition = {"features": inputs.features(), "reviewed_types": REVIEWED_TYPES}
-    texts = {
-        ".py": Path(python_function.__file__).read_text("utf-8"),
-        ".json": json.dumps(definition, indent=1),
-    }
-    digest = hashlib.sha256("\0".join(texts.values()).encode()).hexdigest()
-    name = f"heart_disease_model_{digest[:12]}"
-    (folder / "code").mkdir()
-    for suffix, text in texts.items():
-        (folder / "code" / f"{name}{suffix}").write_text(text, "utf-8")
-    mlflow.pyfunc.add_to_model(
-        model,
-        loader_module=name,
-        code="code",
-        conda_env="conda.yaml",
-        python_env="python_env.yaml",
-        model_config={"output": None},
-    )
