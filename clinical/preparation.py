@@ -56,7 +56,6 @@ def prepare(source: Source, name: str, coding: str = AUTO) -> Prepared:
     columns = {column: rows.pop(column).to_numpy()[keep] for column in names}
     columns[LABEL.name] = columns[LABEL.name].astype(np.int8, copy=False)
     frame = pd.DataFrame(columns, copy=False)
-    del columns
     _require_both_classes(frame, name)
     return Prepared(frame, {**account, **counts, **describe(frame)})
 
