@@ -50,7 +50,6 @@ def open_source(path: Path) -> dict[str, Path | bytes]:
 
 def _members(archive: zipfile.ZipFile, name: str) -> dict[str, Path | bytes]:
     """Unpack the members, after all of them have been checked."""
-    infos = [info for info in archive.infolist() if not info.is_dir()]
     for info in archive.infolist():
         member = info.orig_filename
         place = PurePosixPath(member.replace("\\", "/"))
@@ -58,11 +57,14 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, Path | bytes]:
             raise DataError(
                 f"'{name}' is unsafe: the path of one of its members leaves its folder."
             )
-    if sum(info.file_size for info in infos) > MAX_UNPACKED:
+    if sum(info.file_size for info in archive.infolist()) > MAX_UNPACKED:
         raise DataError(f"'{name}' would unpack to more than {MAX_UNPACKED >> 20} MiB.")
     # `read` gives no more than the size that the archive declares, which was checked.
-    kept = (info for info in infos if not info.filename.startswith("__MACOSX/"))
-    return {info.filename: archive.read(info) for info in kept}
+    return {
+        info.filename: archive.read(info)
+        for info in archive.infolist()
+        if not info.is_dir() and not info.filename.startswith("__MACOSX/")
+    }
 
 
 def choose_member(members: dict[str, Path | bytes]) -> str:

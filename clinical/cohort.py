@@ -32,14 +32,9 @@ Values = npt.NDArray[np.float64]
 def draw(n: int, seed: int = 42) -> pd.DataFrame:
     """Draw patients in the UCI coding by a Gaussian copula within each class.
 
-    Returns
-    -------
-    DataFrame
-        The 13 features in the order of ``FEATURES``, NaN where unknown, then `num` (int8, 0 to
-        4), in a random order of rows. The same seed gives the same patients on every machine.
+    They have the 13 features in the order of ``FEATURES``, NaN where unknown, then `num` (int8, 0
+    to 4), in a random order of rows. The same seed gives the same patients on every machine.
 
-    Notes
-    -----
     Each class draws z ~ N(0, `latent_corr`) by Cholesky (the signs of eigenvectors vary between
     linear algebra libraries) and u = Phi(z); each cell inverts the class's marginal or, with the
     chance `shrinkage`, the pooled one, without which the classes would be too easy to tell apart.

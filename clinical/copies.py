@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,6 @@ from clinical.schema import FEATURE_NAMES, LABEL
 Mask = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.intp]
-Keyed = tuple[Rows, Hashes]
 
 #: Near-copies know at least so many findings in common, of which at most one differs.
 KNOWN_IN_BOTH = 10
@@ -69,41 +68,18 @@ def _mix(values: Hashes) -> Hashes:
     return mixed
 
 
-def drop_repeated(frame: pd.DataFrame) -> pd.DataFrame:
-    """Keep the first of the rows that agree in all features, and in the label if there is one."""
-    keep = ~repeated(frame, row_hashes(frame))
-    # Copy-on-write makes the unchanged case free, which matters for a million rows.
-    return frame.copy(deep=False) if keep.all() else frame.loc[keep]
-
-
 def repeated(frame: pd.DataFrame, hashes: Hashes) -> Mask:
     """Mark the rows that agree with an earlier one in all features, by `row_hashes`, and label."""
-    if LABEL.name in frame:
-        hashes = _mix(hashes ^ _bits(frame[LABEL.name].to_numpy(dtype=np.float64)))
+    hashes = _mix(hashes ^ _bits(frame[LABEL.name].to_numpy(dtype=np.float64)))
     return pd.Series(hashes).duplicated().to_numpy()
 
 
-def contradictory(hashes: Hashes, dropped: Mask) -> Mask:
-    """Mark the patients that are there with both labels, so that the right one is unknown.
-
-    `hashes` are the `row_hashes` of all rows; `dropped` marks those that do not remain, all that
-    are `repeated` among them.
-    """
-    marked = np.zeros(len(hashes), dtype=np.bool_)
-    marked[~dropped] = pd.Series(hashes[~dropped]).duplicated(keep=False)
-    return marked
-
-
-@dataclass(frozen=True)
-class _Pattern:
-    """Patients with the same known findings, and a hash of each finding, shape (13, n).
-
-    The sum of such hashes stands for any set of findings.
-    """
+class _Pattern(NamedTuple):
+    """Patients with the same known findings."""
 
     known: Mask
     rows: Rows
-    hashes: Hashes
+    hashes: Hashes  # of each finding, shape (13, n): their sum stands for any set of findings
 
 
 def _patterns(frame: pd.DataFrame) -> list[_Pattern]:
@@ -164,28 +140,18 @@ def _neighbours(patients: pd.DataFrame) -> tuple[dict[int, list[Rows]], Rows]:
     """Return, for each patient with near-copies, their rows and their number."""
     neighbours: dict[int, list[Rows]] = {}
     degree = np.zeros(len(patients), dtype=np.intp)
-
-    def add(here: Keyed, there: Keyed, themselves: int) -> None:
-        (rows, keys), (rows_there, keys_there) = here, there
-        order = np.argsort(keys_there)
-        low = np.searchsorted(keys_there, keys, "left", order)
-        high = np.searchsorted(keys_there, keys, "right", order)
-        degree[rows] += high - low - themselves
-        for row, start, stop in zip(rows.tolist(), low, high, strict=True):
-            neighbours.setdefault(row, []).append(rows_there[order[start:stop]])
-
-    for one, other in combinations_with_replacement(_patterns(patients), 2):
+    for one, other in product(_patterns(patients), repeat=2):
         for keys, keys_there in _keys(one, other):
             if one is other:
-                few = np.flatnonzero(pd.Series(keys).duplicated(keep=False))
-                alike = one.rows[few], keys[few]
-                add(alike, alike, 1)
+                few = few_there = np.flatnonzero(pd.Series(keys).duplicated(keep=False))
             else:
                 few, few_there = _common(keys, keys_there)
-                here = one.rows[few], keys[few]
-                there = other.rows[few_there], keys_there[few_there]
-                add(here, there, 0)
-                add(there, here, 0)
+            few_there = few_there[np.argsort(keys_there[few_there])]
+            low = np.searchsorted(keys_there[few_there], keys[few], "left")
+            high = np.searchsorted(keys_there[few_there], keys[few], "right")
+            degree[one.rows[few]] += high - low - (one is other)
+            for row, start, stop in zip(one.rows[few].tolist(), low, high, strict=True):
+                neighbours.setdefault(row, []).append(other.rows[few_there[start:stop]])
     return neighbours, degree
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 #: How many row numbers a message lists before it only counts.
 ROWS_LISTED = 10
@@ -16,18 +16,11 @@ class DataError(ValueError):
     """
 
 
-def cell_problem(column: str, rows: Iterable[int], total: int, allowed: str) -> str:
+def cell_problem(column: str, rows: Sequence[int], allowed: str) -> str:
     """Return one line that says which cells of a column are not usable, and what would be.
 
-    Some of `rows` are shown: numbers, counted from 1, of the first of `total` offending rows.
-    `allowed` says what is valid, such as ``Feature.allowed``.
+    The rows are counted from 1. `allowed` says what is valid, such as ``Feature.allowed``.
     """
-    shown = [str(row) for row, _ in zip(rows, range(ROWS_LISTED), strict=False)]
-    more = f" and {total - len(shown)} more" if total > len(shown) else ""
-    return f"{column}: must be {allowed}; row{'s' if total > 1 else ''} {', '.join(shown)}{more}"
-
-
-def raise_problems(head: str, problems: Sequence[str]) -> None:
-    """Raise one `DataError` that lists all problems; do nothing where there is none."""
-    if problems:
-        raise DataError("\n".join([head, *(f"  {problem}" for problem in problems)]))
+    shown = ", ".join(str(row) for row in rows[:ROWS_LISTED])
+    more = f" and {len(rows) - ROWS_LISTED} more" if len(rows) > ROWS_LISTED else ""
+    return f"{column}: must be {allowed}; row{'s' if len(rows) > 1 else ''} {shown}{more}"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from clinical.archive import open_source
 from clinical.codings.definitions import AUTO
-from clinical.copies import Mask, drop_repeated
+from clinical.copies import Mask
 from clinical.errors import DataError
 from clinical.layout import Source
 from clinical.patients import read_patients
@@ -29,16 +29,12 @@ TRAINING = "cleveland"
 
 @dataclass(frozen=True)
 class Cohort:
-    """Patients of one place whose outcome is known.
+    """Patients of one place whose outcome is known."""
 
-    `site` is a short name for metrics, `title` one for readers; any feature may be unknown. `read`
-    counts the rows of its file; those without an outcome, and copies, are left out.
-    """
-
-    site: str
-    title: str
-    patients: pd.DataFrame
-    read: int
+    site: str  # a short name, for metrics
+    title: str  # a name for readers
+    patients: pd.DataFrame  # each once, with an outcome; any feature may be unknown
+    read: int  # the rows of its file
 
     @property
     def missing(self) -> dict[str, float]:
@@ -73,7 +69,7 @@ def read_cohort(source: Source, name: str, coding: str = AUTO) -> Cohort:
     if LABEL.name not in file.frame:
         raise DataError(f"'{name}' has no label: expected the column num, target or disease.")
     labelled = file.frame[file.frame[LABEL.name].notna()]
-    patients = drop_repeated(labelled).astype({LABEL.name: np.int8}).reset_index(drop=True)
+    patients = labelled.drop_duplicates(ignore_index=True).astype({LABEL.name: np.int8})
     if patients[LABEL.name].nunique() < len(LABEL.codes):
         raise DataError(f"'{name}' has not both outcomes, so nothing can be measured on it.")
     site = site_of(name)

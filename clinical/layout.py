@@ -27,26 +27,21 @@ UNKNOWN = ("", "?", "na", "n/a", "nan", "null", "none")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a file is laid out: its columns, what divides its cells, and where its rows begin.
+    """How a file is laid out."""
 
-    Without a header there are no `names`, which are in lower case; the `delimiter` of Parquet is
-    empty; `skip` counts the lines up to the first row; `decimal` stands before the decimals.
-    """
-
-    names: Sequence[str]
-    width: int
-    delimiter: str = ""
-    skip: int = 0
-    decimal: str = "."
+    names: Sequence[str]  # in lower case; none without a header
+    width: int  # the number of columns
+    delimiter: str = ""  # divides the cells; empty for Parquet
+    skip: int = 0  # the lines up to the first row
+    decimal: str = "."  # stands before the decimals
 
 
 def open_table(source: Source) -> Source:
     """Return a file as it can be read here: unpacked where gzip packed it, UTF-16 as UTF-8."""
-    if isinstance(source, bytes):
-        return unpack(source)
-    with source.open("rb") as file:
+    with open_file(source) as file:
         start = file.read(4)
-    return unpack(source.read_bytes()) if start.startswith(GZIP) or is_utf_16(start) else source
+        packed = start.startswith(GZIP) or is_utf_16(start)
+        return unpack(start + file.read()) if packed else source
 
 
 def inspect(source: Source) -> Layout:
@@ -139,11 +134,6 @@ def _decimal(rows: list[list[str]], delimiter: str) -> str:
     return "," if delimiter != "," and any_with(",") and not any_with(r"\.") else "."
 
 
-def open_arrow(source: Source) -> Any:
-    """Return a file as Arrow opens it."""
-    return pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source))
-
-
 def read_parquet(source: Source) -> Any:
     """Return the table in a Parquet file; a `DataError` where it is damaged."""
     return _parquet(pa_parquet.read_table, source)
@@ -151,7 +141,7 @@ def read_parquet(source: Source) -> Any:
 
 def _parquet(read: Callable[[Any], Any], source: Source) -> Any:
     try:
-        with open_arrow(source) as file:
+        with open_file(source) as file:
             return read(file)
     except (pa.ArrowException, OSError) as error:
         raise DataError("it is not a complete Parquet file: damaged or cut off") from error

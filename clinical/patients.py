@@ -8,14 +8,13 @@ else it is refused.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from clinical.codings.columns import Columns, list_names, recognise_columns
-from clinical.codings.conversion import convert, describe
+from clinical.codings.conversion import Converted, convert, describe
 from clinical.codings.definitions import (
     AUTO,
     GRADES,
@@ -29,49 +28,32 @@ from clinical.codings.definitions import (
 from clinical.codings.evidence import Evidence, count_coding_evidence
 from clinical.codings.labels import check_alias, check_direction, check_grades, is_statlog
 from clinical.codings.recognition import recognise
-from clinical.errors import DataError, cell_problem, raise_problems
+from clinical.errors import DataError, cell_problem
 from clinical.layout import Source, inspect, open_table
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
-from clinical.tables import Column, Faults, Table, note, read_table
+from clinical.tables import Column, Table, marked_rows, read_table
 
 
 @dataclass(frozen=True, slots=True)
 class Patients:
-    """What a file holds, in the canonical coding.
+    """What a file holds, in the canonical coding."""
 
-    Parameters
-    ----------
-    frame : DataFrame
-        The 13 features as float64, NaN where unknown, one row for each row of the file; then
-        ``disease`` where the file has a label: int8, or float64 where some rows lack it.
-    coding : str
-        "uci", "statlog", "heart.csv", "canonical" or "zero_based".
-    disguised : dict of str to int
-        How many numbers in a column stood for an unknown value and became NaN.
-    converted, ignored : list of str
-        Descriptions of what was recoded, and the columns that were not used.
-    """
-
+    # The 13 features as float64, NaN where unknown, one row for each row of the file; then
+    # ``disease`` where the file has a label: int8, or float64 where some rows lack it.
     frame: pd.DataFrame
-    coding: str
+    coding: str  # "uci", "statlog", "heart.csv", "canonical" or "zero_based"
     rows: int
-    disguised: dict[str, int]
-    converted: list[str]
-    ignored: list[str]
+    disguised: dict[str, int]  # how many numbers in a column stood for an unknown value
+    converted: list[str]  # what was recoded
+    ignored: list[str]  # columns that were not used
 
 
 def read_patients(source: Source, name: str, coding: str = AUTO) -> Patients:
-    """Read a file of patients and bring it to the canonical coding.
+    """Read a file of patients, which messages call `name`, and bring it to the canonical coding.
 
-    Parameters
-    ----------
-    source : Path or bytes
-        Text with one row for each patient (comma, semicolon, tab or spaces between the columns;
-        UTF-8 or UTF-16; also packed by gzip) or Parquet. ``?``, empty cells and -9 are unknown.
-    name : str
-        What messages call the file.
-    coding : str
-        The coding that the user states: auto (recognise it), or a name of ``CODINGS``.
+    It is text with one row for each patient (comma, semicolon, tab or spaces between the columns;
+    UTF-8 or UTF-16; also packed by gzip) or Parquet. ``?``, empty cells and -9 are unknown.
+    `coding` is what the user states: auto (recognise it), or a name of ``CODINGS``.
 
     Raises a `DataError` where the coding is not recognised, columns are missing, cells are no valid
     numbers, or the label points the wrong way. All problems at once, with row numbers counted from
@@ -81,16 +63,15 @@ def read_patients(source: Source, name: str, coding: str = AUTO) -> Patients:
     try:
         source = open_table(source)
         layout = inspect(source)
-        columns = recognise_columns(layout.names, layout.width, stated)
-        names = [n for n in (*FEATURE_NAMES, columns.label, columns.alias) if n]
-        table = read_table(source, replace(layout, names=columns.names), names)
+        found = recognise_columns(layout.names, layout.width, stated)
+        names = [n for n in (*FEATURE_NAMES, found.label, found.alias) if n]
+        table = read_table(source, replace(layout, names=found.names), names)
         if not table.rows:
             raise DataError("it is empty: it has no row with a patient")
-        counted = (count_coding_evidence(table.columns(b, FEATURE_NAMES)) for b in table.batches)
-        evidence = sum(counted, start=count_coding_evidence({}))
+        evidence = count_coding_evidence(table.columns)
         if stated is None:
-            stated = recognise(evidence, columns.label, bool(layout.names))
-        return _read(table, columns, stated, evidence)
+            stated = recognise(evidence, found.label, bool(layout.names))
+        return _read(table, found, stated, evidence)
     except OSError as error:
         reason = error.strerror or "input/output error"
         raise DataError(f"'{name}' cannot be read: {reason}.") from error
@@ -107,10 +88,10 @@ def is_patient_file(source: Source) -> bool:
         return False
 
 
-def _read(table: Table, columns: Columns, coding: Coding, evidence: Evidence) -> Patients:
+def _read(table: Table, found: Columns, coding: Coding, evidence: Evidence) -> Patients:
     """Convert all rows, check them together, and describe the changes."""
-    label, alias, rows = columns.label, columns.alias, table.rows
-    labels = _whole(table, label or alias)
+    label, alias = found.label, found.alias
+    labels = table.columns.get(label or alias or "", np.empty(0))
     if label and coding is UCI and is_statlog(labels):
         coding = STATLOG
     if label and label not in coding.labels:
@@ -118,11 +99,11 @@ def _read(table: Table, columns: Columns, coding: Coding, evidence: Evidence) ->
             f"its label '{label}' is none of the {coding.name} coding, whose labels are "
             f"{', '.join(coding.labels)}.\n  {offer(HEART_CSV)}"
         )
-    frame, faults, disguised = _convert(table, columns, coding)
-    raise_problems(
-        f"it holds what cannot be used ({coding.name} coding):",
-        [*columns.problems, *table.problems, *_problems(table, coding, label, faults)],
-    )
+    converted = convert(table.columns, coding)
+    if problems := found.problems + table.problems + _problems(table, coding, label, converted):
+        head = f"it holds what cannot be used ({coding.name} coding):"
+        raise DataError("\n  ".join([head, *problems]))
+    frame = _frame(converted.columns, label)
     if alias:
         check_alias(frame, labels, alias, coding, evidence)
     if label:
@@ -130,43 +111,21 @@ def _read(table: Table, columns: Columns, coding: Coding, evidence: Evidence) ->
         if coding.labels[label] is GRADES:
             check_grades(frame, labels)
     changes = describe(coding, label)
-    if columns.ignored:
-        changes.append(f"not used: {list_names(columns.ignored)}")
-    return Patients(frame, coding.name, rows, dict(+disguised), changes, columns.ignored)
+    if found.ignored:
+        changes.append(f"not used: {list_names(found.ignored)}")
+    disguised = {name: count for name, count in converted.disguised.items() if count}
+    return Patients(frame, coding.name, table.rows, disguised, changes, found.ignored)
 
 
-def _whole(table: Table, name: str | None) -> Column:
-    """Return a column of all rows; an empty one where it is not there."""
-    parts = [table.columns(batch, [name]) for batch in table.batches if name]
-    return np.concatenate([np.empty(0), *(part[name] for part in parts if name in part)])
+def _frame(columns: dict[str, Column], label: str | None) -> pd.DataFrame:
+    frame = pd.DataFrame({name: columns[name] for name in FEATURE_NAMES}, copy=False)
+    if label:
+        unknown = np.isnan(columns[label]).any()
+        frame[LABEL.name] = columns[label] if unknown else columns[label].astype(np.int8)
+    return frame
 
 
-def _convert(
-    table: Table, columns: Columns, coding: Coding
-) -> tuple[pd.DataFrame, Faults, Counter[str]]:
-    """Convert all rows, emptying the table, and note the cells that are not valid."""
-    names = [name for name in (*FEATURE_NAMES, columns.label) if name]
-    filled = {name: np.full(table.rows, np.nan) for name in names}
-    faults: Faults = {}
-    disguised: Counter[str] = Counter()
-    start = 0
-    while table.batches:
-        batch = table.batches.pop(0)
-        converted = convert(table.columns(batch, names), coding)
-        for name, cells in converted.columns.items():
-            filled[name][start : start + batch.num_rows] = cells
-        for name, bad in converted.bad.items():
-            note(faults, name, bad, start)
-        disguised += converted.disguised
-        start += batch.num_rows
-    labels = filled.pop(columns.label) if columns.label else None
-    frame = pd.DataFrame(filled, copy=False)
-    if labels is not None:
-        frame[LABEL.name] = labels if np.isnan(labels).any() else labels.astype(np.int8)
-    return frame, faults, disguised
-
-
-def _problems(table: Table, coding: Coding, label: str | None, faults: Faults) -> list[str]:
+def _problems(table: Table, coding: Coding, label: str | None, converted: Converted) -> list[str]:
     """Return, column by column, the cells that are no numbers and those that are not valid."""
     allowed = {feature.name: coding.feature(feature).allowed for feature in FEATURES}
     if label:
@@ -174,7 +133,8 @@ def _problems(table: Table, coding: Coding, label: str | None, faults: Faults) -
     problems = []
     for column, expected in allowed.items():
         if column in table.bad:
-            problems.append(cell_problem(column, *table.bad[column], f"a number: {expected}"))
-        if column in faults:
-            problems.append(cell_problem(column, *faults[column], expected))
+            rows = marked_rows(table.bad[column])
+            problems.append(cell_problem(column, rows, f"a number: {expected}"))
+        if column in converted.bad:
+            problems.append(cell_problem(column, marked_rows(converted.bad[column]), expected))
     return problems

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from clinical.codings.definitions import AUTO
-from clinical.copies import Rows, contradictory, has_near_copy, near_copies, repeated, row_hashes
+from clinical.copies import Rows, has_near_copy, near_copies, repeated, row_hashes
 from clinical.errors import DataError
 from clinical.layout import Source
 from clinical.patients import read_patients
@@ -19,21 +19,14 @@ from clinical.tables import Column, Mask, unknown_cells
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Patients ready for training.
+    """Patients ready for training."""
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Canonical, with ``disease`` as int8; every patient once, all required features known; the
-        index counts from 0.
-    report : dict
-        The account, as JSON can hold it: `file`, `coding`, `rows` (`read`, `kept`), `dropped`
-        (rows by reason: `repeated`, `incomplete`, `contradictory`), `incomplete` (columns whose
-        absence dropped rows), `disguised`, `converted` and `ignored` (see
-        `clinical.patients.Patients`), and all of `describe`.
-    """
-
+    # Canonical, with ``disease`` as int8; every patient once, all required features known; the
+    # index counts from 0.
     frame: pd.DataFrame
+    # As JSON can hold it: `file`, `coding`, `rows` (`read`, `kept`), `dropped` (rows by reason:
+    # `repeated`, `incomplete`, `contradictory`), `incomplete` (columns whose absence dropped rows),
+    # `disguised`, `converted` and `ignored` (see `Patients`), and all of `describe`.
     report: dict[str, Any]
 
 
@@ -63,7 +56,6 @@ def prepare(source: Source, name: str, coding: str = AUTO) -> Prepared:
     columns = {column: rows.pop(column).to_numpy()[keep] for column in names}
     columns[LABEL.name] = columns[LABEL.name].astype(np.int8, copy=False)
     frame = pd.DataFrame(columns, copy=False)
-    del columns
     _require_both_classes(frame, name)
     return Prepared(frame, {**account, **counts, **describe(frame)})
 
@@ -91,7 +83,8 @@ def _usable(rows: pd.DataFrame) -> tuple[Mask, dict[str, Any]]:
     unknown = {name: mask & ~drop for name, mask in unknown_cells(rows).items()}
     incomplete = np.logical_or.reduce([np.zeros(len(rows), np.bool_), *unknown.values()])
     drop = drop | incomplete
-    disputed = contradictory(hashes, drop)
+    disputed = np.zeros(len(rows), np.bool_)  # there with both labels: the right one is unknown
+    disputed[~drop] = pd.Series(hashes[~drop]).duplicated(keep=False)
     drop = drop | disputed
     dropped |= {"incomplete": int(incomplete.sum()), "contradictory": int(disputed.sum())}
     lacking = {name: int(mask.sum()) for name, mask in unknown.items() if mask.any()}
@@ -112,13 +105,10 @@ def _require_both_classes(frame: pd.DataFrame, name: str) -> None:
 def describe(frame: pd.DataFrame) -> dict[str, Any]:
     """Describe complete, labelled patients in figures that JSON can hold.
 
-    Returns
-    -------
-    dict
-        `prevalence` with ``all`` and one entry for each sex, each with `patients`, `diseased` and
-        `share` (None without patients); `features` with, for each feature, the rows that do not
-        know it (`missing`, `missing_share`) and, for each class of the label, the counts by code
-        or the five-number summary.
+    `prevalence` has ``all`` and one entry for each sex, each with `patients`, `diseased` and
+    `share` (None without patients); `features` have, for each feature, the rows that do not know it
+    (`missing`, `missing_share`) and, `by_class` of the label, the counts by code or the five-number
+    summary.
     """
     diseased = frame[LABEL.name].to_numpy() == 1
     groups = {"0": np.flatnonzero(~diseased), "1": np.flatnonzero(diseased)}
@@ -143,19 +133,16 @@ def _prevalence(frame: pd.DataFrame, diseased: Mask) -> dict[str, Any]:
 def _feature(frame: pd.DataFrame, feature: Feature, groups: dict[str, Rows]) -> dict[str, Any]:
     values = frame[feature.name].to_numpy()
     missing = int(np.isnan(values).sum())
-    summary = _codes if feature.codes else _numbers
     return {
         "missing": missing,
         "missing_share": missing / len(values) if len(values) else None,
-        "by_class": {name: summary(values[group], feature) for name, group in groups.items()},
+        "by_class": {name: _summary(values[group], feature) for name, group in groups.items()},
     }
 
 
-def _codes(values: Column, feature: Feature) -> dict[str, int]:
-    return {str(code): int((values == code).sum()) for code in feature.codes}
-
-
-def _numbers(values: Column, _: Feature) -> dict[str, float] | None:
+def _summary(values: Column, feature: Feature) -> dict[str, Any] | None:
+    if feature.codes:
+        return {str(code): int((values == code).sum()) for code in feature.codes}
     known = values[~np.isnan(values)]
     if not len(known):
         return None

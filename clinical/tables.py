@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from clinical.errors import ROWS_LISTED, DataError, cell_problem
-from clinical.layout import UNKNOWN, Layout, Source, open_arrow, open_file, read_parquet
+from clinical.errors import DataError, cell_problem
+from clinical.layout import UNKNOWN, Layout, Source, open_file, read_parquet
 from clinical.schema import LABEL, REQUIRED
 
 Column = npt.NDArray[np.float64]
@@ -35,41 +35,14 @@ RAGGED = "number of columns"
 _NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 _WORDS = "|".join(re.escape(word) for word in UNKNOWN)
 
-#: For each column, the first rows whose cells are not usable, and how many there are.
-Faults = dict[str, tuple[list[int], int]]
 
+class Table(NamedTuple):
+    """What a file holds."""
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """What a file holds, its cells as numbers, null where a cell is unknown or no number.
-
-    The rows come in `batches`: work on few of them stays in the processor's cache. `bad` are the
-    cells that are no numbers, `problems` what else is wrong, one line each.
-    """
-
-    names: list[str]
-    batches: list[Any]
-    bad: Faults = field(default_factory=dict)
-    problems: Sequence[str] = ()
-
-    @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return sum(batch.num_rows for batch in self.batches)
-
-    def columns(self, batch: Any, names: Iterable[str]) -> dict[str, Column]:
-        """Return some columns of one of the batches as float64, NaN where null."""
-        places = {name: self.names.index(name) for name in names if name in self.names}
-        cells = {name: batch.column(place).cast(pa.float64()) for name, place in places.items()}
-        return {name: column.to_numpy(zero_copy_only=False) for name, column in cells.items()}
-
-
-def note(faults: Faults, column: str, bad: Mask, start: int = 0) -> None:
-    """Add the rows that a mask marks, counted from `start`, to the faults of a column."""
-    if bad.any():
-        rows = (np.flatnonzero(bad) + start + 1).tolist()
-        listed, total = faults.get(column, ([], 0))
-        faults[column] = ([*listed, *rows][:ROWS_LISTED], total + len(rows))
+    rows: int
+    columns: dict[str, Column]  # NaN where a cell is unknown or no number
+    bad: dict[str, Mask]  # the cells that are no numbers, by column
+    problems: list[str]  # what else is wrong, one line each
 
 
 def unknown_cells(columns: Mapping[str, Any] | pd.DataFrame) -> dict[str, Mask]:
@@ -98,15 +71,25 @@ def read_table(source: Source, layout: Layout, names: Sequence[str]) -> Table:
         content = source if isinstance(source, bytes) else source.read_bytes()
         content = re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", content)
         source = re.sub(rb"[ \t]+", b"\t", content)
-        layout = Layout(layout.names, layout.width, "\t", layout.skip, layout.decimal)
+        layout = replace(layout, delimiter="\t")
     table, wrong = read_text(source, layout, names)
-    bad: Faults = {}
-    for name, mask in wrong.items():
-        note(bad, name, mask)
-    ragged = bad.pop(RAGGED, None)
-    expected = f"{layout.width} as in the first row"
-    problems = [cell_problem(RAGGED, *ragged, expected)] if ragged else []
-    return Table(names, table.to_batches(), bad, problems)
+    problems = []
+    if RAGGED in wrong:
+        rows = marked_rows(wrong.pop(RAGGED))
+        problems.append(cell_problem(RAGGED, rows, f"{layout.width} as in the first row"))
+    return Table(table.num_rows, _columns(table), wrong, problems)
+
+
+def _columns(table: Any) -> dict[str, Column]:
+    """Return the columns as float64, NaN where null."""
+    floats = (column.cast(pa.float64()).to_pandas() for column in table.itercolumns())
+    columns = zip(table.column_names, floats, strict=True)
+    return {name: column.to_numpy(copy=True) for name, column in columns}
+
+
+def marked_rows(mask: Mask) -> list[int]:
+    """Return the rows that a mask marks, counted from 1."""
+    return (np.flatnonzero(mask) + 1).tolist()
 
 
 def _refuse_quoted_line_breaks(source: Source) -> None:
@@ -127,32 +110,25 @@ def read_text(
 ) -> tuple[Any, dict[str, Mask]]:
     """Read some columns of a text, in which every line but a blank one is a row.
 
-    The columns are read as `numbers` or as `texts`.
-
-    Returns
-    -------
-    table : pyarrow.Table
-        Numbers as float64, NaN or null where a cell is unknown or no number.
-    wrong : dict of str to ndarray of bool
-        For each column with such cells, those that hold something that is no number; under
-        `RAGGED` the rows that have more or fewer cells, all of which are then unknown.
+    Returns a pyarrow.Table with the `numbers` as float64, NaN or null where a cell is unknown or no
+    number, and the `texts`; then masks of the cells that hold something that is no number, by
+    column, and under `RAGGED` of the rows that have more or fewer cells, all of them unknown then.
 
     Raises a `DataError` where it cannot be divided into rows and cells.
     """
+    as_text = dict.fromkeys(texts, pa.string())
     try:
-        return _read_csv(source, layout, [pa.float64()] * len(numbers), [*numbers, *texts]), {}
+        return _read_csv(source, layout, dict.fromkeys(numbers, pa.float64()) | as_text), {}
     except pa.ArrowInvalid:
         # Something that Arrow does not take for a number: find all of it, or read it after all.
-        return _read_carefully(source, layout, numbers, texts)
+        kinds = dict.fromkeys(numbers, pa.binary()) | as_text
+        return _read_carefully(source, layout, kinds, numbers)
 
 
-def _read_csv(
-    source: Source, layout: Layout, kinds: list[Any], names: list[str], ragged: Any = None
-) -> Any:
+def _read_csv(source: Source, layout: Layout, kinds: dict[str, Any], ragged: Any = None) -> Any:
     # Arrow wants every name once, and a file may have any: numbers stand for them.
-    places = [str(layout.names.index(name)) for name in names]
-    numeric = dict(zip(places, kinds, strict=False))
-    with open_arrow(source) as file:
+    places = {str(layout.names.index(name)): kind for name, kind in kinds.items()}
+    with open_file(source) as file:
         table = pa_csv.read_csv(
             file,
             pa_csv.ReadOptions(
@@ -162,17 +138,17 @@ def _read_csv(
             ),
             pa_csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=ragged),
             pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(places, pa.string()) | numeric,
-                include_columns=places,
+                column_types=places,
+                include_columns=list(places),
                 null_values=ARROW_UNKNOWN,
                 decimal_point=layout.decimal,
             ),
         )
-    return table.rename_columns(names)
+    return table.rename_columns(list(kinds))
 
 
 def _read_carefully(
-    source: Source, layout: Layout, numbers: Sequence[str], texts: Sequence[str]
+    source: Source, layout: Layout, kinds: dict[str, Any], numbers: Sequence[str]
 ) -> tuple[Any, dict[str, Mask]]:
     ragged: list[int] = []
     blank: list[int] = []
@@ -182,8 +158,7 @@ def _read_carefully(
         return "skip"
 
     try:
-        kinds = [pa.binary()] * len(numbers)
-        table = _read_csv(source, layout, kinds, [*numbers, *texts], skip)
+        table = _read_csv(source, layout, kinds, skip)
     except pa.ArrowInvalid as error:
         raise DataError("it cannot be divided into rows and cells") from error
     # Blank lines are no rows, so that those after them move up.
@@ -220,7 +195,7 @@ def _read_parquet(source: Source, layout: Layout, names: Sequence[str]) -> Table
     textual = [name for name in names if not is_numeric(table.schema.field(name).type)]
     problems = [f"{column}: this column must hold numbers" for column in textual]
     numeric = [column for column in names if column not in textual]
-    return Table(numeric, table.select(numeric).to_batches(), problems=problems)
+    return Table(table.num_rows, _columns(table.select(numeric)), {}, problems)
 
 
 def plain_cell(value: Any) -> Any:

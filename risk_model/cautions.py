@@ -23,16 +23,14 @@ PARTS = 6
 
 
 class _Finding(NamedTuple):
-    """The training values of the feature `name`: its codes, or a range from `low` to `high`.
-
-    `mask_of` gives, by code or part of the range, the bits of the pairs it is in: its own, and
-    further up those of what it was never seen with. A range is cut by `factor`; 0 for codes.
-    """
+    """The training values of a feature: its codes, or a range from `low` to `high`."""
 
     name: str
     low: float
     high: float
-    factor: float
+    factor: float  # cuts a range into parts; 0 for codes
+    # By code or part: the bits of the pairs it is in, its own, and further up those of what it was
+    # never seen with.
     mask_of: Callable[..., Any]
     message: str
 
@@ -49,21 +47,19 @@ def _finding(
     feature: Feature, seen: TrainingRange | None, parts: int, bits: Mapping[tuple[str, int], int]
 ) -> _Finding | None:
     """Return the training values of a feature; None where the model does not hold them."""
-    if seen is None:
-        return None
-    low = feature.low if seen.low is None else seen.low
-    high = feature.high if seen.high is None else seen.high
     masks = {place: each for (name, place), each in bits.items() if name == feature.name}
-    if feature.codes:
-        codes = [code for code in feature.codes if low <= code <= high]
-        codes, factor = list(codes if seen.codes is None else seen.codes), 0.0
-        trained_on = ", ".join(f"{code} ({feature.codes.get(code, '?')})" for code in codes)
-        masks = {code: masks.get(code, 0) for code in codes}
-    else:
+    low, high, factor = 0.0, 0.0, 0.0
+    if seen and seen.codes is not None:
+        trained_on = ", ".join(f"{code} ({feature.codes.get(code, '?')})" for code in seen.codes)
+        masks = {code: masks.get(code, 0) for code in seen.codes}
+    elif seen and seen.low is not None and seen.high is not None:
+        low, high = seen.low, seen.high
         _, factor = _scale(feature, seen, parts)
         trained_on = f"{low:g} to {high:g} {feature.unit}".rstrip()
         if parts - 1 in masks:
             masks[parts] = masks[parts - 1]  # the highest of all
+    else:
+        return None
     message = f"'{feature.name}' is outside of what the model was trained on: {trained_on}."
     return _Finding(feature.name, low, high, factor, masks.get, message)
 

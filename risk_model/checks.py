@@ -10,21 +10,12 @@ import numpy.typing as npt
 from clinical.schema import FEATURES
 from risk_model.engines import Engine, score_many
 from risk_model.errors import ModelError
-from risk_model.metadata import Metadata, References
+from risk_model.metadata import References
 
 PATIENTS = 10_000
 SEED = 20_241
 ROUNDING = 1e-6
 """Trees that are added up in float32 may exceed 1 by so much."""
-
-
-def check_origin(metadata: Metadata, run_id: str) -> None:
-    """Raise a `ModelError` where a model's files name another run than its version does.
-
-    Format 1 is taken as it is: release 0.1 had no such rule.
-    """
-    if metadata.format > 1 and run_id and metadata.run_id != run_id:
-        raise ModelError("The model's files name another run than its version does.")
 
 
 def check_references(engine: Engine, references: References, *, required: bool) -> None:

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,21 +30,6 @@ class Scores(NamedTuple):
 
     labels: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.floating[Any]]
-
-
-class Engine(Protocol):
-    """Computes predictions in numbers of its `dtype`; named ``onnx`` or ``scikit-learn``."""
-
-    name: str
-    dtype: type[np.floating[Any]]
-
-    def score(self, rows: Rows) -> Scores:
-        """Score patients given as rows of the 13 values in the order of FEATURES, NaN unknown."""
-        ...
-
-    def score_one(self, values: Sequence[float | None]) -> tuple[int, float]:
-        """Return the predicted class and probability of disease of one patient; None: unknown."""
-        ...
 
 
 def import_runtime() -> Any:
@@ -103,13 +88,12 @@ class SklearnEngine:
         if not hasattr(estimator, "predict_proba"):
             raise ModelError("The model gives no probabilities (it has no predict_proba).")
         self._estimator = estimator
-        import pandas as pd
-
-        self._frame = pd.DataFrame
 
     def score(self, rows: Rows) -> Scores:
         """Score patients given as rows of the 13 values in the order of FEATURES, NaN unknown."""
-        frame = self._frame(rows, columns=list(FEATURE_NAMES), dtype=np.float64)
+        import pandas as pd
+
+        frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES), dtype=np.float64)
         probabilities = self._estimator.predict_proba(frame)[:, 1]
         classes = self._estimator.classes_
         # As scikit-learn's own predict: the first of equal probabilities wins.
@@ -122,6 +106,9 @@ class SklearnEngine:
         return int(scores.labels[0]), float(scores.probabilities[0])
 
 
+Engine = OnnxEngine | SklearnEngine
+"""Computes predictions in numbers of its `dtype`."""
+
 Columns = Sequence[npt.NDArray[np.floating[Any]]] | npt.NDArray[np.floating[Any]]
 """The 13 features in the order of FEATURES, NaN where unknown: each of shape (n,), or (13, n)."""
 
@@ -130,7 +117,6 @@ BATCH_ROWS = 1 << 13
 
 LEVELS = 16
 """How finely measured values are distinguished; a finer grid gains nothing."""
-
 
 # The features as digits of one number, the last of them leading, and codes before measured values.
 _CODED = [feature for feature in reversed(FEATURES) if feature.codes]
@@ -146,29 +132,23 @@ def score_many(
     size: int = BATCH_ROWS,
     run: Callable[[Sequence[Callable[[], Scores]]], Sequence[Scores]] | None = None,
 ) -> Scores:
-    """Return the scores of many patients, in their order.
+    """Return the scores of many patients, in their order; `size` rows at most at once.
 
-    Parameters
-    ----------
-    size : int
-        The most rows that the engine is given at once.
-    run : callable, optional
-        Calls functions and returns their results in order, such as in threads; by default one
-        after the other.
+    `run` calls functions, such as in threads, and returns their results in order.
     """
     order = cache_friendly_order(columns)
     rows = np.stack(list(columns), 1, dtype=engine.dtype)
+
+    def score(part: npt.NDArray[np.intp]) -> Scores:
+        return engine.score(rows[part])
+
     parts = [order[start : start + size] for start in range(0, len(order), size)]
-    calls = [partial(_score_part, engine, rows, part) for part in parts]
+    calls = [partial(score, part) for part in parts]
     scored = run(calls) if run else [call() for call in calls]
     labels, probabilities = np.empty(len(order), np.int64), np.empty(len(order))
     for part, scores in zip(parts, scored, strict=True):
         labels[part], probabilities[part] = scores
     return Scores(labels, probabilities)
-
-
-def _score_part(engine: Engine, rows: npt.NDArray[Any], part: npt.NDArray[np.intp]) -> Scores:
-    return engine.score(rows[part])
 
 
 def cache_friendly_order(columns: Columns) -> npt.NDArray[np.intp]:

@@ -101,17 +101,14 @@ CaseMix = dict[str, FeatureMix]
 
 
 class OutOfFold(Part):
-    """The measures of cross-validation: over all patients, and by group.
-
-    `decision` is the net benefit over the threshold, of treating by the `model` and of treating
-    `all`.
-    """
+    """The measures of cross-validation: over all patients, and by group."""
 
     patients: int
     diseased: int
     metrics: Measures
     groups: tuple[Group, ...] = ()
     calibration: Calibration | None = None
+    # The net benefit over the threshold, of treating by the `model` and of treating `all`.
     decision: dict[str, Curve] | None = None
     case_mix: CaseMix | None = None
 
@@ -153,18 +150,14 @@ class UnknownPattern(Part):
 
 
 class RefitBin(Part):
-    """Where refits put patients whose probability lies from `start` to `end`.
-
-    From `low` to `high` are as many of the refits' probabilities as `Refits.level` says;
-    `changes_band` is the share of patients that some refit puts into another risk band.
-    """
+    """Where refits put patients whose probability lies from `start` to `end`."""
 
     start: float
     end: float
     patients: int
-    low: float
+    low: float  # from here to `high` are as many of the refits' probabilities as `level` says
     high: float
-    changes_band: float | None = None
+    changes_band: float | None = None  # the share whom some refit puts into another risk band
 
 
 class Refits(Part):
@@ -194,13 +187,9 @@ class Histogram(Part):
 
 
 class Baseline(Part):
-    """What the patients that it was trained on looked like, in the bins of the prediction log.
+    """What the patients that it was trained on looked like, in the bins of the prediction log."""
 
-    `log_schema` is the version of the log's columns that the bins are for; `probability` is of the
-    out-of-fold probabilities of disease.
-    """
-
-    log_schema: int
+    log_schema: int  # the version of the log's columns that the bins are for
     patients: int
     features: dict[str, Histogram]
-    probability: Histogram
+    probability: Histogram  # of disease, out of fold

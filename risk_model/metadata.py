@@ -8,9 +8,9 @@ read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from clinical.schema import FEATURE_NAMES
 from risk_model.bands import RISK_BANDS, Bands
@@ -30,8 +30,6 @@ from risk_model.measurements import (
 
 FORMAT = 2
 """The format that `train` writes. Format 1 has no field `format`; see risk_model/layout.py."""
-
-_Kind = TypeVar("_Kind", bound=BaseModel)
 
 
 class Rows(Part):
@@ -78,13 +76,10 @@ class TrainingRange(Part):
 
 
 class UnseenPairs(Part):
-    """Pairs of findings that no training patient had, each a feature and a place for both.
+    """Pairs of findings that no training patient had."""
 
-    The place is the code, or which of `parts` equal parts of the `TrainingRange` it is, from 0 on.
-    """
-
-    parts: int
-    pairs: tuple[tuple[str, int, str, int], ...]
+    parts: int  # the equal parts of the `TrainingRange` of a measurement
+    pairs: tuple[tuple[str, int, str, int], ...]  # feature and code, or part from 0 on, of both
 
 
 class ReferencePatient(Part):
@@ -101,11 +96,41 @@ class Git(Part):
     dirty: bool = False
 
 
-class Metadata(Part):
-    """The metadata of a model: population, performance, how it is served; it is model.json.
+class _Stored(Part):
+    """The content of a JSON file of a stored model."""
+
+    file_name: ClassVar[str]
+
+    @classmethod
+    def read(cls, content: bytes | str) -> Self:
+        """Return what a file of this content holds.
+
+        Raises a `ModelError` with one line: which field is wrong.
+        """
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        if first["type"] == "json_invalid":
+            raise ModelError(f"{cls.file_name} is not valid JSON.")
+        where = ".".join(map(str, first["loc"]))
+        if not where:
+            raise ModelError(f"{cls.file_name} holds no object.")
+        message = first["msg"].replace("Input should be", "it should be")
+        raise ModelError(f"{cls.file_name}: '{where}' is wrong: {message}.")
+
+    def as_json(self) -> str:
+        """Return the content of the file."""
+        return self.model_dump_json(by_alias=True, exclude_unset=True, indent=2) + "\n"
+
+
+class Metadata(_Stored):
+    """The metadata of a model: population, performance, how it is served.
 
     `unseen_pairs`, `unknown_patterns`, `refits`, `baseline` and `base` are of format 2.
     """
+
+    file_name = "model.json"
 
     format: int = 1  # 1 or 2
     # SHA-256 of the files that hold the model, by their paths in its folder. Format 2.
@@ -176,11 +201,8 @@ class Metadata(Part):
 
     @classmethod
     def read(cls, content: bytes | str) -> Self:
-        """Return the metadata in the content of model.json.
-
-        Raises a `ModelError` with one line: which field is wrong, or that a later release wrote it.
-        """
-        metadata = _read(cls, content, "model.json")
+        """Return the metadata in the content of model.json; not if a later release wrote it."""
+        metadata = super().read(content)
         if metadata.format > FORMAT:
             raise ModelError(
                 f"The model has format {metadata.format} of a later release; this one reads up to "
@@ -197,43 +219,13 @@ class Metadata(Part):
         """Return the metadata as plain JSON values, None for each field that is not there."""
         return self.model_dump(mode="json", by_alias=True)
 
-    def as_json(self) -> str:
-        """Return the content of model.json."""
-        return self.model_dump_json(by_alias=True, exclude_unset=True, indent=2) + "\n"
 
+class References(_Stored):
+    """Made-up patients with the probabilities that the model gave when it was trained."""
 
-class References(Part):
-    """Made-up patients with the probabilities that the model gave when it was trained.
+    file_name = "references.json"
 
-    `inputs` are rows of the 13 values in the order of FEATURES, None where unknown; an engine may
-    be off by `tolerance`: float32 against float64. `twin_sha256` is that of the ONNX model, None
-    where there is none, in format 1; see `Metadata.files`.
-    """
-
-    inputs: tuple[tuple[float | None, ...], ...] = ()
+    inputs: tuple[tuple[float | None, ...], ...] = ()  # in the order of FEATURES, None unknown
     probabilities: tuple[float, ...] = ()
-    tolerance: float = 1e-5
-    twin_sha256: str | None = None
-
-    @classmethod
-    def read(cls, content: bytes | str) -> Self:
-        """Return the references in the content of references.json, or refuse it."""
-        return _read(cls, content, "references.json")
-
-    def as_json(self) -> str:
-        """Return the content of references.json."""
-        return self.model_dump_json(exclude_unset=True, indent=2) + "\n"
-
-
-def _read(kind: type[_Kind], content: bytes | str, name: str) -> _Kind:
-    try:
-        return kind.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    if first["type"] == "json_invalid":
-        raise ModelError(f"{name} is not valid JSON.")
-    where = ".".join(map(str, first["loc"]))
-    if not where:
-        raise ModelError(f"{name} holds no object.")
-    message = first["msg"].replace("Input should be", "it should be")
-    raise ModelError(f"{name}: '{where}' is wrong: {message}.")
+    tolerance: float = 1e-5  # by so much an engine may be off: float32 against float64
+    twin_sha256: str | None = None  # of the ONNX model, in format 1; see `Metadata.files`

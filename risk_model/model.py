@@ -68,20 +68,19 @@ class Model:
 def load(origin: Origin, pickles: bool | None = None) -> Model:
     """Load a model from its directory and check it.
 
-    Parameters
-    ----------
-    pickles : bool, optional
-        Whether the operator allows pickles. Where that is not set, the local file may be one; for
-        any other model the environment decides, where the default is no.
+    Where `pickles` does not say whether the operator allows them, the local file may be one; for
+    any other model the environment decides, where the default is no.
 
     Raises a `ModelError` where it does not load, or answers otherwise than when it was trained.
     """
     try:
         files = open_folder(Path(origin.directory))
-        checks.check_origin(files.metadata, origin.run_id)
+        is_checked = files.metadata.format > 1  # release 0.1 had no such rules
+        if is_checked and origin.run_id and origin.run_id != files.metadata.run_id:
+            raise ModelError("The model's files name another run than its version does.")
         engine = _engine(origin, files, pickles)
-        # Release 0.1 did not insist; of the local file, the recorded SHA-256 was checked.
-        required = files.metadata.format > 1 and origin.version != LOCAL
+        # Of the local file, the recorded SHA-256 was checked.
+        required = is_checked and origin.version != LOCAL
         checks.check_references(engine, files.references, required=required)
         checks.check_answers(engine)
     except ModelError:

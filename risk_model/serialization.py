@@ -62,8 +62,7 @@ def file_inside(folder: Path, name: object) -> Path:
     return path
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """Return the content of ``MLmodel``; a `ModelError` where it is not MLflow's."""
+def _read_description(folder: Path) -> dict[str, Any]:
     import yaml
 
     try:
@@ -78,16 +77,13 @@ def read_description(folder: Path) -> dict[str, Any]:
 def read_estimator(folder: Path, pickles: bool | None = None) -> Any:
     """Return the estimator of the scikit-learn flavour of a model, as MLflow stores it.
 
-    Parameters
-    ----------
-    pickles : bool, optional
-        Whether a pickle may be loaded, which runs whatever code it holds. By default what the
-        environment variable sets, and no where it is not set.
+    A pickle, which runs whatever code it holds, is loaded only if `pickles` are allowed: where that
+    is None, by the environment variable.
 
     Raises a `ModelError` with one line: there is no such flavour, it is a pickle and pickles are
     not allowed, it holds unreviewed types, or the model is for other features.
     """
-    description = read_description(folder)
+    description = _read_description(folder)
     _check_signature(description)
     flavour = description["flavors"].get("sklearn")
     if not isinstance(flavour, dict):
@@ -106,7 +102,6 @@ def read_estimator(folder: Path, pickles: bool | None = None) -> Any:
 
 
 def _pickles_are_allowed() -> bool:
-    """Return whether the operator has allowed them; the default is no."""
     setting = os.environ.get(PICKLE_SETTING, "").lower()
     if setting not in ("", "true", "1", "false", "0"):
         raise ModelError(f"{PICKLE_SETTING} must be true, false or empty. Got {setting!r}.")

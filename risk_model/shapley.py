@@ -15,9 +15,9 @@ baseline Shapley). https://arxiv.org/abs/1908.08474
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from math import comb
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,28 +26,20 @@ Values = npt.NDArray[np.float64]
 Predict = Callable[[Values], npt.NDArray[np.floating]]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a patient's probability is not that of the reference patient, `base`.
+class Explanation(NamedTuple):
+    """Why a patient's probability is not that of the reference patient."""
 
-    `contributions` are what each feature added, in probability, shape (n_features,).
-    """
-
-    base: float
-    probability: float
-    contributions: Values
+    base: float  # of the reference patient
+    probability: float  # of the patient
+    contributions: Values  # what each feature added, in probability, shape (n_features,)
 
 
 def explain(predict: Predict, patient: Values, reference: Values) -> Explanation:
     """Attribute the difference between a patient's and a reference's probability to the features.
 
-    Parameters
-    ----------
-    predict : callable
-        From rows of shape (n, n_features) to probabilities of shape (n,). It is called once, with
-        a row for each combination of the features in which the two differ: 8192 at most for 13.
-    patient, reference : array, shape (n_features,)
-        NaN in `patient` is unknown.
+    `predict` gives the probabilities, shape (n,), of rows of shape (n, n_features). It is called
+    once, with a row for each combination of the features in which the two differ: 8192 at most for
+    13. NaN in `patient` is unknown.
     """
     differing = np.flatnonzero(patient != reference)  # NaN differs from every value
     chosen = _combinations(len(differing))

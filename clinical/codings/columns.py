@@ -46,15 +46,7 @@ class Columns:
     label: str | None  # where one is known
     alias: str | None  # a label in public files, which may mean either
     ignored: list[str]  # neither feature nor label
-    missing: list[str]  # features that are not there
-    repeated: list[str]  # features and labels that are there twice
-
-    @property
-    def problems(self) -> list[str]:
-        """What is wrong with them, one line each."""
-        return [f"{name}: this column is missing" for name in self.missing] + [
-            f"{name}: this column is there twice" for name in self.repeated
-        ]
+    problems: list[str]  # what is wrong with them, one line each
 
 
 def is_index(column: str) -> bool:
@@ -81,8 +73,10 @@ def recognise_columns(names: Sequence[str], width: int, stated: Coding | None = 
     if (missing and ignored) or len(labels) > 1 or len(missing) == len(FEATURE_NAMES):
         raise _refusal(_found(ignored, labels, missing))
     alias = None if labels else next((name for name in ignored if name in LABEL_ALIASES), None)
+    problems = [f"{name}: this column is missing" for name in missing]
     twice = sorted({n for n in used if used.count(n) > 1 and n not in ignored})
-    return Columns(names, labels[0] if labels else None, alias, ignored, missing, twice)
+    problems += [f"{name}: this column is there twice" for name in twice]
+    return Columns(names, labels[0] if labels else None, alias, ignored, problems)
 
 
 def require_features(names: list[str], ids: list[str]) -> None:

@@ -1,10 +1,10 @@
-"""Columns of any coding brought to the canonical one, block by block."""
+"""Columns of any coding brought to the canonical one."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,25 +17,12 @@ _CODES = 16
 _UNKNOWN = -9
 
 
-@dataclass(frozen=True)
-class Converted:
-    """Some rows in the canonical coding.
+class Converted(NamedTuple):
+    """Some rows in the canonical coding."""
 
-    `columns` are NaN where unknown or not valid; `bad` marks, for each column that has such cells,
-    the known ones that are not valid; `disguised` counts the numbers that stood for an unknown
-    value.
-    """
-
-    columns: dict[str, Column] = field(default_factory=dict)
-    bad: dict[str, Mask] = field(default_factory=dict)
-    disguised: Counter[str] = field(default_factory=Counter)
-
-    def add(self, name: str, column: Column, bad: Mask, disguised: int) -> None:
-        """Add a column."""
-        self.columns[name] = column
-        self.disguised[name] = disguised
-        if bad.any():
-            self.bad[name] = bad
+    columns: dict[str, Column]  # NaN where unknown or not valid
+    bad: dict[str, Mask]  # for each column that has such cells, the known ones that are not valid
+    disguised: Counter[str]  # how many numbers stood for an unknown value
 
 
 def convert(columns: Mapping[str, Column], coding: Coding) -> Converted:
@@ -44,19 +31,21 @@ def convert(columns: Mapping[str, Column], coding: Coding) -> Converted:
     It is as the file writes it: float64, NaN where unknown. What the coding does not know is left
     out.
     """
-    converted = Converted()
-    for feature in FEATURES:
-        if feature.name in columns:
-            values, hidden = _unmask(columns[feature.name], coding.disguised.get(feature.name, ()))
-            if feature.codes:
-                values, bad = _recode(values, coding.codes_of(feature))
-            else:
-                bad = (values < feature.low) | (values > feature.high)
-            converted.add(feature.name, values, bad, hidden)
-    for name, label in coding.labels.items():
-        if name in columns:
-            values, hidden = _unmask(columns[name], ())
-            converted.add(name, *_recode(values, label.codes), hidden)
+    ranges = {feature.name: (feature.low, feature.high) for feature in FEATURES}
+    codes = {feature.name: coding.codes_of(feature) for feature in FEATURES}
+    codes |= {name: label.codes for name, label in coding.labels.items()}
+    converted = Converted({}, {}, Counter())
+    for name in (name for name in codes if name in columns):
+        values, hidden = _unmask(columns[name], coding.disguised.get(name, ()))
+        if codes[name]:
+            values, bad = _recode(values, codes[name])
+        else:
+            low, high = ranges[name]
+            bad = (values < low) | (values > high)
+        converted.columns[name] = values
+        converted.disguised[name] = hidden
+        if bad.any():
+            converted.bad[name] = bad
     return converted
 
 

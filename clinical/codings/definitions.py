@@ -15,13 +15,10 @@ from clinical.schema import LABEL, Feature
 
 @dataclass(frozen=True, slots=True)
 class LabelCodes:
-    """The codes of a label column, whether they mean disease, and a description of it.
+    """The codes of a label column."""
 
-    In these, {label} stands for the column's name.
-    """
-
-    codes: Mapping[int, int]
-    meaning: str
+    codes: Mapping[int, int]  # whether each means disease
+    meaning: str  # a description, in which {label} stands for the column's name
 
 
 GRADES = LabelCodes({0: 0, 1: 1, 2: 1, 3: 1, 4: 1}, "disease = ({label} > 0)")

@@ -43,18 +43,11 @@ Sums = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Cells counted by code, and the values of a related column by code.
+    """Cells counted by code, and the values of a related column by code."""
 
-    Parameters
-    ----------
-    codes : ndarray, shape (3, 11)
-        For each telling feature the cells with each code.
-    seen : ndarray, shape (2, 3, 11)
-        For cp with exang and slope with oldpeak: by code, the rows where both are known, and the
-        sum and the sum of squares of the latter.
-    """
-
-    codes: Sums
+    codes: Sums  # (3, 11): for each telling feature, the cells with each code
+    # (2, 3, 11): for cp with exang and slope with oldpeak, by code, the rows where both are known,
+    # and the sum and the sum of squares of the latter.
     seen: Sums
 
     def __add__(self, other: Evidence) -> Evidence:
@@ -126,18 +119,15 @@ class Evidence:
 def count_coding_evidence(columns: Mapping[str, Sums]) -> Evidence:
     """Return the evidence of a block of rows for its coding.
 
-    They are columns of numbers as the file writes them, NaN where unknown; what is missing counts
-    nothing.
+    They are columns of numbers as the file writes them, NaN where unknown; one that is missing
+    counts as unknown.
     """
-    nothing = np.empty(0)
-    places = {name: _places(columns.get(name, nothing)) for name in TELLING}
+    unknown = np.full(len(next(iter(columns.values()), ())), np.nan)
+    cells = {name: columns.get(name, unknown) for name in (*TELLING, *_SEEN_WITH.values())}
+    places = {name: _places(cells[name]) for name in TELLING}
     codes = [np.bincount(places[name], minlength=_BEYOND + 1) for name in TELLING]
-    seen = [
-        _sums(places[name], columns[other], _BY_NAME[other])
-        if name in columns and other in columns
-        else np.zeros((3, _BEYOND + 1))
-        for name, other in _SEEN_WITH.items()
-    ]
+    pairs = _SEEN_WITH.items()
+    seen = [_sums(places[name], cells[other], _BY_NAME[other]) for name, other in pairs]
     return Evidence(np.array(codes, dtype=np.float64), np.array(seen))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,56 +23,33 @@ from clinical.errors import DataError
 from clinical.schema import LABEL
 from clinical.tables import Column, Mask
 
+Signs = dict[str, tuple[Mask, Mask]]
+"""By sign: masks of the patients with it, and of those known to be without."""
+
 SURE = 2.0
 """The standard errors beyond which a sign counts, so that a small or odd sample passes."""
 
-#: Signs whose codes are the same in every coding.
-_IN_EVERY_CODING = ("angina during exercise (exang 1)", "coloured vessels (ca above 0)")
 #: In the four hospitals .16 to .39 of the signs without disease, .54 to .71 with its least grade.
 _HEALTHY = 0.4
 _GRADE_JUMP = 5.0
 _FEW = 10
 
 
-@dataclass(frozen=True)
-class Direction:
-    """The signs that are associated with a label, and those that contradict it, as text.
+class _Direction(NamedTuple):
+    """Which way a label points, by the signs that are beyond `SURE` standard errors."""
 
-    Each is beyond `SURE` standard errors.
-    """
-
-    right: list[str]
-    wrong: list[str]
-
-    @property
-    def is_right(self) -> bool:
-        """Whether at least two signs say that 1 means disease, and none the contrary."""
-        return len(self.right) >= 2 and not self.wrong
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether at least two signs, and most of them, say that 1 means no disease."""
-        return len(self.wrong) >= 2 and len(self.wrong) > len(self.right)
+    is_right: bool  # at least two signs say that 1 means disease, and none the contrary
+    is_wrong: bool  # at least two signs, and most of them, say that 1 means no disease
+    against: list[str]  # the signs that say so
 
 
-def direction(frame: pd.DataFrame, diseased: Column, in_every_coding: bool = False) -> Direction:
-    """Return which way a label points: diseased is 1, 0, or NaN where unknown.
-
-    The features are in the canonical coding, unless only those signs are looked at whose codes are
-    the same `in_every_coding`. The signs are angina during exercise, a coloured vessel, a
-    reversible defect and the absence of chest pain; all four hospitals of the UCI archive show
-    them.
-    """
-    signs = _signs(frame)
-    scores = {
-        sign: _score(present, diseased)
-        for sign, present in signs.items()
-        if not in_every_coding or sign in _IN_EVERY_CODING
-    }
-    return Direction(
-        [sign for sign, score in scores.items() if score > SURE],
-        [sign for sign, score in scores.items() if score < -SURE],
-    )
+def _direction(signs: Signs, diseased: Column) -> _Direction:
+    """Return which way a label points: diseased is 1, 0, or NaN where unknown."""
+    scores = {sign: _score(groups, diseased) for sign, groups in signs.items()}
+    right = [sign for sign, score in scores.items() if score > SURE]
+    wrong = [sign for sign, score in scores.items() if score < -SURE]
+    most_are_wrong = len(wrong) >= 2 and len(wrong) > len(right)
+    return _Direction(len(right) >= 2 and not wrong, most_are_wrong, wrong)
 
 
 def check_direction(frame: pd.DataFrame, coding: Coding, label: str, evidence: Evidence) -> None:
@@ -80,7 +57,7 @@ def check_direction(frame: pd.DataFrame, coding: Coding, label: str, evidence: E
 
     It names a rename only where the rows prove it.
     """
-    trend = direction(frame, frame[LABEL.name].to_numpy(dtype=np.float64))
+    trend = _direction(_signs(frame), frame[LABEL.name].to_numpy(dtype=np.float64))
     if coding is STATLOG and not (trend.is_right and _is_healthy(frame[frame[LABEL.name] == 0])):
         raise DataError(
             f"its label '{label}' is 1 and 2 alone: absence and presence of disease as in Statlog, "
@@ -91,7 +68,7 @@ def check_direction(frame: pd.DataFrame, coding: Coding, label: str, evidence: E
         meaning = coding.labels[label].meaning.format(label=label)
         raise DataError(
             f"its label '{label}' points the wrong way: read as {meaning}, disease is less "
-            f"frequent with {', '.join(trend.wrong)}, which is the reverse of what is known."
+            f"frequent with {', '.join(trend.against)}, which is the reverse of what is known."
             f"\n  {_advice(coding, label, evidence)}"
         )
 
@@ -112,9 +89,10 @@ def check_alias(
     frame: pd.DataFrame, values: Column, alias: str, coding: Coding, evidence: Evidence
 ) -> None:
     """Refuse a label whose name has several meanings, with the rename that its rows prove."""
-    codes, uci = set(np.unique(values[~np.isnan(values)]).tolist()), coding.same_features(UCI)
+    codes, uci = _codes(values), coding.same_features(UCI)
     allowed = set(GRADES.codes if uci else CANONICAL.labels[LABEL.name].codes)
-    trend = direction(frame, np.where(np.isnan(values), np.nan, values > 0), in_every_coding=True)
+    signs = _signs_in_every_coding(frame)
+    trend = _direction(signs, np.where(np.isnan(values), np.nan, values > 0))
     rename = None
     if codes <= allowed and trend.is_right:
         rename = "num" if uci else LABEL.name
@@ -134,7 +112,11 @@ def check_alias(
 
 def is_statlog(labels: Column) -> bool:
     """Return whether a label of UCI's is 1 and 2 alone, as Statlog writes it."""
-    return set(np.unique(labels[~np.isnan(labels)]).tolist()) == set(PRESENCE.codes)
+    return _codes(labels) == set(PRESENCE.codes)
+
+
+def _codes(labels: Column) -> set[float]:
+    return set(np.unique(labels[~np.isnan(labels)]).tolist())
 
 
 def check_grades(frame: pd.DataFrame, grades: Column) -> None:
@@ -143,14 +125,13 @@ def check_grades(frame: pd.DataFrame, grades: Column) -> None:
     In UCI's grades, patients of grade 1 have more signs of disease than those of grade 0, and
     not many fewer than those of higher grades.
     """
-    few = set(np.unique(grades[~np.isnan(grades)]).tolist()) == {0, 1, 2}
     burden = _burden(frame)
     groups = (grades == 0, grades == 1, grades > 1)
     none, one, more = (burden[group & ~np.isnan(burden)] for group in groups)
     jump = min(map(len, (none, one, more))) >= 5 and (
         _distance(more, one) - _distance(one, none) > _GRADE_JUMP
     )
-    if jump or (few and int((grades == 2).sum()) >= _FEW):
+    if jump or (_codes(grades) == {0, 1, 2} and int((grades == 2).sum()) >= _FEW):
         raise DataError(
             "its label mixes two meanings: next to UCI's grades (0 to 4) it seems to have rows "
             "with Statlog's labels (1 = absence, 2 = presence).\n  Give the files one by one, or "
@@ -168,12 +149,9 @@ def _is_healthy(patients: pd.DataFrame) -> bool:
 
 def _burden(patients: pd.DataFrame) -> Column:
     """Return the share of each patient's known signs that are present; NaN where none is known."""
-    present, known = np.zeros((2, len(patients)), dtype=np.float32)
-    for has, lacks in _signs(patients).values():
-        present += has
-        known += has | lacks
+    groups = np.array(list(_signs(patients).values()))
     with np.errstate(invalid="ignore"):
-        return np.asarray(present / known)
+        return np.asarray(groups[:, 0].sum(axis=0) / groups.any(axis=1).sum(axis=0))
 
 
 def _distance(one: Column, other: Column) -> float:
@@ -182,19 +160,22 @@ def _distance(one: Column, other: Column) -> float:
     return float(one.mean() - other.mean()) / error if error else 0.0
 
 
-def _signs(frame: pd.DataFrame) -> dict[str, tuple[Mask, Mask]]:
-    """Return, for each sign, masks of the patients with it and of those known to be without."""
-
-    def split(name: str, low: float) -> tuple[Mask, Mask]:
-        values = frame[name].to_numpy()
-        return values >= low, values < low
-
-    pain = frame["cp"].to_numpy()
+def _signs(frame: pd.DataFrame) -> Signs:
+    """Return the signs of the disease that all four hospitals of the UCI archive show."""
+    defect, pain = frame["thal"].to_numpy(), frame["cp"].to_numpy()
     return {
-        _IN_EVERY_CODING[0]: split("exang", 1),
-        _IN_EVERY_CODING[1]: split("ca", 1),
-        "a reversible defect (thal)": split("thal", 3),
+        **_signs_in_every_coding(frame),
+        "a reversible defect (thal)": (defect >= 3, defect < 3),
         "asymptomatic chest pain (cp)": (pain == 0, pain > 0),
+    }
+
+
+def _signs_in_every_coding(frame: pd.DataFrame) -> Signs:
+    """Return the signs whose codes are the same in every coding."""
+    angina, vessels = frame["exang"].to_numpy(), frame["ca"].to_numpy()
+    return {
+        "angina during exercise (exang 1)": (angina >= 1, angina < 1),
+        "coloured vessels (ca above 0)": (vessels >= 1, vessels < 1),
     }
 
 

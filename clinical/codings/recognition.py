@@ -12,7 +12,7 @@ from clinical.codings.definitions import (
     Coding,
     offer,
 )
-from clinical.codings.evidence import TELLING, Evidence, count_coding_evidence, require_coding
+from clinical.codings.evidence import TELLING, Evidence, require_coding
 from clinical.errors import DataError
 
 
@@ -25,7 +25,9 @@ def recognise(evidence: Evidence, label: str | None, label_is_named: bool = True
     do not show the known associations if they are read in this coding.
     """
     if label is None:
-        return recognise_without_label(evidence)
+        if (by_rows := coding_of_rows(evidence)) is None:
+            raise _too_small()
+        return by_rows
     coding, by_codes = BY_LABEL[label], evidence.coding
     if by_codes and not evidence.mixed and not by_codes.same_features(coding):
         raise DataError(_contradiction(coding, label if label_is_named else None))
@@ -33,15 +35,11 @@ def recognise(evidence: Evidence, label: str | None, label_is_named: bool = True
     return coding
 
 
-def recognise_without_label(evidence: Evidence) -> Coding:
-    """Return the coding by the codes; as `coding_of_rows`, but an error where none decides."""
-    coding = coding_of_rows(evidence)
-    if coding is None:
-        raise DataError(
-            "it is too small to tell its coding: it has no label, and no code in "
-            f"{', '.join(TELLING)} that only one coding has.\n  {offer(UCI, CANONICAL, ZERO_BASED)}"
-        )
-    return coding
+def _too_small() -> DataError:
+    return DataError(
+        "it is too small to tell its coding: it has no label, and no code in "
+        f"{', '.join(TELLING)} that only one coding has.\n  {offer(UCI, CANONICAL, ZERO_BASED)}"
+    )
 
 
 def coding_of_rows(evidence: Evidence, label: str | None = None) -> Coding | None:
@@ -86,7 +84,7 @@ def coding_of_files(
         each = ", ".join(f"'{name}' is {coding}" for coding, name in first_of.items())
         raise DataError(f"expected one coding in all files, found several: {each}")
     if not first_of and any(evidence.rows for evidence in counted.values()):
-        return recognise_without_label(count_coding_evidence({}))  # which refuses them
+        raise _too_small()
     return CODINGS[next(iter(first_of), CANONICAL.name)]
 
 

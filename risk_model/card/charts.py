@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(NamedTuple):
     """The axis of a forest plot, with the value to compare with; a ratio's is logarithmic."""
 
     low: float
@@ -30,8 +29,7 @@ SCALES = {
 }
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A curve as paths of an SVG, in a picture of 100 by 100: the line, and its interval."""
 
     curve: str

@@ -57,12 +57,12 @@ def settings(card: CardValues) -> dict[str, Any]:
 
 def own_cohort(card: CardValues) -> dict[str, Any] | None:
     """Return the model's own patients, cross-validated, in the form of the other hospitals."""
-    measured = card["out_of_fold"]
+    measured, data = card["out_of_fold"], card["data"]
     if not measured:
         return None
-    uci = card["data"] and card["data"]["source"] == "uci"
+    own = "Cleveland Clinic" if data and data["source"] == "uci" else "Its own patients"
     return {
-        "title": f"{'Cleveland Clinic' if uci else 'Its own patients'}, cross-validated",
+        "title": f"{own}, cross-validated",
         "prevalence": measured["diseased"] / measured["patients"],
         "risk_bands": card["risk_bands"] or [],
         **measured,
@@ -84,11 +84,11 @@ def group_rows(cohort: Mapping[str, Any]) -> list[dict[str, Any]]:
 def banded(card: CardValues) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return the cohorts, groups and patterns whose bands were observed, each with a title."""
     own = card["out_of_fold"] or {"groups": []}
-    unknown = (p for p in shown_patterns(card) if p["unknown"])
+    unknown = [(", ".join(one["unknown"]), one) for one in shown_patterns(card)]
     groups = [
         *((f"Cross-validated, {group['group']}", group) for group in own["groups"]),
         *((site["title"], site) for site in card["elsewhere"] or []),
-        *((f"Cross-validated, unknown: {', '.join(p['unknown'])}", p) for p in unknown),
+        *((f"Cross-validated, unknown: {names}", one) for names, one in unknown if names),
     ]
     return [(title, band_rows(one["risk_bands"])) for title, one in groups if one["risk_bands"]]
 
@@ -148,23 +148,20 @@ def _figures(metrics: Mapping[str, float] | None, names: Iterable[str]) -> list[
 
 def hospital_table(sites: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Return head and rows of the table of other hospitals."""
-    head, _ = group_table([])
-    rows = []
-    for site in sites:
-        lacking = ", ".join(site["mostly_missing"]) or "none"
-        _, (row,) = group_table([{"diseased": percent(site["prevalence"]), **site}])
-        rows.append([*row, lacking])
+    head, rows = group_table([{"diseased": percent(site["prevalence"]), **site} for site in sites])
+    lacking = [", ".join(site["mostly_missing"]) or "none" for site in sites]
+    rows = [[*row, names] for row, names in zip(rows, lacking, strict=True)]
     return ["hospital", *head[1:], "mostly unknown"], rows
 
 
 def net_benefit_rows(cohort: Mapping[str, Any]) -> list[list[str]]:
     """Return the net benefit of treating by the model and of treating all, by threshold."""
-    share = cohort["prevalence"]
-    rows = []
-    for at in THRESHOLDS:
-        by_model = between(cohort["metrics"], f"net_benefit_{100 * at:.0f}")
-        rows.append([percent(at), by_model, f"{share - (1 - share) * at / (1 - at):.3f}"])
-    return rows
+    metrics, share = cohort["metrics"], cohort["prevalence"]
+    of_all = {at: share - (1 - share) * at / (1 - at) for at in THRESHOLDS}
+    return [
+        [percent(at), between(metrics, f"net_benefit_{100 * at:.0f}"), f"{benefit:.3f}"]
+        for at, benefit in of_all.items()
+    ]
 
 
 def shown_patterns(card: CardValues) -> list[Mapping[str, Any]]:
@@ -235,17 +232,13 @@ def case_mix_rows(mixes: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         unit = f", {feature.unit}" if feature.unit else ""
         if not feature.codes:
             rows.append([f"{feature.title}{unit}: median (quartiles)", *map(_quartiles, summaries)])
-        for code, word in _listed_codes(feature.choices):
+        choices = list(feature.choices.items())
+        for code, word in choices[1:] if len(choices) == 2 else choices:  # of two, one says all
             shares = (_share(summary.get("shares"), code) for summary in summaries)
             rows.append([f"{feature.title}: {word}", *shares])
         if any(summary["missing"] for summary in summaries):
             rows.append([f"{feature.title}: unknown", *(_missing(f["missing"]) for f in summaries)])
     return rows
-
-
-def _listed_codes(codes: Mapping[int, str]) -> Iterable[tuple[int, str]]:
-    """Return the codes to list: of two, the second says all."""
-    return list(codes.items())[1:] if len(codes) == 2 else codes.items()
 
 
 def _quartiles(summary: Mapping[str, float]) -> str:

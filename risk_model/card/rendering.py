@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
 
+@cache
 def environment(*folders: Path, html: bool = True) -> Environment:
     """Return a Jinja environment of templates in folders, and of those that all pages share."""
     jinja = Environment(
@@ -48,6 +49,8 @@ def environment(*folders: Path, html: bool = True) -> Environment:
         "between": wording.between,
         "charts": charts,
         "content": content,
+        "sample_size": sample_size,
+        "studies": studies.STUDIES,
     }
     return jinja
 
@@ -57,13 +60,6 @@ def _points(text: str) -> list[str]:
     kind = type(text)  # what is escaped stays so
     items = (" ".join(item.split()) for item in text.replace("\n", " ").split(" - "))
     return [kind(item.removeprefix("- ")) for item in items if item]
-
-
-@cache
-def _environment(*, html: bool) -> Environment:
-    jinja = environment(html=html)
-    jinja.globals |= {"sample_size": sample_size, "studies": studies.STUDIES}
-    return jinja
 
 
 def title(metadata: Metadata) -> str:
@@ -86,7 +82,7 @@ def as_markdown(metadata: Metadata) -> str:
 
 def as_html(metadata: Metadata) -> str:
     """Return the card as one page that needs nothing from elsewhere."""
-    template = _environment(html=True).get_template("page.html.j2")
+    template = environment().get_template("page.html.j2")
     return template.render(title=title(metadata), body=as_fragment(metadata))
 
 
@@ -97,19 +93,16 @@ def as_fragment(metadata: Metadata) -> str:
 
 def _sections(metadata: Metadata, form: str) -> str:
     m = metadata.as_dict()
-    return (
-        _environment(html=form == "html.j2")
-        .get_template("card.j2")
-        .render(
-            m=m,
-            form=form,
-            level=2,
-            shown=content.available_sections(m),
-            source=metadata.source,
-            population=wording.population(metadata),
-            why_low=wording.why_low(metadata),
-            kind=wording.MODELS.get(metadata.name or "", metadata.name),
-        )
+    template = environment(html=form == "html.j2").get_template("card.j2")
+    return template.render(
+        m=m,
+        form=form,
+        level=2,
+        shown=content.available_sections(m),
+        source=metadata.source,
+        population=wording.population(metadata),
+        why_low=wording.why_low(metadata),
+        kind=wording.MODELS.get(metadata.name or "", metadata.name),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from clinical.schema import FEATURES
 
@@ -11,24 +11,15 @@ PARAMETERS = sum(len(feature.codes) - 1 if feature.codes else 1 for feature in F
 """Of a regression on all features: one for a measurement, and for others one less than codes."""
 
 
-@dataclass(frozen=True)
-class Criteria:
-    """The patients that each criterion needs, from Cox and Snell's R2 and the highest possible.
+class Criteria(NamedTuple):
+    """The patients that each criterion needs."""
 
-    `shrinkage` is for effects that shrink by at most 10 % in new patients, `optimism` for
-    Nagelkerke's R2 that is too high by at most .05, `prevalence` for a mean known to within .05.
-    """
-
-    r2: float
-    highest_r2: float
-    shrinkage: int
-    optimism: int
-    prevalence: int
-
-    @property
-    def needed(self) -> int:
-        """The highest number of them."""
-        return max(self.shrinkage, self.optimism, self.prevalence)
+    r2: float  # of Cox and Snell
+    highest_r2: float  # that is possible
+    shrinkage: int  # for effects that shrink by at most 10 % in new patients
+    optimism: int  # for Nagelkerke's R2 that is too high by at most .05
+    prevalence: int  # for a mean that is known to within .05
+    needed: int  # the highest number of them
 
 
 def criteria(share: float, log_loss: float, parameters: int = PARAMETERS) -> Criteria | None:
@@ -50,5 +41,6 @@ def criteria(share: float, log_loss: float, parameters: int = PARAMETERS) -> Cri
     def at(shrinkage: float) -> int:
         return math.ceil(parameters / ((shrinkage - 1) * math.log(1 - r2 / shrinkage)))
 
-    intercept = math.ceil((1.96 / 0.05) ** 2 * share * (1 - share))
-    return Criteria(r2, highest, at(0.9), at(r2 / (r2 + 0.05 * highest)), intercept)
+    mean = math.ceil((1.96 / 0.05) ** 2 * share * (1 - share))
+    numbers = (at(0.9), at(r2 / (r2 + 0.05 * highest)), mean)
+    return Criteria(r2, highest, *numbers, max(numbers))

@@ -7,23 +7,19 @@ a test counts them again. Dates: `cmo`, `cday`, `cyr` (angiogram) and `ekgmo`, `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Study:
-    """How the patients of a hospital were seen.
-
-    All but single, probably mistyped, angiograms are of the years from `first` to `last`. The drugs
-    are in percent of the patients of whom it is known that they took them during the exercise
-    test, or did not.
-    """
+class Study(NamedTuple):
+    """How the patients of a hospital were seen."""
 
     file: str
     title: str
-    first: int
+    first: int  # of the years of all but single, probably mistyped, angiograms
     last: int
     days: float  # from exercise test to angiogram, in the median
+    # In percent of the patients of whom it is known that they took it during the exercise test, or
+    # did not.
     beta_blocker: int
     nitrate: int
     calcium_blocker: int

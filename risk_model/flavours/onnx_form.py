@@ -15,25 +15,12 @@ from risk_model.metadata import FORMAT, Metadata
 
 
 def add(folder: Path, model: Model, content: bytes, metadata: Metadata) -> None:
-    """Put an ONNX model among a model's flavours."""
-    (folder / ONNX).write_bytes(described(content, metadata))
-    model.add_flavor(
-        "onnx",
-        onnx_version=onnx.__version__,
-        data=ONNX,
-        providers=["CPUExecutionProvider"],
-        onnx_session_options={"intra_op_num_threads": 1, "inter_op_num_threads": 1},
-        code=None,
-    )
-
-
-def described(content: bytes, metadata: Metadata) -> bytes:
-    """Return an ONNX model with metadata on its input: named axes, features, format and run."""
-    model = onnx.load_model_from_string(content)
-    for value in (*model.graph.input, *model.graph.output):
+    """Put an ONNX model, with named axes, features, format and run, among a model's flavours."""
+    form = onnx.load_model_from_string(content)
+    for value in (*form.graph.input, *form.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = INPUT
-    model.model_version = FORMAT
-    model.doc_string = inputs.described()
+    form.model_version = FORMAT
+    form.doc_string = inputs.described()
     properties = {
         "format": str(FORMAT),
         "run_id": metadata.run_id,
@@ -42,6 +29,14 @@ def described(content: bytes, metadata: Metadata) -> bytes:
         "features": ",".join(feature["name"] for feature in inputs.features()),
         "definition": json.dumps(inputs.features()),
     }
-    onnx.helper.set_model_props(model, properties)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
+    onnx.helper.set_model_props(form, properties)
+    onnx.checker.check_model(form)
+    (folder / ONNX).write_bytes(form.SerializeToString())
+    model.add_flavor(
+        "onnx",
+        onnx_version=onnx.__version__,
+        data=ONNX,
+        providers=["CPUExecutionProvider"],
+        onnx_session_options={"intra_op_num_threads": 1, "inter_op_num_threads": 1},
+        code=None,
+    )

@@ -50,14 +50,9 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Pr
 
 
 class Predictor:
-    """The stored model of a folder, whose `definition` says what the features are.
+    """The stored model of a folder; `output` is ``prediction`` for the predictions alone.
 
-    Parameters
-    ----------
-    definition : mapping
-        ``features``, and ``reviewed_types``: what a skops file may hold.
-    output : str, optional
-        ``prediction`` for the predictions alone.
+    `definition` has ``features``, and ``reviewed_types``: what a skops file may hold.
     """
 
     def __init__(self, folder: Path, definition: Mapping[str, Any], output: str | None) -> None:
@@ -92,12 +87,8 @@ class Predictor:
 def refusal(rows: npt.NDArray[np.floating[Any]], features: Sequence[Feature]) -> str:
     """Return why rows cannot be scored, in one line; empty where they can.
 
-    Parameters
-    ----------
-    rows : ndarray of float, shape (n, n_features)
-        In the order of `features`, NaN where unknown.
-    features : sequence of mapping
-        Each with ``name``, ``low``, ``high``, ``codes``, ``nullable`` and ``allowed``.
+    They are of shape (n, n_features) in the order of `features`, NaN where unknown. A feature has
+    ``name``, ``low``, ``high``, ``codes``, ``nullable`` and ``allowed``.
     """
     problems = []
     for feature, values in zip(features, rows.T, strict=True):

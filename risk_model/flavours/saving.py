@@ -30,17 +30,13 @@ REQUIREMENTS_ONNX = ("onnx", "onnxruntime")
 
 @dataclass(frozen=True)
 class Contents:
-    """The parts of a stored model.
+    """The parts of a stored model."""
 
-    The fitted scikit-learn pipeline, the same as an ONNX model where it has that form, its
-    metadata, and the files of its card.
-    """
-
-    pipeline: Any
-    onnx: bytes | None
+    pipeline: Any  # of scikit-learn, fitted
+    onnx: bytes | None  # the same as an ONNX model, where it has that form
     metadata: Metadata
     references: References
-    cards: list[Path] = field(default_factory=list)
+    cards: list[Path] = field(default_factory=list)  # the files of its card
 
 
 def log(name: str, contents: Contents, pins: str, tags: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,14 +26,10 @@ _DAY = "date="
 
 
 class Log(NamedTuple):
-    """What was read of a log.
+    """What was read of a log."""
 
-    `table` has ``date`` (date32, of the folder), and the columns of `rows_schema` or
-    `profile_schema`; `problems` a line for each file that could not be read.
-    """
-
-    table: Any
-    problems: list[str]
+    table: Any  # ``date`` (date32, of the folder), and `rows_schema` or `profile_schema`
+    problems: list[str]  # a line for each file that could not be read
 
 
 def day_folder(root: Path, kind: str, day: date) -> Path:
@@ -56,18 +52,14 @@ def days(root: Path, kind: str) -> list[date]:
 
 
 def read(root: Path, kind: str, last: date | None = None) -> Log:
-    """Read a log, as far as it can be read.
-
-    Of the kind ROWS or PROFILE, up to the last day, which is included.
-    """
+    """Read a log of the kind ROWS or PROFILE, as far as it can be read, up to the last day."""
     import pyarrow as pa
 
-    schema = _schema(kind)
-    tables, problems = [_dated(schema.empty_table(), date.min)], []
+    tables, problems = [_dated(_schema(kind).empty_table(), date.min)], []
     for day in days(root, kind):
         if day <= (last or day):
-            day_tables, wrong = _read_day(day_folder(root, kind, day), schema)
-            tables += [_dated(table, day) for table in day_tables]
+            readable, wrong = _read_day(day_folder(root, kind, day), kind)
+            tables += [_dated(table, day) for table in readable.values()]
             problems += wrong
     return Log(pa.concat_tables(tables), problems)
 
@@ -83,23 +75,17 @@ def _dated(table: Any, day: date) -> Any:
     return table.replace_schema_metadata(None).add_column(0, "date", dates)
 
 
-def _read_day(folder: Path, schema: Any) -> tuple[list[Any], list[str]]:
+def _read_day(folder: Path, kind: str) -> tuple[dict[Path, Any], list[str]]:
     """Return the tables of a day, and its problems; again where files were merged meanwhile."""
     while True:
-        problems: list[str] = []
+        tables, problems = {}, []
         with contextlib.suppress(FileNotFoundError):
-            return [table for _, table in _readable(folder, schema, problems)], problems
-
-
-def _readable(folder: Path, schema: Any, problems: list[str]) -> Iterator[tuple[Path, Any]]:
-    """Yield the files of a day with their tables; what cannot be read is noted as a problem."""
-    for path in current_files(folder):
-        try:
-            table = _read_file(path, schema)
-        except ValueError as error:
-            problems.append(f"{path}: {error}")
-        else:
-            yield path, table
+            for path in current_files(folder):
+                try:
+                    tables[path] = _read_file(path, _schema(kind))
+                except ValueError as error:
+                    problems.append(f"{path}: {error}")
+            return tables, problems
 
 
 def current_files(folder: Path) -> list[Path]:
@@ -146,11 +132,7 @@ def _footer(path: Path) -> _Footer:
 def _read_file(path: Path, schema: Any) -> Any:
     """Return the table of a file.
 
-    Raises
-    ------
-    ValueError
-        In one line, where it is no whole file of this log.
-    FileNotFoundError
+    Raises a `ValueError` with one line where it is no whole file of this log.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -217,25 +199,20 @@ def merge(folder: Path, kind: str, at_least: int) -> None:
         (folder / name).unlink(missing_ok=True)  # a merge ended before it had deleted them
     if len(files) < at_least:
         return
+    footers = {path: _footer(path) for path in files}
+    ours = [path for path, footer in footers.items() if footer.version == SCHEMA]
+    small = [path for path in ours if footers[path].rows <= MERGED_ROWS // 2]
     tables: dict[str, Any] = {}
     rows = 0
-    for path, count in _small(files):
-        if rows + count > MERGED_ROWS:
+    for path in sorted(small, key=lambda path: footers[path].rows):
+        rows += footers[path].rows
+        if rows > MERGED_ROWS:
             break
         with contextlib.suppress(ValueError):  # a reader names it
             tables[path.name] = _read_file(path, _schema(kind))
-            rows += count
     if len(tables) >= at_least:
         table = pa.concat_tables(tables.values())
         _replace(folder, list(tables), table if kind == ROWS else _added_up(table))
-
-
-def _small(files: Sequence[Path]) -> list[tuple[Path, int]]:
-    """Return the files of this log that are worth merging, with their rows, small ones first."""
-    footers = ((path, _footer(path)) for path in files)
-    counts = [(path, footer.rows) for path, footer in footers if footer.version == SCHEMA]
-    small = (each for each in counts if each[1] <= MERGED_ROWS // 2)
-    return sorted(small, key=lambda each: each[1])
 
 
 def _added_up(table: Any) -> Any:
@@ -262,7 +239,9 @@ def erase(root: Path, ids: Sequence[str]) -> tuple[int, list[str]]:
     erasable, erased, problems = pa.array(ids, pa.string()), 0, list[str]()
     for day in days(root, ROWS):
         folder = day_folder(root, ROWS, day)
-        for path, table in _readable(folder, rows_schema(), problems):
+        tables, wrong = _read_day(folder, ROWS)
+        problems += wrong
+        for path, table in tables.items():
             meant = pc.or_(pc.is_in(table["id"], erasable), pc.is_in(table["request_id"], erasable))
             kept = table.filter(pc.invert(meant))
             if kept.num_rows < table.num_rows:

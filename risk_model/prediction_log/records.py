@@ -52,30 +52,20 @@ def default_folder() -> Path:
 
 
 def rows_schema() -> Any:
-    """Return the columns of ``rows`` as a pyarrow.Schema.
-
-    id : the service's own, request and number of the patient in it: ``9f86d081884c7d65-0``.
-    request_id : the client's X-Request-ID, null where none was sent.
-    timestamp : when it was scored.
-    model_version : as answers give it: ``registry-v3``.
-    age ... thal : the findings as sent, in the canonical coding; null where unknown.
-    probability, prediction : of disease, and the class.
-    imputed : the names of the unknown findings, as answers give them.
-    challenger_version, challenger_probability : of the model in shadow; null where there was none.
-    """
+    """Return the columns of ``rows`` as a pyarrow.Schema."""
     import pyarrow as pa
 
     return pa.schema(
         [
-            ("id", pa.string()),
-            ("request_id", pa.string()),
-            ("timestamp", pa.timestamp("us", tz="UTC")),
-            ("model_version", pa.string()),
-            *((name, pa.float64()) for name in FEATURE_NAMES),
-            ("probability", pa.float64()),
+            ("id", pa.string()),  # request, and number of the patient in it: 9f86d081884c7d65-0
+            ("request_id", pa.string()),  # the client's X-Request-ID, null where none was sent
+            ("timestamp", pa.timestamp("us", tz="UTC")),  # when it was scored
+            ("model_version", pa.string()),  # as answers give it: registry-v3
+            *((name, pa.float64()) for name in FEATURE_NAMES),  # as sent, null where unknown
+            ("probability", pa.float64()),  # of disease
             ("prediction", pa.int8()),
-            ("imputed", pa.list_(pa.string())),
-            ("challenger_version", pa.string()),
+            ("imputed", pa.list_(pa.string())),  # the names of the unknown findings
+            ("challenger_version", pa.string()),  # of the model in shadow, null without one
             ("challenger_probability", pa.float64()),
         ],
         {SCHEMA_KEY: str(SCHEMA)},
@@ -83,21 +73,15 @@ def rows_schema() -> Any:
 
 
 def profile_schema() -> Any:
-    """Return the columns of ``profile`` as a pyarrow.Schema.
-
-    model_version : as answers give it.
-    variable : a feature, or PROBABILITY.
-    bin : its place in `bins_of` the model's baseline, or UNKNOWN.
-    count : how many patients.
-    """
+    """Return the columns of ``profile`` as a pyarrow.Schema."""
     import pyarrow as pa
 
     return pa.schema(
         [
             ("model_version", pa.string()),
-            ("variable", pa.string()),
-            ("bin", pa.int32()),
-            ("count", pa.int64()),
+            ("variable", pa.string()),  # a feature, or PROBABILITY
+            ("bin", pa.int32()),  # its place in `bins_of` the model's baseline, or UNKNOWN
+            ("count", pa.int64()),  # of patients
         ],
         {SCHEMA_KEY: str(SCHEMA)},
     )

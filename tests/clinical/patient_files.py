@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clinical.codings.definitions import Coding
 from clinical.errors import DataError
 from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
@@ -53,6 +54,12 @@ def refusal(content: bytes, coding: str = "auto") -> str:
 def frame_of(records: Sequence[Mapping[str, float | None]]) -> pd.DataFrame:
     """Return a canonical frame without a label; what a record lacks is unknown."""
     return pd.DataFrame(list(records), columns=list(FEATURE_NAMES), dtype=np.float64)
+
+
+def written_in(coding: Coding, frame: pd.DataFrame) -> pd.DataFrame:
+    """Write canonical patients in another coding."""
+    back = {name: {new: old for old, new in codes.items()} for name, codes in coding.codes.items()}
+    return frame.assign(**{name: frame[name].map(codes) for name, codes in back.items()})
 
 
 def require_canonical(frame: pd.DataFrame, known: Collection[str] = ()) -> None:

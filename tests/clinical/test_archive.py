@@ -33,16 +33,11 @@ def refusal(path: Path) -> str:
     return text
 
 
-def test_the_uci_archive_gives_cleveland(uci_zip: Path) -> None:
+def test_the_uci_archive_gives_cleveland_and_is_ambiguous_without(uci_zip: Path) -> None:
     members = open_source(uci_zip)
     assert choose_member(members) == "processed.cleveland.data"
-    assert len(members["processed.cleveland.data"]) == 18461  # type: ignore[arg-type]
+    assert len(members.pop("processed.cleveland.data")) == 18461  # type: ignore[arg-type]
     assert "costs/" not in members
-
-
-def test_without_cleveland_the_uci_archive_is_ambiguous(uci_zip: Path) -> None:
-    members = open_source(uci_zip)
-    del members["processed.cleveland.data"]
     with pytest.raises(DataError, match=r"found several: .*processed\.hungarian\.data"):
         choose_member(members)
 
@@ -82,17 +77,7 @@ def test_no_or_several_candidates_are_refused_naming_expected_and_found(
     assert found in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "member",
-    [
-        "../heart.csv",
-        "/etc/heart.csv",
-        "a/../../heart.csv",
-        "C:\\heart.csv",
-        "..\\heart.csv",
-        "\\x",
-    ],
-)
+@pytest.mark.parametrize("member", ["../x", "/etc/x", "a/../../x", "C:\\x", "..\\x", "\\x"])
 def test_a_path_that_leaves_its_folder_is_refused(tmp_path: Path, member: str) -> None:
     info = zipfile.ZipInfo("placeholder")
     info.filename = member
@@ -132,18 +117,12 @@ def test_a_zip_that_cannot_be_read_is_refused(
     assert words in refusal(path)
 
 
-@pytest.mark.parametrize("share", [0.01, 0.3, 0.9, 0.999])
-def test_a_cut_zip_is_refused(uci_zip: Path, tmp_path: Path, share: float) -> None:
-    content = uci_zip.read_bytes()
-    path = tmp_path / "cut.zip"
-    path.write_bytes(content[: int(share * len(content))])
-    assert "damaged or cut off" in refusal(path)
-
-
-def test_text_that_calls_itself_a_zip_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "page.zip"
-    path.write_text("<html>not found</html>")
-    assert "not a complete zip file" in refusal(path)
+def test_a_cut_zip_and_text_that_calls_itself_one_are_refused(tmp_path: Path) -> None:
+    path = zipped(tmp_path, {"heart.csv": HEART, "b.txt": b"text" * 50})
+    whole = path.read_bytes()
+    for content in (whole[:20], whole[:90], whole[:-1], b"<html>not found</html>"):
+        path.write_bytes(content)
+        assert "not a complete zip file: damaged or cut off" in refusal(path)
 
 
 def test_damage_anywhere_is_a_data_error_or_harmless(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from clinical.errors import DataError
 from clinical.layout import Layout, inspect
-from clinical.tables import Table, plain_cell, read_table, unknown_cells
+from clinical.tables import Table, marked_rows, plain_cell, read_table, unknown_cells
 from tests.clinical.patient_files import EXAMPLE, frame_of
 
 NAMES = ("a", "b", "c")
@@ -23,16 +23,19 @@ def read(content: bytes, names: tuple[str, ...] = NAMES) -> Table:
 
 
 def values(table: Table) -> dict[str, list[float]]:
-    parts = [table.columns(batch, table.names) for batch in table.batches]
-    return {name: np.concatenate([part[name] for part in parts]).tolist() for name in table.names}
+    return {name: column.tolist() for name, column in table.columns.items()}
+
+
+def bad(table: Table) -> dict[str, list[int]]:
+    return {name: marked_rows(mask) for name, mask in table.bad.items()}
 
 
 @given(st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=20))
 def test_a_bad_cell_changes_nothing_but_itself(rows: list[tuple[str, str, str]]) -> None:
     content = ("a,b,c\n" + "\n".join(",".join(row) for row in rows) + "\n").encode()
     clean, soiled = read(content), read(content + b"1,x,2\n")
-    assert clean.bad == {}
-    assert soiled.bad == {"b": ([soiled.rows], 1)}
+    assert bad(clean) == {}
+    assert bad(soiled) == {"b": [soiled.rows]}
     for name in NAMES:
         np.testing.assert_array_equal(values(clean)[name], values(soiled)[name][:-1])
 
@@ -66,13 +69,13 @@ def test_a_character_cut_by_the_peek_is_no_junk() -> None:
 
 def test_junk_after_the_beginning_is_a_bad_cell() -> None:
     content = b"a,b\n" + b"1,2\n" * 20_000 + b"1,\xff\xfe\n"
-    assert read(content).bad == {"b": ([20_001], 1)}
+    assert bad(read(content)) == {"b": [20_001]}
 
 
 def test_blank_lines_are_no_rows_and_uneven_ones_are_counted_among_the_others() -> None:
     table = read(b"a,b,c\n1,2,3\n\n  \n1,2\n4,x,6\n1,2,3,4\n")
     assert table.problems == ["number of columns: must be 3 as in the first row; rows 2, 4"]
-    assert table.bad == {"b": ([3], 1)}
+    assert bad(table) == {"b": [3]}
     assert values(table)["a"][2] == 4
 
 
@@ -80,7 +83,7 @@ def test_rows_are_counted_over_the_blocks_of_a_long_file() -> None:
     content = b"a,b,c\n" + b"1,2,3\n" * 400_000 + b"1,2\n" + b"1,2,3\n" * 10 + b"1,2,x\n"
     table = read(content)
     assert "row 400001" in table.problems[0]
-    assert table.bad == {"c": ([400_012], 1)}
+    assert bad(table) == {"c": [400_012]}
 
 
 def test_only_the_columns_that_are_wanted_are_read() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clinical.schema import FEATURE_NAMES, FEATURES
+from clinical.schema import FEATURES
 from risk_model import checks
 from risk_model.errors import ModelError
-from risk_model.metadata import Metadata, References
+from risk_model.metadata import References
 from tests.serving import forge
 
 Rows = np.ndarray[Any, np.dtype[np.floating[Any]]]
@@ -52,15 +52,9 @@ def test_an_answer_outside_of_0_to_1_is_found_wherever_it_is(where: Any, answer:
         checks.check_answers(forge.Engine(where(answer)))
 
 
-@pytest.mark.parametrize(
-    "label",
-    [
-        lambda p: p <= 0.5,
-        lambda p: p > 0.55,
-        lambda p: np.ones(len(p)),
-        lambda p: 2 * (p > 0.5),
-    ],
-)
+@pytest.mark.parametrize("label", [
+    lambda p: p <= 0.5, lambda p: p > 0.55, lambda p: np.ones(len(p)), lambda p: 2 * (p > 0.5),
+])  # fmt: skip
 def test_a_label_that_contradicts_its_probability_is_found(label: Any) -> None:
     with pytest.raises(ModelError, match="contradicts"):
         checks.check_answers(forge.Engine(share, label))
@@ -106,9 +100,7 @@ def test_references_are_compared_within_their_tolerance(off: float) -> None:
 
 def test_references_with_unknown_findings_are_compared_too() -> None:
     names = {feature.name for feature in FEATURES if feature.nullable}
-    unknown = tuple(
-        None if name in names else v for name, v in zip(FEATURE_NAMES, INPUTS[0], strict=True)
-    )
+    unknown = tuple(None if feature.nullable else float(feature.example) for feature in FEATURES)
     hard = References(inputs=(*INPUTS, unknown), probabilities=(INPUTS[0][0] / 120,) * 2)
     checks.check_references(forge.Engine(share), hard, required=True)
     with pytest.raises(ModelError, match="probabilities of its references"):
@@ -119,13 +111,3 @@ def test_a_model_without_references_is_refused_where_there_must_be_some() -> Non
     checks.check_references(forge.Engine(share), References(), required=False)
     with pytest.raises(ModelError, match="no references"):
         checks.check_references(forge.Engine(share), References(), required=True)
-
-
-def test_files_that_name_another_run_are_refused_but_in_format_1() -> None:
-    ours, other = "a" * 32, "b" * 32
-    checks.check_origin(Metadata(format=2, run_id=ours), ours)
-    checks.check_origin(Metadata(format=2, run_id=ours), "")
-    checks.check_origin(Metadata(run_id=ours), other)
-    for run_id in (other, ""):
-        with pytest.raises(ModelError, match="another run"):
-            checks.check_origin(Metadata(format=2, run_id=run_id), ours)

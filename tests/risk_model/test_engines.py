@@ -34,28 +34,17 @@ def test_any_numbers_are_put_into_some_order(rows: Any) -> None:
     assert sorted(cache_friendly_order(rows.T)) == list(range(len(rows)))
 
 
-@pytest.mark.parametrize("size", [1, 7, 100, 1000])
-def test_each_patient_gets_their_own_answer(new_folder: Path, size: int) -> None:
+def side_by_side(calls: Any) -> Any:
+    with ThreadPoolExecutor(3) as pool:
+        return [task.result() for task in [pool.submit(call) for call in calls]]
+
+
+@pytest.mark.parametrize("run", [None, side_by_side])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_each_patient_gets_their_own_answer(new_folder: Path, size: int, run: Any) -> None:
     engine = load(Origin(directory=str(new_folder))).engine
     rows = forge.patients(100, seed=size, unknown=0.2)
-    labels, probabilities = score_many(engine, rows.T, size)
-    expected = engine.score(rows)
-    np.testing.assert_array_equal(labels, expected.labels)
-    np.testing.assert_array_equal(probabilities, expected.probabilities)
-
-
-def test_parts_may_be_scored_side_by_side(new_folder: Path) -> None:
-    engine = load(Origin(directory=str(new_folder))).engine
-    columns = list(forge.patients(100, seed=4).T)
-    with ThreadPoolExecutor(3) as pool:
-
-        def run(calls: Any) -> Any:
-            return [task.result() for task in [pool.submit(call) for call in calls]]
-
-        found = score_many(engine, columns, 9, run).probabilities
-    np.testing.assert_array_equal(found, score_many(engine, columns).probabilities)
-
-
-def test_no_patients_get_no_answers(new_folder: Path) -> None:
-    engine = load(Origin(directory=str(new_folder))).engine
-    assert [len(part) for part in score_many(engine, np.empty((13, 0)))] == [0, 0]
+    scores, expected = score_many(engine, rows.T, size, run), engine.score(rows)
+    np.testing.assert_array_equal(scores.labels, expected.labels)
+    np.testing.assert_array_equal(scores.probabilities, expected.probabilities)
+    assert [len(part) for part in score_many(engine, rows[:0].T, size, run)] == [0, 0]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from clinical.archive import open_source
 from clinical.codings.definitions import CANONICAL, CODINGS, HEART_CSV, UCI, ZERO_BASED, Coding
 from clinical.codings.evidence import Evidence, count_coding_evidence, require_coding
 from clinical.codings.recognition import coding_of_rows
@@ -16,7 +16,7 @@ from clinical.errors import DataError
 from clinical.hospitals import TITLES
 from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES
-from tests.clinical.patient_files import SICK_CSV, SICK_UCI, WELL_UCI, changed
+from tests.clinical.patient_files import SICK_CSV, SICK_UCI, WELL_UCI, changed, written_in
 
 
 def evidence(*rows: list[object]) -> Evidence:
@@ -28,15 +28,8 @@ def of_frame(frame: pd.DataFrame) -> Evidence:
     return count_coding_evidence({name: frame[name].to_numpy(float) for name in FEATURE_NAMES})
 
 
-def written_in(coding: Coding, frame: pd.DataFrame) -> pd.DataFrame:
-    """Write canonical patients in another coding."""
-    back = {name: {new: old for old, new in codes.items()} for name, codes in coding.codes.items()}
-    return frame.assign(**{name: frame[name].map(codes) for name, codes in back.items()})
-
-
 @pytest.fixture(scope="module")
-def hospitals(uci_zip: Path) -> dict[str, pd.DataFrame]:
-    members = open_source(uci_zip)
+def hospitals(members: dict[str, Path | bytes]) -> dict[str, pd.DataFrame]:
     return {site: read_patients(members[f"processed.{site}.data"], site).frame for site in TITLES}
 
 
@@ -54,16 +47,24 @@ def test_only_codes_that_the_other_codings_lack_are_evidence() -> None:
     assert evidence(changed(WELL_UCI, slope=0, thal=0)).coding is None
 
 
-@pytest.mark.parametrize(
-    ("uci", "canonical", "mixed"),
-    [(0, 0, False), (9, 0, False), (1, 99, True), (1, 100, False), (50, 50, True)],
-)
+NEITHER = changed(WELL_UCI, cp=2, thal=3, slope=1)
+AS_UCI, AS_CANONICAL = changed(NEITHER, cp=4), changed(NEITHER, cp=0)
+
+
+@pytest.mark.parametrize(("uci", "canonical", "mixed", "refused"), [
+    (0, 0, False, False), (0, 7, False, False), (1, 100, False, False), (9, 0, False, True),
+    (1, 99, True, True), (3, 200, True, True), (50, 50, True, True),
+])  # fmt: skip
 def test_more_than_one_in_a_hundred_is_no_slip_of_the_pen(
-    uci: int, canonical: int, mixed: bool
+    uci: int, canonical: int, mixed: bool, refused: bool
 ) -> None:
-    neither = changed(WELL_UCI, cp=2, thal=3, slope=1)
-    rows = [changed(neither, cp=4)] * uci + [changed(neither, cp=0)] * canonical + [neither]
-    assert evidence(*rows).mixed is mixed
+    found = evidence(NEITHER, *[AS_UCI] * uci, *[AS_CANONICAL] * canonical)
+    refusal = pytest.raises(DataError, match=r"^here: the rows are not all in one coding: expected")
+    with refusal if refused else nullcontext():
+        require_coding(found, CANONICAL, "here")
+    refusal = pytest.raises(DataError, match="its rows are not all in one coding")
+    with refusal if mixed else nullcontext():
+        coding_of_rows(found)
 
 
 def test_evidence_of_blocks_adds_up(hospitals: dict[str, pd.DataFrame]) -> None:
@@ -71,27 +72,6 @@ def test_evidence_of_blocks_adds_up(hospitals: dict[str, pd.DataFrame]) -> None:
     whole, parts = of_frame(frame), of_frame(frame[:77]) + of_frame(frame[77:])
     np.testing.assert_array_equal(whole.codes, parts.codes)
     np.testing.assert_allclose(whole.seen, parts.seen)
-
-
-NEITHER = changed(WELL_UCI, cp=2, thal=3, slope=1)
-AS_UCI, AS_CANONICAL = changed(NEITHER, cp=4), changed(NEITHER, cp=0)
-
-
-@pytest.mark.parametrize(
-    "rows", [[AS_UCI] * 5, [AS_UCI, AS_CANONICAL], [AS_UCI] * 3 + [AS_CANONICAL] * 200]
-)
-def test_rows_in_another_coding_than_they_are_read_in_are_refused(rows: list) -> None:
-    found = evidence(*rows)
-    with pytest.raises(DataError, match=r"^here: the rows are not all in one coding: expected"):
-        require_coding(found, CANONICAL, "here")
-    if found.mixed:
-        with pytest.raises(DataError, match="not all in one coding"):
-            coding_of_rows(found)
-
-
-@pytest.mark.parametrize("rows", [[], [AS_CANONICAL] * 7, [AS_UCI] + [AS_CANONICAL] * 100])
-def test_rows_in_one_coding_pass(rows: list) -> None:
-    require_coding(evidence(NEITHER, *rows), CANONICAL, "here")
 
 
 # --- Associations -------------------------------------------------------------------------------
