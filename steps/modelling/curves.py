@@ -80,26 +80,12 @@ def _rounded(curve: Curve) -> dict[str, list[float]]:
 
 def decision(y: Labels, p: Floats, seed: int) -> dict[str, Curve]:
     """Return the net benefit over THRESHOLDS of treating by the `model`, and of treating `all`."""
-    strategies = {"model": p, "all": np.ones(len(y))}
+    return {"model": _net_benefits(y, p, seed), "all": _net_benefits(y, np.ones(len(y)), seed)}
 
-    def measure(y: Labels, _: Floats, weights: Floats | None) -> dict[str, Floats]:
-        w = np.ones((1, len(y))) if weights is None else weights
-        return {
-            f"{strategy}_{i}": clinical_metrics.net_benefit(y, predicted, at, w)
-            for strategy, predicted in strategies.items()
-            for i, at in enumerate(THRESHOLDS)
-        }
 
-    places = range(len(THRESHOLDS))
-    names = [f"{strategy}_{i}" for strategy in strategies for i in places]
-    benefits = metrics.with_intervals(y, p, seed, names, measure)
-    return {
-        strategy: Curve(
-            THRESHOLDS,
-            *(
-                np.array([benefits[f"{strategy}_{i}{end}"] for i in places])
-                for end in ("", "_ci_low", "_ci_high")
-            ),
-        )
-        for strategy in strategies
-    }
+def _net_benefits(y: Labels, p: Floats, seed: int) -> Curve:
+    def measure(y: Labels, p: Floats, weights: Floats) -> dict[str, Floats]:
+        return {str(at): clinical_metrics.net_benefit(y, p, at, weights) for at in THRESHOLDS}
+
+    figures = list(metrics.with_intervals(y, p, seed, measure).values())
+    return Curve(THRESHOLDS, *np.reshape(figures, (len(THRESHOLDS), 3)).T)

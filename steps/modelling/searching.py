@@ -5,7 +5,7 @@ Workers import this module: it needs scikit-learn and nothing of MLflow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,8 +97,7 @@ class Search:
         Nested cross-validation: the search is done anew without each fifth of the patients.
         """
         for (fitting, test), futures in zip(self._splits, self._nested, strict=True):
-            results = self._client.gather(futures)
-            tried = [Candidate(*pair) for pair in zip(self.drawn, results, strict=True)]
+            tried = map(Candidate, self.drawn, self._client.gather(futures))
             chosen = replace(self._base, **best(tried).parameters)
             future = self._client.submit(fit_and_predict, self._patients, fitting, test, chosen)
             yield test, future.result()
@@ -112,7 +111,7 @@ class Search:
         return metrics.with_intervals(self._labels, p, self._base.random_state)
 
 
-def best(candidates: Sequence[Candidate]) -> Candidate:
+def best(candidates: Iterable[Candidate]) -> Candidate:
     """Return the winner: the first of those with the lowest mean of the measure that decides."""
     return min(candidates, key=lambda candidate: candidate.measures[BEST])
 
@@ -127,16 +126,11 @@ def cross_validate(
 ) -> dict[str, float]:
     """Return mean and standard deviation of each measure over the folds of some patients."""
     labels = patients.labels[rows]
-    scores = []
-    for fit, test in folds(values.random_state).split(rows, labels):
-        predicted = fit_and_predict(patients, rows[fit], rows[test], values)
-        measured = metrics.scores(labels[test], predicted)
-        scores.append([measured[name][0] for name in MEASURES])
-    means, deviations = np.mean(scores, axis=0), np.std(scores, axis=0, ddof=1)
-    return {
-        **{f"cv_{name}_mean": float(mean) for name, mean in zip(MEASURES, means, strict=True)},
-        **{f"cv_{name}_std": float(std) for name, std in zip(MEASURES, deviations, strict=True)},
-    }
+    scores = [
+        metrics.scores(labels[test], fit_and_predict(patients, rows[fit], rows[test], values))
+        for fit, test in folds(values.random_state).split(rows, labels)
+    ]
+    return metrics.over_folds(scores, MEASURES)
 
 
 def fit_and_predict(
@@ -157,14 +151,8 @@ def start(
     """
     fitting, _ = split(patients, base.test_size)
     prepared = estimators.columns(fitting)
-    require_enough(prepared.labels)
-    return Search(client, prepared, draw(models, trials, base.random_state), base)
-
-
-def require_enough(y: metrics.Labels) -> None:
-    """Raise a `DataError` for training rows that cannot be divided as often as a search does."""
-    rarest = int(np.bincount(y, minlength=2).min())
-    if rarest < FEWEST:
+    if (rarest := int(np.bincount(prepared.labels, minlength=2).min())) < FEWEST:
         raise DataError(
             f"a search needs {FEWEST} training rows of each class; the rarer class has {rarest}"
         )
+    return Search(client, prepared, draw(models, trials, base.random_state), base)

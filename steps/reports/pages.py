@@ -17,4 +17,4 @@ def _environment() -> Environment:
 
 def render(name: str, **values: object) -> str:
     """Return a page: HTML without a script and without a reference to anything outside of it."""
-    return _environment().get_template(name).render(**values)
+    return _environment().get_template(name).render(level=2, **values)

@@ -24,4 +24,3 @@ def test_what_a_cohort_lacks_is_left_out_of_the_refitted_model(sample: Patients)
     assert found["without"] == ["ca", "thal"]
     # Asked about what it was fitted on, without two columns: still good.
     assert found["metrics"]["roc_auc"] > 0.85
-    assert evaluation.refitted(values, cohort(sample).patients, cohort(sample), 1) is None

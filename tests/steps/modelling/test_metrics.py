@@ -91,7 +91,7 @@ def test_bootstraps_draw_as_many_patients_as_there_are_whatever_their_class() ->
 @pytest.mark.parametrize("seed", range(3))
 def test_intervals_are_those_of_scipy(seed: int) -> None:
     y, p = simulated(seed)
-    found = metrics.with_intervals(y, p, seed, ["brier", "accuracy"])
+    found = metrics.with_intervals(y, p, seed)
     expected = bootstrap(
         (y, p), reference.brier_score_loss, paired=True, vectorized=False, method="BCa",
         n_resamples=2000, rng=np.random.default_rng(seed),
@@ -102,7 +102,7 @@ def test_intervals_are_those_of_scipy(seed: int) -> None:
 
 def test_parts_of_many_patients_are_left_out_together() -> None:
     y, p = simulated(1, 2000)
-    found = metrics.with_intervals(y, p, 1, ["brier"])
+    found = metrics.with_intervals(y, p, 1)
     losses = (p - y) ** 2
     reach = 1.96 * losses.std() / 2000**0.5
     assert found["brier_ci_low"] == pytest.approx(losses.mean() - reach, abs=0.002)
