@@ -11,6 +11,7 @@ from scipy.special import ndtr, ndtri
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int8]
 Mask = NDArray[np.bool_]
+Indices = NDArray[np.intp]
 Measure = Callable[[Labels, Floats, Floats], dict[str, Floats]]
 
 NAMES = ("accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "brier", "log_loss")

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from distributed import Client, Future
-from numpy.typing import NDArray
 from scipy.stats import loguniform, randint
 from sklearn.model_selection import ParameterSampler, StratifiedKFold
 
 from clinical.copies import split
 from clinical.errors import DataError
-from steps.modelling import estimators, metrics
+from steps.modelling import metrics
+from steps.modelling.estimators import Patients, columns, from_parameters
+from steps.modelling.metrics import Floats, Indices
 from steps.parameters.entry_points import Train
 
 Parameters = dict[str, Any]
@@ -66,21 +67,17 @@ class Search:
     """
 
     def __init__(
-        self,
-        client: Client,
-        patients: estimators.Patients,
-        drawn: Sequence[Parameters],
-        base: Train,
+        self, client: Client, patients: Patients, drawn: Sequence[Parameters], base: Train
     ) -> None:
         self.drawn, self._labels, self._client, self._base = drawn, patients.labels, client, base
         # A task's result, which Dask can make again, unlike data that is put on one worker.
-        self._patients = client.submit(estimators.Patients, *patients)
+        self._patients = client.submit(Patients, *patients)
         everybody = np.arange(len(patients.labels))
         self._whole = self._evaluate(everybody)
         self._splits = list(folds(base.random_state).split(everybody, patients.labels))
         self._nested = [self._evaluate(fitting) for fitting, _ in self._splits]
 
-    def _evaluate(self, rows: NDArray[np.intp]) -> list[Future]:
+    def _evaluate(self, rows: Indices) -> list[Future]:
         return [
             self._client.submit(cross_validate, self._patients, rows, replace(self._base, **drawn))
             for drawn in self.drawn
@@ -91,7 +88,7 @@ class Search:
         for drawn, future in zip(self.drawn, self._whole, strict=True):
             yield Candidate(drawn, future.result())
 
-    def out_of_fold(self) -> Iterator[tuple[NDArray[np.intp], metrics.Floats]]:
+    def out_of_fold(self) -> Iterator[tuple[Indices, Floats]]:
         """Yield the rows of each fifth with the probabilities of a search without them.
 
         Nested cross-validation: the search is done anew without each fifth of the patients.
@@ -121,9 +118,7 @@ def folds(seed: int) -> StratifiedKFold:
     return StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
 
 
-def cross_validate(
-    patients: estimators.Patients, rows: NDArray[np.intp], values: Train
-) -> dict[str, float]:
+def cross_validate(patients: Patients, rows: Indices, values: Train) -> dict[str, float]:
     """Return mean and standard deviation of each measure over the folds of some patients."""
     labels = patients.labels[rows]
     scores = [
@@ -133,12 +128,10 @@ def cross_validate(
     return metrics.over_folds(scores, MEASURES)
 
 
-def fit_and_predict(
-    patients: estimators.Patients, fit: NDArray[np.intp], test: NDArray[np.intp], values: Train
-) -> metrics.Floats:
+def fit_and_predict(patients: Patients, fit: Indices, test: Indices, values: Train) -> Floats:
     """Return the probabilities of the rows `test` by what `train` would fit on the rows `fit`."""
     x, y = patients
-    model = estimators.from_parameters(values).fit(x.iloc[fit], y[fit])
+    model = from_parameters(values).fit(x.iloc[fit], y[fit])
     return np.asarray(model.predict_proba(x.iloc[test])[:, 1], dtype=float)
 
 
@@ -150,7 +143,7 @@ def start(
     The winner will be measured as `train` does: on patients not used to choose it.
     """
     fitting, _ = split(patients, base.test_size)
-    prepared = estimators.columns(fitting)
+    prepared = columns(fitting)
     if (rarest := int(np.bincount(prepared.labels, minlength=2).min())) < FEWEST:
         raise DataError(
             f"a search needs {FEWEST} training rows of each class; the rarer class has {rarest}"

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.base import clone
 
 from clinical.copies import SALT, assign_folds, near_copies
@@ -16,7 +15,7 @@ from risk_model import patterns
 from risk_model.bands import RISK_BANDS, risk_levels
 from steps.modelling import metrics
 from steps.modelling.calibration.fitting import Recipe, Update, learn, masked_probabilities
-from steps.modelling.metrics import Floats, Labels
+from steps.modelling.metrics import Floats, Indices, Labels
 
 FOLDS = 10
 REFITS = 25
@@ -29,7 +28,7 @@ class OutOfFold:
     """Probabilities of patients by models that were not fitted on them."""
 
     masked: Floats  # (n_patterns, n_rows): with the findings of each pattern unknown
-    fold: NDArray[np.intp]  # (n_rows,): in which each patient was left out
+    fold: Indices  # (n_rows,): in which each patient was left out
     measures: dict[str, float]  # the result of `metrics.over_folds`
 
     @property

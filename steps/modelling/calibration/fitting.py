@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import logit
 from sklearn.base import clone
 from sklearn.ensemble import StackingClassifier
@@ -29,7 +28,7 @@ from clinical.errors import DataError
 from risk_model import patterns
 from steps.modelling.calibration.form import Calibration, as_model, calibration_of, log_odds
 from steps.modelling.logistic import fit_lines
-from steps.modelling.metrics import Floats, Labels
+from steps.modelling.metrics import Floats, Indices, Labels
 
 FOLDS = 3
 """Five do no better, and cost half as much again; see docs/decisions/0007."""
@@ -84,7 +83,7 @@ class Update:
         return as_model(self.model.estimators_[0], moved)
 
 
-def learn(kind: str, p: Floats, y: Labels, unknown: NDArray[np.intp]) -> Calibration:
+def learn(kind: str, p: Floats, y: Labels, unknown: Indices) -> Calibration:
     """Learn the calibration of a pipeline from patients that it was not fitted on.
 
     Its probabilities `p` are with the findings of each pattern masked, shape (n_patterns, n_rows);

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import StackingClassifier
@@ -20,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
 from clinical.schema import FEATURE_NAMES
 from risk_model import patterns
-from steps.modelling.metrics import Floats
+from steps.modelling.metrics import Floats, Indices
 
 NEAREST = 1e-3
 """Probabilities are kept so far from 0 and 1: nearer ones differ between float32 and float64."""
@@ -39,7 +38,7 @@ class Calibration:
     slopes: Floats
     isotonic: IsotonicRegression | None = None
 
-    def apply(self, p: Floats, pattern: NDArray[np.intp]) -> Floats:
+    def apply(self, p: Floats, pattern: Indices) -> Floats:
         """Return the calibrated probabilities of patients with these patterns, of any shape."""
         scores = [log_odds(p)]
         if self.isotonic is not None:
@@ -111,7 +110,7 @@ def _second_level(calibration: Calibration) -> Pipeline:
     return make_pipeline(columns, terms, last)
 
 
-def _coefficients(calibration: Calibration, powers: NDArray[np.int64]) -> tuple[Floats, Floats]:
+def _coefficients(calibration: Calibration, powers: Indices) -> tuple[Floats, Floats]:
     """Return intercept and coefficients of the terms with these powers of scores and unknowns."""
     every = np.arange(patterns.COUNT)
     # A term of some unknowns counts in each pattern that holds all of them.
