@@ -14,7 +14,8 @@ import pandas as pd
 from clinical.schema import FEATURES
 from risk_model.bands import RISK_BANDS, risk_levels
 from risk_model.measurements import Observed
-from steps.modelling import logistic, metrics
+from steps.modelling import metrics
+from steps.modelling.logistic import fit_lines, log_odds
 from steps.modelling.metrics import THRESHOLD, Floats, Labels, Mask
 
 NET_BENEFIT_AT = (0.1, 0.2, 0.3, 0.5)
@@ -37,7 +38,6 @@ SMALLEST_GROUP = 10
 """With fewer patients than this of either class, a group has no measures."""
 
 AGES = {"under 50": (0, 50), "50 to 59": (50, 60), "60 and over": (60, np.inf)}
-FURTHEST = 1e-6  # probabilities are kept this far from 0 and 1, whose log-odds are infinite
 
 
 def scores(
@@ -58,9 +58,9 @@ def scores(
     measures = metrics.scores(y, p, w)
     # These two take long.
     if "calibration_slope" in names:
-        measures["calibration_slope"] = logistic.fit_lines(log_odds(p), y, w)[1]
+        measures["calibration_slope"] = fit_lines(log_odds(p), y, w)[1]
     if "calibration_intercept" in names:
-        measures["calibration_intercept"] = logistic.fit_lines(log_odds(p), y, w, fixed=True)[0]
+        measures["calibration_intercept"] = fit_lines(log_odds(p), y, w, fixed=True)[0]
     measures["sensitivity"] = measures["recall"]
     with np.errstate(divide="ignore", invalid="ignore"):
         measures["observed_expected"] = (w @ y) / (w @ p)
@@ -84,12 +84,6 @@ def net_benefit(y: Labels, p: Floats, threshold: float, weights: Floats) -> Floa
     treated = p >= threshold
     true, false = weights @ (treated & (y == 1)), weights @ (treated & (y == 0))
     return np.asarray((true - false * threshold / (1 - threshold)) / weights.sum(axis=1))
-
-
-def log_odds(p: Floats) -> Floats:
-    """Return the logarithm of the odds, finite for every probability."""
-    sure = np.clip(p, FURTHEST, 1 - FURTHEST)
-    return np.asarray(np.log(sure / (1 - sure)))
 
 
 def with_intervals(

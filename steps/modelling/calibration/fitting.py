@@ -26,8 +26,8 @@ from sklearn.pipeline import Pipeline
 from clinical.copies import assign_folds
 from clinical.errors import DataError
 from risk_model import patterns
-from steps.modelling.calibration.form import Calibration, as_model, calibration_of, log_odds
-from steps.modelling.logistic import fit_lines
+from steps.modelling.calibration.form import NEAREST, Calibration, as_model, calibration_of
+from steps.modelling.logistic import fit_lines, log_odds
 from steps.modelling.metrics import Floats, Indices, Labels
 
 FOLDS = 3
@@ -93,7 +93,7 @@ def learn(kind: str, p: Floats, y: Labels, unknown: Indices) -> Calibration:
     # A patient with more unknown findings than a pattern belongs to other patterns.
     weights = patterns.within(unknown).astype(float)
     weights[np.minimum(weights @ (y == 1), weights @ (y == 0)) < FEWEST] = 1
-    intercepts, lines = fit_lines(log_odds(p), y, weights, penalty=PENALTY)
+    intercepts, lines = fit_lines(log_odds(p, NEAREST), y, weights, penalty=PENALTY)
     if kind == "sigmoid":
         return Calibration(intercepts, lines[np.newaxis])
     intercepts[0], lines[0] = 0, 1

@@ -19,6 +19,7 @@ from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
 from clinical.schema import FEATURE_NAMES
 from risk_model import patterns
+from steps.modelling.logistic import log_odds
 from steps.modelling.metrics import Floats, Indices
 
 NEAREST = 1e-3
@@ -40,16 +41,12 @@ class Calibration:
 
     def apply(self, p: Floats, pattern: Indices) -> Floats:
         """Return the calibrated probabilities of patients with these patterns, of any shape."""
-        scores = [log_odds(p)]
+        scores = [log_odds(p, NEAREST)]
         if self.isotonic is not None:
-            scores.append(log_odds(self.isotonic.predict(p.ravel()).reshape(p.shape)))
+            shares = self.isotonic.predict(p.ravel()).reshape(p.shape)
+            scores.append(log_odds(shares, NEAREST))
         moved = [slope[pattern] * s for slope, s in zip(self.slopes, scores, strict=True)]
         return np.asarray(expit(self.intercepts[pattern] + sum(moved)))
-
-
-def log_odds(p: Floats) -> Floats:
-    """Return the log-odds of probabilities, which are kept NEAREST from 0 and 1."""
-    return np.asarray(logit(np.clip(p, NEAREST, 1 - NEAREST)))
 
 
 def as_model(fitted: Pipeline, calibration: Calibration) -> StackingClassifier:

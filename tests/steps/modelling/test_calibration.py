@@ -33,10 +33,6 @@ def drawn(kind: str) -> tuple[form.Calibration, np.ndarray, np.ndarray]:
     return fitting.learn(kind, p, y, np.zeros(200, np.intp)), p, y
 
 
-def everybody(count: int) -> np.ndarray:
-    return np.repeat(np.arange(patterns.COUNT)[:, np.newaxis], count, axis=1)
-
-
 def test_a_patterns_line_is_scikit_learns_logistic_regression() -> None:
     learnt, p, y = drawn("sigmoid")
     for number in (0, 5, 31):
@@ -44,13 +40,6 @@ def test_a_patterns_line_is_scikit_learns_logistic_regression() -> None:
         expected = LogisticRegression(tol=1e-8).fit(scores, y).predict_proba(scores)[:, 1]
         found = learnt.apply(p[number], np.full(len(y), number))
         np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", CALIBRATIONS)
-def test_in_each_pattern_as_many_are_ill_as_are_expected(kind: str) -> None:
-    learnt, p, y = drawn(kind)
-    expected = learnt.apply(p, everybody(len(y))).mean(axis=1)
-    np.testing.assert_allclose(expected[1:], y.mean(), atol=1e-6)
 
 
 def test_of_who_is_known_no_calibration_moves_nobody_and_an_isotonic_one_keeps_the_order() -> None:
@@ -101,18 +90,6 @@ def test_the_scikit_learn_model_gives_what_the_calibration_says(kind: str) -> No
     again = form.calibration_of(model)
     np.testing.assert_allclose(again.intercepts, learnt.intercepts, atol=1e-12)
     np.testing.assert_allclose(again.slopes, learnt.slopes, atol=1e-12)
-
-
-def test_scores_that_tell_nothing_give_the_prevalence_and_those_that_tell_all_an_end() -> None:
-    y = np.repeat([0, 1], [30, 10]).astype(np.int8)
-    known = np.zeros(40, np.intp)
-    alike = np.full((patterns.COUNT, 40), 0.6)
-    learnt = fitting.learn("sigmoid", alike, y, known)
-    np.testing.assert_allclose(learnt.apply(alike, everybody(40)), 0.25, atol=1e-6)
-    p = np.tile(np.where(y == 1, 0.9, 0.1), (patterns.COUNT, 1))
-    learnt = fitting.learn("sigmoid", p, y, known)
-    assert np.isfinite(learnt.slopes).all()
-    assert learnt.apply(p, everybody(40))[:, -1].max() < 0.999
 
 
 @pytest.mark.parametrize("kind", CALIBRATIONS)

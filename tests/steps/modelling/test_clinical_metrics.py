@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 
 from steps.modelling import clinical_metrics, metrics
-from steps.modelling.clinical_metrics import bands, by_group, log_odds
+from steps.modelling.clinical_metrics import bands, by_group
+from steps.modelling.logistic import log_odds
 
 
 def calibrated(n: int = 20_000, slope: float = 1, intercept: float = 0) -> tuple[np.ndarray, ...]:
