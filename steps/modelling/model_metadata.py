@@ -138,15 +138,14 @@ def _of_the_fitted(trained: Training, content: bytes | None, seed: int) -> dict[
     def predict(rows: Floats) -> Floats:
         return np.asarray(score_many(engine, rows.T).probabilities)
 
-    ranges = seen(trained.features, trained.model)
+    ranges, names = seen(trained.features, trained.model), list(FEATURE_NAMES)
     typical = {name: values["fill"] for name, values in ranges.items()}
-    checked, _ = estimators.columns(trained.held_out)
     return {
         "seen": ranges,
         "unseen_pairs": cautions.unseen_pairs(trained.features, Metadata.of({"seen": ranges}).seen),
-        **explanations(predict, checked, typical),
+        **explanations(predict, trained.held_out[names], typical),
         "elsewhere": [
-            evaluation.describe(one, predict(estimators.columns(one.patients)[0].to_numpy()), seed)
+            evaluation.describe(one, predict(one.patients[names].to_numpy(float)), seed)
             for one in trained.data.elsewhere
         ],
     }
