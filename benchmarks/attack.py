@@ -22,7 +22,6 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -202,21 +201,13 @@ def chunked(rng: random.Random, body: bytes) -> bytes:
     )
 
 
-@dataclass
 class Attacker(threading.Thread):
     """Sends one request after the other until told to end."""
 
-    port: int
-    seed: int
-    ended: threading.Event
-    statuses: Counter[str] = field(default_factory=Counter)
-    wrong: list[tuple[bytes, bytes]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(self, port: int, seed: int, ended: threading.Event) -> None:
         super().__init__(daemon=True)
-
-    def __hash__(self) -> int:
-        return id(self)
+        self.port, self.seed, self.ended = port, seed, ended
+        self.statuses, self.wrong = Counter[str](), list[tuple[bytes, bytes]]()
 
     def run(self) -> None:
         """Attack, and keep what was answered with a status that nobody documents."""
@@ -323,10 +314,8 @@ def main() -> int:
         log = service.log.read_text(errors="replace")
     total = sum((attacker.statuses for attacker in attackers), Counter[str]())
     wrong = [item for attacker in attackers for item in attacker.wrong]
-    lost = sum(load.statuses.values()) - load.statuses[200]
-    lost += (
-        sum(load.versions.values()) - load.versions["registry-v1"] - load.versions["registry-v2"]
-    )
+    known = load.versions["registry-v1"] + load.versions["registry-v2"]
+    lost = load.statuses.total() - load.statuses[200] + load.versions.total() - known
     for request, answer in wrong[:20]:
         print(f"--- {request!r}\n    {answer!r}")
     print(

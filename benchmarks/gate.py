@@ -61,19 +61,11 @@ Said = tuple[Floats, Floats]
 
 @dataclass(frozen=True)
 class Sample:
-    """Patients with what a model said of them that had not seen them.
-
-    Parameters
-    ----------
-    patients : DataFrame
-    y : array of int
-    held_out : array of int
-        The places of those on whom the models themselves are compared.
-    """
+    """Patients on whom models are judged."""
 
     patients: pd.DataFrame
     y: Labels
-    held_out: np.ndarray
+    held_out: np.ndarray  # the places of those on whom the models themselves are compared
 
     def judge(self, new: Said, old: Said | None = None) -> gate.Decision:
         """Return the decision about a candidate, against a champion or none."""
@@ -88,22 +80,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Row:
-    """Verdicts about a kind of candidates.
+    """Verdicts about a kind of candidates."""
 
-    Parameters
-    ----------
-    kind : str
-        A name of PROMISED, or another.
-    title : str
-    brier, apart : float
-        Mean difference of the Brier score; root mean square of that of probabilities.
-    verdicts : Counter
-    """
-
-    kind: str
+    kind: str  # a name of PROMISED, or another
     title: str
-    brier: float
-    apart: float
+    brier: float  # the mean difference
+    apart: float  # the root mean square of the difference of probabilities
     verdicts: Counter[str]
 
     def share(self, verdict: str) -> float:

@@ -23,7 +23,7 @@ from benchmarks.pasting import machine
 from clinical import archive
 from clinical.preparation import prepare
 from steps.modelling import clinical_metrics, estimators, metrics
-from steps.modelling.estimators import Recipe
+from steps.modelling.calibration.fitting import Recipe
 from steps.parameters.declaration import check, select
 from steps.parameters.entry_points import CALIBRATIONS, MODELS, Train
 

@@ -126,7 +126,7 @@ def left(y: Labels, p: Floats, size: int, simulations: int) -> float:
 def table(
     alarms: Mapping[int, tuple[float, float]],
     shifts: Mapping[str, Mapping[int, float | None]],
-    outcomes: Mapping[int, float],
+    outcomes: float,
     simulations: int,
 ) -> str:
     """Return the figures as Markdown."""
@@ -156,22 +156,15 @@ def table(
     ]
     for feature in SHIFTED:
         cells = (_cell(feature, shifts[feature.name][size]) for size in SIZES)
-        what = (
-            f"{feature.name}: {feature.codes[RAISED[feature.name]]}"
-            if feature.codes
-            else feature.name
-        )
-        lines.append(f"| {what} | {' | '.join(cells)} |")
-    ((size, share),) = outcomes.items()
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"Of an unchanged population, {size} outcomes against a card of {CARD} patients: "
-            f"intercept or slope were found to have left it in {100 * share:.1f} % of "
-            f"{simulations // 4:,} simulations.",
-        ]
-    )
+        code = f": {feature.codes[RAISED[feature.name]]}" if feature.codes else ""
+        lines.append(f"| {feature.name}{code} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"Of an unchanged population, {OUTCOMES} outcomes against a card of {CARD} patients: "
+        f"intercept or slope were found to have left it in {100 * outcomes:.1f} % of "
+        f"{simulations // 4:,} simulations.",
+    ]
+    return "\n".join(lines)
 
 
 def _cell(feature: Feature, shift: float | None) -> str:
@@ -186,13 +179,9 @@ def main() -> int:
     every, y = population()
     alarms = {size: false_alarms(every, size, simulations) for size in SIZES}
     shifts = {f.name: {size: smallest(every, f, size) for size in SIZES} for f in SHIFTED}
-    p = every[PROBABILITY].to_numpy()
-    outcomes = {OUTCOMES: left(y, p, OUTCOMES, simulations // 4)}
-    paste(
-        "monitoring",
-        "python -m benchmarks.monitoring",
-        table(alarms, shifts, outcomes, simulations),
-    )
+    outcomes = left(y, every[PROBABILITY].to_numpy(), OUTCOMES, simulations // 4)
+    text = table(alarms, shifts, outcomes, simulations)
+    paste("monitoring", "python -m benchmarks.monitoring", text)
     return int(max(found for found, _ in alarms.values()) > LIMIT)
 
 

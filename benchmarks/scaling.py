@@ -12,18 +12,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import requests
 
 from benchmarks.arguments import arguments
 from benchmarks.pasting import paste
 from benchmarks.serving import NAME, PATIENT, ROOT, Server, started, wrk
 from steps.batch.inputs import Partition, divide, find
 from tests.serving import forge
-from tests.serving.service import environment, free_port
+from tests.serving.service import environment, free_port, wait_for
 
 PAGE = ROOT / "docs" / "scaling.md"
 LOOKS = 300
@@ -81,23 +82,11 @@ def process(
         program.wait(30)
 
 
-def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
-    """Wait until something holds."""
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            raise SystemExit(f"waited {seconds} s in vain")
-        time.sleep(0.2)
-
-
 def answers(url: str) -> bool:
     """Tell whether a server answers."""
-    import urllib.request
-
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
+        return requests.get(url, timeout=5).ok
+    except requests.RequestException:
         return False
 
 
@@ -111,15 +100,12 @@ def predictions(home: Path, uri: str) -> tuple[float, float]:
     port = free_port()
     with started(server, port, home) as (pid, _):
         wrk(port, server, 16, 2, home)
-        workers = [p.pid for p in psutil.Process(pid).children() if "follower" not in _words(p)]
+        children = psutil.Process(pid).children()
+        workers = [p.pid for p in children if "follower" not in " ".join(p.cmdline())]
         before, lines = sum(map(cpu, workers)), _lines(log)
         wrk(port, server, 16, 10, home)
         requests = _lines(log) - lines
         return (sum(map(cpu, workers)) - before) / requests, log.stat().st_size / _lines(log)
-
-
-def _words(process: psutil.Process) -> str:
-    return " ".join(process.cmdline())
 
 
 def _lines(path: Path) -> int:
@@ -171,11 +157,9 @@ def tasks(home: Path) -> float:
     """Return the CPU seconds that a Dask scheduler spends on one task."""
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
-    dask = [sys.executable, "-m", "distributed.cli"]
-    scheduler = [*dask[:2], "distributed.cli.dask_scheduler", "--host", "127.0.0.1",
-                 "--port", str(port), "--no-dashboard"]  # fmt: skip
-    worker = [*dask[:2], "distributed.cli.dask_worker", address, "--no-dashboard", "--nthreads",
-              "1", "--host", "127.0.0.1"]  # fmt: skip
+    python, here = [sys.executable, "-m"], ["--host", "127.0.0.1", "--no-dashboard"]
+    scheduler = [*python, "distributed.cli.dask_scheduler", "--port", str(port), *here]
+    worker = [*python, "distributed.cli.dask_worker", address, "--nthreads", "1", *here]
     asking = [sys.executable, "-c", TASK, address, str(TASKS)]
     with (
         process(scheduler, home) as hub,
@@ -228,7 +212,7 @@ def measured(home: Path) -> dict[str, float]:
               "--workers", "1"]  # fmt: skip
     # Its job runner imports MLflow for seconds after the start, and has no part in this.
     with process(server, home, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false") as tracking:
-        wait_until(lambda: answers(f"{address}/health"))
+        wait_for(lambda: answers(f"{address}/health"), 60, every=0.2)
         run, model = forge.log_run(address, forge.fit(), home)
         forge.register(address, run, model)
         found["look.client"], found["look.server"], found["look.seconds"] = look(
@@ -254,16 +238,14 @@ def units(found: dict[str, float]) -> str:
     ]
     lines = ["| unit of work | CPU time | one core carries |", "|---|---|---|"]
     lines += [f"| {name} | {1e3 * s:.2f} ms | {1 / s:,.0f} {unit} |" for name, s, unit in rows]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"A look takes {1e3 * found['look.seconds']:.1f} ms through the server and "
-            f"{1e3 * found['look.sqlite.seconds']:.1f} ms on a local SQLite file. A model is "
-            f"{found['model.bytes'] / 1e6:.1f} MB and comes in {found['model.seconds']:.1f} s. "
-            f"The log line of a request is {found['line']:.0f} bytes.",
-        ]
-    )
+    lines += [
+        "",
+        f"A look takes {1e3 * found['look.seconds']:.1f} ms through the server and "
+        f"{1e3 * found['look.sqlite.seconds']:.1f} ms on a local SQLite file. A model is "
+        f"{found['model.bytes'] / 1e6:.1f} MB and comes in {found['model.seconds']:.1f} s. "
+        f"The log line of a request is {found['line']:.0f} bytes.",
+    ]
+    return "\n".join(lines)
 
 
 def steps_up(found: dict[str, float]) -> str:
@@ -308,8 +290,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = measured(Path(folder))
     tables = {"units": units, "predictions": steps_up, "batches": batches_up}
-    for section, text in ((name, table(found)) for name, table in tables.items()):
-        paste(section, "python -m benchmarks.scaling", text, PAGE)
+    for section, table in tables.items():
+        paste(section, "python -m benchmarks.scaling", table(found), PAGE)
 
 
 if __name__ == "__main__":

@@ -135,8 +135,11 @@ def side_by_side(model: Path, source: Path, pool: Executor) -> float:
     return 2 * seconds(1) / seconds(2)
 
 
-def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, list[float]]:
-    """Return microseconds a row for calls of onnxruntime, and for all that a worker does."""
+def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, float]:
+    """Return microseconds a row (medians) for all that a worker does, and the limit for them.
+
+    That is what calls of onnxruntime take, many rows at once or all, whichever is faster.
+    """
     import onnxruntime
 
     from risk_model.engines import BATCH_ROWS
@@ -145,9 +148,6 @@ def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, lis
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(open_folder(model).read_onnx(), options)
-    work: dict[str, Callable[[], int]] = {}
-    for source in sources:
-        work[source.suffix[1:]] = partial(score_file, model, source)
     frame = pd.read_parquet(sources[-1])
     matrix = np.ascontiguousarray(frame.to_numpy(np.float32, na_value=np.nan))
 
@@ -156,10 +156,10 @@ def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, lis
             session.run(["label", "probabilities"], {"patients": matrix[start : start + size]})
         return len(matrix)
 
-    # Whatever is the better way to call it, many rows at once or all, is the limit.
-    work |= {
-        "bare, in blocks": lambda: bare(BATCH_ROWS),
-        "bare, at once": lambda: bare(len(matrix)),
+    work: dict[str, Callable[[], int]] = {
+        **{source.suffix[1:]: partial(score_file, model, source) for source in sources},
+        "in blocks": partial(bare, BATCH_ROWS),
+        "at once": partial(bare, len(matrix)),
     }
     taken: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(rounds + 1):
@@ -167,7 +167,8 @@ def per_core(model: Path, sources: Sequence[Path], rounds: int) -> dict[str, lis
             started = time.process_time()
             rows = do()
             taken[name].append((time.process_time() - started) / rows * 1e6)
-    return {name: seconds[1:] for name, seconds in taken.items()}
+    micro = {name: float(np.median(times[1:])) for name, times in taken.items()}
+    return {**micro, "limit": min(micro["in blocks"], micro["at once"])}
 
 
 def measure(command: list[str], folder: Path) -> Run:
@@ -247,16 +248,9 @@ class Bench:
         )  # fmt: skip
 
 
-def ratios_per_core(taken: dict[str, list[float]]) -> dict[str, float]:
-    """Return the share of the limit that each kind of input reaches, by the medians."""
-    middle = {name: float(np.median(times)) for name, times in taken.items()}
-    limit = min(middle["bare, in blocks"], middle["bare, at once"])
-    return {name: limit / middle[name] for name in ("csv", "parquet")}
-
-
-def scoring_seconds(bench: Bench, rows: int, workers: int) -> float:
-    """Return the seconds from the first task to the last part."""
-    return float(bench.ours(rows, workers)[1]["seconds"])
+def ratios_per_core(micro: dict[str, float]) -> dict[str, float]:
+    """Return the share of the limit that each kind of input reaches."""
+    return {name: micro["limit"] / micro[name] for name in ("csv", "parquet")}
 
 
 def short() -> int:
@@ -285,7 +279,7 @@ def full() -> int:
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name))
         files = [bench.source(1_000_000, suffix) for suffix in (".csv", ".parquet")]
-        taken = per_core(bench.model, files, 3)
+        micro = per_core(bench.model, files, 3)
         bench.ours(1000)  # makes the database, as the first command in a project does
         ours, peer = {}, {}
         for rows in SIZES:
@@ -295,11 +289,11 @@ def full() -> int:
         workers, limits = [], []
         with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
             for _ in range(3):
-                alone, together = (scoring_seconds(bench, 4_000_000, n) for n in (1, 2))
+                alone, together = (bench.ours(4_000_000, n)[1]["seconds"] for n in (1, 2))
                 workers.append(alone / together)
                 limits.append(side_by_side(bench.model, files[0], pool))
     start, slope = fitted(ours)
-    found = ratios_per_core(taken) | {
+    found = ratios_per_core(micro) | {
         "peer": peer[1_000_000].seconds / ours[1_000_000].seconds,
         "peer at 10,000,000": peer[10_000_000].seconds / ours[10_000_000].seconds,
         "workers": float(np.median(np.divide(workers, limits))),
@@ -308,7 +302,7 @@ def full() -> int:
     }
     memory = max(run.memory for run in ours.values()) / 1e9
     draw_picture(ours, peer, start, slope)
-    text = page(taken, found, ours, peer) + (
+    text = page(micro, found, ours, peer) + (
         f"\nTime grows as {start:.1f} s + {slope * 1e6:.2f} s for each million rows (least squares "
         "on relative errors).\n\n![Time against rows](scoring.png)\n"
     )
@@ -328,54 +322,42 @@ def fitted(runs: dict[int, Run]) -> tuple[float, float]:
 
 
 def page(
-    taken: dict[str, list[float]],
-    found: dict[str, float],
-    ours: dict[int, Run],
-    peer: dict[int, Run],
+    micro: dict[str, float], found: dict[str, float], ours: dict[int, Run], peer: dict[int, Run]
 ) -> str:
     """Return the tables."""
-    micro = {name: float(np.median(times)) for name, times in taken.items()}
-    limit = min(micro["bare, in blocks"], micro["bare, at once"])
-    largest = max(ours)
-    lines = [
-        "## Scoring many patients",
-        "",
-        "Synthetic patients, the default forest, two cores. A core: processor time of everything "
-        "that a worker does to a million",
-        "rows (read, check, score, write) against calls of onnxruntime on the same matrix "
-        "in memory, medians of 3 rounds that take turns.",
-        "The commands: CSV to output, start of Python to its end; memory is the sum over all "
-        "processes (PSS).",
-        "",
-        "| what | ours | against | ratio | target |",
-        "|---|---|---|---|---|",
+    limit, largest = 1 / micro["limit"], max(ours)
+    ratios = [
+        f"| a core, {title}, against onnxruntime alone | {1 / micro[kind]:.3f} million rows/s "
+        f"| {limit:.3f} million rows/s | {found[kind]:.2f} | at least {TARGETS[kind]} |"
+        for kind, title in (("csv", "CSV"), ("parquet", "Parquet"))
     ]
-    for kind in ("csv", "parquet"):
-        title = {"csv": "CSV", "parquet": "Parquet"}[kind]
-        lines.append(
-            f"| a core, {title}, against onnxruntime alone | {1 / micro[kind]:.3f} million rows/s "
-            f"| {1 / limit:.3f} million rows/s | {found[kind]:.2f} | at least {TARGETS[kind]} |"
-        )
-    for rows, key in ((1_000_000, "peer"), (10_000_000, "peer at 10,000,000")):
-        lines.append(
-            f"| {rows:,} rows, against `mlflow models predict` | {ours[rows].seconds:.1f} s | "
-            f"{peer[rows].seconds:.1f} s | {found[key]:.1f} | at least {TARGETS[key]:g} |"
-        )
-    lines += [
-        "| what two workers gain on 4,000,000 rows, against two processes without a cluster, "
-        f"medians of 3 rounds | {found['two workers']:.2f} | {found['side by side']:.2f} | "
-        f"{found['workers']:.2f} | at least {TARGETS['workers']} |",
-        f"| memory of all processes, {largest:,} rows | {ours[largest].memory / 1e9:.2f} GB | | | "
-        f"at most {MOST_MEMORY} GB |",
-        "",
-        "| rows | ours | memory | `mlflow models predict` | memory |",
-        "|---|---|---|---|---|",
+    ratios += [
+        f"| {rows:,} rows, against `mlflow models predict` | {ours[rows].seconds:.1f} s | "
+        f"{peer[rows].seconds:.1f} s | {found[key]:.1f} | at least {TARGETS[key]:g} |"
+        for rows, key in ((1_000_000, "peer"), (10_000_000, "peer at 10,000,000"))
     ]
+    runs = []
     for rows, run in ours.items():
         other = peer.get(rows)
         beside = f"{other.seconds:.1f} s | {other.memory / 1e9:.2f} GB" if other else "|"
-        lines.append(f"| {rows:,} | {run.seconds:.1f} s | {run.memory / 1e9:.2f} GB | {beside} |")
-    return "\n".join(lines) + "\n"
+        runs.append(f"| {rows:,} | {run.seconds:.1f} s | {run.memory / 1e9:.2f} GB | {beside} |")
+    ratio_lines, run_lines = "\n".join(ratios), "\n".join(runs)
+    return f"""## Scoring many patients
+
+Synthetic patients, the default forest, two cores. A core: processor time of everything that a worker does to a million
+rows (read, check, score, write) against calls of onnxruntime on the same matrix in memory, medians of 3 rounds that take turns.
+The commands: CSV to output, start of Python to its end; memory is the sum over all processes (PSS).
+
+| what | ours | against | ratio | target |
+|---|---|---|---|---|
+{ratio_lines}
+| what two workers gain on 4,000,000 rows, against two processes without a cluster, medians of 3 rounds | {found["two workers"]:.2f} | {found["side by side"]:.2f} | {found["workers"]:.2f} | at least {TARGETS["workers"]} |
+| memory of all processes, {largest:,} rows | {ours[largest].memory / 1e9:.2f} GB | | | at most {MOST_MEMORY} GB |
+
+| rows | ours | memory | `mlflow models predict` | memory |
+|---|---|---|---|---|
+{run_lines}
+"""  # noqa: E501
 
 
 def draw_picture(ours: dict[int, Run], peer: dict[int, Run], start: float, slope: float) -> None:

@@ -23,12 +23,13 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pandas as pd
 import psutil
 
 from benchmarks.arguments import arguments
@@ -42,6 +43,8 @@ NAME = "heart-disease-model"
 PATIENT = {feature.name: feature.example for feature in FEATURES}
 SPLIT = {"dataframe_split": {"columns": list(PATIENT), "data": [list(PATIENT.values())]}}
 ROWS = 10_000
+SERVICE, FLASK, FAST = "this service", "Flask, a constant", "FastAPI + uvicorn + pickle"
+MLFLOW = "mlflow models serve"
 
 CONSTANT = """
 from flask import Flask
@@ -52,7 +55,6 @@ def predict():
 """
 SETTINGS = """
 import gevent
-bind = "127.0.0.1:{port}"
 workers = 1
 worker_class = "gevent"
 keepalive = 5
@@ -97,18 +99,26 @@ class Server:
     path: str
     body: dict[str, Any]
     env: dict[str, str] = field(default_factory=dict)
+    batches: bool = False
 
 
-@dataclass
-class Found:
-    """What was measured of a server."""
+Figures = Mapping[str, float]
+"""Of a server: `start`, `memory`, ``rate 1``, ``rate 16``, the latter's `p50` and `p99`, `rows`."""
 
-    start: float = 0.0
-    memory: float = 0.0
-    rate: dict[int, float] = field(default_factory=dict)
-    p50: dict[int, float] = field(default_factory=dict)
-    p99: dict[int, float] = field(default_factory=dict)
-    rows: float = 0.0
+
+class Ratio(NamedTuple):
+    """A figure of this service, mostly against a peer's, and what it should be at least or most."""
+
+    what: str
+    bound: str
+    wanted: float
+    reached: float
+
+    def holds(self, slack: float) -> bool:
+        """Tell whether it is reached, give or take a factor."""
+        if self.bound == "at least":
+            return self.reached >= self.wanted / slack
+        return self.reached <= self.wanted * slack
 
 
 def post(port: int, path: str, body: bytes, timeout: float = 60) -> bytes:
@@ -183,41 +193,25 @@ def wrk(
     return {"rate": rate, "p50": p50, "p99": p99, "failed": failed}
 
 
-def measure(server: Server, home: Path, seconds: float, batch: bytes | None) -> Found:
+def measure(server: Server, home: Path, seconds: float, batch: bytes) -> Figures:
     """Measure one server with nothing else running."""
-    found = Found()
     port = free_port()
     with started(server, port, home) as (pid, start):
-        found.start = start
         wrk(port, server, 4, 1, home)  # warm
-        for connections in (1, 16):
-            result = wrk(port, server, connections, seconds, home)
-            if result["failed"]:
-                raise SystemExit(f"{server.name}: {result['failed']:.0f} requests failed")
-            found.rate[connections] = result["rate"]
-            found.p50[connections], found.p99[connections] = result["p50"], result["p99"]
-        found.memory = memory(pid)
-        if batch is not None:
+        one, many = (wrk(port, server, connections, seconds, home) for connections in (1, 16))
+        if failed := one["failed"] + many["failed"]:
+            raise SystemExit(f"{server.name}: {failed:.0f} requests failed")
+        figures = {"start": start, "memory": memory(pid), "rate 1": one["rate"]}
+        figures |= {"rate 16": many["rate"], "p50": many["p50"], "p99": many["p99"], "rows": 0.0}
+        if server.batches:
             post(port, "/invocations", batch)
             times = []
             for _ in range(3 if seconds < 5 else 7):
                 began = time.perf_counter()
                 post(port, "/invocations", batch)
                 times.append(time.perf_counter() - began)
-            found.rows = ROWS / statistics.median(times)
-    return found
-
-
-def medians(rounds: Sequence[Found]) -> Found:
-    """Return the median of each figure."""
-
-    def median(values: Sequence[Any]) -> Any:
-        if isinstance(values[0], dict):
-            return {key: median([value[key] for value in values]) for key in values[0]}
-        return statistics.median(values)
-
-    names = [field.name for field in fields(Found)]
-    return Found(**{name: median([getattr(found, name) for found in rounds]) for name in names})
+            figures["rows"] = ROWS / statistics.median(times)
+    return figures
 
 
 def measure_two_workers(server: Server, home: Path) -> float:
@@ -277,7 +271,7 @@ def make_models(uri: str, home: Path) -> Path:
     return clone / "models" / "model.pkl"
 
 
-def servers(home: Path, uri: str, pickle: Path) -> dict[str, Server]:
+def servers(home: Path, uri: str, pickle: Path) -> list[Server]:
     """Return the service and its peers."""
     import joblib
     import mlflow.sklearn
@@ -285,74 +279,50 @@ def servers(home: Path, uri: str, pickle: Path) -> dict[str, Server]:
     python = sys.executable
     (home / "constant.py").write_text(CONSTANT)
     (home / "fast.py").write_text(FASTAPI.format(pickle=pickle, names=list(FEATURE_NAMES)))
-    (home / "constant.conf.py").write_text(SETTINGS.replace("{port}", "0"))
+    (home / "constant.conf.py").write_text(SETTINGS)
+    usual = str(home / "usual")
+    mlflow.sklearn.save_model(joblib.load(pickle), usual, serialization_format="cloudpickle")
     conf = str(ROOT / "serving" / "gunicorn.conf.py")
-    tracking = {"MLFLOW_TRACKING_URI": uri}
-    constant = [python, "-m", "gunicorn", "-c", "constant.conf.py", "-b", "127.0.0.1:{port}"]
-    usual = home / "usual"
-    mlflow.sklearn.save_model(joblib.load(pickle), str(usual), serialization_format="cloudpickle")
+    service = [python, "-m", "gunicorn", "-c", conf]
+    constant = [python, "-m", "gunicorn", "-c", "constant.conf.py", "-b", "127.0.0.1:{port}",
+                "constant:app"]  # fmt: skip
+    fast = [python, "-m", "uvicorn", "fast:app", "--port", "{port}", "--log-level", "warning"]
     serve = [python, "-m", "mlflow", "models", "serve", "--env-manager", "local",
              "-p", "{port}", "-w", "1", "-m"]  # fmt: skip
-    return {
-        "this service": Server(
-            "this service",
-            [python, "-m", "gunicorn", "-c", conf],
-            "/predict",
-            PATIENT,
-            tracking | {"HEART_WORKERS": "1"},
-        ),
-        "Flask, a constant": Server(
-            "Flask, a constant", [*constant, "constant:app"], "/predict", PATIENT
-        ),
-        "FastAPI + uvicorn + pickle": Server(
-            "FastAPI + uvicorn + pickle",
-            [python, "-m", "uvicorn", "fast:app", "--port", "{port}", "--log-level", "warning"],
-            "/predict",
-            PATIENT,
-        ),
-        "mlflow models serve": Server(
-            "mlflow models serve", [*serve, str(usual)], "/invocations", SPLIT, tracking
-        ),
-        "mlflow models serve, this project's model": Server(
-            "mlflow models serve, this project's model",
-            [*serve, f"models:/{NAME}@champion"],
-            "/invocations",
-            SPLIT,
-            tracking,
-        ),
-    }
-
-
-def ratios(found: dict[str, Found], two: float, swaps: dict[str, float]) -> list[dict[str, Any]]:
-    """Return every figure to reach, and what was reached."""
-    ours, peer = found["this service"], found["mlflow models serve"]
-    fast, constant = found["FastAPI + uvicorn + pickle"], found["Flask, a constant"]
-
-    def rate(other: Found) -> float:
-        return min(ours.rate[c] / other.rate[c] for c in (1, 16))
-
-    rows = [
-        ("requests/s against `mlflow models serve`", 50, rate(peer), "least"),
-        ("requests/s against FastAPI + uvicorn + pickle", 40, rate(fast), "least"),
-        ("requests/s against a constant Flask route", 0.8, rate(constant), "least"),
-        ("p99 / p50 at 16 connections", 3, ours.p99[16] / ours.p50[16], "most"),
-        ("memory, 2 workers against `mlflow models serve` with 1", 1, two / peer.memory, "most"),
-        ("from exec to first answer, against it", 1, ours.start / peer.start, "most"),
-        ("/invocations, 10,000 rows, rows/s against it", 3, ours.rows / peer.rows, "least"),
-        ("20 swaps under 16 connections: failed", 0, swaps["failed"], "most"),
-        ("20 swaps: p99 against steady", 3, swaps["times"], "most"),
+    stored = [*serve, f"models:/{NAME}@champion"]
+    env = {"MLFLOW_TRACKING_URI": uri}
+    return [
+        Server(SERVICE, service, "/predict", PATIENT, env | {"HEART_WORKERS": "1"}, batches=True),
+        Server(FLASK, constant, "/predict", PATIENT),
+        Server(FAST, fast, "/predict", PATIENT),
+        Server(MLFLOW, [*serve, usual], "/invocations", SPLIT, env, batches=True),
+        Server(f"{MLFLOW}, this project's model", stored, "/invocations", SPLIT, env, batches=True),
     ]
-    return [dict(zip(("what", "wanted", "reached", "bound"), row, strict=True)) for row in rows]
 
 
-def holds(row: dict[str, Any], slack: float) -> bool:
-    """Tell whether a figure is reached, give or take a factor."""
-    if row["bound"] == "least":
-        return bool(row["reached"] >= row["wanted"] / slack)
-    return bool(row["reached"] <= row["wanted"] * slack)
+def ratios(found: Mapping[str, Figures], two: float, swaps: Figures) -> list[Ratio]:
+    """Return every figure to reach, and what was reached."""
+    ours, peer = found[SERVICE], found[MLFLOW]
+
+    def rate(other: str) -> float:
+        return min(ours[name] / found[other][name] for name in ("rate 1", "rate 16"))
+
+    return [
+        Ratio("requests/s against `mlflow models serve`", "at least", 50, rate(MLFLOW)),
+        Ratio("requests/s against FastAPI + uvicorn + pickle", "at least", 40, rate(FAST)),
+        Ratio("requests/s against a constant Flask route", "at least", 0.8, rate(FLASK)),
+        Ratio("p99 / p50 at 16 connections", "at most", 3, ours["p99"] / ours["p50"]),
+        Ratio("memory, 2 workers against `mlflow models serve` with 1", "at most", 1,
+              two / peer["memory"]),
+        Ratio("from exec to first answer, against it", "at most", 1, ours["start"] / peer["start"]),
+        Ratio("/invocations, 10,000 rows, rows/s against it", "at least", 3,
+              ours["rows"] / peer["rows"]),
+        Ratio("20 swaps under 16 connections: failed", "at most", 0, swaps["failed"]),
+        Ratio("20 swaps: p99 against steady", "at most", 3, swaps["times"]),
+    ]  # fmt: skip
 
 
-def table(found: dict[str, Found], rows: list[dict[str, Any]], two: float) -> str:
+def table(found: Mapping[str, Figures], rows: list[Ratio], two: float) -> str:
     """Return the figures as Markdown."""
     lines = [
         "## The service and its peers",
@@ -367,10 +337,10 @@ def table(found: dict[str, Found], rows: list[dict[str, Any]], two: float) -> st
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, f in found.items():
-        batch = f"{f.rows:,.0f}" if f.rows else ""
+        batch = f"{f['rows']:,.0f}" if f["rows"] else ""
         lines.append(
-            f"| {name} | {f.rate[1]:,.0f} | {f.rate[16]:,.0f} | {f.p50[16]:.1f} ms "
-            f"| {f.p99[16]:.1f} ms | {f.memory:.0f} MB | {f.start:.1f} s | {batch} |"
+            f"| {name} | {f['rate 1']:,.0f} | {f['rate 16']:,.0f} | {f['p50']:.1f} ms "
+            f"| {f['p99']:.1f} ms | {f['memory']:.0f} MB | {f['start']:.1f} s | {batch} |"
         )
     lines += [
         "",
@@ -378,14 +348,14 @@ def table(found: dict[str, Found], rows: list[dict[str, Any]], two: float) -> st
         "",
         "| figure | wanted | reached |",
         "|---|---|---|",
+        *(f"| {row.what} | {row.bound} {row.wanted:g} | {row.reached:.2f} |" for row in rows),
+        "",
+        "![Requests per second](benchmarks-serving.png)",
     ]
-    for row in rows:
-        word = "at least" if row["bound"] == "least" else "at most"
-        lines.append(f"| {row['what']} | {word} {row['wanted']:g} | {row['reached']:.2f} |")
-    return "\n".join([*lines, "", "![Requests per second](benchmarks-serving.png)"])
+    return "\n".join(lines)
 
 
-def plot(found: dict[str, Found], path: Path) -> None:
+def plot(found: Mapping[str, Figures], path: Path) -> None:
     """Draw requests per second of every server."""
     import matplotlib as mpl
 
@@ -394,7 +364,7 @@ def plot(found: dict[str, Found], path: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(7, 2.6), layout="constrained")
     names = list(found)[::-1]
-    values = [found[name].rate[16] for name in names]
+    values = [found[name]["rate 16"] for name in names]
     bars = axes.barh(names, values, color=["#7a8798"] * (len(names) - 1) + ["#0b57a4"])
     axes.bar_label(bars, labels=[f"{value:,.0f}" for value in values], padding=3)
     axes.set_xscale("log")
@@ -407,23 +377,20 @@ def plot(found: dict[str, Found], path: Path) -> None:
 
 def run(
     rounds: int, seconds: float, home: Path
-) -> tuple[dict[str, Found], list[dict[str, Any]], float]:
+) -> tuple[Mapping[str, Figures], list[Ratio], float]:
     """Measure everything."""
     uri = f"sqlite:///{home}/mlflow.db"
-    pickle = make_models(uri, home)
+    made = servers(home, uri, make_models(uri, home))
     rows = patients(ROWS, unknown=0.0).tolist()
     batch = json.dumps({"dataframe_split": {"columns": list(FEATURE_NAMES), "data": rows}}).encode()
-    made = servers(home, uri, pickle)
-    measured: dict[str, list[Found]] = {name: [] for name in made}
+    measured: dict[str, list[Figures]] = {server.name: [] for server in made}
     for _ in range(rounds):
-        for name, server in made.items():
-            wants = name == "this service" or name.startswith("mlflow models serve")
-            measured[name].append(measure(server, home, seconds, batch if wants else None))
-            print(name, measured[name][-1], file=sys.stderr)
-    found = {name: medians(each) for name, each in measured.items()}
-    ours = made["this service"]
-    two = measure_two_workers(ours, home)
-    swaps = measure_swaps(ours, home, uri, found["this service"].p99[16])
+        for server in made:
+            measured[server.name].append(measure(server, home, seconds, batch))
+            print(server.name, measured[server.name][-1], file=sys.stderr)
+    found = {name: pd.DataFrame(each).median().to_dict() for name, each in measured.items()}
+    two = measure_two_workers(made[0], home)
+    swaps = measure_swaps(made[0], home, uri, found[SERVICE]["p99"])
     print(swaps, file=sys.stderr)
     return found, ratios(found, two, swaps), two
 
@@ -441,9 +408,9 @@ def main() -> int:
     else:
         plot(found, PAGE.with_name("benchmarks-serving.png"))
         paste("serving", "python -m benchmarks.serving", text)
-    missed = [row for row in rows if not holds(row, 2 if short else 1)]
+    missed = [row for row in rows if not row.holds(2 if short else 1)]
     for row in missed:
-        print(f"missed: {row['what']}: {row['reached']:.2f}, wanted {row['wanted']}")
+        print(f"missed: {row.what}: {row.reached:.2f}, wanted {row.wanted}")
     return 1 if missed and short else 0
 
 

@@ -5,6 +5,7 @@ The core measures of Van Calster et al. (2025), https://arxiv.org/abs/2412.10288
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import pandas as pd
 from clinical.schema import FEATURES
 from risk_model.bands import RISK_BANDS, risk_levels
 from risk_model.measurements import Observed
-from steps.modelling import logistic, metrics
+from steps.modelling import metrics
+from steps.modelling.logistic import fit_lines, log_odds
 from steps.modelling.metrics import THRESHOLD, Floats, Labels, Mask
 
 NET_BENEFIT_AT = (0.1, 0.2, 0.3, 0.5)
@@ -36,18 +38,16 @@ SMALLEST_GROUP = 10
 """With fewer patients than this of either class, a group has no measures."""
 
 AGES = {"under 50": (0, 50), "50 to 59": (50, 60), "60 and over": (60, np.inf)}
-FURTHEST = 1e-6  # probabilities are kept this far from 0 and 1, whose log-odds are infinite
 
 
 def scores(
     y: Labels, p: Floats, weights: Floats | None = None, names: tuple[str, ...] = NAMES
 ) -> dict[str, Floats]:
-    """Return the measures of NAMES, for many weightings at once, as ``metrics.scores`` does.
+    """Return some of NAMES for many weightings at once, as ``metrics.scores`` does.
 
     The calibration slope says whether the probabilities are spread as far as they should be: below
     1 they are too extreme, above 1 too timid. With a slope of 1, the intercept says whether they
-    are too low (above 0) or too high on the whole. NaN where the fit does not converge. Both take
-    long, and are left out where they are not among `names`.
+    are too low (above 0) or too high on the whole. NaN where the fit does not converge.
 
     References
     ----------
@@ -55,25 +55,19 @@ def scores(
     https://doi.org/10.1093/biomet/45.3-4.562
     """
     w = np.ones((1, len(y))) if weights is None else weights
-    basic = metrics.scores(y, p, w)
-    measures = {name: basic[name] for name in ("roc_auc", "pr_auc", "brier", "log_loss")}
+    measures = metrics.scores(y, p, w)
+    # These two take long.
     if "calibration_slope" in names:
-        measures["calibration_slope"] = logistic.fit_lines(log_odds(p), y, w)[1]
+        measures["calibration_slope"] = fit_lines(log_odds(p), y, w)[1]
     if "calibration_intercept" in names:
-        measures["calibration_intercept"] = logistic.fit_lines(log_odds(p), y, w, fixed=True)[0]
-    true, false = _positives(y, p, w, THRESHOLD)
+        measures["calibration_intercept"] = fit_lines(log_odds(p), y, w, fixed=True)[0]
+    measures["sensitivity"] = measures["recall"]
     with np.errstate(divide="ignore", invalid="ignore"):
         measures["observed_expected"] = (w @ y) / (w @ p)
-        measures["sensitivity"] = true / (w @ (y == 1))
-        measures["specificity"] = 1 - false / (w @ (y == 0))
+        measures["specificity"] = w @ ((p < THRESHOLD) & (y == 0)) / (w @ (y == 0))
     for at in NET_BENEFIT_AT:
         measures[f"net_benefit_{round(100 * at)}"] = net_benefit(y, p, at, w)
-    return measures
-
-
-def _positives(y: Labels, p: Floats, w: Floats, threshold: float) -> tuple[Floats, Floats]:
-    """Return the weights of the true and of the false positives."""
-    return w @ ((p >= threshold) & (y == 1)), w @ ((p >= threshold) & (y == 0))
+    return {name: measures[name] for name in names}
 
 
 def net_benefit(y: Labels, p: Floats, threshold: float, weights: Floats) -> Floats:
@@ -87,23 +81,16 @@ def net_benefit(y: Labels, p: Floats, threshold: float, weights: Floats) -> Floa
     Vickers, Elkin: Decision curve analysis. Medical Decision Making 2006.
     https://doi.org/10.1177/0272989X06295361
     """
-    true, false = _positives(y, p, weights, threshold)
+    treated = p >= threshold
+    true, false = weights @ (treated & (y == 1)), weights @ (treated & (y == 0))
     return np.asarray((true - false * threshold / (1 - threshold)) / weights.sum(axis=1))
-
-
-def log_odds(p: Floats) -> Floats:
-    """Return the logarithm of the odds, finite for every probability."""
-    sure = np.clip(p, FURTHEST, 1 - FURTHEST)
-    return np.asarray(np.log(sure / (1 - sure)))
 
 
 def with_intervals(
     y: Labels, p: Floats, seed: int, names: tuple[str, ...] = NAMES
 ) -> dict[str, float]:
     """Return measures and their 95 % bootstrap intervals, by metric name."""
-    return metrics.with_intervals(
-        y, p, seed, names, lambda y, p, weights: scores(y, p, weights, names)
-    )
+    return metrics.with_intervals(y, p, seed, partial(scores, names=names))
 
 
 def enough(y: Labels) -> bool:
@@ -123,26 +110,25 @@ def groups(patients: pd.DataFrame) -> dict[str, Mask]:
 
 def by_group(patients: pd.DataFrame, y: Labels, p: Floats, seed: int) -> list[dict[str, Any]]:
     """Return counts and measures of each group; `metrics` is None where it is too small."""
-    summaries: list[dict[str, Any]] = []
-    for name, members in groups(patients).items():
-        labels = y[members]
-        summaries.append(
-            {
-                "group": name,
-                "patients": len(labels),
-                "diseased": int(labels.sum()),
-                "metrics": with_intervals(labels, p[members], seed) if enough(labels) else None,
-                "risk_bands": bands(labels, p[members]),
-            }
-        )
-    return summaries
+    chosen = {name: (y[members], p[members]) for name, members in groups(patients).items()}
+    return [
+        {
+            "group": name,
+            "patients": len(labels),
+            "diseased": int(labels.sum()),
+            "metrics": with_intervals(labels, predicted, seed) if enough(labels) else None,
+            "risk_bands": bands(labels, predicted),
+        }
+        for name, (labels, predicted) in chosen.items()
+    ]
 
 
 def bands(y: Labels, p: Floats) -> list[dict[str, Any]]:
     """Return each risk band with how many patients fell into it, and how many of them were ill."""
-    place, summaries = risk_levels(RISK_BANDS, p), []
-    for i, (level, start) in enumerate(RISK_BANDS):
-        total, ill = int((place == i).sum()), int(y[place == i].sum())
-        observed = Observed.of(total, ill).model_dump()
-        summaries.append({"level": level, "from": start, "observed": observed})
-    return summaries
+    places = risk_levels(RISK_BANDS, p)
+    labels = [y[places == place] for place in range(len(RISK_BANDS))]
+    observed = [Observed.of(len(each), int(each.sum())).model_dump() for each in labels]
+    return [
+        {"level": level, "from": start, "observed": seen}
+        for (level, start), seen in zip(RISK_BANDS, observed, strict=True)
+    ]

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import SplineTransformer
 
 from steps.modelling import clinical_metrics, metrics
+from steps.modelling.logistic import log_odds
 from steps.modelling.metrics import Floats, Labels
 
 POINTS = 41
@@ -41,23 +42,23 @@ def calibration(y: Labels, p: Floats) -> Curve | None:
     Austin, Steyerberg: Graphical assessment of internal and external calibration of logistic
     regression models. Statistics in Medicine 2014. https://doi.org/10.1002/sim.5941
     """
-    log_odds = clinical_metrics.log_odds(p)
+    z = log_odds(p)
     bends = int(np.bincount(y, minlength=2).min()) >= ENOUGH_TO_BEND
-    knots = np.unique(np.quantile(log_odds, [0.1, 0.5, 0.9] if bends else [0, 1]))
+    knots = np.unique(np.quantile(z, [0.1, 0.5, 0.9] if bends else [0, 1]))
     if len(knots) < 2 or np.ptp(p) == 0:
         return None
     degree = 2 if len(knots) > 2 else 1
     spline = SplineTransformer(degree=degree, knots=knots[:, np.newaxis], extrapolation="linear")
-    rows = spline.fit_transform(log_odds[:, np.newaxis])
+    rows = spline.fit_transform(z[:, np.newaxis])
     # The columns of a spline add up to 1, so that they hold the intercept.
     model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-6, max_iter=1000).fit(rows, y)
     expected = model.predict_proba(rows)[:, 1]
     covariance = np.linalg.pinv(rows.T @ (rows * (expected * (1 - expected))[:, np.newaxis]))
     x = np.linspace(p.min(), p.max(), POINTS)
-    basis = spline.transform(clinical_metrics.log_odds(x)[:, np.newaxis])
+    basis = spline.transform(log_odds(x)[:, np.newaxis])
     middle = basis @ model.coef_[0]
     reach = 1.96 * np.sqrt(np.einsum("ij,jk,ik->i", basis, covariance, basis))
-    return Curve(x, *(expit(z) for z in (middle, middle - reach, middle + reach)))
+    return Curve(x, *(expit(line) for line in (middle, middle - reach, middle + reach)))
 
 
 def histogram(y: Labels, p: Floats) -> dict[str, list[int]]:
@@ -80,26 +81,12 @@ def _rounded(curve: Curve) -> dict[str, list[float]]:
 
 def decision(y: Labels, p: Floats, seed: int) -> dict[str, Curve]:
     """Return the net benefit over THRESHOLDS of treating by the `model`, and of treating `all`."""
-    strategies = {"model": p, "all": np.ones(len(y))}
+    return {"model": _net_benefits(y, p, seed), "all": _net_benefits(y, np.ones(len(y)), seed)}
 
-    def measure(y: Labels, _: Floats, weights: Floats | None) -> dict[str, Floats]:
-        w = np.ones((1, len(y))) if weights is None else weights
-        return {
-            f"{strategy}_{i}": clinical_metrics.net_benefit(y, predicted, at, w)
-            for strategy, predicted in strategies.items()
-            for i, at in enumerate(THRESHOLDS)
-        }
 
-    places = range(len(THRESHOLDS))
-    names = [f"{strategy}_{i}" for strategy in strategies for i in places]
-    benefits = metrics.with_intervals(y, p, seed, names, measure)
-    return {
-        strategy: Curve(
-            THRESHOLDS,
-            *(
-                np.array([benefits[f"{strategy}_{i}{end}"] for i in places])
-                for end in ("", "_ci_low", "_ci_high")
-            ),
-        )
-        for strategy in strategies
-    }
+def _net_benefits(y: Labels, p: Floats, seed: int) -> Curve:
+    def measure(y: Labels, p: Floats, weights: Floats) -> dict[str, Floats]:
+        return {str(at): clinical_metrics.net_benefit(y, p, at, weights) for at in THRESHOLDS}
+
+    figures = list(metrics.with_intervals(y, p, seed, measure).values())
+    return Curve(THRESHOLDS, *np.reshape(figures, (len(THRESHOLDS), 3)).T)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,22 +19,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
-from steps.modelling import metrics
-from steps.modelling.calibration import fitting
+from steps.modelling.calibration.fitting import Recipe
+from steps.modelling.metrics import Labels
 from steps.parameters.declaration import select
 from steps.parameters.entry_points import Train
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """An unfitted model: a pipeline from records to a probability, and one of CALIBRATIONS."""
-
-    pipeline: Pipeline
-    calibration: str
-
-    def fit(self, features: pd.DataFrame, y: metrics.Labels) -> StackingClassifier:
-        """Return a model that is fitted to patients; the recipe stays as it is."""
-        return fitting.fit(self.pipeline, self.calibration, features, y)
 
 
 def from_parameters(values: Train) -> Recipe:
@@ -75,7 +62,7 @@ class Patients(NamedTuple):
     """Patients to learn from: features, shape (n_rows, 13), and labels, shape (n_rows,)."""
 
     features: pd.DataFrame
-    labels: metrics.Labels
+    labels: Labels
 
 
 def columns(patients: pd.DataFrame) -> Patients:
@@ -101,14 +88,7 @@ def _columns() -> ColumnTransformer:
 
 def fills(model: StackingClassifier) -> dict[str, float]:
     """Return what a fitted model's pipeline puts in place of an unknown value, by feature name."""
-    columns = model.estimators_[0].named_steps["columns"]
-    imputers = {
-        "ordered": columns.named_transformers_["ordered"],
-        "nominal": columns.named_transformers_["nominal"][0],
-    }
-    return {
-        FEATURES[i].name: float(fill)
-        for name, _, positions in columns.transformers_
-        if name in imputers
-        for i, fill in zip(positions, imputers[name].statistics_, strict=True)
-    }
+    (_, median, ordered), (_, encoding, nominal) = model.estimators_[0][0].transformers_
+    filled = [*median.statistics_, *encoding[0].statistics_]
+    places = zip([*ordered, *nominal], filled, strict=True)
+    return {FEATURES[place].name: float(fill) for place, fill in places}

@@ -1,14 +1,20 @@
-"""Logistic regressions of one variable, many at once."""
+"""Log-odds, and logistic regressions of one variable, many at once."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 Floats = NDArray[np.float64]
 
 ROUNDS = 60  # of Newton's method, which mostly needs six
 STRIDE = 1.0  # the most that one round moves a coefficient, so that it cannot run away
+
+
+def log_odds(p: Floats, nearest: float = 1e-6) -> Floats:
+    """Return the log-odds of probabilities, which are kept so far from 0 and 1: they are finite."""
+    return np.asarray(logit(np.clip(p, nearest, 1 - nearest)))
 
 
 def fit_lines(
@@ -35,7 +41,7 @@ def fit_lines(
     moved = np.full(len(w), np.inf)
     with np.errstate(all="ignore"):
         for _ in range(ROUNDS):
-            expected = 1 / (1 + np.exp(-(intercept[:, np.newaxis] + slope[:, np.newaxis] * x)))
+            expected = expit(intercept[:, np.newaxis] + slope[:, np.newaxis] * x)
             left, information = w * (y - expected), w * expected * (1 - expected)
             g0, h00 = left.sum(axis=1), information.sum(axis=1)
             if fixed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from scipy.special import ndtr, ndtri
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int8]
 Mask = NDArray[np.bool_]
-Measure = Callable[[Labels, Floats, Floats | None], dict[str, Floats]]
+Indices = NDArray[np.intp]
+Measure = Callable[[Labels, Floats, Floats], dict[str, Floats]]
 
 NAMES = ("accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "brier", "log_loss")
 THRESHOLD = 0.5
@@ -46,9 +47,8 @@ def scores(y: Labels, p: Floats, weights: Floats | None = None) -> dict[str, Flo
     last = np.append(p[1:] != p[:-1], True)
     tp, fp = np.cumsum(w * labels, axis=1)[:, last], np.cumsum(w * (1 - labels), axis=1)[:, last]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (
-            _at_threshold(labels, p, w) | _over_thresholds(tp, fp) | _of_probabilities(labels, p, w)
-        )
+        of_curves = _over_thresholds(tp, fp)
+        return _at_threshold(labels, p, w) | of_curves | _of_probabilities(labels, p, w)
 
 
 def _at_threshold(y: Floats, p: Floats, w: Floats) -> dict[str, Floats]:
@@ -79,10 +79,15 @@ def _of_probabilities(y: Floats, p: Floats, w: Floats) -> dict[str, Floats]:
     tiny = np.finfo(float).eps
     sure = np.clip(p, tiny, 1 - tiny)
     losses = -(y * np.log(sure) + (1 - y) * np.log(1 - sure))
-    return {
-        "brier": w @ (p - y) ** 2 / w.sum(axis=1),
-        "log_loss": w @ losses / w.sum(axis=1),
-    }
+    count = w.sum(axis=1)
+    return {"brier": w @ (p - y) ** 2 / count, "log_loss": w @ losses / count}
+
+
+def over_folds(scores: Sequence[dict[str, Floats]], names: Iterable[str]) -> dict[str, float]:
+    """Return mean and standard deviation of measures over folds, by metric name."""
+    values = {name: [fold[name][0] for fold in scores] for name in names}
+    means = {f"cv_{name}_mean": float(np.mean(each)) for name, each in values.items()}
+    return means | {f"cv_{name}_std": float(np.std(each, ddof=1)) for name, each in values.items()}
 
 
 def bootstrap_weights(y: Labels, seed: int, times: int = BOOTSTRAPS) -> Floats:
@@ -103,21 +108,17 @@ def jackknife_weights(y: Labels) -> Floats:
     return np.asarray(kept, dtype=np.float64)
 
 
-def with_intervals(
-    y: Labels, p: Floats, seed: int, names: Iterable[str] = NAMES, measure: Measure = scores
-) -> dict[str, float]:
-    """Return measures and their 95 % bootstrap intervals (BCa), by metric name.
+def with_intervals(y: Labels, p: Floats, seed: int, measure: Measure = scores) -> dict[str, float]:
+    """Return all that `measure` does, with 95 % bootstrap intervals (BCa), by metric name.
 
     See docs/decisions/0021-intervals.md for their coverage.
     """
-    value = measure(y, p, None)
-    drawn = measure(y, p, bootstrap_weights(y, seed))
-    without = measure(y, p, jackknife_weights(y))
-    measures = {}
-    for name in names:
-        measures[name] = float(value[name][0])
-        low, high = interval(measures[name], drawn[name], without[name])
-        measures[f"{name}_ci_low"], measures[f"{name}_ci_high"] = low, high
+    weightings = np.ones((1, len(y))), bootstrap_weights(y, seed), jackknife_weights(y)
+    values, drawn, without = (measure(y, p, weights) for weights in weightings)
+    measures: dict[str, float] = {}
+    for name, (value,) in values.items():
+        low, high = interval(value, drawn[name], without[name])
+        measures |= {name: float(value), f"{name}_ci_low": low, f"{name}_ci_high": high}
     return measures
 
 

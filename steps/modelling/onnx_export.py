@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
@@ -19,13 +19,11 @@ from sklearn.pipeline import Pipeline
 from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model import patterns
 from risk_model.engines import INPUT, OnnxEngine
-from steps.modelling.calibration import form, learning
+from steps.modelling.calibration.form import NEAREST, calibration_of
 from steps.modelling.estimators import fills
 from steps.modelling.references import TOLERANCE, edge_cases
 
-
-class ConversionError(ValueError):
-    """The ONNX model gives other probabilities than the model it was made from."""
+ONE = np.float32(1)
 
 
 def convert(model: StackingClassifier, training: pd.DataFrame) -> bytes | None:
@@ -33,8 +31,8 @@ def convert(model: StackingClassifier, training: pd.DataFrame) -> bytes | None:
 
     Input ``patients`` float32 (n, 13) with NaN for unknown; outputs ``label`` int64 (n,) and
     ``probabilities`` float32 (n, 2).
-    A `ConversionError` where a probability differs by more than TOLERANCE on the training rows
-    or edge cases.
+    A `ValueError` where a probability differs by more than TOLERANCE on the training rows or edge
+    cases.
     """
     try:
         converted = _converted(model)
@@ -46,8 +44,13 @@ def convert(model: StackingClassifier, training: pd.DataFrame) -> bytes | None:
     expected = model.predict_proba(pd.DataFrame(rows, columns=training.columns))[:, 1]
     worst = float(np.abs(predict(content, rows) - expected).max())
     if not worst <= TOLERANCE:  # NaN is no agreement either
-        raise ConversionError(f"the ONNX model differs by {worst:.2g} in probability")
+        raise ValueError(f"the ONNX model differs by {worst:.2g} in probability")
     return content
+
+
+def predict(content: bytes, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ONNX model's probabilities of disease, shape (n,), for rows of shape (n, 13)."""
+    return np.asarray(OnnxEngine(content).score(rows).probabilities, dtype=float)
 
 
 def _converted(model: StackingClassifier) -> Any:
@@ -82,6 +85,28 @@ def _converted(model: StackingClassifier) -> Any:
     return converted
 
 
+class _Nodes:
+    """Adds nodes to a graph, one after the other."""
+
+    def __init__(self, graph: Any) -> None:
+        self.graph = graph
+
+    def __call__(self, kind: str, *inputs: ArrayLike, output: str = "", **attributes: Any) -> str:
+        """Add a node, and return the name of its output.
+
+        Its inputs are names of others' outputs, or constants.
+        """
+        output = output or f"heart_{kind.lower()}_{len(self.graph.node)}"
+        names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
+        self.graph.node.append(onnx.helper.make_node(kind, names, [output], **attributes))
+        return output
+
+    def _constant(self, value: ArrayLike) -> str:
+        name = f"heart_constant_{len(self.graph.initializer)}"
+        self.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+
 def _encode(add: _Nodes, model: StackingClassifier) -> None:
     """Fill in what is unknown, and compare each unordered finding with each of its codes."""
     values = fills(model)
@@ -92,70 +117,42 @@ def _encode(add: _Nodes, model: StackingClassifier) -> None:
         replaced_value_float=math.nan,
         domain="ai.onnx.ml",
     )
-    (_, _, ordered), (_, nominal_pipeline, nominal) = model.estimators_[0][0].transformers_
-    codes = nominal_pipeline[-1].categories_
-    numbers = add("Gather", filled, add.constant(np.array(ordered)), axis=1)
-    repeated = add.constant(np.repeat(nominal, [len(each) for each in codes]))
+    (_, _, ordered), (_, encoding, nominal) = model.estimators_[0][0].transformers_
+    codes = encoding[-1].categories_
+    repeated = np.repeat(nominal, [len(each) for each in codes])
+    numbers = add("Gather", filled, np.array(ordered), axis=1)
     of_codes = add("Gather", filled, repeated, axis=1)
-    equal = add("Equal", of_codes, add.constant(np.concatenate(codes).astype(np.float32)))
+    equal = add("Equal", of_codes, np.concatenate(codes).astype(np.float32))
     shown = add("Cast", equal, to=onnx.TensorProto.FLOAT)
     add("Concat", numbers, shown, output="encoded", axis=1)
 
 
 def _calibrate(add: _Nodes, model: StackingClassifier) -> None:
     """Put the calibration between the probabilities that a graph gives and its outputs."""
-    p = add("Gather", "uncalibrated", add.constant(np.array([1])), axis=1)
-    intercepts, slopes = form.lines(model)
-    pattern = _pattern(add)
-    moved = add("Gather", add.constant(intercepts.astype(np.float32)), pattern)
+    p = add("Gather", "uncalibrated", np.array([1]), axis=1)
+    # The number of the pattern of what is unknown, shape (n, 1).
+    bits = np.zeros((len(FEATURES), 1), np.float32)
+    bits[patterns.PLACES, 0] = patterns.BITS
+    unknown = add("Cast", add("IsNaN", INPUT), to=onnx.TensorProto.FLOAT)
+    pattern = add("Cast", add("MatMul", unknown, bits), to=onnx.TensorProto.INT64)
+    calibration = calibration_of(model)
+    moved = add("Gather", calibration.intercepts.astype(np.float32), pattern)
     scores = [_log_odds(add, p)]
-    if (isotonic := form.isotonic(model)) is not None:
-        scores.append(_log_odds(add, _isotonic(add, p, isotonic)))
-    for score, slope in zip(scores, slopes, strict=True):
-        scale = add("Gather", add.constant(slope.astype(np.float32)), pattern)
+    if calibration.isotonic is not None:
+        scores.append(_log_odds(add, _isotonic(add, p, calibration.isotonic)))
+    for score, slope in zip(scores, calibration.slopes, strict=True):
+        scale = add("Gather", slope.astype(np.float32), pattern)
         moved = add("Add", moved, add("Mul", scale, score))
     ill = add("Sigmoid", moved)
-    healthy = add("Sub", add.constant(np.float32(1)), ill)
-    add("Concat", healthy, ill, output="probabilities", axis=1)
+    add("Concat", add("Sub", ONE, ill), ill, output="probabilities", axis=1)
     # The first of two equal probabilities wins, as in scikit-learn.
     add("ArgMax", "probabilities", output="label", axis=1, keepdims=0)
 
 
-def _pattern(add: _Nodes) -> str:
-    """Return the number of the pattern of what is unknown, shape (n, 1)."""
-    bits = np.zeros((len(FEATURES), 1), np.float32)
-    bits[patterns.PLACES, 0] = patterns.BITS
-    unknown = add("Cast", add("IsNaN", INPUT), to=onnx.TensorProto.FLOAT)
-    return add("Cast", add("MatMul", unknown, add.constant(bits)), to=onnx.TensorProto.INT64)
-
-
 def _log_odds(add: _Nodes, p: str) -> str:
-    nearest, one = np.float32(learning.NEAREST), np.float32(1)
-    kept = add("Clip", p, add.constant(nearest), add.constant(one - nearest))
-    return add("Log", add("Div", kept, add("Sub", add.constant(one), kept)))
-
-
-class _Nodes:
-    """Adds nodes to a graph, one after the other."""
-
-    def __init__(self, graph: Any) -> None:
-        self.graph, self.count = graph, 0
-
-    def __call__(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """Add a node, and return the name of its output."""
-        output = output or self._name(kind)
-        self.graph.node.append(onnx.helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    def constant(self, value: Any) -> str:
-        """Add a constant, and return its name."""
-        name = self._name("constant")
-        self.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def _name(self, kind: str) -> str:
-        self.count += 1
-        return f"heart_{kind.lower()}_{self.count}"
+    nearest = np.float32(NEAREST)
+    kept = add("Clip", p, nearest, ONE - nearest)
+    return add("Log", add("Div", kept, add("Sub", ONE, kept)))
 
 
 def _isotonic(add: _Nodes, score: str, calibrator: IsotonicRegression) -> str:
@@ -163,16 +160,9 @@ def _isotonic(add: _Nodes, score: str, calibrator: IsotonicRegression) -> str:
     x = np.asarray(calibrator.X_thresholds_, np.float64)
     y = np.asarray(calibrator.y_thresholds_, np.float64)
     keep = np.diff(y) > 0
-    starts, widths, rises = x[:-1][keep], np.diff(x)[keep], np.diff(y)[keep]
+    starts, widths, rises = (
+        each[keep].astype(np.float32) for each in (x[:-1], np.diff(x), np.diff(y))
+    )
     # Shape (n, 1) against (steps,): the part of each step that a score has climbed, 0 to 1.
-    beyond = add("Sub", score, add.constant(starts.astype(np.float32)))
-    shares = add("Div", beyond, add.constant(widths.astype(np.float32)))
-    zero, one = add.constant(np.float32(0)), add.constant(np.float32(1))
-    climbed = add("Clip", shares, zero, one)
-    risen = add("MatMul", climbed, add.constant(rises.astype(np.float32)[:, np.newaxis]))
-    return add("Add", risen, add.constant(np.float32(y[0])))
-
-
-def predict(content: bytes, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the ONNX model's probabilities of disease, shape (n,), for rows of shape (n, 13)."""
-    return np.asarray(OnnxEngine(content).score(rows).probabilities, dtype=float)
+    climbed = add("Clip", add("Div", add("Sub", score, starts), widths), np.float32(0), ONE)
+    return add("Add", add("MatMul", climbed, rises[:, np.newaxis]), np.float32(y[0]))

@@ -18,16 +18,11 @@ TOLERANCE = 1e-5
 
 def reference_cases(model: StackingClassifier, training: pd.DataFrame) -> References:
     """Return made-up patients with the model's probabilities for them."""
-    rows = reference_rows(training)
-    probabilities = model.predict_proba(pd.DataFrame(rows, columns=training.columns))[:, 1]
-    return References(
-        # JSON has no NaN: an unknown value is null.
-        inputs=tuple(
-            tuple(None if np.isnan(value) else value for value in row) for row in rows.tolist()
-        ),
-        probabilities=tuple(probabilities.tolist()),
-        tolerance=TOLERANCE,
-    )
+    rows = pd.DataFrame(reference_rows(training), columns=training.columns)
+    # JSON has no NaN: an unknown value is null.
+    inputs = rows.astype(object).where(rows.notna(), None).itertuples(index=False, name=None)
+    probabilities = model.predict_proba(rows)[:, 1].tolist()
+    return References(inputs=tuple(inputs), probabilities=tuple(probabilities), tolerance=TOLERANCE)
 
 
 def edge_cases(training: pd.DataFrame) -> NDArray[np.float64]:
@@ -48,7 +43,7 @@ def reference_rows(training: pd.DataFrame) -> NDArray[np.float64]:
     Made of typical and extreme values, never of a patient's record: they travel with the model.
     """
     quantiles = training.quantile(np.linspace(0, 1, 12), interpolation="nearest").to_numpy(float)
-    nothing = np.full((1, len(FEATURES)), np.nan)
+    nothing = np.full(len(FEATURES), np.nan)
     rows = np.vstack([quantiles, nothing, edge_cases(training)[:: len(FEATURES)]])
     # By chance, and easily among few patients, a typical row is somebody's.
     made_up = pd.DataFrame(rows, columns=training.columns)

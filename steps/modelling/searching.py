@@ -5,20 +5,21 @@ Workers import this module: it needs scikit-learn and nothing of MLflow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from distributed import Client, Future
-from numpy.typing import NDArray
 from scipy.stats import loguniform, randint
 from sklearn.model_selection import ParameterSampler, StratifiedKFold
 
 from clinical.copies import split
 from clinical.errors import DataError
-from steps.modelling import estimators, metrics
+from steps.modelling import metrics
+from steps.modelling.estimators import Patients, columns, from_parameters
+from steps.modelling.metrics import Floats, Indices
 from steps.parameters.entry_points import Train
 
 Parameters = dict[str, Any]
@@ -66,21 +67,17 @@ class Search:
     """
 
     def __init__(
-        self,
-        client: Client,
-        patients: estimators.Patients,
-        drawn: Sequence[Parameters],
-        base: Train,
+        self, client: Client, patients: Patients, drawn: Sequence[Parameters], base: Train
     ) -> None:
         self.drawn, self._labels, self._client, self._base = drawn, patients.labels, client, base
         # A task's result, which Dask can make again, unlike data that is put on one worker.
-        self._patients = client.submit(estimators.Patients, *patients)
+        self._patients = client.submit(Patients, *patients)
         everybody = np.arange(len(patients.labels))
         self._whole = self._evaluate(everybody)
         self._splits = list(folds(base.random_state).split(everybody, patients.labels))
         self._nested = [self._evaluate(fitting) for fitting, _ in self._splits]
 
-    def _evaluate(self, rows: NDArray[np.intp]) -> list[Future]:
+    def _evaluate(self, rows: Indices) -> list[Future]:
         return [
             self._client.submit(cross_validate, self._patients, rows, replace(self._base, **drawn))
             for drawn in self.drawn
@@ -91,14 +88,13 @@ class Search:
         for drawn, future in zip(self.drawn, self._whole, strict=True):
             yield Candidate(drawn, future.result())
 
-    def out_of_fold(self) -> Iterator[tuple[NDArray[np.intp], metrics.Floats]]:
+    def out_of_fold(self) -> Iterator[tuple[Indices, Floats]]:
         """Yield the rows of each fifth with the probabilities of a search without them.
 
         Nested cross-validation: the search is done anew without each fifth of the patients.
         """
         for (fitting, test), futures in zip(self._splits, self._nested, strict=True):
-            results = self._client.gather(futures)
-            tried = [Candidate(*pair) for pair in zip(self.drawn, results, strict=True)]
+            tried = map(Candidate, self.drawn, self._client.gather(futures))
             chosen = replace(self._base, **best(tried).parameters)
             future = self._client.submit(fit_and_predict, self._patients, fitting, test, chosen)
             yield test, future.result()
@@ -112,7 +108,7 @@ class Search:
         return metrics.with_intervals(self._labels, p, self._base.random_state)
 
 
-def best(candidates: Sequence[Candidate]) -> Candidate:
+def best(candidates: Iterable[Candidate]) -> Candidate:
     """Return the winner: the first of those with the lowest mean of the measure that decides."""
     return min(candidates, key=lambda candidate: candidate.measures[BEST])
 
@@ -122,29 +118,20 @@ def folds(seed: int) -> StratifiedKFold:
     return StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
 
 
-def cross_validate(
-    patients: estimators.Patients, rows: NDArray[np.intp], values: Train
-) -> dict[str, float]:
+def cross_validate(patients: Patients, rows: Indices, values: Train) -> dict[str, float]:
     """Return mean and standard deviation of each measure over the folds of some patients."""
     labels = patients.labels[rows]
-    scores = []
-    for fit, test in folds(values.random_state).split(rows, labels):
-        predicted = fit_and_predict(patients, rows[fit], rows[test], values)
-        measured = metrics.scores(labels[test], predicted)
-        scores.append([measured[name][0] for name in MEASURES])
-    means, deviations = np.mean(scores, axis=0), np.std(scores, axis=0, ddof=1)
-    return {
-        **{f"cv_{name}_mean": float(mean) for name, mean in zip(MEASURES, means, strict=True)},
-        **{f"cv_{name}_std": float(std) for name, std in zip(MEASURES, deviations, strict=True)},
-    }
+    scores = [
+        metrics.scores(labels[test], fit_and_predict(patients, rows[fit], rows[test], values))
+        for fit, test in folds(values.random_state).split(rows, labels)
+    ]
+    return metrics.over_folds(scores, MEASURES)
 
 
-def fit_and_predict(
-    patients: estimators.Patients, fit: NDArray[np.intp], test: NDArray[np.intp], values: Train
-) -> metrics.Floats:
+def fit_and_predict(patients: Patients, fit: Indices, test: Indices, values: Train) -> Floats:
     """Return the probabilities of the rows `test` by what `train` would fit on the rows `fit`."""
     x, y = patients
-    model = estimators.from_parameters(values).fit(x.iloc[fit], y[fit])
+    model = from_parameters(values).fit(x.iloc[fit], y[fit])
     return np.asarray(model.predict_proba(x.iloc[test])[:, 1], dtype=float)
 
 
@@ -156,15 +143,9 @@ def start(
     The winner will be measured as `train` does: on patients not used to choose it.
     """
     fitting, _ = split(patients, base.test_size)
-    prepared = estimators.columns(fitting)
-    require_enough(prepared.labels)
-    return Search(client, prepared, draw(models, trials, base.random_state), base)
-
-
-def require_enough(y: metrics.Labels) -> None:
-    """Raise a `DataError` for training rows that cannot be divided as often as a search does."""
-    rarest = int(np.bincount(y, minlength=2).min())
-    if rarest < FEWEST:
+    prepared = columns(fitting)
+    if (rarest := int(np.bincount(prepared.labels, minlength=2).min())) < FEWEST:
         raise DataError(
             f"a search needs {FEWEST} training rows of each class; the rarer class has {rarest}"
         )
+    return Search(client, prepared, draw(models, trials, base.random_state), base)

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.ensemble import StackingClassifier
 from sklearn.inspection import permutation_importance
 
 from clinical import copies
+from clinical.errors import DataError
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES
 from steps.modelling import estimators, metrics, validation
+from steps.modelling.calibration.fitting import Recipe, Update
 from steps.parameters.entry_points import Train
 
 PERMUTATIONS = 10
@@ -58,17 +61,24 @@ class Training:
         return dict(zip(FEATURE_NAMES, result.importances.tolist(), strict=True))
 
 
-def fit(recipe: validation.Recipe, values: Train, data: Input) -> Training:
-    """Fit a recipe to the training rows, validate it on all, and check it on the held-out ones."""
+def fit(recipe: Recipe | Update, values: Train, data: Input) -> Training:
+    """Fit a recipe to the training rows, validate it on all, and check it on the held-out ones.
+
+    A `DataError` where those are all of one class.
+    """
     # Not salted with the seed: whatever models are compared, the same patients are held out.
     fitting, held_out = copies.split(data.patients, values.test_size)
     whole, (x, y) = estimators.columns(data.patients), estimators.columns(held_out)
     validated = validation.cross_validated(recipe, *whole)
-    validation.require_both_classes(y, values.test_size)
+    if len(np.unique(y)) < 2:
+        raise DataError(
+            f"test_size={values.test_size} holds out {len(y)} patients, and none of the rarer "
+            "class; a larger test_size holds out more"
+        )
     model, seed = recipe.fit(*estimators.columns(fitting)), values.random_state
     measures = metrics.with_intervals(y, model.predict_proba(x)[:, 1], seed)
     refits = None
-    if isinstance(recipe, estimators.Recipe):
+    if isinstance(recipe, Recipe):
         refits = validation.refit_ranges(recipe, *whole, validated.probabilities, seed)
     measures = validated.measures | measures
     return Training(values, data, validated, model, fitting, held_out, measures, refits)

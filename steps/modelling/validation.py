@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.base import clone
 
 from clinical.copies import SALT, assign_folds, near_copies
-from clinical.errors import DataError
 from risk_model import patterns
 from risk_model.bands import RISK_BANDS, risk_levels
-from steps.modelling import estimators, metrics
-from steps.modelling.calibration import fitting, learning
-from steps.modelling.metrics import Floats, Labels
+from steps.modelling import metrics
+from steps.modelling.calibration.fitting import Recipe, Update, learn, masked_probabilities
+from steps.modelling.metrics import Floats, Indices, Labels
 
 FOLDS = 10
 REFITS = 25
@@ -25,31 +23,13 @@ LEVEL = 0.95
 BINS = 10
 
 
-class Recipe(Protocol):
-    """What can be fitted: see `estimators.Recipe`."""
-
-    def fit(self, features: pd.DataFrame, y: Labels) -> Any:
-        """Return a fitted model, which has `predict_proba`."""
-        ...
-
-
 @dataclass(frozen=True)
 class OutOfFold:
-    """Probabilities of patients by models that were not fitted on them.
+    """Probabilities of patients by models that were not fitted on them."""
 
-    Parameters
-    ----------
-    masked : array of float, shape (n_patterns, n_rows)
-        With the findings of each pattern unknown; see `risk_model.patterns`.
-    fold : array of int, shape (n_rows,)
-        In which fold each patient was left out.
-    measures : dict of str to float
-        Mean and standard deviation over the folds of each of ``metrics.NAMES``.
-    """
-
-    masked: Floats
-    fold: NDArray[np.intp]
-    measures: dict[str, float]
+    masked: Floats  # (n_patterns, n_rows): with the findings of each pattern unknown
+    fold: Indices  # (n_rows,): in which each patient was left out
+    measures: dict[str, float]  # the result of `metrics.over_folds`
 
     @property
     def probabilities(self) -> Floats:
@@ -57,37 +37,23 @@ class OutOfFold:
         return np.asarray(self.masked[0])
 
 
-def require_both_classes(held_out: Labels, test_size: float) -> None:
-    """Raise a `DataError` for held-out labels of one class alone."""
-    if len(np.unique(held_out)) < 2:
-        raise DataError(
-            f"test_size={test_size} holds out {len(held_out)} patients, and none of the rarer "
-            "class; a larger test_size holds out more"
-        )
-
-
 def cross_validated(
-    recipe: Recipe, features: pd.DataFrame, y: Labels, salt: int = SALT
+    recipe: Recipe | Update, features: pd.DataFrame, y: Labels, salt: int = SALT
 ) -> OutOfFold:
     """Fit and ask a model by stratified 10-fold cross-validation; see `assign_folds`."""
     fold = assign_folds(features, y, FOLDS, salt)
     masked = np.full((patterns.COUNT, len(y)), np.nan)
-    rows = []
+    scores = []
     for number in range(FOLDS):
         left_out = fold == number
         fitted = recipe.fit(features[~left_out], y[~left_out])
-        masked[:, left_out] = fitting.masked_probabilities(fitted, features[left_out])
-        rows.append(metrics.scores(y[left_out], masked[0, left_out]))
-    summary = {}
-    for name in metrics.NAMES:
-        values = np.array([row[name][0] for row in rows])
-        summary[f"cv_{name}_mean"] = float(values.mean())
-        summary[f"cv_{name}_std"] = float(values.std(ddof=1))
-    return OutOfFold(masked, fold, summary)
+        masked[:, left_out] = masked_probabilities(fitted, features[left_out])
+        scores.append(metrics.scores(y[left_out], masked[0, left_out]))
+    return OutOfFold(masked, fold, metrics.over_folds(scores, metrics.NAMES))
 
 
 def refit_ranges(
-    recipe: estimators.Recipe, features: pd.DataFrame, y: Labels, p: Floats, seed: int
+    recipe: Recipe, features: pd.DataFrame, y: Labels, p: Floats, seed: int
 ) -> dict[str, Any]:
     """Return the range in which refitted models put patients, by their probability.
 
@@ -112,7 +78,7 @@ def refit_ranges(
     return {"count": REFITS, "level": LEVEL, "bins": bins}
 
 
-def out_of_bag(recipe: estimators.Recipe, features: pd.DataFrame, y: Labels, seed: int) -> Floats:
+def out_of_bag(recipe: Recipe, features: pd.DataFrame, y: Labels, seed: int) -> Floats:
     """Return each refit's probabilities for patients not drawn, NaN for others: (REFITS, n).
 
     Patients are drawn with their near-copies. The calibration of a refitted model is learnt from
@@ -129,7 +95,7 @@ def out_of_bag(recipe: estimators.Recipe, features: pd.DataFrame, y: Labels, see
         if len(np.unique(y[drawn])) < 2 or len(np.unique(y[left])) < 2:
             continue
         fitted = clone(recipe.pipeline).fit(features.iloc[drawn], y[drawn])
-        p = fitting.masked_probabilities(fitted, features[left])
-        learnt = learning.learn(recipe.calibration, p, y[left], unknown[left])
+        p = masked_probabilities(fitted, features[left])
+        learnt = learn(recipe.calibration, p, y[left], unknown[left])
         probabilities[refit, left] = learnt.apply(p[0], unknown[left])
     return probabilities

@@ -16,6 +16,7 @@ from steps.reports import drawing
 from steps.reports.pages import render
 
 Groups = dict[int, npt.NDArray[np.float64]]
+"""Values by label."""
 
 COLOURS = {0: drawing.NO, 1: drawing.YES}
 BINS = 24
@@ -44,9 +45,13 @@ def draw(report: dict[str, Any], frame: pd.DataFrame) -> str:
     return render(
         "data_report.html.j2",
         title=f"Data report: {report['file']}",
-        level=2,
         report=report,
-        tiles=_tiles(report),
+        tiles=[
+            ("rows read", f"{report['rows']['read']:,}"),
+            ("patients kept", f"{report['rows']['kept']:,}"),
+            ("rows dropped", f"{sum(report['dropped'].values()):,}"),
+            ("with disease", _share(report["prevalence"]["all"]["share"])),
+        ],
         prevalence=[
             [name, f"{part['patients']:,}", f"{part['diseased']:,}", _share(part["share"])]
             for name, part in report["prevalence"].items()
@@ -62,16 +67,6 @@ def draw(report: dict[str, Any], frame: pd.DataFrame) -> str:
 
 def _share(share: float | None) -> str:
     return "\N{EN DASH}" if share is None else percent(share, 1)
-
-
-def _tiles(report: dict[str, Any]) -> list[tuple[str, str]]:
-    rows = report["rows"]
-    return [
-        ("rows read", f"{rows['read']:,}"),
-        ("patients kept", f"{rows['kept']:,}"),
-        ("rows dropped", f"{sum(report['dropped'].values()):,}"),
-        ("with disease", _share(report["prevalence"]["all"]["share"])),
-    ]
 
 
 def _feature(feature: Feature, figures: dict[str, Any]) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from html import escape
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 Draw = Callable[[Axes], None]
 
@@ -29,24 +29,20 @@ ALONE = ("#1a2230", "#0b57a4", "#b5500b", "#4c586a")
 NO, YES, SOFT = "C0", "C1", "C2"
 """The colours of patients without and with the disease, and of what is beside the matter."""
 
-LARGE = (7.2, 4.8)
 
-
-@contextmanager
-def colours(*, on_page: bool) -> Iterator[None]:
+def colours(*, on_page: bool) -> AbstractContextManager[None]:
     """Set matplotlib up for pictures of a page, or for those that stand alone.
 
     Text stays text, in the page's font; the same data give the same bytes.
     """
     ink, *cycle = STAND_INS if on_page else ALONE
-    with mpl.rc_context({
+    return mpl.rc_context({
         "svg.fonttype": "none", "svg.hashsalt": "data", "font.size": 10,
         "text.color": ink, "axes.labelcolor": ink, "axes.edgecolor": ink, "axes.titlesize": 11,
         "xtick.color": ink, "ytick.color": ink, "xtick.major.size": 2, "ytick.major.size": 2,
         "axes.prop_cycle": cycler(color=cycle), "legend.frameon": False,
         "axes.spines.top": False, "axes.spines.right": False,
-    }):  # fmt: skip
-        yield
+    })  # fmt: skip
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
@@ -59,7 +55,7 @@ def in_percent(axes: Axes, *names: str) -> None:
     """Write the ticks of axes (x, y) in percent."""
     for name in names:
         axis = getattr(axes, f"{name}axis")
-        axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g} %"))
+        axis.set_major_formatter(lambda share, _: f"{100 * share:.3g} %")
         axis.set_major_locator(MaxNLocator(5))
 
 
@@ -81,7 +77,7 @@ def outcomes(axes: Axes, edges: Any, probabilities: dict[str, Any]) -> None:
         axes.stairs(heights, edges, color=colour, lw=1.2)
 
 
-def svg(key: str, title: str, draw: Draw, width: float = LARGE[0], height: float = LARGE[1]) -> str:
+def svg(key: str, title: str, draw: Draw, width: float = 7.2, height: float = 4.8) -> str:
     """Draw a picture as SVG inside HTML; `key` makes its ids unique on the page."""
     figure, axes = canvas(width, height)
     draw(axes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from risk_model.card import content
@@ -35,7 +36,6 @@ def draw(
     return render(
         "evaluation.html.j2",
         title=f"Evaluation of a {MODELS.get(metadata.name or '', 'model')}",
-        level=2,
         uri=about["uri"],
         source=about["source"],
         known=_identity(metadata),
@@ -54,31 +54,24 @@ def _identity(metadata: Metadata) -> str:
 
 
 def _cohort(cohort: Measured, seed: int) -> dict[str, Any]:
-    drawn = plots.of_cohort(cohort.y, cohort.p, seed, lopsided=cohort.summary["lopsided"])
+    whose = cohort.summary["title"]
     pictures = [
         {
-            **_picture(f"{cohort.site}-{name}", title, cohort.summary["title"], draw),
+            "title": title,
+            "svg": drawing.svg(f"{cohort.site}-{name}", f"{title}, {whose}", draw),
             "leads": name in LEADING,
         }
-        for name, (title, draw) in drawn.items()
+        for name, (title, draw) in plots.of_cohort(cohort, seed).items()
     ]
     return {"refitted": None, **cohort.summary, "notes": cohort.notes, "pictures": pictures}
 
 
-def _picture(key: str, title: str, whose: str, draw: drawing.Draw) -> dict[str, Any]:
-    return {"title": title, "svg": drawing.svg(key, f"{title}, {whose}", draw)}
-
-
 def _calibrations(cohort: Measured, results: Calibrations, metadata: Metadata) -> dict[str, Any]:
-    probabilities = {name: p for name, (p, _) in results.items()}
-    picture = _picture(
-        "calibrations",
-        "Calibration curves",
-        "each calibration",
-        lambda axes: plots.calibrations(axes, cohort.y, probabilities),
-    )
+    curves = {name: p for name, (p, _) in results.items()}
+    draw_on = partial(plots.calibrations, y=cohort.y, probabilities=curves)
+    picture = drawing.svg("calibrations", "Calibration curves, each calibration", draw_on)
     return {
-        "picture": picture,
+        "picture": {"title": "Calibration curves", "svg": picture},
         "chosen": (metadata.parameters or {}).get("calibration", "none"),
         "metrics": {name: metrics for name, (_, metrics) in results.items()},
     }

@@ -20,7 +20,10 @@ _FEATURES = {feature.name: feature for feature in FEATURES}
 _TITLES = {f.name: f.title for f in FEATURES} | {PROBABILITY: "Probability of disease"}
 _BAR = 0.4
 FIRST = ("observed_expected", "calibration_intercept", "calibration_slope", "roc_auc", "brier")
-"""The measures of outcomes that lead: calibration in the large, for that is what drifts."""
+"""The measures of outcomes that lead, and that the run has as metrics; monitoring.json has all.
+
+First calibration in the large, for that is what drifts.
+"""
 
 
 def draw(about: dict[str, Any], models: list[dict[str, Any]]) -> str:
@@ -34,7 +37,6 @@ def draw(about: dict[str, Any], models: list[dict[str, Any]]) -> str:
     return render(
         "monitoring.html.j2",
         title=f"Monitoring of {about['name']}",
-        level=2,
         about=about,
         models=shown,
         smallest=SMALLEST,
@@ -67,26 +69,22 @@ def _rows(model: dict[str, Any]) -> list[list[str]]:
 
 def _pictures(model: dict[str, Any]) -> list[dict[str, str]]:
     """Return the pictures of a model: probability first, then what drifts most."""
-    key, drawn = str(model["model_version"]), []
-    if len(model["over_time"]) > 1:
-        drawn.append(_picture(f"{key}-over-time", "Mean probability over time",
-                              lambda axes: over_time(axes, model["over_time"]), 2.6))  # fmt: skip
-    if model["outcomes"] and len(model["outcomes"]["periods"]) > 1:
-        periods = model["outcomes"]["periods"]
-        drawn.append(_picture(f"{key}-calibration", "Observed / expected over time",
-                              lambda axes: calibration_over_time(axes, periods), 2.6))  # fmt: skip
-    variables = model["variables"]
-    order = sorted(variables, key=lambda n: (n != PROBABILITY, -(variables[n]["psi"] or 0)))
-    for name in order:
+    drawn, variables = [], model["variables"]
+
+    def add(key: str, title: str, draw_on: Draw, height: float = 2.6) -> None:
+        picture = svg(f"{model['model_version']}-{key}", title, draw_on, 3.9, height)
+        drawn.append({"title": title, "svg": picture})
+
+    if len(points := model["over_time"]) > 1:
+        add("over-time", "Mean probability over time", partial(over_time, points=points))
+    if model["outcomes"] and len(periods := model["outcomes"]["periods"]) > 1:
+        draw_on = partial(calibration_over_time, periods=periods)
+        add("calibration", "Observed / expected over time", draw_on)
+    for name in sorted(variables, key=lambda n: (n != PROBABILITY, -(variables[n]["psi"] or 0))):
         one = variables[name]
         title = f"{_TITLES[name]}: drift" if one["drift"] else _TITLES[name]
-        height = 0.9 + 0.23 * len(one["now"])
-        drawn.append(_picture(f"{key}-{name}", title, partial(shares, name=name, one=one), height))
+        add(name, title, partial(shares, name=name, one=one), 0.9 + 0.23 * len(one["now"]))
     return drawn
-
-
-def _picture(key: str, title: str, draw_on: Draw, height: float) -> dict[str, str]:
-    return {"title": title, "svg": svg(key, title, draw_on, 3.9, height)}
 
 
 def over_time(axes: Axes, points: list[dict[str, Any]]) -> None:
@@ -128,8 +126,8 @@ def shares(axes: Axes, *, name: str, one: dict[str, Any]) -> None:
 def _labels(name: str, one: dict[str, Any]) -> list[str]:
     """Return a label for each bin, the last for unknown values."""
     if one["codes"]:
-        codes = _FEATURES[name].codes if name in _FEATURES else {}
-        return [*(codes.get(code, str(code)) for code in one["codes"]), "unknown"]
+        names = _FEATURES[name].codes
+        return [*(names.get(code, str(code)) for code in one["codes"]), "unknown"]
     ends = [f"{edge:.3g}" for edge in one["edges"] or ()]
     if not ends:
         return ["known", "unknown"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocC
 from clinical.schema import LABEL
 from risk_model.card.wording import between
 from steps.modelling import curves
+from steps.modelling.evaluation import Measured
 from steps.modelling.metrics import THRESHOLD, Floats, Labels
 from steps.reports.drawing import NO, SOFT, YES, Draw, canvas, colours, in_percent, legend, outcomes
 
@@ -25,28 +27,20 @@ def draw_all(
 ) -> list[Path]:
     """Draw the pictures of a training run into a folder, and return the files.
 
-    Parameters
-    ----------
-    y, p, metrics
-        Labels and probabilities of the held-out patients, shape (n_rows,), and what
-        ``metrics.with_intervals`` returned for them.
-    importance : mapping of str to sequence of float
-        For each feature, the loss of ROC AUC at each of its permutations.
+    Of the held-out patients, for whom ``metrics.with_intervals`` returned `metrics`; `importance`
+    has, for each feature, the loss of ROC AUC at each of its permutations.
     """
-
-    def title(text: str, name: str) -> str:
-        return f"{text} {between(metrics, name)}"
-
+    accuracy, auc, precision, brier = (
+        between(metrics, name) for name in ("accuracy", "roc_auc", "pr_auc", "brier")
+    )
     drawings: dict[str, tuple[str, Draw]] = {
-        "confusion_matrix": (title("Threshold 0.5: accuracy", "accuracy"),
-                             lambda axes: confusion(axes, y, p)),
-        "roc": (title("ROC curve: AUC", "roc_auc"), lambda axes: roc(axes, y, p)),
-        "precision_recall": (title("Average precision", "pr_auc"),
-                             lambda axes: precision_recall(axes, y, p)),
-        "calibration": (title("Calibration: Brier score", "brier"),
-                        lambda axes: calibration(axes, y, p)),
-        "permutation_importance": ("Permutation importance",
-                                   lambda axes: permutations(axes, importance)),
+        "confusion_matrix": (f"Threshold 0.5: accuracy {accuracy}", partial(confusion, y=y, p=p)),
+        "roc": (f"ROC curve: AUC {auc}", partial(roc, y=y, p=p)),
+        "precision_recall": (f"Average precision {precision}", partial(precision_recall, y=y, p=p)),
+        "calibration": (f"Calibration: Brier score {brier}", partial(calibration, y=y, p=p)),
+        "permutation_importance": (
+            "Permutation importance", partial(permutations, importance=importance)
+        ),
     }  # fmt: skip
     return [
         save(folder / f"{name}.png", f"{title}\nheld-out patients", draw)
@@ -64,20 +58,19 @@ def save(path: Path, title: str, draw: Draw) -> Path:
     return path
 
 
-def of_cohort(
-    y: Labels, p: Floats, seed: int, *, lopsided: bool = False
-) -> dict[str, tuple[str, Draw]]:
+def of_cohort(cohort: Measured, seed: int) -> dict[str, tuple[str, Draw]]:
     """Return the pictures of an evaluated cohort by name: a title, and what draws it.
 
     Where nearly everybody has the same outcome, no decision is worth a curve.
     """
+    y, p = cohort.y, cohort.p
     pictures: dict[str, tuple[str, Draw]] = {
-        "calibration": ("Calibration", lambda axes: calibration(axes, y, p)),
-        "decision_curve": ("Decision curve", lambda axes: decision_curve(axes, y, p, seed)),
-        "roc": ("ROC curve", lambda axes: roc(axes, y, p)),
-        "distributions": ("Probabilities by outcome", lambda axes: distributions(axes, y, p)),
+        "calibration": ("Calibration", partial(calibration, y=y, p=p)),
+        "decision_curve": ("Decision curve", partial(decision_curve, y=y, p=p, seed=seed)),
+        "roc": ("ROC curve", partial(roc, y=y, p=p)),
+        "distributions": ("Probabilities by outcome", partial(distributions, y=y, p=p)),
     }
-    if lopsided:
+    if cohort.summary["lopsided"]:
         del pictures["decision_curve"]
     return pictures
 
@@ -96,10 +89,8 @@ def calibration(axes: Axes, y: Labels, p: Floats) -> None:
     edges, counts = np.linspace(0, 1, curves.BINS + 1), curves.histogram(y, p)
     tallest = max(*counts["0"], *counts["1"])
     for label, colour, side in ((1, YES, 0.09), (0, NO, -0.09)):
-        heights = -0.14 + side * np.array(counts[str(label)]) / tallest
-        axes.stairs(
-            heights, edges, baseline=-0.14, fill=True, color=colour, label=LABEL.codes[label]
-        )
+        heights, name = -0.14 + side * np.array(counts[str(label)]) / tallest, LABEL.codes[label]
+        axes.stairs(heights, edges, baseline=-0.14, fill=True, color=colour, label=name)
     axes.set(xlabel="predicted probability", ylabel="observed share with the disease",
              xlim=(-0.02, 1.02), ylim=(-0.25, 1.02))  # fmt: skip
     in_percent(axes, "x", "y")
@@ -174,8 +165,8 @@ def calibrations(axes: Axes, y: Labels, probabilities: dict[str, Floats]) -> Non
 def permutations(axes: Axes, importance: dict[str, list[float]]) -> None:
     """Draw what shuffling each feature costs."""
     names = sorted(importance, key=lambda name: float(np.mean(importance[name])))
-    means = [float(np.mean(importance[name])) for name in names]
-    spread = [float(np.std(importance[name])) for name in names]
+    losses = [importance[name] for name in names]
+    means, spread = np.mean(losses, axis=1), np.std(losses, axis=1)
     axes.barh(names, means, xerr=spread, color=NO, ecolor=SOFT)
     axes.axvline(0, color=SOFT, lw=0.8)
     axes.set(xlabel="loss of ROC AUC when the feature is shuffled (mean, sd of 10)")

@@ -21,8 +21,6 @@ from steps.runs.tracking.step_run import StepRun
 
 CURRENT = "prediction-log"
 """What the log is called as a dataset."""
-LOGGED = ("observed_expected", "calibration_intercept", "calibration_slope", "roc_auc", "brier")
-"""The measures of outcomes that are metrics of the run; monitoring.json has the rest."""
 
 
 def log_inputs(
@@ -59,7 +57,7 @@ def log_figures(run: StepRun, leading: versions.Monitored, model_id: str | None)
         }
     measured = (summary["outcomes"] or {}).get("measured")
     if measured:
-        figures |= {name: measured["metrics"].get(name) for name in LOGGED}
+        figures |= {name: measured["metrics"].get(name) for name in monitoring_report.FIRST}
     run.log_metrics(figures, CURRENT, model_id)
     run.rename(f"version {leading.model.version}", leading.verdict.word)
     run.describe(leading.verdict.reason)

@@ -80,11 +80,8 @@ def log_figures(
 
 def log_pictures(run: StepRun, cohort: evaluation.Measured) -> None:
     """Log the pictures of a cohort as PNG files, in a folder of their own."""
-    pictures = plots.of_cohort(
-        cohort.y, cohort.p, cohorts.SEED, lopsided=cohort.summary["lopsided"]
-    )
     with tempfile.TemporaryDirectory() as folder:
-        for name, (title, draw) in pictures.items():
+        for name, (title, draw) in plots.of_cohort(cohort, cohorts.SEED).items():
             path = Path(folder, f"{name}.png")
             plots.save(path, f"{title}: {cohort.summary['title']}", draw)
             run.log_file(path, f"plots/{cohort.site}")

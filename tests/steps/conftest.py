@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import psutil
 import pytest
 from mlflow import MlflowClient
@@ -22,7 +21,7 @@ from mlflow.entities import Run
 
 from clinical import archive, cohort, hospitals
 from clinical.preparation import prepare
-from clinical.schema import FEATURE_NAMES, LABEL
+from clinical.schema import LABEL
 from risk_model.metadata import Git
 from steps.modelling import estimators, training
 from steps.modelling.model_metadata import gather
@@ -33,7 +32,7 @@ from steps.work.training import model
 from tests.conftest import copy_database
 from tests.steps.stores import store_in_use
 
-Patients = tuple[pd.DataFrame, np.ndarray]
+Patients = estimators.Patients
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -136,11 +135,6 @@ def dead_owner() -> str:
     return tag
 
 
-def features_and_label(patients: pd.DataFrame) -> Patients:
-    """Divide a prepared frame into what is known and what is asked."""
-    return patients[list(FEATURE_NAMES)], patients[LABEL.name].to_numpy(np.int8)
-
-
 @pytest.fixture(scope="session")
 def sample_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a file of 300 synthetic patients in the UCI coding."""
@@ -152,7 +146,7 @@ def sample_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def sample(sample_file: Path) -> Patients:
     """Return 300 synthetic patients: features and label."""
-    return features_and_label(prepare(sample_file, sample_file.name).frame)
+    return estimators.columns(prepare(sample_file, sample_file.name).frame)
 
 
 @pytest.fixture(scope="session")
@@ -160,7 +154,7 @@ def cleveland(uci_zip: Path) -> Patients:
     """Return the Cleveland patients: features and label."""
     members = archive.open_source(uci_zip)
     member = archive.choose_member(members)
-    return features_and_label(prepare(members[member], member).frame)
+    return estimators.columns(prepare(members[member], member).frame)
 
 
 @pytest.fixture(scope="session")

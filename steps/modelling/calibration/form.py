@@ -1,13 +1,13 @@
-"""A calibrated model in scikit-learn's own terms."""
+"""A calibration for each pattern of unknown findings, and a calibrated model, in scikit-learn."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import StackingClassifier
 from sklearn.frozen import FrozenEstimator
@@ -19,8 +19,34 @@ from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
 from clinical.schema import FEATURE_NAMES
 from risk_model import patterns
-from steps.modelling.calibration.learning import NEAREST, Calibration
-from steps.modelling.metrics import Floats
+from steps.modelling.logistic import log_odds
+from steps.modelling.metrics import Floats, Indices
+
+NEAREST = 1e-3
+"""Probabilities are kept so far from 0 and 1: nearer ones differ between float32 and float64."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How the probabilities of a pipeline are calibrated for each pattern of unknown findings.
+
+    The calibrated log-odds are ``intercepts[k] + slopes[:, k] @ scores`` for pattern k. The first
+    score is the log-odds of the pipeline's probability; where there is an isotonic calibration,
+    the second is the log-odds of what that makes of it.
+    """
+
+    intercepts: Floats
+    slopes: Floats
+    isotonic: IsotonicRegression | None = None
+
+    def apply(self, p: Floats, pattern: Indices) -> Floats:
+        """Return the calibrated probabilities of patients with these patterns, of any shape."""
+        scores = [log_odds(p, NEAREST)]
+        if self.isotonic is not None:
+            shares = self.isotonic.predict(p.ravel()).reshape(p.shape)
+            scores.append(log_odds(shares, NEAREST))
+        moved = [slope[pattern] * s for slope, s in zip(self.slopes, scores, strict=True)]
+        return np.asarray(expit(self.intercepts[pattern] + sum(moved)))
 
 
 def as_model(fitted: Pipeline, calibration: Calibration) -> StackingClassifier:
@@ -40,24 +66,21 @@ def as_model(fitted: Pipeline, calibration: Calibration) -> StackingClassifier:
     return model
 
 
-def lines(model: StackingClassifier) -> tuple[Floats, Floats]:
-    """Return the intercepts and slopes of a model's `Calibration`."""
-    second = model.final_estimator_.estimator
-    count = len(second[0].transformers) - 1
+def calibration_of(model: StackingClassifier) -> Calibration:
+    """Return the calibration in a model."""
+    columns, terms, last = (step for _, step in model.final_estimator_.estimator.steps)
+    count = len(columns.transformers) - 1
     unknown = (np.arange(patterns.COUNT)[:, np.newaxis] & patterns.BITS) > 0
 
     def moved(*scores: float) -> Floats:
         rows = np.column_stack([np.tile(scores, (patterns.COUNT, 1)), unknown])
-        return np.asarray(second[2].decision_function(second[1].transform(rows)))
+        return np.asarray(last.decision_function(terms.transform(rows)))
 
     intercepts = moved(*np.zeros(count))
-    return intercepts, np.array([moved(*one) - intercepts for one in np.eye(count)])
-
-
-def isotonic(model: StackingClassifier) -> IsotonicRegression | None:
-    """Return the isotonic part of a model's `Calibration`, None where there is none."""
-    scores = model.final_estimator_.estimator[0].named_transformers_
-    return scores["isotonic"][0].estimator if "isotonic" in scores else None
+    slopes = np.array([moved(*one) - intercepts for one in np.eye(count)])
+    fitted = columns.named_transformers_
+    isotonic = fitted["isotonic"][0].estimator if "isotonic" in fitted else None
+    return Calibration(intercepts, slopes, isotonic)
 
 
 def _second_level(calibration: Calibration) -> Pipeline:
@@ -67,12 +90,11 @@ def _second_level(calibration: Calibration) -> Pipeline:
     probability and the 13 features, and its coefficients are those that `calibration` implies.
     """
     clip = FunctionTransformer(np.clip, kw_args={"a_min": NEAREST, "a_max": 1 - NEAREST})
-    scores: list[tuple[str, Any, list[int]]] = [
-        ("log_odds", make_pipeline(clip, FunctionTransformer(logit)), [0])
-    ]
-    if (isotonic := calibration.isotonic) is not None:
+    to_log_odds = clip, FunctionTransformer(logit)
+    scores: list[tuple[str, Any, list[int]]] = [("log_odds", make_pipeline(*to_log_odds), [0])]
+    if calibration.isotonic is not None:
         column = FunctionTransformer(np.expand_dims, kw_args={"axis": 1})
-        steps = FrozenEstimator(isotonic), column, clip, FunctionTransformer(logit)
+        steps = FrozenEstimator(calibration.isotonic), column, *to_log_odds
         scores.append(("isotonic", make_pipeline(*steps), [0]))
     places = [1 + place for place in patterns.PLACES]
     columns = ColumnTransformer([*scores, ("unknown", MissingIndicator(features="all"), places)])
@@ -85,7 +107,7 @@ def _second_level(calibration: Calibration) -> Pipeline:
     return make_pipeline(columns, terms, last)
 
 
-def _coefficients(calibration: Calibration, powers: NDArray[np.int64]) -> tuple[Floats, Floats]:
+def _coefficients(calibration: Calibration, powers: Indices) -> tuple[Floats, Floats]:
     """Return intercept and coefficients of the terms with these powers of scores and unknowns."""
     every = np.arange(patterns.COUNT)
     # A term of some unknowns counts in each pattern that holds all of them.

@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 
 from steps.modelling import clinical_metrics, metrics
-from steps.modelling.clinical_metrics import bands, by_group, log_odds, net_benefit
+from steps.modelling.clinical_metrics import bands, by_group
+from steps.modelling.logistic import log_odds
 
 
 def calibrated(n: int = 20_000, slope: float = 1, intercept: float = 0) -> tuple[np.ndarray, ...]:
@@ -69,33 +70,17 @@ def test_what_separated_classes_or_one_alone_do_not_define_is_nan() -> None:
     assert found["sensitivity"][0] == pytest.approx(0.6)
 
 
-def test_sensitivity_specificity_and_observed_over_expected_are_what_they_are_called() -> None:
-    y, p = calibrated(200)
+def test_measures_are_what_they_are_called() -> None:
+    y, p = calibrated(500)
     assert one(y, p, "sensitivity") == pytest.approx(recall_score(y, p >= 0.5))
     assert one(y, p, "specificity") == pytest.approx(recall_score(1 - y, p < 0.5))
     assert one(y, p, "observed_expected") == pytest.approx(y.sum() / p.sum())
-
-
-def test_the_net_benefit_of_everybody_and_nobody() -> None:
-    y, p = calibrated(500)
-    ones = np.ones((1, 500))
     for at in (0.1, 0.5):
-        everybody = net_benefit(y, np.ones(500), at, ones)[0]
-        assert everybody == pytest.approx(y.mean() - (1 - y.mean()) * at / (1 - at))
-        assert net_benefit(y, np.zeros(500), at, ones)[0] == 0
-        assert net_benefit(y, y.astype(float), at, ones)[0] == pytest.approx(y.mean())
-    assert one(y, p, "net_benefit_10") == net_benefit(y, p, 0.1, ones)[0]
-
-
-def test_the_intervals_hold_the_values_and_narrow_with_patients() -> None:
-    widths = []
-    for n in (60, 600):
-        y, p = calibrated(n)
-        found = clinical_metrics.with_intervals(y, p, 1)
-        for name in clinical_metrics.NAMES:
-            assert found[f"{name}_ci_low"] <= found[name] <= found[f"{name}_ci_high"], name
-        widths.append(found["roc_auc_ci_high"] - found["roc_auc_ci_low"])
-    assert widths[1] < widths[0] / 2
+        name, share = f"net_benefit_{round(100 * at)}", y.mean()
+        everybody = share - (1 - share) * at / (1 - at)
+        assert one(y, np.ones(500), name) == pytest.approx(everybody)
+        assert one(y, np.zeros(500), name) == 0
+        assert one(y, y.astype(float), name) == pytest.approx(share)
 
 
 def patients(y: np.ndarray) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import pyplot
 from matplotlib.figure import Figure
@@ -14,22 +15,28 @@ from matplotlib.image import imread
 
 from clinical.schema import FEATURE_NAMES
 from steps.modelling import metrics
+from steps.modelling.evaluation import Measured
 from steps.reports import drawing, plots
 
 NAMES = ["confusion_matrix", "roc", "precision_recall", "calibration", "permutation_importance"]
 
 
-def cohort(n: int = 120) -> tuple[np.ndarray, np.ndarray]:
+def drawn(n: int = 120) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels, and the probabilities from which they are drawn."""
     random = np.random.default_rng(3)
     p = random.random(n)
     return (random.random(n) < p).astype(np.int8), p
+
+
+def cohort() -> Measured:
+    return Measured(pd.DataFrame(), *drawn(), {"lopsided": False})
 
 
 @pytest.mark.parametrize("n", [2, 5, 60])
 def test_each_is_a_png_that_a_page_can_show_with_something_on_white_that_is_not_cut_off(
     tmp_path: Path, n: int
 ) -> None:
-    y, p = cohort(n)
+    y, p = drawn(n)
     y[:2] = 0, 1
     random = np.random.default_rng(1)
     importance = {name: random.normal(0.02, 0.01, 10).tolist() for name in FEATURE_NAMES}
@@ -57,7 +64,7 @@ def test_a_model_that_says_the_same_to_everybody_can_be_drawn(tmp_path: Path) ->
 
 
 def test_ticks_are_where_they_say() -> None:
-    for name, (_, draw) in plots.of_cohort(*cohort(), 1).items():
+    for name, (_, draw) in plots.of_cohort(cohort(), 1).items():
         axes = Figure().subplots()
         draw(axes)
         axes.figure.draw_without_rendering()
@@ -70,12 +77,6 @@ def test_ticks_are_where_they_say() -> None:
 
 def test_nothing_is_drawn_in_a_colour_that_the_dark_hides() -> None:
     with drawing.colours(on_page=True):
-        for name, (_, draw) in plots.of_cohort(*cohort(), 1).items():
+        for name, (_, draw) in plots.of_cohort(cohort(), 1).items():
             picture = drawing.svg(name, name, draw)
             assert set(re.findall(r"#[0-9a-f]{6}\b", picture)) <= {"#ffffff"}, name
-
-
-def test_the_decision_curve_is_not_drawn_where_nearly_everybody_is_ill() -> None:
-    y, p = cohort()
-    everything = set(plots.of_cohort(y, p, 1))
-    assert everything - set(plots.of_cohort(y, p, 1, lopsided=True)) == {"decision_curve"}
