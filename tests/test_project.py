@@ -41,20 +41,16 @@ def test_mlproject_has_the_entry_points_of_the_code_and_a_module_for_each() -> N
 
 
 @pytest.mark.parametrize("step", ENTRY_POINTS)
-def test_mlproject_declares_each_parameter_with_its_type_and_default(step: str) -> None:
-    declared = MLPROJECT["entry_points"][step]["parameters"]
+def test_mlproject_declares_each_parameter_and_passes_it_to_its_module(step: str) -> None:
+    about, known = MLPROJECT["entry_points"][step], parameters_of(ENTRY_POINTS[step])
     values = check(ENTRY_POINTS[step], {})
-    assert list(declared) == list(parameters_of(ENTRY_POINTS[step]))
-    for name, parameter in parameters_of(ENTRY_POINTS[step]).items():
-        assert str(declared[name]["default"]) == parameter.default
-        assert declared[name]["type"] == TYPES.get(type(getattr(values, name)), "string")
-
-
-@pytest.mark.parametrize("step", ENTRY_POINTS)
-def test_mlproject_passes_every_parameter_to_its_module(step: str) -> None:
-    words = MLPROJECT["entry_points"][step]["command"].split()
-    expected = [f"--{name}={{{name}}}" for name in parameters_of(ENTRY_POINTS[step])]
-    assert words == ["python", "-m", f"steps.{step}", *expected]
+    for name, parameter in known.items():
+        declared = about["parameters"][name]
+        assert str(declared["default"]) == parameter.default
+        assert declared["type"] == TYPES.get(type(getattr(values, name)), "string")
+    given = [f"--{name}={{{name}}}" for name in known]
+    assert list(about["parameters"]) == list(known)
+    assert about["command"].split() == ["python", "-m", f"steps.{step}", *given]
 
 
 def test_the_readme_names_every_entry_point_and_no_other() -> None:

@@ -7,9 +7,8 @@ import pwd
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +16,10 @@ import boto3
 import requests
 
 from tests.conftest import need, program
-from tests.e2e.conftest import QUICK_MLFLOW, Clone, Done, kill_tree
+from tests.e2e.clones import QUICK_MLFLOW, Clone, Done, kill_tree
 from tests.e2e.registry import NAME
 from tests.serving import forge
-from tests.serving.service import Service, free_port, wait_for
+from tests.serving.service import environment, free_port, wait_for
 
 PASSWORD = "quite-secret"
 AWS = {
@@ -71,9 +70,6 @@ def register_another(store: str, folder: Path) -> None:
     forge.register(store, run, model, champion=False)
 
 
-# --- PostgreSQL ------------------------------------------------------------------------------
-
-
 class Postgres:
     """A PostgreSQL server with a data folder of its own.
 
@@ -86,62 +82,43 @@ class Postgres:
         if os.geteuid() == 0:
             for path in (folder, folder / "password"):
                 shutil.chown(path, "postgres")
-        self._call("initdb", "-D", self._data, "-U", "mlflow", "-A", "scram-sha-256", "-N",
-                   f"--pwfile={folder}/password")  # fmt: skip
-
-    @property
-    def _data(self) -> str:
-        return str(self._folder / "data")
+        self._call(
+            "initdb", "-U", "mlflow", "-A", "scram-sha-256", "-N", f"--pwfile={folder}/password"
+        )
 
     def _call(self, program: str, *words: str) -> None:
         who = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        given = {"PGDATA": f"{self._folder}/data", "PGHOST": "127.0.0.1", "PGPORT": str(self.port),
+                 "PGUSER": "mlflow", "PGPASSWORD": PASSWORD}  # fmt: skip
         subprocess.run(
             [*who, str(self._programs / program), *words],
-            check=True, cwd=self._folder, env={**os.environ, "PGPASSWORD": PASSWORD},
-            stdout=subprocess.DEVNULL,
+            check=True, cwd=self._folder, env=os.environ | given, stdout=subprocess.DEVNULL,
         )  # fmt: skip
 
     def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
-        self._call("pg_ctl", "-D", self._data, "-l", f"{self._folder}/log", "-w", "-o", options,
-                   "start")  # fmt: skip
+        options = "-c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
+        self._call("pg_ctl", "start", "-w", "-l", f"{self._folder}/log", "-o", options)
 
     def stop(self) -> None:
         """Stop it, and cut every connection."""
-        self._call("pg_ctl", "-D", self._data, "-m", "fast", "-w", "stop")
+        self._call("pg_ctl", "stop", "-w", "-m", "fast")
 
     def uri(self, database: str, password: str = PASSWORD) -> str:
         return f"postgresql://mlflow:{password}@127.0.0.1:{self.port}/{database}"
 
     def create(self, database: str) -> str:
         """Make an empty database and return its URI."""
-        self._call("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "mlflow", database)
+        self._call("createdb", database)
         return self.uri(database)
 
 
-def postgres_programs() -> Path | None:
-    """Return the folder of the newest PostgreSQL's programs, where the server is installed."""
+def postgres_programs() -> Path:
+    """Return the folder of the newest PostgreSQL's programs, without which tests are skipped."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     users = {account.pw_name for account in pwd.getpwall()}
-    return found[-1].parent if found and (os.geteuid() or "postgres" in users) else None
-
-
-@contextmanager
-def a_postgres() -> Iterator[Postgres]:
-    programs = postgres_programs()
-    need(programs, "PostgreSQL is missing: apt-get install postgresql")
-    assert programs
-    # Not below pytest's own folder, into which nobody else may look.
-    folder = Path(tempfile.mkdtemp(prefix="heart-postgres-"))
-    try:
-        server = Postgres(programs, folder)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(folder)
+    possible = found and (os.geteuid() or "postgres" in users)
+    need(possible, "PostgreSQL is missing: apt-get install postgresql")
+    return found[-1].parent
 
 
 # --- the servers of Python packages, and nginx ----------------------------------------------------
@@ -149,16 +126,9 @@ def a_postgres() -> Iterator[Postgres]:
 
 def answers(url: str) -> bool:
     """Return whether a web server is there, whatever it says."""
-    try:
-        requests.get(url, timeout=60)
-    except requests.RequestException:
-        return False
-    return True
-
-
-def listens(service: Service) -> bool:
-    """Return whether a service answers, with a model or without."""
-    return answers(f"http://127.0.0.1:{service.port}/ready")
+    with suppress(requests.RequestException):
+        return bool(requests.get(url, timeout=60).status_code)
+    return False
 
 
 @contextmanager
@@ -167,12 +137,9 @@ def a_server(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a web server; wait until it answers at a URL."""
     log = folder / f"{Path(words[0]).name}.log"
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "AWS_"))}
-    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    given = environment(folder, **{"PYTHONPATH": ""} | QUICK_MLFLOW | env)
     with log.open("ab") as file:
-        process = subprocess.Popen(
-            words, cwd=folder, stdout=file, stderr=file, env=kept | QUICK_MLFLOW | env
-        )
+        process = subprocess.Popen(words, cwd=folder, stdout=file, stderr=file, env=given)
     try:
         wait_for(lambda: answers(url) or process.poll() is not None, what=" ".join(words))
         assert process.poll() is None, log.read_text()
@@ -217,47 +184,31 @@ def an_s3(folder: Path, port: int) -> Iterator[str]:
 
 
 class Bucket:
-    """A bucket on a server that can be stopped."""
+    """A bucket on a server that can be closed."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._server = an_s3(folder, self.port)
-        self.url = self._server.__enter__()
+        self._opened = ExitStack()
+        self.url = self._opened.enter_context(an_s3(folder, free_port()))
         self.client = boto3.client(
             "s3", endpoint_url=self.url, region_name=AWS["AWS_DEFAULT_REGION"],
             aws_access_key_id=AWS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=AWS["AWS_SECRET_ACCESS_KEY"],
         )  # fmt: skip
+        self._opened.callback(self.client.close)
+        self.close = self._opened.close
         self.client.create_bucket(Bucket="heart")
-        self.stopped = False
-
-    @property
-    def env(self) -> dict[str, str]:
-        return {**AWS, "MLFLOW_S3_ENDPOINT_URL": self.url}
-
-    def keys(self) -> list[str]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="heart")
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-
-    def stop(self) -> None:
-        if not self.stopped:
-            self.client.close()
-            self._server.__exit__(None, None, None)
-        self.stopped = True
+        self.env = {**AWS, "MLFLOW_S3_ENDPOINT_URL": self.url}
 
 
 @contextmanager
-def an_nginx(folder: Path, configuration: str, port: int) -> Iterator[int]:
-    """Run nginx with what stands in its ``http`` block; yield its port."""
+def an_nginx(folder: Path, configuration: str, port: int) -> Iterator[None]:
+    """Run nginx with what stands in its ``http`` block."""
     nginx = program("nginx", "nginx", f"{os.environ['PATH']}:/usr/sbin")
-    (folder / "heart.conf").write_text(configuration)
-    temporary = "".join(
-        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi",
-                                                          "uwsgi", "scgi")
-    )  # fmt: skip
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
     (folder / "nginx.conf").write_text(
         f"daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx-error.log;"
-        f"events {{}} http {{ access_log off; {temporary} include {folder}/heart.conf; }}"
+        f"events {{}} http {{ access_log off; {temporary} {configuration} }}"
     )
     with a_server([nginx, "-c", str(folder / "nginx.conf")], folder, f"http://127.0.0.1:{port}"):
-        yield port
+        yield

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.e2e.backends import Remote, an_mlflow_server
-from tests.e2e.conftest import Clone
+from tests.e2e.clones import Clone
 from tests.e2e.registry import NAME
 from tests.pages import blocks
 from tests.serving.service import Service, free_port, running, wait_for
@@ -38,14 +38,13 @@ def machine(workspace: str, make_clone: Callable[[], Clone]) -> Remote:
         "DATABRICKS_TOKEN": TOKEN,
         "MLFLOW_REGISTRY_URI": "databricks",
     }
-    made = Remote(make_clone().path, store="databricks", env=env)
     (block,) = blocks("databricks")
     given = {
         "https://workspace.example.org": workspace,
         "DATABRICKS_TOKEN=token": f"DATABRICKS_TOKEN={TOKEN}",
         "-P name=main.default.heart-disease-model": "",
     }
-    return made.train(block, given, TOKEN)
+    return Remote(make_clone().path, store="databricks", env=env).train(block, given, TOKEN)
 
 
 @pytest.fixture
@@ -93,6 +92,8 @@ def test_the_service_asks_for_what_the_stages_of_the_workspace_say(
         assert stages(client) == {"1": "Production", "2": "Archived"}
         wait_for(lambda: asked_for(service, "1"), what="version 1 to be asked for again")
         assert TOKEN not in service.log.read_text()
+    machine.step("promote", version=2, to="Staging").succeeded()
+    assert stages(client) == {"1": "Production", "2": "Staging"}
 
 
 def test_a_name_that_unity_catalog_cannot_take_is_refused_before_any_work(
@@ -100,8 +101,8 @@ def test_a_name_that_unity_catalog_cannot_take_is_refused_before_any_work(
 ) -> None:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     before = len(client.search_runs([experiment.experiment_id]))
-    catalog = Remote(machine.path, store="databricks", env={**machine.env})
-    del catalog.env["MLFLOW_REGISTRY_URI"]
+    env = {name: text for name, text in machine.env.items() if name != "MLFLOW_REGISTRY_URI"}
+    catalog = Remote(machine.path, store="databricks", env=env)
     done = catalog.step("main", source="sample").failed(2)
     assert "is named catalog.schema.model, not heart-disease-model" in done.output
     assert len(client.search_runs([experiment.experiment_id])) == before

@@ -6,7 +6,7 @@ import sys
 
 from mlflow import MlflowClient
 
-from tests.e2e.conftest import Clone
+from tests.e2e.clones import Clone
 from tests.pages import blocks
 
 OLD = """

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.backends import PASSWORD, Postgres, Remote
-from tests.e2e.conftest import Clone
+from tests.e2e.clones import Clone, by_hand, launched
 from tests.e2e.registry import NAME
 from tests.pages import blocks
 from tests.serving.service import Load, running, wait_for
@@ -25,19 +24,10 @@ def machine(postgres: Postgres, make_clone: Callable[[], Clone]) -> Remote:
     return made.train(block, given, PASSWORD)
 
 
-def test_main_is_the_same_as_on_sqlite(machine: Remote) -> None:
-    (parent,) = machine.runs("main")
-    steps = [run.data.tags["heart.step"] for run in machine.children(parent)]
-    assert steps == ["download", "preprocess", "register", "train"]
-    assert {run.info.status for run in [*machine.runs(), *machine.launches()]} == {"FINISHED"}
-    version = machine.client.get_model_version(NAME, "1")
-    assert (version.current_stage, version.aliases) == ("Production", ["champion"])
-
-
 def test_two_mains_at_once_both_finish_with_one_champion(machine: Remote) -> None:
     before = len(machine.client.search_model_versions(f"name = '{NAME}'"))
     both = [
-        machine.start("main", source="sample", model="logistic_regression", C=weight)
+        machine.start(launched("main", source="sample", model="logistic_regression", C=weight))
         for weight in (0.5, 2)
     ]
     assert [process.wait(timeout=900) for process in both] == [0, 0]
@@ -52,7 +42,7 @@ def test_the_database_may_restart_in_the_middle_of_main(
     machine: Remote, postgres: Postgres
 ) -> None:
     quick = {"source": "sample", "n_estimators": 5, "calibration": "none"}
-    process = machine.start("main", **quick)
+    process = machine.start(launched("main", **quick))
     wait_for(lambda: machine.runs("train", "RUNNING"), what="the training")
     postgres.stop()
     postgres.start()
@@ -68,7 +58,7 @@ def test_the_database_may_restart_in_the_middle_of_main(
 def test_the_database_going_while_a_step_works_is_told_in_one_line(
     machine: Remote, postgres: Postgres
 ) -> None:
-    process = machine.start_step("train", n_estimators=50)
+    process = machine.start(by_hand("train", n_estimators=50))
     wait_for(lambda: machine.runs("train", "RUNNING"), what="the training")
     process.send_signal(signal.SIGSTOP)  # that it cannot end before the database does
     postgres.stop()
@@ -121,12 +111,12 @@ def test_two_steps_that_race_for_a_new_database_work_or_name_what_is_to_be_done(
 ) -> None:
     uri = postgres.create("raced")
     machines = [Remote(make_clone().path, store=uri) for _ in range(2)]
-    words = [sys.executable, "-m", "steps.download", "--source=sample"]
     processes = []
     for number, made in enumerate(machines):
         # MLflow's lock is a file in the temporary folder: two hosts do not share it.
         (tmp_path / str(number)).mkdir()
-        processes.append(made.start_command(*words, TMPDIR=str(tmp_path / str(number))))
+        words = by_hand("download", source="sample")
+        processes.append(made.start(words, TMPDIR=str(tmp_path / str(number))))
     for made, process in zip(machines, processes, strict=True):
         code, said = process.wait(timeout=900), made.log.read_text()
         assert "Traceback" not in said

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.e2e.backends import Postgres, Remote, a_documented_server, listens, register_another
-from tests.e2e.conftest import Clone
+from tests.e2e.backends import Postgres, Remote, a_documented_server, register_another
+from tests.e2e.clones import Clone
 from tests.pages import blocks
 from tests.serving.service import running, wait_for
 
@@ -45,22 +45,15 @@ def server(postgres: Postgres, kept: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def credentials() -> Iterator[None]:
-    """Let this process in, too."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in WHO.items():
-            patch.setenv(name, value)
-        yield
-
-
-@pytest.fixture(scope="module")
-def machine(server: str, make_clone: Callable[[], Clone], credentials: None) -> Remote:
+def machine(server: str, make_clone: Callable[[], Clone]) -> Iterator[Remote]:
     """Return a machine on which the documentation's section on the tracking server was followed."""
     made = Remote(make_clone().path, store=server, env=dict(WHO))
-    (block,) = blocks("client")
-    (who,) = blocks("basic-auth client")
+    (block,), (who,) = blocks("client"), blocks("basic-auth client")
     given = {"http://mlflow.example.org:5000": server, "a-long-password": ADMIN}
-    return made.train(who + block, given, ADMIN)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in WHO.items():
+            patch.setenv(name, value)  # this process asks the server, too
+        yield made.train(who + block, given, ADMIN)
 
 
 def test_main_leaves_everything_with_the_server(machine: Remote, kept: Path) -> None:
@@ -110,7 +103,7 @@ def test_a_service_that_the_server_does_not_let_in_says_so_and_shows_no_password
 ) -> None:
     wrong = WHO | {"MLFLOW_TRACKING_PASSWORD": "a-mistaken-password"}
     with running(tmp_path / "home", machine.store, wait=False, **wrong) as service:
-        wait_for(lambda: listens(service) and "401" in str(service.ready()), what="the refusal")
+        wait_for(lambda: "401" in str(service.ready()), what="the refusal")
         assert service.ready()[0] == 503
         assert "mistaken" not in str(service.ready()) + service.log.read_text()
 

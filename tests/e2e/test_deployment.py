@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,28 +15,15 @@ import yaml
 from serving.http.metrics import METRICS
 from steps.monitoring.textfile import GAUGES, MODEL
 from tests.conftest import ROOT, program
-from tests.e2e.backends import a_server
-from tests.e2e.conftest import Clone
-from tests.serving.service import Service, free_port, running
+from tests.e2e.backends import an_mlflow_server
+from tests.e2e.clones import Clone
+from tests.serving.service import free_port, running
 
 DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "heart.rules.yml"
+DASHBOARD = json.loads((DEPLOY / "grafana" / "heart.json").read_text())
+ALERTS = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text()
-
-
-def expressions() -> list[str]:
-    """Return all queries of the alerts and of the dashboard."""
-    groups = yaml.safe_load(RULES.read_text())["groups"]
-    panels = json.loads((DEPLOY / "grafana" / "heart.json").read_text())["panels"]
-    return [rule["expr"] for group in groups for rule in group["rules"]] + [
-        target["expr"] for panel in panels for target in panel["targets"]
-    ]
-
-
-def labels(expression: str) -> list[tuple[str, str]]:
-    """Return each metric in a query with the labels that are asked of it."""
-    asked = re.findall(r"(heart_\w+)(?:\{([^}]*)\})?", expression)
-    return [(name, label) for name, text in asked for label in re.findall(r"(\w+)\s*=", text)]
 
 
 def test_every_metric_and_label_of_alerts_and_dashboard_exists() -> None:
@@ -48,24 +34,21 @@ def test_every_metric_and_label_of_alerts_and_dashboard_exists() -> None:
             known[f"{name}_bucket"] = {*own, "le"}
     for name, (_, own) in GAUGES.items():
         known[f"heart_monitor_{name}"] = {*MODEL, *own}
-    named = {name for text in expressions() for name in re.findall(r"heart_\w+", text)}
-    assert named <= set(known)
-    for text in expressions():
-        for name, label in labels(text):
-            assert label in known[name] | {"instance", "job"}, (name, label)
+    queries = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    for query in [*queries, *(rule["expr"] for rule in ALERTS)]:
+        for name, labels in re.findall(r"(heart_\w+)(?:\{([^}]*)\})?", query):
+            asked = set(re.findall(r"(\w+)\s*=", labels))
+            assert asked <= known[name] | {"instance", "job"}, (name, asked)
 
 
 def test_the_dashboard_shows_every_metric() -> None:
-    text = (DEPLOY / "grafana" / "heart.json").read_text()
-    assert [name for name, *_ in METRICS if name not in text] == []
+    assert [name for name, *_ in METRICS if name not in str(DASHBOARD)] == []
 
 
 def test_the_page_lists_every_alert_and_no_other() -> None:
-    groups = yaml.safe_load(RULES.read_text())["groups"]
-    alerts = {(rule["alert"], rule["labels"]["severity"]) for g in groups for rule in g["rules"]}
     page = (ROOT / "docs" / "deployment.md").read_text()
     listed = re.findall(r"^\| `(Heart\w+)` \|.*\| (\w+) \|$", page, re.MULTILINE)
-    assert set(listed) == alerts
+    assert set(listed) == {(rule["alert"], rule["labels"]["severity"]) for rule in ALERTS}
 
 
 @pytest.mark.parametrize(
@@ -103,43 +86,30 @@ def copied() -> list[str]:
     return re.findall(r"^COPY (\w+)/ ", CONTAINERFILE, re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with what the image holds: an environment and the packages."""
-    folder = tmp_path_factory.mktemp("image")
+@pytest.mark.slow
+def test_the_service_serves_the_champion_with_no_more_than_its_requirements(
+    cleveland: Clone, tmp_path: Path
+) -> None:
+    """With what the image holds: an environment and the packages, and with a tracking server."""
+    image = tmp_path / "image"
     for package in copied():
-        shutil.copytree(ROOT / package, folder / package)
-    uv, there = str(Path(sys.executable).with_name("uv")), str(folder / "venv")
+        shutil.copytree(ROOT / package, image / package)
+    uv, there = str(Path(sys.executable).with_name("uv")), str(image / "venv")
     only = ["--only-binary", ":all:", "-r", str(ROOT / "requirements-serve.txt")]
     for words in (["venv", "--python", sys.executable, there],
                   ["pip", "install", "--python", there, *only]):  # fmt: skip
-        subprocess.run([uv, *words], cwd=folder, check=True, timeout=1800, capture_output=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def service(image: Path, cleveland: Clone) -> Iterator[Service]:
-    """Run the service as the image does, against a tracking server."""
-    port = free_port()
-    server = ["mlflow", "server", "--backend-store-uri", cleveland.uri, "--workers", "1",
-              "--artifacts-destination", str(image / "artifacts"), "--port", str(port)]  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    command = (str(image / "venv" / "bin" / "gunicorn"), "-c", "serving/gunicorn.conf.py")
+        subprocess.run([uv, *words], cwd=image, check=True, timeout=1800, capture_output=True)
+    server = f"mlflow server --backend-store-uri {cleveland.uri} --artifacts-destination {tmp_path}"
+    command = (f"{there}/bin/gunicorn", "-c", "serving/gunicorn.conf.py")
+    bare = {"PYTHONPATH": "", "PATH": "/usr/bin:/bin"}
     with (
-        a_server(server, cleveland.path, f"{url}/health"),
-        running(
-            image, url, workers=1, command=command, PYTHONPATH="", PATH="/usr/bin:/bin"
-        ) as made,
+        an_mlflow_server(tmp_path / "server", server, free_port()) as url,
+        running(image, url, workers=1, command=command, **bare) as service,
     ):
-        yield made
-
-
-@pytest.mark.slow
-def test_the_service_serves_the_champion_with_no_more_than_its_requirements(
-    service: Service,
-) -> None:
-    for path in ("/", "/model", "/model/card.md", "/docs", "/openapi.json", "/version", "/metrics"):
-        assert service.ask(path)[0] == 200, path
-    status, body = service.ready()
-    assert (status, body["source"], body["engine"]) == (200, "alias champion", "onnx")
-    assert service.predict()[1]["model_version"] == body["model_version"]
+        for path in (
+            "/", "/model", "/model/card.md", "/docs", "/openapi.json", "/version", "/metrics",
+        ):  # fmt: skip
+            assert service.ask(path)[0] == 200, path
+        status, body = service.ready()
+        assert (status, body["source"], body["engine"]) == (200, "alias champion", "onnx")
+        assert service.predict()[1]["model_version"] == body["model_version"]

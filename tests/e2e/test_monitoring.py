@@ -8,7 +8,7 @@ from typing import Any
 
 from tests import pages
 from tests.e2e.backends import a_server
-from tests.e2e.conftest import Clone, Done, model_facts
+from tests.e2e.clones import Clone, Done
 from tests.servers import gives, serving
 from tests.serving.service import Service, free_port, wait_for
 
@@ -35,13 +35,14 @@ def ask_the_service(clone: Clone) -> None:
 def monitoring(clone: Clone) -> tuple[dict[str, str], dict[str, Any]]:
     """Return the tags of the latest monitoring run, and what it found of the champion."""
     latest = clone.runs("monitor", "FINISHED")[0]
-    folder = Path(latest.info.artifact_uri.removeprefix("file://"))
-    (model,) = json.loads((folder / "monitoring.json").read_text())["models"]
+    report = clone.client.download_artifacts(latest.info.run_id, "monitoring.json")
+    (model,) = json.loads(Path(report).read_text())["models"]
     return latest.data.tags, model
 
 
-def aliases(clone: Clone, name: str, version: str) -> list[str]:
-    return list(clone.client.get_model_version(name, version).aliases)
+def aliases(clone: Clone, name: str) -> dict[str, str]:
+    given = clone.client.get_registered_model(name).aliases
+    return {alias: str(version) for alias, version in given.items()}
 
 
 def test_the_walk_through_is_as_the_page_tells_it(cleveland: Clone, uci_zip: Path) -> None:
@@ -62,22 +63,21 @@ def test_the_walk_through_is_as_the_page_tells_it(cleveland: Clone, uci_zip: Pat
     assert model["outcomes"]["measured"]["metrics"]["observed_expected"] < 0.85
 
     run(cleveland, update)
-    assert aliases(cleveland, HUNGARY, "1") == ["challenger"]
-    updated = model_facts(cleveland.runs("train", "FINISHED")[0], cleveland.client)
-    assert updated["base"]["uri"] == "models:/heart-disease-model/1"  # type: ignore[index]
+    assert aliases(cleveland, HUNGARY) == {"challenger": "1"}
+    updated = cleveland.metadata(cleveland.runs("train", "FINISHED")[0])
+    assert updated["base"]["uri"] == "models:/heart-disease-model/1"
 
     _, registered, _ = run(cleveland, later)
     assert "not judged: female" in registered.output
-    assert aliases(cleveland, HUNGARY, "1") == ["champion"]
+    assert aliases(cleveland, HUNGARY) == {"champion": "1"}
     (cohort,) = json.loads((cleveland.path / "reports" / "evaluation.json").read_text())["cohorts"]
     assert cohort["patients"] == 145
     assert 0.9 < cohort["metrics"]["observed_expected"] < 1.1
 
     with serving(gives(uci_zip.read_bytes())) as server:
         run(cleveland, retrained, HEART_UCI_URL=server.url())
-    facts: dict[str, Any] = model_facts(cleveland.runs("train", "FINISHED")[0], cleveland.client)
+    facts = cleveland.metadata(cleveland.runs("train", "FINISHED")[0])
     assert [part["source"] for part in facts["data"]["origins"]] == ["uci", "file"]
     assert [part["patients"] for part in facts["data"]["origins"]] == [303, 146]
     assert next(one for one in facts["elsewhere"] if one["site"] == "hungarian")["patients"] <= 147
-    assert aliases(cleveland, "heart-disease-model", "2") == ["challenger"]
-    assert aliases(cleveland, "heart-disease-model", "1") == ["champion"]
+    assert aliases(cleveland, "heart-disease-model") == {"champion": "1", "challenger": "2"}

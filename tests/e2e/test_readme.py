@@ -18,8 +18,8 @@ import requests
 from serving import create_app
 from tests import pages
 from tests.conftest import ROOT
-from tests.e2e.backends import a_server
-from tests.e2e.conftest import Clone
+from tests.e2e.backends import a_server, an_mlflow_server
+from tests.e2e.clones import Clone
 from tests.servers import gives, serving
 from tests.serving.conftest import FakeFollowing
 from tests.serving.service import Service, free_port, wait_for
@@ -37,15 +37,22 @@ ELSEWHERE = {
 }
 """Commands that do not end by themselves, or mean nothing alone, and what tries them instead."""
 
+EXECUTE = """
+import nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read("docs/tour.ipynb", as_version=4)
+NotebookClient(notebook, timeout=900, resources={"metadata": {"path": "."}}).execute()
+nbformat.write(notebook, "tour-executed.ipynb")
+"""
+
 
 def requests_of_the_pages() -> list[str]:
     return [line for line in pages.commands() if line.startswith("curl")]
 
 
 def commands() -> list[str]:
-    return [
-        line for line in pages.commands() if line not in ELSEWHERE and not line.startswith("curl")
-    ]
+    tried = [*ELSEWHERE, *requests_of_the_pages()]
+    return [line for line in pages.commands() if line not in tried]
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +82,8 @@ def test_a_command_works(followed: Clone, uci_zip: Path, command: str) -> None:
     if "<run id>" in line:
         line = line.replace("<run id>", followed.runs("train", "FINISHED")[0].info.run_id)
     if "patients.csv" in line:
-        examples = [
-            block for block in pages.unmarked("python") if '.to_csv("patients.csv"' in block
-        ]
-        followed.run("python", "-c", examples[0]).succeeded()
+        makes = next(b for b in pages.unmarked("python") if '.to_csv("patients.csv"' in b)
+        followed.run("python", "-c", makes).succeeded()
     with serving(gives(uci_zip.read_bytes())) as server:
         done = followed.run("bash", "-c", line, HEART_UCI_URL=server.url())
     if "promote=require" in line and done.code:
@@ -88,11 +93,24 @@ def test_a_command_works(followed: Clone, uci_zip: Path, command: str) -> None:
         done.succeeded()
 
 
+def test_the_tour_shows_probabilities_card_and_runs(cleveland: Clone) -> None:
+    cleveland.run("python", "-c", EXECUTE).succeeded()
+    cells = json.loads((cleveland.path / "tour-executed.ipynb").read_text())["cells"]
+    shown = {cell["id"]: json.dumps(cell.get("outputs")) for cell in cells}
+    for cell, words in {
+        "score": "risk_level", "card": "not for", "runs": "FINISHED", "figures": "roc_auc",
+    }.items():  # fmt: skip
+        assert words in shown[cell]
+
+
+def test_the_notebook_is_committed_without_outputs() -> None:
+    cells = json.loads((ROOT / "docs" / "tour.ipynb").read_text())["cells"]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+
+
 def test_mlflow_ui_starts_on_what_the_pipeline_left(cleveland: Clone) -> None:
-    port = str(free_port())
-    words = ["mlflow", "ui", "--backend-store-uri", cleveland.uri, "--port", port, "--workers", "1"]
-    url = f"http://127.0.0.1:{port}/health"
-    with a_server(words, cleveland.path, url, **cleveland.environment()):
+    command = f"mlflow ui --backend-store-uri {cleveland.uri}"
+    with an_mlflow_server(cleveland.path, command, free_port()) as url:
         assert requests.get(url, timeout=60).status_code == 200
 
 
@@ -116,9 +134,8 @@ def test_the_service_answers_the_requests(cleveland: Clone, entry: str) -> None:
     assert answer.keys() == shown.keys()
     # What is shown is the answer of the default model of the real patients.
     assert answer["probability"] == pytest.approx(shown["probability"], abs=0.01)
-    assert {k: answer[k] for k in ("risk_level", "data_source", "engine")} == {
-        k: shown[k] for k in ("risk_level", "data_source", "engine")
-    }
+    for name in ("risk_level", "data_source", "engine"):
+        assert answer[name] == shown[name]
     assert answer["model_version"].startswith("registry-v")
     assert json.loads(explained.output)["probability"] == answer["probability"]
 
@@ -127,9 +144,7 @@ def test_the_page_of_the_service_names_every_route_and_no_other(tmp_path: Path) 
     page = (ROOT / "docs" / "service.md").read_text()
     table = page.split("| route | |")[1].split("\n\n")[0]
     named = set(re.findall(r"(/[a-z/.]*)", " ".join(re.findall(r"`([^`]*)`", table))))
-    rules = {
-        rule.rule
-        for rule in create_app({"following": FakeFollowing(tmp_path)}).url_map.iter_rules()
-    }
+    app = create_app({"following": FakeFollowing(tmp_path)})
+    rules = {rule.rule for rule in app.url_map.iter_rules()}
     public = {rule for rule in rules if "<" not in rule and not rule.startswith("/docs/")}
     assert named == public

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import zipfile
 from pathlib import Path
 
@@ -16,19 +15,29 @@ from clinical import cohort
 from clinical.patients import read_patients
 from clinical.schema import FEATURE_NAMES
 from tests.e2e.backends import Bucket
-from tests.e2e.conftest import Clone, kill_tree
+from tests.e2e.clones import Clone, by_hand, kill_tree
 from tests.serving.service import wait_for
 
 NUMBERS = ["probability", "prediction", "risk_level"]
 
 
-@pytest.fixture
-def uci_file(uci_zip: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def uci_file(uci_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the Cleveland patients as UCI has them."""
-    path = tmp_path / "cleveland.data"
+    path = tmp_path_factory.mktemp("uci") / "cleveland.data"
     with zipfile.ZipFile(uci_zip) as archive:
         path.write_bytes(archive.read("processed.cleveland.data"))
     return path
+
+
+@pytest.fixture(scope="module")
+def scored(cleveland: Clone, uci_file: Path) -> pd.DataFrame:
+    """Return what a job that was launched says of them."""
+    output = uci_file.with_name("scored.parquet")
+    done = cleveland.launch("score", input=uci_file, output=output).succeeded()
+    assert "303 of 303 rows scored" in done.output
+    assert "Warning" not in done.output
+    return pd.read_parquet(output)
 
 
 @pytest.fixture(scope="module")
@@ -44,32 +53,25 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_cleveland_patient_gets_what_the_pipeline_says(
-    cleveland: Clone, uci_file: Path, tmp_path: Path
+    cleveland: Clone, uci_file: Path, scored: pd.DataFrame
 ) -> None:
-    output = tmp_path / "scored.parquet"
-    done = cleveland.launch("score", input=uci_file, output=output).succeeded()
-    found = pd.read_parquet(output)
     patients = read_patients(uci_file, "uci").frame[list(FEATURE_NAMES)]
     version = cleveland.client.get_model_version_by_alias("heart-disease-model", "champion")
-    trained = cleveland.client.get_run(version.run_id).outputs.model_outputs[0]
-    folder = cleveland.client.get_logged_model(trained.model_id).artifact_location
-    pipeline = mlflow.sklearn.load_model(folder)
-    expected = pipeline.predict_proba(patients)[:, 1]
-    assert len(found) == len(patients) == 303
-    np.testing.assert_allclose(found["probability"], expected, atol=1e-5)
-    np.testing.assert_array_equal(found["prediction"], expected > 0.5)
-    assert set(found["model_version"]) == {f"registry-v{version.version}"}
+    folder = cleveland.model_of(cleveland.client.get_run(version.run_id))
+    expected = mlflow.sklearn.load_model(str(folder)).predict_proba(patients)[:, 1]
+    assert len(scored) == len(patients) == 303
+    np.testing.assert_allclose(scored["probability"], expected, atol=1e-5)
+    np.testing.assert_array_equal(scored["prediction"], expected > 0.5)
+    assert set(scored["model_version"]) == {f"registry-v{version.version}"}
     levels = np.select([expected < 0.3, expected < 0.7], ["Low", "Moderate"], "High")
-    np.testing.assert_array_equal(found["risk_level"], levels)
-    assert "303 of 303 rows scored" in done.output
-    assert "Warning" not in done.output
+    np.testing.assert_array_equal(scored["risk_level"], levels)
 
 
 def test_a_killed_job_leaves_nothing_in_its_place_and_may_be_started_again(
     cleveland: Clone, many: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "killed.parquet"
-    process = cleveland.start_step("score", input=many, output=output)
+    process = cleveland.start(by_hand("score", input=many, output=output))
     wait_for(lambda: list(tmp_path.glob(".killed.parquet.*/parts/*.parquet")), what="a part")
     kill_tree(process)
     assert not output.exists()
@@ -91,23 +93,20 @@ def test_a_full_disk_is_told_and_leaves_nothing(
 
 
 def test_patients_in_s3_are_read_from_there(
-    cleveland: Clone, uci_file: Path, tmp_path: Path, bucket: Bucket
+    cleveland: Clone, uci_file: Path, scored: pd.DataFrame, tmp_path: Path, bucket: Bucket
 ) -> None:
     bucket.client.upload_file(str(uci_file), "heart", "2026/a.data")
-    here, output = tmp_path / "here.parquet", tmp_path / "from-s3.parquet"
-    cleveland.step("score", input=uci_file, output=here).succeeded()
-    expected = pd.read_parquet(here)[NUMBERS]
-    words = ["--input=s3://heart/2026/*.data", f"--output={output}"]
-    cleveland.run(sys.executable, "-m", "steps.score", *words, **bucket.env).succeeded()
-    pd.testing.assert_frame_equal(pd.read_parquet(output)[NUMBERS], expected)
-    words[0] = "--input=s3://nowhere/a.data"
-    words[1] = f"--output={tmp_path}/none"
-    done = cleveland.run(sys.executable, "-m", "steps.score", *words, **bucket.env).failed(2)
+    output = tmp_path / "from-s3.parquet"
+    words = by_hand("score", input="s3://heart/2026/*.data", output=output)
+    cleveland.run(*words, **bucket.env).succeeded()
+    pd.testing.assert_frame_equal(pd.read_parquet(output)[NUMBERS], scored[NUMBERS])
+    words = by_hand("score", input="s3://nowhere/a.data", output=tmp_path / "none")
+    done = cleveland.run(*words, **bucket.env).failed(2)
     assert "'s3://nowhere/a.data'" in done.output
 
 
 def test_sigterm_ends_the_job_and_its_workers(cleveland: Clone, many: Path, tmp_path: Path) -> None:
-    process = cleveland.start_step("score", input=many, output=tmp_path / "out")
+    process = cleveland.start(by_hand("score", input=many, output=tmp_path / "out"))
     wait_for(lambda: list(tmp_path.glob(".out.*/parts/*.parquet")), what="a part")
     family = psutil.Process(process.pid).children(recursive=True)
     process.terminate()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import resource
 import signal
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -27,14 +28,21 @@ def service(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield made
 
 
-def request(body: bytes = PATIENT, length: int | None = None) -> bytes:
-    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length or len(body)}\r\n\r\n"  # noqa: E501
-    return head.encode() + body
+HOST = b" HTTP/1.1\r\nHost: x\r\n"
+FORM = b"application/x-www-form-urlencoded"
+JSON_TYPE = b"application/json"
+JSON_HEAD = b"POST /predict" + HOST + b"Content-Type: application/json\r\n"
+CHUNKED = JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def sized(length: int) -> bytes:
+    """Return the head of a request whose body is so long."""
+    return JSON_HEAD + b"Content-Length: %d\r\n\r\n" % length
 
 
 def answer_to(service: Service, content: bytes) -> bytes:
     """Send something on a connection of its own, and return all that comes back."""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(content)
         connection.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: connection.recv(2**16), b""))
@@ -66,7 +74,7 @@ def test_sigterm_ends_it_in_time_and_finishes_what_it_has(
 ) -> None:
     with running(tmp_path / "home", registry.uri, **LATE) as service:
         slow = socket.create_connection(("127.0.0.1", service.port))
-        whole = request()
+        whole = sized(len(PATIENT)) + PATIENT
         slow.sendall(whole[:-40])
         with Load(service.port, connections=4, retry=True) as load:
             wait_for(lambda: load.statuses[200], what="an answer")
@@ -90,13 +98,10 @@ def test_slow_clients_do_not_hold_up_fast_ones(service: Service) -> None:
     slow = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(50)]
 
     def drip() -> None:
-        whole = request()
-        for i in range(len(whole)):
+        for byte in sized(len(PATIENT)) + PATIENT:
             for connection in slow:
-                try:
-                    connection.sendall(whole[i : i + 1])
-                except OSError:
-                    continue
+                with suppress(OSError):
+                    connection.sendall(bytes([byte]))
             if ended.wait(1):
                 return
 
@@ -113,36 +118,38 @@ def test_slow_clients_do_not_hold_up_fast_ones(service: Service) -> None:
 
 
 def test_a_body_that_never_ends_is_a_408(registry: Registry, tmp_path: Path) -> None:
-    form = b"application/x-www-form-urlencoded"
-    kinds = {b"/predict": JSON_TYPE, b"/explain": JSON_TYPE, b"/invocations": JSON_TYPE, b"/": form}
-    with running(tmp_path / "home", registry.uri, workers=1, HEART_BODY_SECONDS="1") as service:
+    kinds = {b"/predict": JSON_TYPE, b"/explain": JSON_TYPE, b"/invocations": JSON_TYPE, b"/": FORM}
+    connections = []
+    with (
+        running(tmp_path / "home", registry.uri, workers=1, HEART_BODY_SECONDS="1") as service,
+        ExitStack() as stack,
+    ):
         for path, kind in kinds.items():
-            head = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: %b\r\n" % (path, kind)
-            with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
-                connection.sendall(head + b"Content-Length: 100\r\n\r\nage=54")
-                assert connection.recv(100).startswith(b"HTTP/1.1 408"), path
+            connection = socket.create_connection(("127.0.0.1", service.port), timeout=60)
+            connections.append(stack.enter_context(connection))
+            connection.sendall(
+                b"POST %b%bContent-Type: %b\r\nContent-Length: 100\r\n\r\nage=54"
+                % (path, HOST, kind)
+            )
+        for connection in connections:
+            assert connection.recv(100).startswith(b"HTTP/1.1 408")
 
 
 def test_two_thousand_connections_at_once_are_all_answered(service: Service) -> None:
-    import resource
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     need(hard >= 5000, "too few files may be open")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 5000), hard))
-    statuses: Counter[object] = Counter()
-    connections = []
-    for _ in range(2000):
-        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
+    connections = [
+        http.client.HTTPConnection("127.0.0.1", service.port, timeout=60) for _ in range(2000)
+    ]
+    for connection in connections:
         connection.connect()
-        connections.append(connection)
     for connection in connections:
         connection.request("POST", "/predict", PATIENT, JSON)
+    answers = [connection.getresponse() for connection in connections]
+    assert {(answer.status, answer.read()[:1]) for answer in answers} == {(200, b"{")}
     for connection in connections:
-        answer = connection.getresponse()
-        answer.read()
-        statuses[answer.status] += 1
         connection.close()
-    assert set(statuses) == {200}, statuses
     assert service.predict()[0] == 200
 
 
@@ -160,25 +167,19 @@ def test_beyond_what_is_held_at_once_it_is_a_503_with_retry_after(
 
 def test_twenty_swaps_under_load_fail_nothing(registry: Registry, service: Service) -> None:
     with Load(service.port, connections=16, pause=0.01) as load:
-        for i in range(20):
-            version = 2 - i % 2
+        for version in (2, 1) * 10:
             registry.champion(version)
             wait_for(lambda: service.version() == f"registry-v{version}")  # noqa: B023
     load.assert_lost_nothing()
     assert set(load.versions) == {"registry-v1", "registry-v2"}
 
 
-JSON_TYPE = b"application/json"
-JSON_HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-CHUNKED = JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
 # What is refused before its body is read, and the body then taken for the next request.
 REFUSED = (
-    b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n",
-    b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n",
-    b"POST /nothing?name=smith HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n",
-    b"PUT /predict HTTP/1.1\r\nHost: x\r\nReferer: http://x/smith\r\nUser-Agent: smith\r\n",
+    b"POST /predict" + HOST + b"Content-Type: text/plain\r\n",
+    b"POST /invocations" + HOST + b"Content-Type: text/plain\r\n",
+    b"POST /nothing?name=smith" + HOST + b"Content-Type: application/json\r\n",
+    b"PUT /predict" + HOST + b"Referer: http://x/smith\r\nUser-Agent: smith\r\n",
 )
 BODIES = (
     b"Transfer-Encoding: chunked\r\n\r\nsmith\r\n{}\r\n0\r\n\r\n",
@@ -204,7 +205,11 @@ def test_nothing_that_was_sent_is_repeated_in_the_log(
         b"GET / HTTP/1.1\r\nHost: x\r\nsmith 1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nExpect: smith\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: smith\r\n\r\n",
-        request(PATIENT + b"smith\r\n\r\n", 10),
+        sized(10) + PATIENT + b"smith\r\n\r\n",
+        b"POST /invocations"
+        + HOST
+        + b"Content-Type: application/json\r\nContent-Length: 19\r\n\r\n"
+        b'{"inputs": "smith"}',
         *(head + body for head in REFUSED for body in BODIES),
     )
     options = f"--http-parser {parser} --access-logfile - --log-level debug"
@@ -225,18 +230,7 @@ def test_nothing_that_was_sent_is_repeated_in_the_log(
     assert "smith" not in log.lower(), log
 
 
-def test_batches_that_cannot_be_scored_are_no_failures_in_the_log(service: Service) -> None:
-    before = len(service.log.read_bytes())
-    for body in (b"[" * 2**20, b'{"inputs": "' + b"4711" * 10_000 + b'"}'):
-        assert service.ask("/invocations", body)[0] == 400
-    said = service.log.read_bytes()[before:]
-    assert b"Traceback" not in said
-    assert b"4711" not in said
-
-
 TRAILER = b"2\r\n{}\r\n0\r\nsmith\r\n\r\n"
-HOST = b" HTTP/1.1\r\nHost: x\r\n"
-FORM = b"application/x-www-form-urlencoded"
 
 
 @pytest.mark.parametrize(("status", "content"), [

@@ -96,11 +96,10 @@ def test_a_full_disk_costs_metrics_of_new_workers_and_no_answer(
             | dict.fromkeys(("HEART_HOST", "HEART_WORKERS", "HEART_POLL_SECONDS"), ""),
             "",
         ),
-        ({"HEART_HOST": "::1"}, "[::1]"),
+        ({"HEART_HOST": "::1", "XDG_CACHE_HOME": "/proc/nowhere"}, "[::1]"),
         ({"HEART_HOST": "unix:{home}/heart.sock"}, "unix:"),
-        ({"XDG_CACHE_HOME": "/proc/nowhere"}, ""),
     ],
-    ids=["kubernetes, empty, long TMPDIR", "IPv6", "unix", "no cache"],
+    ids=["kubernetes, empty, long TMPDIR", "IPv6, no cache", "unix"],
 )
 def test_it_starts_wherever_it_is_put(
     registry: Registry, tmp_path: Path, settings: dict[str, str], address: str

@@ -1,4 +1,4 @@
-"""A stored model in the hands of MLflow's own tools, without this project's code on the path.
+"""The model that ``main`` registered in the hands of MLflow's tools, without our code on the path.
 
 One process loads all three flavours, one makes a fresh environment, one serves: each import of
 MLflow takes seconds.
@@ -7,15 +7,11 @@ MLflow takes seconds.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import mlflow
 import numpy as np
 import pandas as pd
@@ -23,77 +19,42 @@ import pytest
 from flask.testing import FlaskClient
 
 from clinical.schema import FEATURE_NAMES, FEATURES
-from risk_model.flavours import saving
-from risk_model.metadata import References
 from risk_model.model import Origin, load
 from serving import create_app
-from tests.conftest import ROOT, need
+from tests.conftest import need
 from tests.e2e.backends import a_server
+from tests.e2e.clones import QUICK_PIP, Clone
 from tests.serving import forge
 from tests.serving.conftest import FakeFollowing
 from tests.serving.service import JSON, Service, free_port, wait_for
 
 CSV = {"Content-Type": "text/csv"}
-
-
-@dataclass
-class Stored:
-    """A model as `train` logs it, with patients and what the fitted pipeline says of them."""
-
-    uri: str
-    folder: Path
-    store: str
-    patients: pd.DataFrame
-    expected: Any
-
-    def environment(self) -> dict[str, str]:
-        """Return an environment in which nobody finds this project."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "HEART_"))}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-        return {
-            **kept,
-            "PATH": path,
-            "PYTHONPATH": "",
-            "MLFLOW_TRACKING_URI": self.store,
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        }
-
-    def run(self, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a command where this project's code is not, and wait for it."""
-        return subprocess.run(
-            words, cwd=home, env=self.environment(), capture_output=True, text=True,
-            timeout=600, check=False,
-        )  # fmt: skip
+URI = "models:/heart-disease-model/1"
 
 
 @pytest.fixture(scope="module")
-def stored(pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
-    folder = tmp_path_factory.mktemp("store")
-    before, store = mlflow.get_tracking_uri(), f"sqlite:///{folder}/mlflow.db"
-    mlflow.set_tracking_uri(store)
-    experiment = mlflow.create_experiment("e", artifact_location=str(folder / "artifacts"))
+def folder(cleveland: Clone) -> Path:
+    """Return the folder of the model."""
+    return cleveland.model_of(cleveland.runs("train")[-1])
+
+
+@pytest.fixture(scope="module")
+def patients() -> pd.DataFrame:
     rows = forge.patients(40, seed=31, unknown=0.3)
-    inputs = tuple(tuple(None if np.isnan(v) else v for v in row) for row in rows.tolist())
-    references = References(
-        inputs=inputs, probabilities=tuple(forge.probabilities(pipeline, rows).tolist())
-    )
-    pins = (ROOT / "requirements.txt").read_text()
-    with mlflow.start_run(experiment_id=experiment) as run:
-        known = forge.metadata(format=2, run_id=run.info.run_id)
-        contents = saving.Contents(pipeline, forge.to_onnx(pipeline), known, references)
-        uri = saving.log("random_forest_model", contents, pins, {})
-    artifacts = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
-    patients = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
-    yield Stored(uri, artifacts, store, patients, forge.probabilities(pipeline, rows))
-    mlflow.set_tracking_uri(before)
+    return pd.DataFrame(rows, columns=list(FEATURE_NAMES))
 
 
 @pytest.fixture(scope="module")
-def service(stored: Stored, tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
-    model = load(Origin(version="registry-v1", directory=str(stored.folder)))
+def service(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
+    model = load(Origin(version="registry-v1", directory=str(folder)))
     following = FakeFollowing(tmp_path_factory.mktemp("state"), model)
     return create_app({"following": following, "HEART_ACCESS_LOG": ""}).test_client()
+
+
+@pytest.fixture
+def elsewhere(cleveland: Clone, tmp_path: Path) -> dict[str, Any]:
+    """Return where a command finds the model's store, and not this project."""
+    return {"cwd": tmp_path, "MLFLOW_TRACKING_URI": cleveland.uri}
 
 
 LOADED = """
@@ -125,22 +86,18 @@ print(json.dumps({
 
 
 def test_all_flavours_agree_with_the_service(
-    stored: Stored, service: FlaskClient, tmp_path: Path
+    cleveland: Clone, patients: pd.DataFrame, service: FlaskClient, elsewhere: dict[str, Any]
 ) -> None:
-    source = tmp_path / "patients.csv"
-    stored.patients.to_csv(source, index=False)
-    done = stored.run(tmp_path, sys.executable, "-c", LOADED, stored.uri, str(source))
-    assert done.returncode == 0, done.stderr[-4000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    served = [
-        service.post("/predict", json=record).get_json()
-        for record in stored.patients.astype(object).where(stored.patients.notna(), None).to_dict(
-            "records")
-    ]  # fmt: skip
-    required = [feature.name for feature in FEATURES if not feature.nullable]
-    assert stored.patients[required].notna().all(axis=None)
+    source = elsewhere["cwd"] / "patients.csv"
+    patients.to_csv(source, index=False)
+    done = cleveland.run("python", "-c", LOADED, URI, str(source), **elsewhere).succeeded()
+    found = json.loads(next(line for line in done.output.splitlines() if line.startswith("{")))
+    records = with_null(patients).to_dict("records")
+    served = [service.post("/predict", json=record).get_json() for record in records]
+    pickled = joblib.load(cleveland.path / "models" / "model.pkl")
+    expected = pickled.predict_proba(patients)[:, 1]
     for flavour in ("python_function", "sklearn", "onnx"):
-        np.testing.assert_allclose(found[flavour], stored.expected, atol=1e-5)
+        np.testing.assert_allclose(found[flavour], expected, atol=1e-5)
         answers = [answer["probability"] for answer in served]
         np.testing.assert_allclose(found[flavour], answers, atol=1e-5)
     for name in ("prediction", "risk_level"):
@@ -149,39 +106,37 @@ def test_all_flavours_agree_with_the_service(
 
 
 def test_a_fresh_environment_of_the_models_own_requirements_predicts(
-    stored: Stored, tmp_path: Path
+    cleveland: Clone, folder: Path, patients: pd.DataFrame, elsewhere: dict[str, Any]
 ) -> None:
-    need(shutil.which("uv", path=stored.environment()["PATH"]), "uv is not installed")
+    need(shutil.which("uv", path=cleveland.environment()["PATH"]), "uv is not installed")
     # Whole numbers as whole numbers, and without the columns that may be unknown.
     optional = [feature.name for feature in FEATURES if feature.nullable]
-    known = stored.patients.drop(columns=optional).round().astype("int64")
-    known.to_csv(tmp_path / "patients.csv", index=False)
-    mlflow_command = str(Path(sys.executable).with_name("mlflow"))
-    words = [mlflow_command, "models", "predict", "-m", stored.uri, "-i", "patients.csv"]
-    words += ["-t", "csv", "-o", "answer.json", "--env-manager", "uv"]
-    done = stored.run(tmp_path, *words)
-    assert done.returncode == 0, done.stderr[-4000:]
-    answers = json.loads((tmp_path / "answer.json").read_text())["predictions"]
-    expected = mlflow.pyfunc.load_model(stored.uri).predict(known)
+    known = patients.drop(columns=optional).round().astype("int64")
+    known.to_csv(elsewhere["cwd"] / "patients.csv", index=False)
+    words = ["mlflow", "models", "predict", "-m", URI, "-i", "patients.csv", "-t", "csv"]
+    words += ["-o", "answer.json", "--env-manager", "uv"]
+    cleveland.run(*words, **elsewhere, **QUICK_PIP).succeeded()
+    answers = json.loads((elsewhere["cwd"] / "answer.json").read_text())["predictions"]
+    expected = mlflow.pyfunc.load_model(str(folder)).predict(known)
     found = pd.DataFrame(answers).astype(expected.dtypes)[list(expected.columns)]
     pd.testing.assert_frame_equal(found, expected, atol=1e-5)
 
 
 def test_mlflows_server_and_ours_answer_alike(
-    stored: Stored, service: FlaskClient, tmp_path: Path
+    cleveland: Clone, patients: pd.DataFrame, service: FlaskClient, tmp_path: Path
 ) -> None:
     port = free_port()
-    words = [sys.executable, "-m", "mlflow", "models", "serve", "-m", stored.uri]
-    words += ["--env-manager", "local", "-p", str(port), "-w", "1"]
+    words = ["mlflow", "models", "serve", "-m", URI, "--env-manager", "local", "-p", str(port)]
+    given = cleveland.environment(MLFLOW_TRACKING_URI=cleveland.uri)
     url = f"http://127.0.0.1:{port}/ping"
-    with a_server(words, tmp_path, url, **stored.environment()) as peer:
+    with a_server([*words, "-w", "1"], tmp_path, url, **given) as peer:
         theirs = Service(peer, port, tmp_path)
         wait_for(lambda: theirs.ask("/ping")[0] == 200, what="its model")
-        for body in requests(stored.patients):
+        for body in requests(patients):
             compare(service, theirs, json.dumps(body).encode(), JSON)
-        for made in (stored.patients, stored.patients.drop(columns=["ca", "thal"])):
+        for made in (patients, patients.drop(columns=["ca", "thal"])):
             compare(service, theirs, made.to_csv(index=False).encode(), CSV)
-        impossible = stored.patients.assign(age=98765).to_csv(index=False).encode()
+        impossible = patients.assign(age=98765).to_csv(index=False).encode()
         for status, answer in (
             ask(service, impossible, CSV),
             theirs.ask("/invocations", impossible, CSV),
@@ -192,9 +147,14 @@ def test_mlflows_server_and_ours_answer_alike(
             assert "98765" not in text
 
 
+def with_null(patients: pd.DataFrame) -> pd.DataFrame:
+    """Return patients with what is unknown as JSON has it."""
+    return patients.astype(object).where(patients.notna(), None)
+
+
 def requests(patients: pd.DataFrame) -> list[dict[str, Any]]:
     """Return patients in each of the protocol's formats, with unknown findings as null."""
-    listed = patients.astype(object).where(patients.notna(), None)
+    listed = with_null(patients)
     records = listed.to_dict("records")
     required = [feature.name for feature in FEATURES if not feature.nullable]
     return [

@@ -9,9 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import Clone, kill_tree
+from tests.e2e.clones import Clone, kill_tree, launched
 from tests.serving.service import wait_for
 from tests.steps.dask_cluster import Cluster, cluster
+
+QUICK = {"models": "logistic_regression", "calibration": "none"}
+FIRST = 3
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +40,6 @@ def running(tmp_path: Path) -> Iterator[Cluster]:
     """Return a cluster of two workers, in a folder without this project."""
     with cluster(tmp_path, workers=2) as made:
         yield made
-
-
-QUICK = {"models": "logistic_regression", "calibration": "none"}
-FIRST = 3
 
 
 def has_begun(clone: Clone) -> bool:
@@ -69,19 +68,12 @@ def test_register_takes_the_winner_by_the_command_that_sweep_prints(swept: Clone
     assert version.run_id == trained.info.run_id
 
 
-def test_main_reuses_the_training_of_the_winner(swept: Clone) -> None:
-    (trained,) = swept.runs("train")
-    wanted = {k: v for k, v in trained.data.params.items() if k not in ("data",)}
-    done = swept.launch("main", **{k: v.strip("'") for k, v in wanted.items()}).succeeded()
-    assert f"train: reused run {trained.info.run_id}" in done.output
-
-
 @pytest.mark.parametrize("own", [True, False], ids=["own cluster", "one that runs already"])
 def test_a_worker_that_is_killed_costs_no_result(
     bare_store: Clone, patients: Path, running: Cluster, own: bool
 ) -> None:
     where = {} if own else {"scheduler": running.address}
-    process = bare_store.start("sweep", data=patients, trials=5, **where, **QUICK)
+    process = bare_store.start(launched("sweep", data=patients, trials=5, **where, **QUICK))
     try:
         wait_for(lambda: has_begun(bare_store), what="the first candidates")
         workers = [one for one in workers_below(process.pid) if one.is_running()]
@@ -105,7 +97,7 @@ def workers_below(pid: int) -> list[psutil.Process]:
 def test_a_killed_sweep_keeps_its_candidates_and_leaves_nobody_behind(
     bare_store: Clone, patients: Path
 ) -> None:
-    process = bare_store.start("sweep", data=patients, trials=24, **QUICK)
+    process = bare_store.start(launched("sweep", data=patients, trials=24, **QUICK))
     wait_for(lambda: has_begun(bare_store), what="the first candidates")
     step = next(
         one for one in psutil.Process(process.pid).children(recursive=True)

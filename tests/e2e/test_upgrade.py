@@ -16,7 +16,7 @@ import pytest
 
 from tests.recorded import store
 from tests.recorded.figures import record_decision, record_evaluation, record_registry
-from tests.recorded.patients import EXAMPLE, as_csv
+from tests.recorded.patients import as_csv
 from tests.recorded.project import Project
 from tests.recorded.record import answers_of
 from tests.recorded.service import running
@@ -55,16 +55,15 @@ def assert_answers(found: dict[str, Any], version: str) -> None:
 
 def test_a_champion_is_served_and_explained_and_rolled_back_from(project: Project) -> None:
     with running(project, project.uri) as service:
-        service.wait_for("registry-v3", EXAMPLE)
+        service.wait_for_version("registry-v3")
         assert_answers(answers_of(service, PATIENTS), "version 3")
         succeeded(project.step("promote", rollback="true"))
-        service.wait_for("registry-v1", EXAMPLE)
+        service.wait_for_version("registry-v1")
         assert_answers(answers_of(service, PATIENTS), "version 1")
     registry = record_registry(project)
     assert registry["aliases"]["champion"] == "1"
-    stages = {number: about["stage"] for number, about in registry["versions"].items()}
-    assert stages["1"] == "Production"
-    assert stages["3"] != "Production"
+    assert registry["versions"]["1"]["stage"] == "Production"
+    assert registry["versions"]["3"]["stage"] != "Production"
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -108,7 +107,7 @@ def test_a_version_is_evaluated(project: Project) -> None:
 
 def test_the_gate_compares_a_new_version_with_an_old_champion(project: Project) -> None:
     succeeded(project.step("promote", version=3))
-    succeeded(project.step("train"))
+    succeeded(project.step("train", model="logistic_regression"))
     succeeded(project.step("register"))
     decision, registry = record_decision(project), record_registry(project)
     assert decision["against"] == "3"

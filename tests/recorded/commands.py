@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
+
 from tests.recorded.project import Project
 
 # Two values for each parameter: of the wrong kind, and out of range or not existing. Parameters
@@ -40,15 +42,18 @@ BAD = {
 
 def record(project: Project) -> dict[str, Any]:
     """Return MLproject, and what each entry point says to --help and to bad parameters."""
-    described = project.description()
+    described = yaml.safe_load((project.path / "MLproject").read_text())
     found: dict[str, Any] = {"MLproject": described}
     for entry, about in described["entry_points"].items():
-        found[f"{entry} --help"] = project.step(entry, "--help")
         known = [name for name in about["parameters"] if name in BAD]
         wrong, outside = ({name: BAD[name][i] for name in known} for i in (0, 1))
-        found[f"{entry} of the wrong kind"] = project.step(entry, **wrong)
-        further = project.step(entry, "stray", **outside, no_such_parameter=1)
-        found[f"{entry} out of range, and unknown"] = further
+        found |= {
+            f"{entry} --help": project.step(entry, "--help"),
+            f"{entry} of the wrong kind": project.step(entry, **wrong),
+            f"{entry} out of range, and unknown": project.step(
+                entry, "stray", **outside, no_such_parameter=1
+            ),
+        }
     return found
 
 

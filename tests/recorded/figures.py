@@ -22,18 +22,22 @@ LABEL = "disease"
 
 def record_run(project: Project, run: Run) -> dict[str, Any]:
     """Return what MLflow's pages show of a run, without what varies."""
-    ours = {name: text for name, text in run.data.tags.items() if not name.startswith("mlflow.")}
-    ours.pop("heart.owner", None)
+    varies = ("mlflow.", "heart.owner")
+    tags = {name: text for name, text in run.data.tags.items() if not name.startswith(varies)}
     return {
         "status": run.info.status,
         "name": run.info.run_name,
-        "params": {name: project.steady(text) for name, text in run.data.params.items()},
+        "params": steady(project, run.data.params),
         "metrics": run.data.metrics,
-        "tags": {name: project.steady(text) for name, text in ours.items()},
+        "tags": steady(project, tags),
         "artifacts": sorted(_artifacts(project, run, "")),
         "datasets": [used.dataset.name for used in run.inputs.dataset_inputs],
         "models": len(run.outputs.model_outputs) if run.outputs else 0,
     }
+
+
+def steady(project: Project, texts: dict[str, str]) -> dict[str, str]:
+    return {name: project.steady(text) for name, text in texts.items()}
 
 
 def _artifacts(project: Project, run: Run, folder: str) -> list[str]:
@@ -81,19 +85,17 @@ def record_evaluation(project: Project) -> dict[str, Any]:
 
 def record_registry(project: Project) -> dict[str, Any]:
     """Return every version, the aliases, and the registered model's own tags."""
-    client = project.client
-    model = client.get_registered_model(MODEL)
-    versions = client.search_model_versions(f"name = '{MODEL}'")
+    model = project.client.get_registered_model(MODEL)
     return {
         "aliases": {alias: str(version) for alias, version in model.aliases.items()},
-        "tags": {name: project.steady(text) for name, text in model.tags.items()},
+        "tags": steady(project, model.tags),
         "versions": {
             str(version.version): {
                 "stage": version.current_stage,
                 "description": version.description,
-                "tags": {name: project.steady(text) for name, text in version.tags.items()},
+                "tags": steady(project, version.tags),
             }
-            for version in versions
+            for version in project.client.search_model_versions(f"name = '{MODEL}'")
         },
     }
 
@@ -152,24 +154,30 @@ def _score(project: Project, name: str, text: str, **parameters: object) -> dict
     source, output = project.work / f"{name}.csv", project.work / f"{name}.parquet"
     source.write_text(text)
     done = project.step("score", input=source, output=output, **parameters)
-    return {"command": done, "answers": _scored(output)} if output.exists() else {"command": done}
+    return {"command": done} | ({"answers": _scored(output)} if output.exists() else {})
 
 
 def _scored(output: Path) -> dict[str, Any]:
-    """Return each line's answer or its wrong columns."""
+    """Return each line's answer or its wrong columns, as either form of the output has them."""
     frame = pd.read_parquet(output)
-    frame = frame.assign(line=range(1, len(frame) + 1))
-    bad = frame[frame["problem"].notna()]
-    wrong = dict(zip(bad["line"], map(_columns_in, bad["problem"]), strict=True))
-    frame = frame[frame["problem"].isna()]
+    rejects = output.with_name(f"{output.name}.rejects.csv")
+    problems = pd.Series(dtype=str)
+    if "problem" in frame:
+        frame["row"] = range(1, len(frame) + 1)
+        problems = frame.set_index("row")["problem"].dropna()
+        frame = frame[frame["problem"].isna()]
+    elif rejects.is_file():  # release 0.1: a line for each wrong cell
+        problems = (
+            pd.read_csv(rejects, keep_default_na=False).groupby("row")["column"].agg(" ".join)
+        )
+    answers = frame.sort_values("row").rename(columns={"row": "line"})
     said = ["line", *(["id"] if "id" in frame else []), "probability", "prediction", "risk_level"]
     return {
         "model_version": sorted(set(frame["model_version"])),
         "columns": said,
-        "lines": frame[said].astype(object).to_numpy().tolist(),
-        "wrong": {str(line): names for line, names in wrong.items()},
+        "lines": answers[said].astype(object).to_numpy().tolist(),
+        "wrong": {
+            str(line): [name for name in NAMES if re.search(rf"\b{name}\b", problem)]
+            for line, problem in problems.items()
+        },
     }
-
-
-def _columns_in(problem: str) -> list[str]:
-    return [name for name in NAMES if re.search(rf"\b{name}\b", problem)]

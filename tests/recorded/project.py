@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
+
+from tests.serving.service import environment
 
 EXPERIMENT = "Heart Disease Prediction"
 MODEL = "heart-disease-model"
@@ -47,45 +47,33 @@ class Project:
 
     @property
     def path(self) -> Path:
-        """Where the clone is."""
         return self.work / "project"
 
     @property
     def uri(self) -> str:
-        """The tracking store."""
         return f"sqlite:///{self.path}/mlflow.db"
 
     @property
     def client(self) -> MlflowClient:
-        """MLflow's client of the store."""
         return MlflowClient(self.uri, self.uri)
 
     def environment(self, **more: str) -> dict[str, str]:
-        """Return the environment of this process, without what would decide for the project."""
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("MLFLOW_", "HEART_", "_HEART", "PYTHON", "PROMETHEUS_"))
-        }
-        return {
-            **kept,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
-            "XDG_CACHE_HOME": str(self.work / "cache"),
-            "MLFLOW_DISABLE_TELEMETRY": "true",
+        own = {
+            "PYTHONPATH": "",
             "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
             "COLUMNS": "100",
             # Boosting's threads spin for one another: on a busy machine that takes minutes.
             "OMP_NUM_THREADS": "1",
-            **more,
         }
+        return environment(self.work, **own | more)
 
-    def run(self, *words: str, **env: str) -> dict[str, Any]:
+    def run(self, *words: str) -> dict[str, Any]:
         """Run a command in the clone; return its exit code and its lines, without what varies."""
         started = time.monotonic()
         done = subprocess.run(
             words,
             cwd=self.path,
-            env=self.environment(**env),
+            env=self.environment(),
             capture_output=True,
             text=True,
             timeout=SECONDS,
@@ -115,10 +103,6 @@ class Project:
         for pattern, name in _VOLATILE:
             text = re.sub(pattern, name, text)
         return text
-
-    def description(self) -> dict[str, Any]:
-        """Return MLproject, parsed."""
-        return dict(yaml.safe_load((self.path / "MLproject").read_text()))
 
     def latest(self, step: str) -> Run:
         """Return the newest run of a step."""

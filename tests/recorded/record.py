@@ -1,8 +1,8 @@
 """Record what the project does: ``python -m tests.recorded.record <output folder>``.
 
-It imports nothing of the project and runs a clone of it through its public interfaces: commands,
-MLflow's client, and HTTP to a real server. So it records any commit, however its code is laid out:
-``--project`` names the work tree whose last commit is cloned, by default the current one.
+It runs a clone of the project through its public interfaces alone: commands, MLflow's client, and
+HTTP to a real server. So it records any commit, however its code is laid out: ``--project`` names
+the work tree whose last commit is cloned, by default the current one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,22 +21,16 @@ from tests.recorded import commands, figures, requests, store
 from tests.recorded.patients import EXAMPLE, NAMES, Row, invented, patient
 from tests.recorded.project import MODEL, Project
 from tests.recorded.service import Request, Service, running
+from tests.serving.service import wait_for
 
 PARTS = ("commands", "registry", "figures", "service", "answers")
+Run = Callable[..., dict[str, Any]]
 KEY, SECRET = "a key for this record", "a secret for this record"
 EXPLAINED = 12
 
 
 class Recorder:
-    """Records a project, part by part.
-
-    Parameters
-    ----------
-    project : Project
-        A fresh clone.
-    output : Path
-        Where the parts go, as JSON, and the store.
-    """
+    """Records a fresh clone, part by part; the parts go into a folder as JSON, and the store."""
 
     def __init__(self, project: Project, output: Path) -> None:
         self.project, self.output = project, output
@@ -72,17 +67,18 @@ class Recorder:
         self.found["answers"]["onnx"] = onnx
         self.registered("main")
         self.run("main again", project.launch("main", source="sample"))
-        self.run("train of max_depth=3", project.launch("train", max_depth=3))
+        self.train("max_depth=3", project.launch, max_depth=3)
         found["train of max_depth=3"] = figures.record_run(project, project.latest("train"))
-        self.run("register of max_depth=3", project.launch("register"))
-        self.registered("max_depth=3")
-        boosting = {"model": "hist_gradient_boosting", "n_estimators": 20}
-        self.run("train of boosting", project.step("train", **boosting))
+        self.train("boosting", project.step, model="hist_gradient_boosting", n_estimators=20)
         found["train of boosting"] = figures.record_run(project, project.latest("train"))
-        self.run("register of boosting", project.step("register"))
-        self.registered("boosting")
         self.run("promote of boosting", project.step("promote", version=3))
         self.registered("promote of boosting", judged=False)
+
+    def train(self, name: str, run: Run, **recipe: object) -> None:
+        """Train by a recipe, and register what came of it."""
+        self.run(f"train of {name}", run("train", **recipe))
+        self.run(f"register of {name}", run("register"))
+        self.registered(name)
 
     def registered(self, name: str, *, judged: bool = True) -> None:
         """Note the registry, and the decision that the gate made last."""
@@ -94,11 +90,8 @@ class Recorder:
     def judge(self) -> None:
         """Let the gate judge an equal and a worse recipe; evaluate and score with the champion."""
         project = self.project
-        worse = {"n_estimators": 5, "max_depth": 1}
-        for name, recipe in {"an equal recipe": {}, "a worse recipe": worse}.items():
-            self.run(f"train of {name}", project.step("train", **recipe))
-            self.run(f"register of {name}", project.step("register"))
-            self.registered(name)
+        self.train("an equal recipe", project.step)
+        self.train("a worse recipe", project.step, n_estimators=5, max_depth=1)
         required = project.step("register", promote="require")
         self.run("register of a worse recipe that must be champion", required)
         self.run("evaluate", project.step("evaluate"))
@@ -111,14 +104,13 @@ class Recorder:
         found, answers = self.found["service"], self.found["answers"]
         answers |= {"fields": NAMES, "patients": self.rows}
         with running(self.project, self.project.uri) as service:
-            service.wait_for("registry-v3", EXAMPLE)
+            service.wait_for_version("registry-v3")
             answers["version 3"] = answers_of(service, self.rows)
             self.run("rollback", self.project.step("promote", rollback="true"))
             self.registered("rollback", judged=False)
-            service.wait_for("registry-v1", EXAMPLE)
+            service.wait_for_version("registry-v1")
             # A look between the alias's move and the stage's notes that they disagree.
-            ready = Request("GET", "/ready")
-            service.wait_until(lambda: not json.loads(service.send(ready).body)["notes"], "look")
+            wait_for(lambda: not service.ready()[1]["notes"], what="a look")
             answers["version 1"] = answers_of(service, self.rows)
             found["routes"] = record_all(service, requests.routes())
             for path in ("/predict", "/explain"):
@@ -130,7 +122,7 @@ class Recorder:
             found["webhooks that are off"] = record_all(service, requests.webhooks(SECRET))
             found["GET /metrics"] = metrics_of(service)
         with running(self.project, self.project.uri, MODEL_URI=f"models:/{MODEL}/2") as service:
-            service.wait_for("registry-v2", EXAMPLE)
+            service.wait_for_version("registry-v2")
             answers["version 2"] = answers_of(service, self.rows)
             found["pinned: GET /ready"] = service.record(Request("GET", "/ready"))
 
@@ -140,25 +132,21 @@ class Recorder:
         limits = {"HEART_MAX_CONTENT_LENGTH": "1024", "HEART_BODY_SECONDS": "2"}
         safe = {"HEART_API_KEYS": KEY, "HEART_WEBHOOK_SECRET": SECRET}
         with running(self.project, self.project.uri, **limits, **safe) as service:
-            ready = Request("GET", "/ready")
-            service.wait_until(lambda: service.send(ready).status == 200, "model")
+            wait_for(lambda: service.ready()[0] == 200, what="a model")
             found["with a key"] = record_all(service, requests.keyed(KEY))
             found["webhooks"] = record_all(service, requests.webhooks(SECRET))
         nowhere = f"sqlite:///{self.project.work}/nothing.db"
         with running(self.project, nowhere, HEART_LOCAL_MODEL="nothing.pkl",
                      XDG_CACHE_HOME=f"{self.project.work}/empty") as service:  # fmt: skip
-            looked = Request("GET", "/ready")
-            service.wait_until(lambda: b"mlflow run" in service.send(looked).body, "look")
-            asked = ("GET /", "GET /model", "GET /model/card.md", "GET /ready", "GET /ping")
-            posted = {
+            wait_for(lambda: "mlflow run" in str(service.ready()), what="a look")
+            pages = ("/", "/model", "/model/card.md", "/ready", "/ping")
+            asked = {f"GET {path}": Request("GET", path) for path in pages} | {
                 "/predict": requests.post("/predict", EXAMPLE),
                 "/explain": requests.post("/explain", EXAMPLE),
                 "/invocations": requests.post("/invocations", {"inputs": EXAMPLE}),
                 "the form": requests.forms()["the example"],
             }
-            routes = requests.routes()
-            chosen = {name: routes[name] for name in asked} | posted
-            found["without a model"] = record_all(service, chosen)
+            found["without a model"] = record_all(service, asked)
 
 
 def record_all(service: Service, asked: dict[str, Request]) -> dict[str, Any]:
@@ -177,9 +165,11 @@ def record_all(service: Service, asked: dict[str, Request]) -> dict[str, Any]:
 
 def answers_of(service: Service, rows: list[Row]) -> dict[str, Any]:
     """Return what /predict says of patients, and /explain of the first of them."""
-    predicted = [service.post("/predict", patient(row)) for row in rows]
+    predicted, explained = (
+        [service.ask(path, json.dumps(patient(row)).encode()) for row in asked]
+        for path, asked in (("/predict", rows), ("/explain", rows[:EXPLAINED]))
+    )
     assert {status for status, _ in predicted} == {200}
-    explained = [service.post("/explain", patient(row)) for row in rows[:EXPLAINED]]
     return {
         "predict": [answer for _, answer in predicted],
         "explain": [{"status": status, **answer} for status, answer in explained],
@@ -188,9 +178,8 @@ def answers_of(service: Service, rows: list[Row]) -> dict[str, Any]:
 
 def metrics_of(service: Service) -> dict[str, list[str]]:
     """Return the names of the metrics, with their labels."""
-    lines = service.send(Request("GET", "/metrics")).body.decode().splitlines()
     found: dict[str, set[str]] = {}
-    for line in lines:
+    for line in str(service.ask("/metrics")[1]).splitlines():
         name, _, rest = line.partition(" " if line.startswith("#") or "{" not in line else "{")
         if line.startswith("#"):
             found.setdefault(line, set())
@@ -224,12 +213,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
     parser.add_argument("--project", type=Path, default=Path())
-    parser.add_argument("--work", type=Path, help="Where the clone goes; a temporary folder.")
     given = parser.parse_args()
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     given.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        work = (given.work or Path(folder, "work")).resolve()
+        work = Path(folder, "work").resolve()
         Recorder(Project.clone(given.project, work), given.output).record()
 
 

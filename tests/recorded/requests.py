@@ -25,6 +25,7 @@ ROUTES = (
     "/static/nothing.css", "/model/", "/%00", "/?age=54",
 )  # fmt: skip
 METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND")
+TYPED = {name: f"{value:g}" for name, value in EXAMPLE.items()}
 UNREAD = ("/metrics", "/docs/openapi-3.0.json")
 """Read apart: names and labels; another form of openapi.json."""
 
@@ -40,7 +41,6 @@ def routes() -> dict[str, Request]:
 
 
 def post(path: str, content: object, **headers: str) -> Request:
-    """Return a POST of JSON."""
     return Request("POST", path, json.dumps(content).encode(), JSON | headers)
 
 
@@ -94,12 +94,10 @@ def bodies(path: str) -> dict[str, Request]:
 
 
 def kind(text: str) -> dict[str, str]:
-    """Return a content type."""
     return {"Content-Type": text}
 
 
 def bearer(key: str) -> dict[str, str]:
-    """Return a key as a client sends it."""
     return {"Authorization": f"Bearer {key}"}
 
 
@@ -199,21 +197,20 @@ def invocations(rows: list[Row]) -> dict[str, Request]:
 
 def forms() -> dict[str, Request]:
     """Return the form as the page lets a person send it."""
-    example = {name: f"{value:g}" for name, value in EXAMPLE.items()}
     open_ = {field.name: "unknown" if field.coded else "" for field in FIELDS if field.nullable}
     filled = {
-        "the example": example,
-        "a patient at risk": example | {"cp": "0", "exang": "1", "oldpeak": "2,5", "ca": "2",
+        "the example": TYPED,
+        "a patient at risk": TYPED | {"cp": "0", "exang": "1", "oldpeak": "2,5", "ca": "2",
                                         "thal": "3", "thalach": "110"},
-        "what may be unknown": example | open_,
-        "blanks around": {name: f" {text} " for name, text in example.items()},
+        "what may be unknown": TYPED | open_,
+        "blanks around": {name: f" {text} " for name, text in TYPED.items()},
         "everything empty": dict.fromkeys(NAMES, ""),
-        "out of range": example | {"age": "111", "chol": "12", "oldpeak": "-9"},
-        "no numbers": example | {"age": "old", "trestbps": "1_20", "thalach": "nan"},
-        "codes that are none": example | {"cp": "7", "thal": "0"},
-        "unknown what must be known": example | {"sex": "unknown", "age": "unknown"},
+        "out of range": TYPED | {"age": "111", "chol": "12", "oldpeak": "-9"},
+        "no numbers": TYPED | {"age": "old", "trestbps": "1_20", "thalach": "nan"},
+        "codes that are none": TYPED | {"cp": "7", "thal": "0"},
+        "unknown what must be known": TYPED | {"sex": "unknown", "age": "unknown"},
         "nothing": {},
-        "a further field": example | {"smoker": "1"},
+        "a further field": TYPED | {"smoker": "1"},
     }  # fmt: skip
     made = {
         name: Request("POST", "/", urlencode(fields).encode(), FORM)
@@ -221,7 +218,7 @@ def forms() -> dict[str, Request]:
     }
     parts = "".join(
         f'--part\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
-        for name, text in example.items()
+        for name, text in TYPED.items()
     )
     multipart = kind("multipart/form-data; boundary=part")
     return made | {
@@ -233,7 +230,6 @@ def forms() -> dict[str, Request]:
 
 def keyed(key: str) -> dict[str, Request]:
     """Return requests to a service that asks for a key."""
-    example = {name: f"{value:g}" for name, value in EXAMPLE.items()}
     asked = {"without a key": {}, "a wrong key": bearer("x" * 20), "the key": bearer(key)}
     made = {
         f"{path}, {name}": post(path, content, **headers)
@@ -244,7 +240,7 @@ def keyed(key: str) -> dict[str, Request]:
     made["another scheme"] = post("/predict", EXAMPLE, Authorization=f"Basic {key}")
     made["the page"] = Request("GET", "/")
     for name, text in {"without a key": "", "a wrong key": "x" * 20, "the key": key}.items():
-        fields = urlencode(example | {"key": text}).encode()
+        fields = urlencode(TYPED | {"key": text}).encode()
         made[f"the form, {name}"] = Request("POST", "/", fields, FORM)
     return made | {
         "a body over the limit that is set": post("/predict", {"x": "y" * 2048}, **bearer(key)),

@@ -5,20 +5,15 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import signal
-import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tests.recorded.project import SECONDS, Project
-
-GUNICORN = ("gunicorn", "-c", "serving/gunicorn.conf.py")
+from tests.recorded.project import Project
+from tests.serving import service
 
 
 class Request(NamedTuple):
@@ -31,84 +26,38 @@ class Request(NamedTuple):
     length: int | None = None
 
 
-class Answer(NamedTuple):
-    """An answer as it came."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-
 @dataclass
-class Service:
-    """A service that listens on a port of its own choice."""
+class Service(service.Service):
+    """A service of a project that is recorded."""
 
     project: Project
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    @property
-    def port(self) -> int:
-        """The port that gunicorn says it listens on."""
-        found = re.search(r"Listening at: http://127\.0\.0\.1:(\d+)", self.log.read_text())
-        assert found, self.log.read_text()
-        return int(found[1])
-
-    def send(self, request: Request) -> Answer:
-        """Send one request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
-        try:
-            connection.putrequest(request.method, request.path)
-            size = len(request.body) if request.body is not None else None
-            length = request.length if request.length is not None else size
-            if length is not None and "Transfer-Encoding" not in request.headers:
-                connection.putheader("Content-Length", str(length))
-            for name, value in request.headers.items():
-                connection.putheader(name, value)
-            connection.endheaders(request.body)
-            answer = connection.getresponse()
-            return Answer(answer.status, answer.getheaders(), answer.read())
-        finally:
-            connection.close()
-
-    def post(self, path: str, content: object) -> tuple[int, Any]:
-        """Send JSON, and return status and content of the answer."""
-        body = json.dumps(content).encode()
-        answer = self.send(Request("POST", path, body, {"Content-Type": "application/json"}))
-        return answer.status, json.loads(answer.body)
-
-    def wait_for(self, version: str, content: object) -> None:
-        """Wait until every one of some answers in a row is of a version."""
-
-        def serves() -> bool:
-            answers = [self.post("/predict", content)[1] for _ in range(4)]
-            return all(answer.get("model_version") == version for answer in answers)
-
-        self.wait_until(serves, f"an answer of {version}")
-
-    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait until something holds; a service that has ended never gets there."""
-        end = time.monotonic() + SECONDS
-        while True:
-            with suppress(OSError, AssertionError):
-                if condition():
-                    return
-            alive = self.process.poll() is None
-            assert alive and time.monotonic() < end, f"no {what}: {self.log.read_text()}"  # noqa: PT018
-            time.sleep(0.1)
 
     def record(self, request: Request) -> dict[str, Any]:
-        """Return status, headers and body of an answer, without what varies."""
-        answer = self.send(request)
-        sent = request.headers.get("X-Request-ID", "")
-        headers = {name: _header(name, value, sent) for name, value in answer.headers}
-        kind = headers.get("Content-Type", "").partition(";")[0]
+        """Send a request on a connection of its own; return the answer without what varies."""
+        method, path, body, headers, length = request
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)) as connection:
+            connection.putrequest(method, path)
+            if length is None and body is not None:
+                length = len(body)
+            if length is not None and "Transfer-Encoding" not in headers:
+                connection.putheader("Content-Length", str(length))
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            content = answer.read()
         # Compressed or not, whole or not: a body is as long as its head says.
-        declared = dict(answer.headers).get("Content-Length")
-        if declared is not None and request.method != "HEAD":
-            assert int(declared) == len(answer.body), request
-        body = self._body(kind, answer.body) if answer.body else None
-        return {"status": answer.status, "headers": headers, "body": body}
+        declared = answer.getheader("Content-Length")
+        if declared is not None and method != "HEAD":
+            assert int(declared) == len(content), request
+        sent = headers.get("X-Request-ID", "")
+        found = {name: _header(name, value, sent) for name, value in answer.getheaders()}
+        kind = found.get("Content-Type", "").partition(";")[0]
+        return {
+            "status": answer.status,
+            "headers": found,
+            "body": self._body(kind, content) if content else None,
+        }
 
     def _body(self, kind: str, body: bytes) -> Any:
         if kind in ("text/css", "text/javascript") or kind.startswith("image/"):
@@ -187,32 +136,11 @@ def read_page(text: str, steady: Callable[[str], str]) -> dict[str, Any]:
 
 
 @contextmanager
-def running(
-    project: Project, uri: str, command: tuple[str, ...] = GUNICORN, **env: str
-) -> Iterator[Service]:
-    """Run the service while the block lasts, with one worker and on a port that it picks."""
-    log = project.work / f"service-{time.monotonic_ns()}.log"
-    given = {
-        "MLFLOW_TRACKING_URI": uri,
-        "HEART_PORT": "0",
-        "HEART_WORKERS": "1",
-        "HEART_POLL_SECONDS": "0.5",
-        "HEART_ACCESS_LOG": "",
-        "HEART_PATIENT_SECONDS": "60",  # a busy machine is no reason to refuse a model
-        **env,
-    }
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            command,
-            cwd=project.path,
-            env=project.environment(**given),
-            stdout=file,
-            stderr=file,
-        )
-    service = Service(project, process, log)
-    try:
-        service.wait_until(lambda: service.send(Request("GET", "/ready")).status > 0, "service")
-        yield service
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(SECONDS)
+def running(project: Project, uri: str, **env: str) -> Iterator[Service]:
+    """Run the service while the block lasts, with one worker and in the project's environment."""
+    given = project.environment(**env)
+    command = ("gunicorn", "-c", "serving/gunicorn.conf.py")
+    with service.running(
+        project.work, uri, workers=1, command=command, wait=False, cwd=project.path, **given
+    ) as made:
+        yield Service(made.process, made.port, made.log, project)

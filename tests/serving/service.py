@@ -54,10 +54,9 @@ def wait_for(
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    kept = {
-        k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "HEART_", "_HEART"))
-    }
-    kept.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    """Return this environment, without what would decide for the project, and with caches below."""
+    strange = ("MLFLOW_", "HEART_", "_HEART", "AWS_", "PYTHON", "PROMETHEUS_")
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(strange)}
     return {
         **kept,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
@@ -117,11 +116,15 @@ class Service:
     def ready(self) -> tuple[int, Any]:
         return self.ask("/ready")
 
+    def metric(self, start: str, label: str = "") -> float:
+        """Return the sum of the metrics whose lines begin so, and have a label."""
+        lines = str(self.ask("/metrics")[1]).splitlines()
+        told = [line for line in lines if line.startswith(start) and label in line]
+        return sum(float(line.split()[-1]) for line in told)
+
     def serving(self, version: str = "") -> float:
         """Return how many workers serve a version, or any, as their metrics say."""
-        lines = str(self.ask("/metrics")[1]).splitlines()
-        told = [line for line in lines if line.startswith("heart_model_info{")]
-        return sum(float(line.split()[-1]) for line in told if version in line)
+        return self.metric("heart_model_info{", version)
 
     def serves(self, version: str) -> bool:
         """Return whether twenty answers in a row are of a version, and no worker has another."""
@@ -163,9 +166,13 @@ def running(
     workers: int = 2,
     command: tuple[str, ...] = ("gunicorn", "-c", str(ROOT / "serving" / "gunicorn.conf.py")),
     wait: bool = True,
+    cwd: Path | None = None,
     **env: str,
 ) -> Iterator[Service]:
-    """Run the service; wait until it has a model."""
+    """Run the service, in `home` where no other folder is said; wait until it has a model.
+
+    Without `wait`, until it listens.
+    """
     home.mkdir(parents=True, exist_ok=True)
     port = free_port()
     log = home / f"service-{port}.log"
@@ -181,13 +188,18 @@ def running(
     words = [word.replace("{port}", str(port)) for word in command]
     with log.open("ab") as file:
         process = subprocess.Popen(
-            words, cwd=home, env=environment(home, **given), stdout=file, stderr=file
+            words, cwd=cwd or home, env=environment(home, **given), stdout=file, stderr=file
         )
     service = Service(process, port, log)
     try:
+        wait_for(
+            lambda: "Listening at: " in log.read_text() or process.poll() is not None,
+            what="the service",
+        )
         if wait:
             wait_for(lambda: service.version() or process.poll() is not None, what="a model")
-            assert process.poll() is None, log.read_text()
+        assert process.poll() is None, log.read_text()
+        if wait:
             # Workers take it up one after the other; one that still does answers seldom, if at all.
             wait_for(
                 lambda: all(service.version() for _ in range(4)) and service.serving() == workers,
