@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "steps.monitoring": STEPS | {"steps.runs", "steps.modelling", "steps.reports"},
     "steps.work": STEPS | {"steps.runs", "steps.modelling", "steps.reports", "steps.registry",
                            "steps.batch", "steps.monitoring"},
-    "steps": {"steps.parameters", "steps.runs", "steps.batch", "steps.work"},
+    "steps": {"steps.parameters", "steps.runs"},
     "serving.errors": set(),
     "serving.settings": {"clinical", "serving.errors"},
     "serving.http": {"serving.errors", "serving.settings"},

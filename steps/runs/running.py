@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from risk_model.locations import ensure_account
@@ -36,30 +37,17 @@ class Work(Generic[P]):
 
 def run_step(
     entry: type[P],
-    load: Callable[[], Work[P]],
+    module: str,
     description: str | None,
     argv: Sequence[str] | None = None,
     *,
     ahead: Callable[[P], None] | None = None,
 ) -> int:
-    """Run an entry point and return its exit code.
+    """Run an entry point, by default with the arguments of this process, and return its exit code.
 
-    Parameters
-    ----------
-    load : callable
-        Imports the work, which takes seconds, once the parameters are valid.
-    description : str
-        The description that ``--help`` prints.
-    argv : sequence of str, optional
-        The arguments of the command line; those of this process by default.
-    ahead : callable, optional
-        ``ahead(values)`` starts what can go on beside this process while it loads MLflow.
-
-    Returns
-    -------
-    int
-        0; 2 where the parameters cannot be used and nothing was done; 1 where the work failed;
-        130 where it was stopped.
+    That is 2 where the parameters cannot be used and nothing was done, 1 where the work failed, 130
+    where it was stopped. `module` names the one whose ``WORK`` is run; it is imported, which takes
+    seconds, once the parameters are valid. ``ahead(values)`` starts what can go on beside that.
     """
     if argv is None:
         outlive_readers()
@@ -71,7 +59,7 @@ def run_step(
         return 2
     if ahead:
         ahead(values)
-    return _run(values, load)
+    return _run(values, module)
 
 
 def parse_or_refuse(
@@ -90,7 +78,7 @@ def parse_or_refuse(
     return None
 
 
-def _run(values: P, load: Callable[[], Work[P]]) -> int:
+def _run(values: object, module: str) -> int:
     step = step_name(type(values))
     try:
         with process.deferred():
@@ -105,7 +93,7 @@ def _run(values: P, load: Callable[[], Work[P]]) -> int:
         experiment_id = experiment.open_experiment(launch)
         orphans.close_orphans(experiment_id)
         with process.deferred():
-            work = load()
+            work = import_module(module).WORK
         resolved = work.resolve(values, experiment_id)
         opened = True
         with opening.open_run(values, launch, experiment_id) as run:

@@ -13,6 +13,7 @@ from steps.parameters.entry_points import Download
 from steps.parameters.uris import redact_credentials
 from steps.runs import downloads, reuse, sources
 from steps.runs.files import as_json, sha256
+from steps.runs.running import Work
 from steps.runs.terminal import echo
 from steps.runs.tracking.finished import DATA_FOLDER
 from steps.runs.tracking.step_run import StepRun
@@ -85,3 +86,6 @@ def _written(path: Path, content: bytes) -> Path:
 def origin_of(path: Path, patients: Patients) -> str:
     """Return the value of data.source: uci, synthetic, or file for anything else."""
     return "uci" if sha256(path) == sources.UCI_DIGEST else cohort.source_of(patients.frame, "file")
+
+
+WORK = Work(download)

@@ -13,6 +13,7 @@ from steps.registry import versions as registry
 from steps.reports import evaluation_report, plots
 from steps.runs import files, lineage
 from steps.runs.children import launch
+from steps.runs.running import Work
 from steps.runs.terminal import echo
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import SOURCE_TAG
@@ -120,3 +121,6 @@ def resolve(values: Evaluate, _experiment_id: str) -> lineage.Lineage | None:
     if uri == CHAMPION_URI and registry.holder(MODEL_NAME, registry.CHAMPION) is None:
         return None
     return lineage.follow(uri)
+
+
+WORK = Work(evaluate, resolve)

@@ -18,6 +18,7 @@ from steps.registry import versions as registry
 from steps.runs import lineage
 from steps.runs.hints import how_to_look, how_to_serve
 from steps.runs.launching import run_or_reuse
+from steps.runs.running import Work
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
 from steps.runs.tracking.step_run import StepRun
@@ -66,3 +67,6 @@ def resolve(values: Main, _experiment_id: str) -> None:
             f"model={RECALIBRATED} needs extra=<file>: patients whose outcome is known, such as "
             "`labelled` of monitor"
         )
+
+
+WORK = Work(run_all, resolve)

@@ -11,6 +11,7 @@ from steps.monitoring import outcomes, reading, textfile, versions
 from steps.parameters.entry_points import Monitor
 from steps.registry import versions as registry
 from steps.runs import files, lineage
+from steps.runs.running import Work
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
 from steps.runs.tracking.step_run import StepRun
@@ -107,3 +108,6 @@ def resolve(values: Monitor, _experiment_id: str) -> reading.Logged:
     if values.labelled and not values.outcomes:
         raise StepError("labelled=<path> needs outcomes=<file>: without them nobody is labelled")
     return reading.read(Path(values.log) if values.log else default_folder())
+
+
+WORK = Work(monitor, resolve)

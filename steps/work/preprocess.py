@@ -13,6 +13,8 @@ from clinical.preparation import Prepared, extend, prepare
 from steps.parameters.entry_points import Preprocess
 from steps.reports import data_report
 from steps.runs.files import sha256
+from steps.runs.launching import named_input
+from steps.runs.running import Work
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import as_dataset, log_dataset
 from steps.runs.tracking.step_run import StepRun
@@ -52,3 +54,6 @@ def add(run: StepRun, prepared: Prepared, digest: str, extra: Path, source: str)
     log_dataset(run, as_dataset(further.frame, uri=str(extra), name="extra", digest=its), "file")
     echo(f"preprocess: {kept} patients of {extra.name} are added, {copies} near-copies are not")
     return both
+
+
+WORK = Work(preprocess, named_input)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steps.parameters.entry_points import Promote
 from steps.registry import versions as registry
+from steps.runs.running import Work
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
 from steps.runs.tracking.step_run import StepRun
@@ -39,3 +40,6 @@ def resolve(values: Promote, _experiment_id: str) -> None:
     registry.check_name(values.name)
     if values.version:
         registry.named(values.name, values.version)
+
+
+WORK = Work(promote, resolve)

@@ -14,6 +14,7 @@ from steps.registry import versions as registry
 from steps.registry.versions import number
 from steps.runs import lineage
 from steps.runs.launching import input_run
+from steps.runs.running import Work
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
 from steps.runs.tracking.finished import latest_or_named
@@ -91,3 +92,6 @@ def resolve(values: Register, experiment_id: str) -> Run | None:
     """Look up the train run that `run_id` names; an empty one means the latest."""
     registry.check_name(values.name)
     return latest_or_named("train", values.run_id, experiment_id)
+
+
+WORK = Work(register, resolve)

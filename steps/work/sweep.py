@@ -9,7 +9,8 @@ from steps.batch import cluster
 from steps.modelling import searching
 from steps.parameters.declaration import as_texts, check, select
 from steps.parameters.entry_points import Sweep, Train
-from steps.runs.launching import run_or_reuse
+from steps.runs.launching import named_input, run_or_reuse
+from steps.runs.running import Work
 from steps.runs.terminal import echo
 from steps.runs.tracking.step_run import StepRun
 from steps.work.training import candidates
@@ -78,3 +79,6 @@ def summary(best: searching.Candidate, honest: dict[str, float], trained: Run) -
             f"Register: {REGISTER} -P run_id={trained.info.run_id}",
         ]
     )
+
+
+WORK = Work(sweep, named_input)

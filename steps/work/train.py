@@ -14,6 +14,8 @@ from steps.modelling.model_metadata import gather
 from steps.parameters.entry_points import RECALIBRATED, Train
 from steps.reports import plots
 from steps.runs import provenance
+from steps.runs.launching import named_input
+from steps.runs.running import Work
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import HELD_OUT, PATIENTS
 from steps.runs.tracking.step_run import StepRun
@@ -65,3 +67,6 @@ def log_figures(run: StepRun, metadata: Metadata, model_id: str) -> None:
     compared = {f"cv_{name}": validated[name] for name in clinical_metrics.COMPARED}
     run.log_metrics(compared, PATIENTS, model_id)
     run.log_metrics({name: checked.get(name) for name in metrics.NAMES}, HELD_OUT, model_id)
+
+
+WORK = Work(train, named_input)

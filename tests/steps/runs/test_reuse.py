@@ -132,9 +132,10 @@ def test_what_the_work_is_made_of_changes_its_key_and_nothing_else_does(
 def test_the_key_covers_every_module_that_the_work_imports(step: str) -> None:
     code = f"""
 import json, sys
+from importlib import import_module
 from steps import {step}
 from steps.runs.provenance import digests_of_sources
-{step}.load()
+import_module("steps.work.{step}")
 files = [getattr(module, "__file__", None) or "" for module in sys.modules.values()]
 print(json.dumps([files, [*digests_of_sources("{step}")]]))
 """

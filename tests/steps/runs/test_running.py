@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from mlflow import MlflowClient
@@ -32,7 +35,8 @@ def run_step(
     resolve: Callable[[Train, str], object] = lambda *_: None,
 ) -> int:
     """Run a step with the parameters of ``train``, and any work."""
-    return running.run_step(Train, lambda: Work(run, resolve), "What it does.", words)
+    with patch.dict(sys.modules, {"the_work": SimpleNamespace(WORK=Work(run, resolve))}):
+        return running.run_step(Train, "the_work", "What it does.", words)
 
 
 def raises(error: BaseException) -> Callable[..., None]:
@@ -59,7 +63,7 @@ def test_what_goes_on_beside_starts_before_the_store_is_asked_but_not_with_wrong
     begun: list[Train] = []
     use_store(f"http://127.0.0.1:{closed_port()}")
     for depth, expected in (("0", []), ("7", [7])):
-        assert running.run_step(Train, Work, "", [f"--max_depth={depth}"], ahead=begun.append) == 2
+        assert running.run_step(Train, "", "", [f"--max_depth={depth}"], ahead=begun.append) == 2
         assert [values.max_depth for values in begun] == expected
 
 
