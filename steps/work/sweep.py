@@ -30,7 +30,11 @@ def sweep(run: StepRun, values: Sweep, given: Run | None) -> None:
         base = select(Train, vars(values), data=data.data)
         search = searching.start(client, data.patients, values.models, values.trials, base)
         tried = try_all(run, search)
-        honest = search.nested_measures(note_fold)
+        honest = search.nested_measures(
+            lambda fold: echo(
+                f"sweep: nested cross-validation, fold {fold} of {searching.FOLDS} done"
+            )
+        )
     candidates.log_result(run, tried, honest)
     best = searching.best(tried)
     chosen = {name: str(value) for name, value in best.parameters.items()}
@@ -52,11 +56,6 @@ def try_all(run: StepRun, search: searching.Search) -> list[searching.Candidate]
             best = searching.best(tried).measures[searching.BEST]
             echo(f"sweep: {progress}, best Brier score {best:.4f}")
     return tried
-
-
-def note_fold(number: int) -> None:
-    """Print that a fold of the nested cross-validation is finished."""
-    echo(f"sweep: nested cross-validation, fold {number} of {searching.FOLDS} done")
 
 
 def summary(best: searching.Candidate, honest: dict[str, float], trained: Run) -> str:

@@ -60,14 +60,11 @@ def _open(step: str, launch: Launch | None, experiment_id: str) -> str:
         if re.fullmatch(r"[a-z]+-[a-z]+-\d+", run.info.run_name):
             client.set_tag(launch.run_id, MLFLOW_RUN_NAME, step)
         return launch.run_id
-    inherited = _tags_of(launch) if launch else resolve_tags()
+    inherited = dict(client.get_run(launch.run_id).data.tags if launch else resolve_tags())
+    for name in (MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE):
+        inherited.pop(name, None)
     created = client.create_run(experiment_id, tags={**inherited, **tags}, run_name=step)
     return str(created.info.run_id)
-
-
-def _tags_of(launch: Launch) -> dict[str, str]:
-    tags = MlflowClient().get_run(launch.run_id).data.tags
-    return {k: v for k, v in tags.items() if k not in (MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE)}
 
 
 def _log_parameters(run_id: str, values: object) -> None:
