@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clinical import cohort
-from clinical.patients import Patients, read_patients
+from clinical.patients import read_patients
 from risk_model.locations import file_path
 from steps.parameters.entry_points import Download
 from steps.parameters.uris import redact_credentials
@@ -33,20 +33,21 @@ NO_PATIENTS = """\
 
 def download(run: StepRun, values: Download, _: object) -> None:
     """Store the file of a source as the run's data, once it is one that we can read."""
-    requested = values.source
     with tempfile.TemporaryDirectory() as folder:
-        source, path = fetch(requested, sources.resolve_auto(requested), Path(folder))
+        source, path = fetch(values.source, Path(folder))
         table, member = open_member(path)
         patients = read_patients(table, member, values.coding)
-        coding, origin = patients.coding, origin_of(path, patients)
+        coding, digest = patients.coding, sha256(path)
+        is_uci = digest == sources.UCI_DIGEST
+        origin = "uci" if is_uci else cohort.source_of(patients.frame, "file")
         description = {
-            "asked": redact_credentials(requested),
+            "asked": redact_credentials(values.source),
             "source": redact_credentials(source),
             "origin": origin,
             "file": path.name,
             "member": member,
             "coding": coding,
-            "sha256": sha256(path),
+            "sha256": digest,
             "bytes": path.stat().st_size,
         }
         run.log_file(path, DATA_FOLDER, copy="data")
@@ -58,8 +59,9 @@ def download(run: StepRun, values: Download, _: object) -> None:
     echo(f"download: {path.name} from {source} ({coding}), data.source={origin}")
 
 
-def fetch(requested: str, source: str, folder: Path) -> tuple[str, Path]:
+def fetch(requested: str, folder: Path) -> tuple[str, Path]:
     """Return what the file of a source came from, and its path; it is put into a folder."""
+    source = sources.resolve_auto(requested)
     if source == "uci":
         try:
             content = downloads.read_url(f"{sources.uci_url()}#sha256={sources.UCI_DIGEST}")
@@ -81,11 +83,6 @@ def fetch(requested: str, source: str, folder: Path) -> tuple[str, Path]:
 def _written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
-
-
-def origin_of(path: Path, patients: Patients) -> str:
-    """Return the value of data.source: uci, synthetic, or file for anything else."""
-    return "uci" if sha256(path) == sources.UCI_DIGEST else cohort.source_of(patients.frame, "file")
 
 
 WORK = Work(download)
