@@ -74,7 +74,8 @@ def parse_or_refuse(
     # MLflow takes seconds to import: the mistake is answered first.
     echo(refusal)
     # Bad parameters open no run of ours.
-    _close(_launch(), "FAILED", refusal)
+    if launch := _launch():
+        launch.close("FAILED", refusal)
     return None
 
 
@@ -109,7 +110,8 @@ def _run(values: object, module: str) -> int:
             traceback.print_tb(error.__traceback__)
         message = f"{step}: {store.explain(error)}"
         echo(message)
-        _close(launch, "FAILED", message)
+        if launch:
+            launch.close("FAILED", message)
         return 2 if expected and not opened else 1
     return 0
 
@@ -133,12 +135,6 @@ def _end_stopped(step: str, launch: Launch | None) -> int:
     # The error of a step that another one has launched is printed by that.
     if launch is None or not launch.nested:
         echo(f"{step}: stopped")
-    _close(launch, "KILLED", f"{step}: stopped")
-    return 130
-
-
-def _close(launch: Launch | None, status: str, note: str) -> None:
     if launch:
-        from steps.runs.tracking import launch_run
-
-        launch_run.close_launch(launch, status, note)
+        launch.close("KILLED", f"{step}: stopped")
+    return 130

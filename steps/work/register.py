@@ -1,7 +1,5 @@
 """Registration: make a version of a trained model, and let the gate judge it."""
 
-from __future__ import annotations
-
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
@@ -13,7 +11,7 @@ from steps.registry import decisions, gate, judging
 from steps.registry import versions as registry
 from steps.registry.versions import number
 from steps.runs import lineage
-from steps.runs.launching import input_run
+from steps.runs.launching import build_input
 from steps.runs.running import Work
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
@@ -24,7 +22,7 @@ from steps.runs.tracking.step_run import StepRun
 def register(run: StepRun, values: Register, given: Run | None) -> None:
     """Make a version of a train run, once; judge it; move the aliases."""
     name, promote = values.name, values.promote
-    trained = given or input_run(Register, run)
+    trained = given or build_input(Register, run)
     with registry.locked(name):
         version = registry.version_of(name, trained.info.run_id) or _new_version(name, trained)
         later = judging.read_later(values.outcomes)
