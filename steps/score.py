@@ -1,7 +1,5 @@
 """Score many patients: files of any size, on all cores or on a Dask cluster."""
 
-from __future__ import annotations
-
 import os
 from functools import partial
 

@@ -6,8 +6,6 @@ checks, messages, ``--help`` and the tests know of them. Imports the standard li
 a mistake is answered at once.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields

@@ -3,8 +3,6 @@
 The ValueError of a kind completes the sentence "'name' must be ...".
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Downloads: of a limited size, verified and kept where the URL states a digest."""
 
-from __future__ import annotations
-
 import hashlib
 import ipaddress
 import socket

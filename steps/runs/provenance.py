@@ -1,7 +1,5 @@
 """Which sources are at work: their commit, where they were cloned from, and a step's modules."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from modulefinder import ModuleFinder

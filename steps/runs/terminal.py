@@ -1,7 +1,5 @@
 """Messages to the user."""
 
-from __future__ import annotations
-
 import io
 import sys
 from typing import Any

@@ -1,7 +1,5 @@
 """Downloading: store the file of a source, and a description of it."""
 
-from __future__ import annotations
-
 import tempfile
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Evaluation: measure a model on every cohort there is, and write it all down."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

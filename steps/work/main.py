@@ -1,7 +1,5 @@
 """The whole pipeline: run the four steps in turn, and print the result."""
 
-from __future__ import annotations
-
 from mlflow.entities import Run
 
 from risk_model.card import wording

@@ -1,7 +1,5 @@
 """Monitoring: the prediction log against the baseline of each model, and against the outcomes."""
 
-from __future__ import annotations
-
 import math
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Preprocessing: store the prepared patients, and a report of the changes."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

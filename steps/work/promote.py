@@ -1,7 +1,5 @@
 """Promotion by hand: move a version, or bring the last champion back."""
 
-from __future__ import annotations
-
 from steps.parameters.entry_points import Promote
 from steps.registry import versions as registry
 from steps.runs.running import Work

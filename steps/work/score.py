@@ -1,7 +1,5 @@
 """Scoring: an output that is published as a whole or not at all, and an account of it."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from pathlib import Path

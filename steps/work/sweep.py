@@ -1,7 +1,5 @@
 """The search: try candidates on a cluster, validate the search itself, train the winner."""
 
-from __future__ import annotations
-
 from mlflow.entities import Run
 
 from risk_model.card import wording

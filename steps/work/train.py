@@ -1,7 +1,5 @@
 """Training: fit on the training rows, measure on the held-out ones, log everything."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Tracking stores in which the steps run, one after the other in this process."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The step itself: what it tells and keeps, on which clusters, and when nothing is published."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """The sweep: its candidates, its honest figure, and the winner that it hands to `train`."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator

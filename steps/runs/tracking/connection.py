@@ -1,7 +1,5 @@
 """Connecting to the tracking store: whether it answers, and in one line why it does not."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """What a step records in its open run: tags, metrics, artifacts."""
 
-from __future__ import annotations
-
 import math
 import tempfile
 import time

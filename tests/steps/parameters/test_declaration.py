@@ -1,7 +1,5 @@
 """Every parameter of every entry point: what is taken, and what is said to what is not."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Work is reused when nothing that decides its outcome has changed, and only then."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """The frame of every entry point: exit codes, messages, and runs that ended truthfully."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
