@@ -1,6 +1,7 @@
 """Messages to the user."""
 
 import io
+import os
 import sys
 from typing import Any
 
@@ -25,7 +26,8 @@ class _Unread(io.FileIO):
 def outlive_readers() -> None:
     """Let no output of this process fail because its reader has ended, as in ``| head``."""
     for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
-        if stream is None:  # closed from the beginning
+        # One may be closed from the beginning, and a console of Windows is no file.
+        if stream is None or (os.name == "nt" and stream.isatty()):
             continue
         output = io.BufferedWriter(_Unread(stream.fileno(), "w", closefd=False))
         text = io.TextIOWrapper(output, stream.encoding, stream.errors, line_buffering=True)
