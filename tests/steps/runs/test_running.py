@@ -10,7 +10,6 @@ from unittest.mock import patch
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from clinical.errors import DataError
@@ -18,11 +17,11 @@ from steps.parameters.entry_points import Train
 from steps.runs import running
 from steps.runs.running import Work
 from steps.runs.store import StepError
-from steps.runs.tracking.experiment import EXPERIMENT, open_experiment
+from steps.runs.tracking.experiment import EXPERIMENT
 from steps.runs.tracking.step_run import StepRun
 from tests.servers import closed_port
 from tests.steps.conftest import note, status
-from tests.steps.stores import use_store
+from tests.steps.stores import runs_of, use_store
 
 Capture = pytest.CaptureFixture[str]
 
@@ -47,12 +46,6 @@ def raises(error: BaseException) -> Callable[..., None]:
 def terminate(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     signal.pause()
-
-
-def ours(client: MlflowClient) -> list[Run]:
-    """Return the runs in the named experiment."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
 
 def test_what_goes_on_beside_starts_before_the_store_is_asked_but_not_with_wrong_parameters(
@@ -106,7 +99,7 @@ def test_an_expected_failure_exits_1_with_its_message_and_no_traceback(
 ) -> None:
     assert run_step(run=raises(error)) == 1
     assert capsys.readouterr().err == f"train: {message}\n"
-    (run,) = ours(client)
+    (run,) = runs_of(client, "train")
     for run_id in (run.info.run_id, launch_run):
         assert status(client, run_id) == "FAILED"
         assert note(client, run_id).startswith(message)
@@ -128,10 +121,10 @@ def test_an_unexpected_failure_exits_1_with_a_traceback_and_none_of_its_words(
     printed = capsys.readouterr().err
     assert "Traceback (most recent call last)" in printed
     assert "train: KeyError, whose message may hold" in printed
-    assert [run.info.status for run in ours(client)] == ["FAILED"] * (where == "run")
+    assert [run.info.status for run in runs_of(client, "train")] == ["FAILED"] * (where == "run")
     assert status(client, launch_run) == "FAILED"
     assert "KeyError, whose message" in note(client, launch_run)
-    runs = client.search_runs([open_experiment(None)])
+    runs = runs_of(client, "train")
     for text in (printed, note(client, launch_run), *(str(run.to_dictionary()) for run in runs)):
         # The line of code that raised it is shown, and only that has the name here.
         assert "4711" not in text.replace('raise KeyError("smith 4711") from error', "")
@@ -156,7 +149,7 @@ def test_sigterm_closes_the_runs_as_killed(
 ) -> None:
     assert run_step(**work) == 130
     assert capsys.readouterr().err == "train: stopped\n"
-    assert [run.info.status for run in ours(client)] == left
+    assert [run.info.status for run in runs_of(client, "train")] == left
     assert status(client, launch_run) == "KILLED"
     assert not left or note(client, launch_run).startswith("stopped by SIGTERM")
 
@@ -164,7 +157,7 @@ def test_sigterm_closes_the_runs_as_killed(
 def test_a_run_that_ends_its_process_is_killed(client: MlflowClient) -> None:
     with pytest.raises(SystemExit):
         run_step(run=raises(SystemExit("what went wrong")))
-    assert [run.info.status for run in ours(client)] == ["KILLED"]
+    assert [run.info.status for run in runs_of(client, "train")] == ["KILLED"]
 
 
 @pytest.mark.parametrize("unknown", ["0" * 32, ""])
