@@ -6,9 +6,8 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from risk_model.locations import ensure_account
 from steps.parameters.declaration import ParameterError, parse, step_name
@@ -17,22 +16,8 @@ from steps.runs.terminal import echo, outlive_readers
 
 if TYPE_CHECKING:
     from steps.runs.tracking.launch_run import Launch
-    from steps.runs.tracking.step_run import StepRun
 
 P = TypeVar("P")
-
-
-@dataclass(frozen=True)
-class Work(Generic[P]):
-    """What an entry point does.
-
-    ``run(run, values, resolved)`` does the work in the open run. ``resolve(values, experiment_id)``
-    looks up what the parameters name before that is opened; it raises StepError where something
-    does not exist.
-    """
-
-    run: Callable[[StepRun, P, Any], None]
-    resolve: Callable[[P, str], object] = lambda _values, _experiment_id: None
 
 
 def run_step(

@@ -11,11 +11,9 @@ from steps.parameters.entry_points import Download
 from steps.parameters.uris import redact_credentials
 from steps.runs import downloads, reuse, sources
 from steps.runs.files import as_json, sha256
-from steps.runs.running import Work
 from steps.runs.terminal import echo
-from steps.runs.tracking.finished import DATA_FOLDER
-from steps.runs.tracking.step_run import StepRun
-from steps.runs.tracking.tags import KEY_TAG, SOURCE_TAG
+from steps.runs.tracking import finished, tags
+from steps.runs.tracking.step_run import StepRun, Work
 from steps.work.patients import open_member
 
 SAMPLE_NAME = "synthetic.data"
@@ -48,12 +46,12 @@ def download(run: StepRun, values: Download, _: object) -> None:
             "sha256": digest,
             "bytes": path.stat().st_size,
         }
-        run.log_file(path, DATA_FOLDER, copy="data")
+        run.log_file(path, finished.DATA_FOLDER, copy="data")
         run.log_text("source.json", as_json(description))
     run.rename(origin)
-    run.tag(SOURCE_TAG, origin)
+    run.tag(tags.SOURCE_TAG, origin)
     # A fallback is recorded as the sample: the next `auto` looks for UCI again.
-    run.tag(KEY_TAG, reuse.work_key(replace(values, source=source)) or "")
+    run.tag(tags.KEY_TAG, reuse.work_key(replace(values, source=source)) or "")
     echo(f"download: {path.name} from {source} ({coding}), data.source={origin}")
 
 

@@ -11,9 +11,8 @@ from steps.registry import versions as registry
 from steps.reports import evaluation_report, plots
 from steps.runs import files, lineage
 from steps.runs.children import launch
-from steps.runs.running import Work
 from steps.runs.terminal import echo
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 from steps.runs.tracking.tags import SOURCE_TAG
 from steps.work import cohorts
 

@@ -16,10 +16,9 @@ from steps.registry import versions as registry
 from steps.runs import lineage
 from steps.runs.hints import how_to_look, how_to_serve
 from steps.runs.launching import run_or_reuse
-from steps.runs.running import Work
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 from steps.runs.tracking.tags import SOURCE_TAG
 
 

@@ -9,10 +9,9 @@ from steps.monitoring import outcomes, reading, textfile, versions
 from steps.parameters.entry_points import Monitor
 from steps.registry import versions as registry
 from steps.runs import files, lineage
-from steps.runs.running import Work
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 from steps.work import account
 
 LABEL = re.compile(r"registry-v([1-9]\d*)")

@@ -12,10 +12,9 @@ from steps.parameters.entry_points import Preprocess
 from steps.reports import data_report
 from steps.runs.files import sha256
 from steps.runs.launching import named_input
-from steps.runs.running import Work
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import as_dataset, log_dataset
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 from steps.runs.tracking.tags import DIGEST_TAG, ORIGINS_TAG, SOURCE_TAG
 from steps.work.patients import find_input, log_prepared, open_member
 

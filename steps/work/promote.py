@@ -2,10 +2,9 @@
 
 from steps.parameters.entry_points import Promote
 from steps.registry import versions as registry
-from steps.runs.running import Work
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 
 
 def promote(run: StepRun, values: Promote, _: object) -> None:

@@ -12,11 +12,10 @@ from steps.registry import versions as registry
 from steps.registry.versions import number
 from steps.runs import lineage
 from steps.runs.launching import build_input
-from steps.runs.running import Work
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
 from steps.runs.tracking.finished import latest_or_named
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 
 
 def register(run: StepRun, values: Register, given: Run | None) -> None:

@@ -14,9 +14,8 @@ from steps.batch.inputs import find
 from steps.batch.job import Job, resolve
 from steps.batch.output import hidden_folder, publish, require_shared
 from steps.parameters.entry_points import Score
-from steps.runs.running import Work
 from steps.runs.terminal import echo
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 
 
 def score(run: StepRun, values: Score, job: Job) -> None:

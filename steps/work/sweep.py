@@ -8,9 +8,8 @@ from steps.modelling import searching
 from steps.parameters.declaration import as_texts, check, select
 from steps.parameters.entry_points import Sweep, Train
 from steps.runs.launching import named_input, run_or_reuse
-from steps.runs.running import Work
 from steps.runs.terminal import echo
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 from steps.work.training import candidates
 from steps.work.training.reading import read_patients
 

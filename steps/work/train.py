@@ -13,10 +13,9 @@ from steps.parameters.entry_points import RECALIBRATED, Train
 from steps.reports import plots
 from steps.runs import provenance
 from steps.runs.launching import named_input
-from steps.runs.running import Work
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import HELD_OUT, PATIENTS
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 from steps.runs.tracking.tags import SOURCE_TAG
 from steps.work.training import model, reading, split, updating
 

@@ -15,10 +15,9 @@ from mlflow.exceptions import MlflowException
 from clinical.errors import DataError
 from steps.parameters.entry_points import Train
 from steps.runs import running
-from steps.runs.running import Work
 from steps.runs.store import StepError
 from steps.runs.tracking.experiment import EXPERIMENT
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 from tests.servers import closed_port
 from tests.steps.conftest import note, status
 from tests.steps.stores import runs_of, use_store
