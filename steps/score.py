@@ -1,23 +1,10 @@
 """Score many patients: files of any size, on all cores or on a Dask cluster."""
 
-from __future__ import annotations
-
 import os
 from functools import partial
 
 from steps.parameters.entry_points import Score
-from steps.runs.running import Work, run_step
-
-# Each worker process imports this module once more, as the one that was started: what takes
-# long to import is imported where the work is done.
-
-
-def load() -> Work[Score]:
-    """Import the work."""
-    from steps.batch import job
-    from steps.work import score
-
-    return Work(score.score, job.resolve)
+from steps.runs.running import run_step
 
 
 def _ahead(values: Score) -> None:
@@ -33,7 +20,9 @@ def _ahead(values: Score) -> None:
         forkserver.ensure_running()
 
 
-main = partial(run_step, Score, load, __doc__, ahead=_ahead)
+# Each worker process imports this module once more, as the one that was started: it is to import
+# little.
+main = partial(run_step, Score, "steps.work.score", __doc__, ahead=_ahead)
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,7 +1,5 @@
 """Serve predictions from the model that the registry names, until stopped."""
 
-from __future__ import annotations
-
 import os
 import sys
 from typing import NoReturn

@@ -6,8 +6,6 @@ checks, messages, ``--help`` and the tests know of them. Imports the standard li
 a mistake is answered at once.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -103,18 +101,6 @@ class _Parser(argparse.ArgumentParser):
         raise ParameterError(message)
 
 
-def _parser(entry: type, description: str) -> _Parser:
-    program = f"python -m steps.{step_name(entry)}"
-    parser = _Parser(prog=program, description=description, allow_abbrev=False)
-    for name, parameter in parameters_of(entry).items():
-        parser.add_argument(
-            f"--{name}",
-            default=parameter.default,
-            help=f"{parameter.help} Default: {parameter.default or 'empty'}.",
-        )
-    return parser
-
-
 def _unknown(entry: type, arguments: Sequence[str]) -> list[str]:
     allowed = ", ".join(parameters_of(entry))
     names, before = [], ""
@@ -132,7 +118,12 @@ def parse(entry: type[P], argv: Sequence[str], description: str = "") -> P:
 
     A `ParameterError` has a line for each unknown parameter and each text that is not allowed.
     """
-    given, rest = _parser(entry, description).parse_known_args(argv)
+    program = f"python -m steps.{step_name(entry)}"
+    parser = _Parser(prog=program, description=description, allow_abbrev=False)
+    for name, one in parameters_of(entry).items():
+        text = f"{one.help} Default: {one.default or 'empty'}."
+        parser.add_argument(f"--{name}", default=one.default, help=text)
+    given, rest = parser.parse_known_args(argv)
     problems = _unknown(entry, rest)
     try:
         values = check(entry, vars(given))

@@ -1,7 +1,5 @@
 """The parameters of each entry point, with which MLproject, the docs and ``--help`` agree."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

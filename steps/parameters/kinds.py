@@ -3,8 +3,6 @@
 The ValueError of a kind completes the sentence "'name' must be ...".
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable
@@ -15,7 +13,6 @@ from urllib.parse import urlsplit
 from clinical.numbers import read_float, read_int
 from risk_model.locations import file_path
 
-NUMBER_NAMES = {int: "an integer", float: "a number"}
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 DIGEST = re.compile(r"sha256=[0-9a-fA-F]{64}")
 MODEL_URI = re.compile(
@@ -39,7 +36,8 @@ class Number:
         except ValueError:
             value = None
         if value is None or not self.low <= value <= self.high:
-            raise ValueError(f"{NUMBER_NAMES[self.type]} in [{self.low}, {self.high}]")
+            name = "an integer" if self.type is int else "a number"
+            raise ValueError(f"{name} in [{self.low}, {self.high}]")
         return value
 
 

@@ -1,7 +1,5 @@
 """What is secret in the URLs that a user gives, and hiding it."""
 
-from __future__ import annotations
-
 import re
 from urllib.parse import urlsplit
 

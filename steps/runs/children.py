@@ -1,7 +1,5 @@
 """Starting a step as a child of the open run, through ``mlflow.run``."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Downloads: of a limited size, verified and kept where the URL states a digest."""
 
-from __future__ import annotations
-
 import hashlib
 import ipaddress
 import socket
@@ -41,14 +39,9 @@ class UnreachableError(StepError):
 def read_url(url: str, limits: Limits = LIMITS) -> bytes:
     """Return the content of a URL, verified where it ends in ``#sha256=<hex>``, as pip's may.
 
-    Such a file is kept in the cache, and a second call makes no request.
-
-    Raises
-    ------
-    UnreachableError
-        Where the server does not answer, or refuses.
-    StepError
-        Where the digest is wrong, or the file too large.
+    Such a file is kept in the cache, and a second call makes no request. Raises an
+    `UnreachableError` where the server does not answer, or refuses; a `StepError` where the digest
+    is wrong, or the file too large.
     """
     address, digest = urldefrag(url).url, stated_digest(url)
     if not digest:

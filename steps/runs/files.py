@@ -1,7 +1,5 @@
 """Files: where the project keeps them, digests, and writing that no reader sees half done."""
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """What a person may do with a result: look at its runs, serve its model."""
 
-from __future__ import annotations
-
 import shlex
 
 import mlflow

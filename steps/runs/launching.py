@@ -1,7 +1,5 @@
 """The run that a step needs of another: an equal one that is finished, the latest, or a new one."""
 
-from __future__ import annotations
-
 from mlflow.entities import Run
 
 from steps.parameters.declaration import check, step_name
@@ -9,7 +7,7 @@ from steps.parameters.entry_points import Download, Preprocess, Register, Sweep,
 from steps.runs import reuse
 from steps.runs.children import launch
 from steps.runs.terminal import echo
-from steps.runs.tracking.finished import finished_runs, latest_or_named
+from steps.runs.tracking.finished import latest_or_named
 from steps.runs.tracking.step_run import StepRun
 
 BUILDS: dict[type, type] = {
@@ -43,11 +41,9 @@ def named_input(values: Preprocess | Train | Sweep, experiment_id: str) -> Run |
     return latest_or_named(step_name(BUILDS[type(values)]), values.data, experiment_id)
 
 
-def input_run(entry: type, run: StepRun) -> Run:
-    """Return the latest finished run of the step before this one; without one, launch the step."""
+def build_input(entry: type, run: StepRun) -> Run:
+    """Launch the step before this one, of which there is no finished run yet."""
     before = BUILDS[entry]
-    if runs := finished_runs(run.experiment_id, step_name(before)):
-        return runs[0]
     echo(
         f"{step_name(entry)}: there is no finished {step_name(before)} run yet, "
         "so it is built first"

@@ -1,7 +1,5 @@
 """Where a model comes from: its files, its training run, and the patients behind both."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Which sources are at work: their commit, where they were cloned from, and a step's modules."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from modulefinder import ModuleFinder
@@ -43,10 +41,11 @@ def _git(*arguments: str) -> str | None:
     return completed.stdout.strip() if completed.returncode == 0 else None
 
 
-def digests_of_sources(module: str) -> dict[str, str]:
-    """Return the SHA-256 of a module of the steps, all that it imports of ours, and templates."""
+def digests_of_sources(step: str) -> dict[str, str]:
+    """Return the SHA-256 of a step's modules, all that they import of ours, and templates."""
     finder = ModuleFinder([str(ROOT)])
-    finder.run_script(str(ROOT / "steps" / f"{module}.py"))
+    for module in (f"steps.{step}", f"steps.work.{step}"):
+        finder.import_hook(module)
     files = [vars(loaded)["__file__"] for loaded in finder.modules.values()]
     modules = {Path(file) for file in files if file}
     others = [path for folder in {path.parent for path in modules} for path in _data_files(folder)]

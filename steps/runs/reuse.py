@@ -4,8 +4,6 @@ The key of a piece of work is the SHA-256 of all that decides its outcome. A run
 a tag, and the digests of its outputs as a file; it is reused only where both still hold.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

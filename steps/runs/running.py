@@ -6,8 +6,8 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar
 
 from risk_model.locations import ensure_account
 from steps.parameters.declaration import ParameterError, parse, step_name
@@ -16,50 +16,23 @@ from steps.runs.terminal import echo, outlive_readers
 
 if TYPE_CHECKING:
     from steps.runs.tracking.launch_run import Launch
-    from steps.runs.tracking.step_run import StepRun
 
 P = TypeVar("P")
 
 
-@dataclass(frozen=True)
-class Work(Generic[P]):
-    """What an entry point does.
-
-    ``run(run, values, resolved)`` does the work in the open run. ``resolve(values, experiment_id)``
-    looks up what the parameters name before that is opened; it raises StepError where something
-    does not exist.
-    """
-
-    run: Callable[[StepRun, P, Any], None]
-    resolve: Callable[[P, str], object] = lambda _values, _experiment_id: None
-
-
 def run_step(
     entry: type[P],
-    load: Callable[[], Work[P]],
+    module: str,
     description: str | None,
     argv: Sequence[str] | None = None,
     *,
     ahead: Callable[[P], None] | None = None,
 ) -> int:
-    """Run an entry point and return its exit code.
+    """Run an entry point, by default with the arguments of this process, and return its exit code.
 
-    Parameters
-    ----------
-    load : callable
-        Imports the work, which takes seconds, once the parameters are valid.
-    description : str
-        The description that ``--help`` prints.
-    argv : sequence of str, optional
-        The arguments of the command line; those of this process by default.
-    ahead : callable, optional
-        ``ahead(values)`` starts what can go on beside this process while it loads MLflow.
-
-    Returns
-    -------
-    int
-        0; 2 where the parameters cannot be used and nothing was done; 1 where the work failed;
-        130 where it was stopped.
+    That is 2 where the parameters cannot be used and nothing was done, 1 where the work failed, 130
+    where it was stopped. `module` names the one whose ``WORK`` is run; it is imported, which takes
+    seconds, once the parameters are valid. ``ahead(values)`` starts what can go on beside that.
     """
     if argv is None:
         outlive_readers()
@@ -71,7 +44,7 @@ def run_step(
         return 2
     if ahead:
         ahead(values)
-    return _run(values, load)
+    return _run(values, module)
 
 
 def parse_or_refuse(
@@ -86,11 +59,12 @@ def parse_or_refuse(
     # MLflow takes seconds to import: the mistake is answered first.
     echo(refusal)
     # Bad parameters open no run of ours.
-    _close(_launch(), "FAILED", refusal)
+    if launch := _launch():
+        launch.close("FAILED", refusal)
     return None
 
 
-def _run(values: P, load: Callable[[], Work[P]]) -> int:
+def _run(values: object, module: str) -> int:
     step = step_name(type(values))
     try:
         with process.deferred():
@@ -105,7 +79,7 @@ def _run(values: P, load: Callable[[], Work[P]]) -> int:
         experiment_id = experiment.open_experiment(launch)
         orphans.close_orphans(experiment_id)
         with process.deferred():
-            work = load()
+            work = import_module(module).WORK
         resolved = work.resolve(values, experiment_id)
         opened = True
         with opening.open_run(values, launch, experiment_id) as run:
@@ -121,7 +95,8 @@ def _run(values: P, load: Callable[[], Work[P]]) -> int:
             traceback.print_tb(error.__traceback__)
         message = f"{step}: {store.explain(error)}"
         echo(message)
-        _close(launch, "FAILED", message)
+        if launch:
+            launch.close("FAILED", message)
         return 2 if expected and not opened else 1
     return 0
 
@@ -145,12 +120,6 @@ def _end_stopped(step: str, launch: Launch | None) -> int:
     # The error of a step that another one has launched is printed by that.
     if launch is None or not launch.nested:
         echo(f"{step}: stopped")
-    _close(launch, "KILLED", f"{step}: stopped")
-    return 130
-
-
-def _close(launch: Launch | None, status: str, note: str) -> None:
     if launch:
-        from steps.runs.tracking import launch_run
-
-        launch_run.close_launch(launch, status, note)
+        launch.close("KILLED", f"{step}: stopped")
+    return 130

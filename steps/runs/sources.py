@@ -1,7 +1,5 @@
 """Where patients' data comes from: the UCI archive, a URL, or the synthetic sample."""
 
-from __future__ import annotations
-
 import os
 from threading import Thread
 

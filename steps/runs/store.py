@@ -1,7 +1,5 @@
 """The tracking store: its errors, each explained in one line, and a run that may not be there."""
 
-from __future__ import annotations
-
 import sys
 
 from mlflow import MlflowClient

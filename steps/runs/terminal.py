@@ -1,10 +1,9 @@
 """Messages to the user."""
 
-from __future__ import annotations
-
+import io
 import os
 import sys
-from typing import TextIO
+from typing import Any
 
 from steps.parameters.uris import redact_credentials
 
@@ -14,34 +13,22 @@ def echo(text: str) -> None:
     print(redact_credentials(text), file=sys.stderr, flush=True)
 
 
-class _Unread:
-    """A stream that goes on where its reader has closed it; what is written then is lost."""
+class _Unread(io.FileIO):
+    """An output that goes on where its reader has closed it; what is written then is lost."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
+    def write(self, data: Any, /) -> int:
         try:
-            return self._stream.write(text)
+            return super().write(data)
         except OSError:
-            self._discard()
-            return len(text)
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except OSError:
-            self._discard()
-
-    def _discard(self) -> None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+            return len(data)
 
 
 def outlive_readers() -> None:
     """Let no output of this process fail because its reader has ended, as in ``| head``."""
-    sys.stdout, sys.stderr = _Unread(sys.stdout), _Unread(sys.stderr)
+    for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+        # One may be closed from the beginning, and a console of Windows is no file.
+        if stream is None or (os.name == "nt" and stream.isatty()):
+            continue
+        output = io.BufferedWriter(_Unread(stream.fileno(), "w", closefd=False))
+        text = io.TextIOWrapper(output, stream.encoding, stream.errors, line_buffering=True)
+        setattr(sys, name, text)

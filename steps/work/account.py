@@ -1,7 +1,5 @@
 """The account of a monitoring run: its inputs, its figures, and its report."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import mlflow

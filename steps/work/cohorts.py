@@ -1,7 +1,5 @@
 """The cohorts of patients that a model can be measured on, and how it does on each."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from mlflow.entities import Run

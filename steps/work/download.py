@@ -1,22 +1,19 @@
 """Downloading: store the file of a source, and a description of it."""
 
-from __future__ import annotations
-
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 from clinical import cohort
-from clinical.patients import Patients, read_patients
+from clinical.patients import read_patients
 from risk_model.locations import file_path
 from steps.parameters.entry_points import Download
 from steps.parameters.uris import redact_credentials
 from steps.runs import downloads, reuse, sources
 from steps.runs.files import as_json, sha256
 from steps.runs.terminal import echo
-from steps.runs.tracking.finished import DATA_FOLDER
-from steps.runs.tracking.step_run import StepRun
-from steps.runs.tracking.tags import KEY_TAG, SOURCE_TAG
+from steps.runs.tracking import finished, tags
+from steps.runs.tracking.step_run import StepRun, Work
 from steps.work.patients import open_member
 
 SAMPLE_NAME = "synthetic.data"
@@ -32,33 +29,35 @@ NO_PATIENTS = """\
 
 def download(run: StepRun, values: Download, _: object) -> None:
     """Store the file of a source as the run's data, once it is one that we can read."""
-    requested = values.source
     with tempfile.TemporaryDirectory() as folder:
-        source, path = fetch(requested, sources.resolve_auto(requested), Path(folder))
+        source, path = fetch(values.source, Path(folder))
         table, member = open_member(path)
         patients = read_patients(table, member, values.coding)
-        coding, origin = patients.coding, origin_of(path, patients)
+        coding, digest = patients.coding, sha256(path)
+        is_uci = digest == sources.UCI_DIGEST
+        origin = "uci" if is_uci else cohort.source_of(patients.frame, "file")
         description = {
-            "asked": redact_credentials(requested),
+            "asked": redact_credentials(values.source),
             "source": redact_credentials(source),
             "origin": origin,
             "file": path.name,
             "member": member,
             "coding": coding,
-            "sha256": sha256(path),
+            "sha256": digest,
             "bytes": path.stat().st_size,
         }
-        run.log_file(path, DATA_FOLDER, copy="data")
+        run.log_file(path, finished.DATA_FOLDER, copy="data")
         run.log_text("source.json", as_json(description))
     run.rename(origin)
-    run.tag(SOURCE_TAG, origin)
+    run.tag(tags.SOURCE_TAG, origin)
     # A fallback is recorded as the sample: the next `auto` looks for UCI again.
-    run.tag(KEY_TAG, reuse.work_key(replace(values, source=source)) or "")
+    run.tag(tags.KEY_TAG, reuse.work_key(replace(values, source=source)) or "")
     echo(f"download: {path.name} from {source} ({coding}), data.source={origin}")
 
 
-def fetch(requested: str, source: str, folder: Path) -> tuple[str, Path]:
+def fetch(requested: str, folder: Path) -> tuple[str, Path]:
     """Return what the file of a source came from, and its path; it is put into a folder."""
+    source = sources.resolve_auto(requested)
     if source == "uci":
         try:
             content = downloads.read_url(f"{sources.uci_url()}#sha256={sources.UCI_DIGEST}")
@@ -82,6 +81,4 @@ def _written(path: Path, content: bytes) -> Path:
     return path
 
 
-def origin_of(path: Path, patients: Patients) -> str:
-    """Return the value of data.source: uci, synthetic, or file for anything else."""
-    return "uci" if sha256(path) == sources.UCI_DIGEST else cohort.source_of(patients.frame, "file")
+WORK = Work(download)

@@ -1,7 +1,5 @@
 """Evaluation: measure a model on every cohort there is, and write it all down."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from steps.reports import evaluation_report, plots
 from steps.runs import files, lineage
 from steps.runs.children import launch
 from steps.runs.terminal import echo
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 from steps.runs.tracking.tags import SOURCE_TAG
 from steps.work import cohorts
 
@@ -117,3 +115,6 @@ def resolve(values: Evaluate, _experiment_id: str) -> lineage.Lineage | None:
     if uri == CHAMPION_URI and registry.holder(MODEL_NAME, registry.CHAMPION) is None:
         return None
     return lineage.follow(uri)
+
+
+WORK = Work(evaluate, resolve)

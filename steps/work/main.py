@@ -1,7 +1,5 @@
 """The whole pipeline: run the four steps in turn, and print the result."""
 
-from __future__ import annotations
-
 from mlflow.entities import Run
 
 from risk_model.card import wording
@@ -20,7 +18,7 @@ from steps.runs.hints import how_to_look, how_to_serve
 from steps.runs.launching import run_or_reuse
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 from steps.runs.tracking.tags import SOURCE_TAG
 
 
@@ -66,3 +64,6 @@ def resolve(values: Main, _experiment_id: str) -> None:
             f"model={RECALIBRATED} needs extra=<file>: patients whose outcome is known, such as "
             "`labelled` of monitor"
         )
+
+
+WORK = Work(run_all, resolve)

@@ -1,7 +1,5 @@
 """Monitoring: the prediction log against the baseline of each model, and against the outcomes."""
 
-from __future__ import annotations
-
 import math
 import re
 from pathlib import Path
@@ -13,7 +11,7 @@ from steps.registry import versions as registry
 from steps.runs import files, lineage
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 from steps.work import account
 
 LABEL = re.compile(r"registry-v([1-9]\d*)")
@@ -107,3 +105,6 @@ def resolve(values: Monitor, _experiment_id: str) -> reading.Logged:
     if values.labelled and not values.outcomes:
         raise StepError("labelled=<path> needs outcomes=<file>: without them nobody is labelled")
     return reading.read(Path(values.log) if values.log else default_folder())
+
+
+WORK = Work(monitor, resolve)

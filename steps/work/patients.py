@@ -1,7 +1,5 @@
 """The files of patients that steps read and keep."""
 
-from __future__ import annotations
-
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +11,7 @@ from mlflow.entities import Run
 from clinical import archive
 from clinical.layout import Source
 from steps.parameters.entry_points import Preprocess, Sweep, Train
-from steps.runs.launching import input_run
+from steps.runs.launching import build_input
 from steps.runs.reuse import work_key
 from steps.runs.tracking.finished import DATA_FOLDER, artifact_uri, data_output, fetch_output
 from steps.runs.tracking.step_run import StepRun
@@ -39,7 +37,7 @@ def find_input(run: StepRun, values: Preprocess | Train | Sweep, given: Run | No
     if given is None and values.data:
         file = InputFile(Path(values.data), values.data, values.data, "file", None)
     else:
-        before = given or input_run(type(values), run)
+        before = given or build_input(type(values), run)
         run_id, name = before.info.run_id, data_output(before)
         run.tag(INPUT_TAG, run_id)
         path, uri = fetch_output(before, name), artifact_uri(run_id, name)

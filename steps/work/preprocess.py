@@ -1,7 +1,5 @@
 """Preprocessing: store the prepared patients, and a report of the changes."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -13,9 +11,10 @@ from clinical.preparation import Prepared, extend, prepare
 from steps.parameters.entry_points import Preprocess
 from steps.reports import data_report
 from steps.runs.files import sha256
+from steps.runs.launching import named_input
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import as_dataset, log_dataset
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 from steps.runs.tracking.tags import DIGEST_TAG, ORIGINS_TAG, SOURCE_TAG
 from steps.work.patients import find_input, log_prepared, open_member
 
@@ -52,3 +51,6 @@ def add(run: StepRun, prepared: Prepared, digest: str, extra: Path, source: str)
     log_dataset(run, as_dataset(further.frame, uri=str(extra), name="extra", digest=its), "file")
     echo(f"preprocess: {kept} patients of {extra.name} are added, {copies} near-copies are not")
     return both
+
+
+WORK = Work(preprocess, named_input)

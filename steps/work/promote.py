@@ -1,35 +1,28 @@
 """Promotion by hand: move a version, or bring the last champion back."""
 
-from __future__ import annotations
-
 from steps.parameters.entry_points import Promote
 from steps.registry import versions as registry
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 
 
 def promote(run: StepRun, values: Promote, _: object) -> None:
     """Move the version that the parameters name, and print the new champion."""
     name, version = values.name, values.version
     with registry.locked(name):
+        message = f"{name}: version {version} is {values.to} now"
         if values.rollback:
             dethroned, restored = registry.roll_back(name)
             message = f"{name}: champion is version {restored} again, instead of {dethroned}"
+        elif values.to == registry.CHAMPION:
+            registry.make_champion(name, version, by="hand")
+        elif values.to == registry.CHALLENGER:
+            registry.make_challenger(name, version)
         else:
-            message = _move(name, version, values.to)
+            registry.archive(name, version)
     run.describe(message)
     echo(f"promote: {message}")
-
-
-def _move(name: str, version: str, to: str) -> str:
-    if to == registry.CHAMPION:
-        registry.make_champion(name, version, by="hand")
-    elif to == registry.CHALLENGER:
-        registry.make_challenger(name, version)
-    else:
-        registry.archive(name, version)
-    return f"{name}: version {version} is {to} now"
 
 
 def resolve(values: Promote, _experiment_id: str) -> None:
@@ -39,3 +32,6 @@ def resolve(values: Promote, _experiment_id: str) -> None:
     registry.check_name(values.name)
     if values.version:
         registry.named(values.name, values.version)
+
+
+WORK = Work(promote, resolve)

@@ -1,7 +1,5 @@
 """Registration: make a version of a trained model, and let the gate judge it."""
 
-from __future__ import annotations
-
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
@@ -13,17 +11,17 @@ from steps.registry import decisions, gate, judging
 from steps.registry import versions as registry
 from steps.registry.versions import number
 from steps.runs import lineage
-from steps.runs.launching import input_run
+from steps.runs.launching import build_input
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
 from steps.runs.tracking.finished import latest_or_named
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 
 
 def register(run: StepRun, values: Register, given: Run | None) -> None:
     """Make a version of a train run, once; judge it; move the aliases."""
     name, promote = values.name, values.promote
-    trained = given or input_run(Register, run)
+    trained = given or build_input(Register, run)
     with registry.locked(name):
         version = registry.version_of(name, trained.info.run_id) or _new_version(name, trained)
         later = judging.read_later(values.outcomes)
@@ -91,3 +89,6 @@ def resolve(values: Register, experiment_id: str) -> Run | None:
     """Look up the train run that `run_id` names; an empty one means the latest."""
     registry.check_name(values.name)
     return latest_or_named("train", values.run_id, experiment_id)
+
+
+WORK = Work(register, resolve)

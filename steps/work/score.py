@@ -1,7 +1,5 @@
 """Scoring: an output that is published as a whole or not at all, and an account of it."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from pathlib import Path
@@ -13,11 +11,11 @@ from risk_model.layout import open_folder
 from steps.batch.account import describe
 from steps.batch.cluster import connect
 from steps.batch.inputs import find
-from steps.batch.job import Job
+from steps.batch.job import Job, resolve
 from steps.batch.output import hidden_folder, publish, require_shared
 from steps.parameters.entry_points import Score
 from steps.runs.terminal import echo
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 
 
 def score(run: StepRun, values: Score, job: Job) -> None:
@@ -50,3 +48,6 @@ def score(run: StepRun, values: Score, job: Job) -> None:
     if wrong:
         echo(f"score: {rows - scored:,} rows REJECTED; the column 'problem' says why: {wrong}")
     echo(f"score: {rows / seconds:,.0f} rows a second")
+
+
+WORK = Work(score, resolve)

@@ -1,7 +1,5 @@
 """The search: try candidates on a cluster, validate the search itself, train the winner."""
 
-from __future__ import annotations
-
 from mlflow.entities import Run
 
 from risk_model.card import wording
@@ -9,9 +7,9 @@ from steps.batch import cluster
 from steps.modelling import searching
 from steps.parameters.declaration import as_texts, check, select
 from steps.parameters.entry_points import Sweep, Train
-from steps.runs.launching import run_or_reuse
+from steps.runs.launching import named_input, run_or_reuse
 from steps.runs.terminal import echo
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 from steps.work.training import candidates
 from steps.work.training.reading import read_patients
 
@@ -29,7 +27,11 @@ def sweep(run: StepRun, values: Sweep, given: Run | None) -> None:
         base = select(Train, vars(values), data=data.data)
         search = searching.start(client, data.patients, values.models, values.trials, base)
         tried = try_all(run, search)
-        honest = search.nested_measures(note_fold)
+        honest = search.nested_measures(
+            lambda fold: echo(
+                f"sweep: nested cross-validation, fold {fold} of {searching.FOLDS} done"
+            )
+        )
     candidates.log_result(run, tried, honest)
     best = searching.best(tried)
     chosen = {name: str(value) for name, value in best.parameters.items()}
@@ -53,11 +55,6 @@ def try_all(run: StepRun, search: searching.Search) -> list[searching.Candidate]
     return tried
 
 
-def note_fold(number: int) -> None:
-    """Print that a fold of the nested cross-validation is finished."""
-    echo(f"sweep: nested cross-validation, fold {number} of {searching.FOLDS} done")
-
-
 def summary(best: searching.Candidate, honest: dict[str, float], trained: Run) -> str:
     """Return what won, how good that is, and what to do with it."""
     chosen = dict(sorted(best.parameters.items(), key=lambda item: item[0] != "model"))
@@ -78,3 +75,6 @@ def summary(best: searching.Candidate, honest: dict[str, float], trained: Run) -
             f"Register: {REGISTER} -P run_id={trained.info.run_id}",
         ]
     )
+
+
+WORK = Work(sweep, named_input)

@@ -1,7 +1,5 @@
 """Training: fit on the training rows, measure on the held-out ones, log everything."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 
@@ -14,9 +12,10 @@ from steps.modelling.model_metadata import gather
 from steps.parameters.entry_points import RECALIBRATED, Train
 from steps.reports import plots
 from steps.runs import provenance
+from steps.runs.launching import named_input
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import HELD_OUT, PATIENTS
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.step_run import StepRun, Work
 from steps.runs.tracking.tags import SOURCE_TAG
 from steps.work.training import model, reading, split, updating
 
@@ -65,3 +64,6 @@ def log_figures(run: StepRun, metadata: Metadata, model_id: str) -> None:
     compared = {f"cv_{name}": validated[name] for name in clinical_metrics.COMPARED}
     run.log_metrics(compared, PATIENTS, model_id)
     run.log_metrics({name: checked.get(name) for name in metrics.NAMES}, HELD_OUT, model_id)
+
+
+WORK = Work(train, named_input)

@@ -1,7 +1,5 @@
 """A tracking store, a cache and folders of working copies of its own for each test."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """A Dask cluster as somebody else would have started it, on this machine."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Small models for the tests of scoring, and scoring without a cluster."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path

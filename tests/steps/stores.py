@@ -1,7 +1,5 @@
 """Tracking stores in which the steps run, one after the other in this process."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,15 +52,19 @@ class Store:
         return int(entry.main(words))
 
     def latest(self, step: str) -> str:
-        experiment_id = experiment.open_experiment(None)
-        query = f"tags.`heart.step` = '{step}'"
-        order = ["attributes.start_time DESC"]
-        return str(self.client.search_runs([experiment_id], query, order_by=order)[0].info.run_id)
+        return str(runs_of(self.client, step)[0].info.run_id)
 
     def done(self, name: str, step: str, *words: str) -> None:
         """Run a step that must succeed, and remember its run by a name."""
         assert self.do(step, *words) == 0
         self.runs[name] = self.latest(step)
+
+
+def runs_of(client: MlflowClient, step: str) -> list[Run]:
+    """Return the runs of a step in the project's experiment, newest first."""
+    experiment_id = experiment.open_experiment(None)
+    query, order = f"tags.`heart.step` = '{step}'", ["attributes.start_time DESC"]
+    return list(client.search_runs([experiment_id], query, order_by=order))
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """Monitoring and updating, step by step in this process, on one store and logs made up for it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

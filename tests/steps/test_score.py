@@ -1,7 +1,5 @@
 """The step itself: what it tells and keeps, on which clusters, and when nothing is published."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -15,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from steps import score
 from tests.clinical.patient_files import SICK_CSV, SICK_UCI, WELL_CSV, WELL_UCI, changed, csv_bytes
@@ -23,6 +22,7 @@ from tests.servers import fails, gives, serving
 from tests.steps.conftest import Patients, note, small
 from tests.steps.dask_cluster import Cluster, cluster
 from tests.steps.scoring_jobs import stored
+from tests.steps.stores import runs_of
 
 pytestmark = pytest.mark.server
 
@@ -66,9 +66,12 @@ def run(source: Path | str, output: Path, model: Path, *words: str) -> int:
     return score.main([*given, *words])
 
 
-def latest(client: MlflowClient) -> object:
-    experiment = client.get_experiment_by_name("Heart Disease Prediction")
-    return client.search_runs([experiment.experiment_id])[0]
+def latest(client: MlflowClient) -> Run:
+    return runs_of(client, "score")[0]
+
+
+def told(client: MlflowClient) -> str:
+    return note(client, latest(client).info.run_id)
 
 
 def left_of(output: Path) -> list[str]:
@@ -130,9 +133,8 @@ def test_an_input_that_changes_while_it_is_read_gives_no_output(
     with serving(lambda request, n: gives(content, ETag=str(n))(request, n)) as server:
         assert run(server.url("h.csv"), tmp_path / "out", model) == 1
     assert left_of(tmp_path / "out") == []
-    made = latest(client)
-    assert made.info.status == "FAILED"
-    assert "has changed while it was read" in note(client, made.info.run_id)
+    assert latest(client).info.status == "FAILED"
+    assert "has changed while it was read" in told(client)
 
 
 UCI_FILE = csv_bytes([SICK_UCI[:13], WELL_UCI[:13]])
@@ -170,8 +172,7 @@ def test_what_cannot_be_scored_as_a_whole_is_refused_and_leaves_nothing(
         (tmp_path / "in" / name).write_bytes(content)
     assert run(tmp_path / "in", tmp_path / "out", model) == 1
     assert left_of(tmp_path / "out") == []
-    told = note(client, latest(client).info.run_id)
-    assert told.startswith(line)
+    assert told(client).startswith(line)
 
 
 SAME_CODING = {
@@ -205,7 +206,7 @@ def test_two_jobs_at_one_output_do_not_mix_and_the_first_one_wins(
 
     when_parts_are_there(output, finish_first)
     assert run(many, output, model) == 1
-    assert "exists by now, and is not overwritten" in note(client, latest(client).info.run_id)
+    assert "exists by now, and is not overwritten" in told(client)
     assert left_of(output) == ["out"]
     assert [path.name for path in output.iterdir()] == ["theirs"]
 
@@ -228,8 +229,7 @@ def test_a_scheduler_that_dies_is_told_and_leaves_nothing(
 ) -> None:
     when_parts_are_there(tmp_path / "out", two_workers.processes[0].kill)
     assert run(many, tmp_path / "out", model, f"--scheduler={two_workers.address}") == 1
-    told = note(client, latest(client).info.run_id)
-    assert told == "the connection to the Dask scheduler was lost; start again"
+    assert told(client) == "the connection to the Dask scheduler was lost; start again"
     assert not (tmp_path / "out").exists()
 
 
@@ -244,8 +244,7 @@ def test_workers_that_do_not_see_the_output_are_told_of_before_anything_is_score
     two_workers.start_worker(before=apart)
     two_workers.wait_for_workers(3)
     assert run(source, hidden / "out", model, f"--scheduler={two_workers.address}") == 1
-    told = note(client, latest(client).info.run_id)
-    assert told.startswith(f"not all Dask workers see {hidden}: the output must be in a folder")
+    assert told(client).startswith(f"not all Dask workers see {hidden}: the output must")
     assert list(hidden.iterdir()) == []
 
 

@@ -1,7 +1,5 @@
 """The steps themselves, one after the other in this process, on one store."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The sweep: its candidates, its honest figure, and the winner that it hands to `train`."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator
@@ -17,7 +15,6 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from clinical import copies
 from clinical.preparation import prepare
@@ -28,20 +25,14 @@ from steps.modelling.searching import MEASURES
 from steps.parameters.declaration import check
 from steps.parameters.entry_points import Train
 from steps.reports import search_plot
-from steps.runs.tracking import experiment, finished
-from tests.steps.stores import FakeLaunch, steps_in
+from steps.runs.tracking import finished
+from tests.steps.stores import FakeLaunch, runs_of, steps_in
 
 pytestmark = pytest.mark.slow
 
 TRIALS, SEED = 3, 28
 MODELS = "random_forest,logistic_regression"
 HELD_OUT = {f"{name}{end}": 0.5 for name in MEASURES for end in ("", "_ci_low", "_ci_high")}
-
-
-def runs(client: MlflowClient, step: str) -> list[Run]:
-    experiment_id = experiment.open_experiment(None)
-    query, order = f"tags.`heart.step` = '{step}'", ["attributes.start_time ASC"]
-    return list(client.search_runs([experiment_id], query, order_by=order))
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +54,10 @@ def swept(
         words = (f"--data={prepared}", f"--models={MODELS}", f"--trials={TRIALS}")
         with redirect_stderr(StringIO()) as printed:
             assert sweep.main([*words, "--calibration=none", f"--random_state={SEED}"]) == 0
-        (run,) = runs(made.client, "sweep")
+        (run,) = runs_of(made.client, "sweep")
         yield SimpleNamespace(
             client=made.client, copies=made.copies, run=run, asked=training.asked,
-            candidates=runs(made.client, "candidate"), printed=printed.getvalue(),
+            candidates=runs_of(made.client, "candidate")[::-1], printed=printed.getvalue(),
         )  # fmt: skip
 
 
@@ -157,10 +148,10 @@ def test_a_scheduler_that_does_not_answer_is_told_within_seconds(
     assert time.monotonic() - start < 60
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("sweep: the Dask scheduler tcp://127.0.0.1:9 does not answer")
-    (run,) = runs(client, "sweep")
+    (run,) = runs_of(client, "sweep")
     assert run.info.status == "FAILED"
     # Nothing was built on the way.
-    assert runs(client, "preprocess") == []
+    assert runs_of(client, "preprocess") == []
 
 
 def test_too_few_patients_are_refused(

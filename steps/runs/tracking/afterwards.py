@@ -1,7 +1,5 @@
 """Ending a launch run as KILLED after ``mlflow run`` has called it FAILED; see `launch_run`."""
 
-from __future__ import annotations
-
 import sys
 import time
 

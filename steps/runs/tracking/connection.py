@@ -1,7 +1,5 @@
 """Connecting to the tracking store: whether it answers, and in one line why it does not."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re
@@ -49,7 +47,7 @@ def reach(launched: bool) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     uri = mlflow.get_tracking_uri()
     _refuse_file_store(uri)
-    _check_listening(_address(uri))
+    _check_listening(os.environ.get("DATABRICKS_HOST", "") if scheme(uri) == "databricks" else uri)
     if launched:
         _refuse_lost_sqlite(uri)
     try:
@@ -64,7 +62,9 @@ def refusal(error: BaseException) -> StepError:
     uri, text = mlflow.get_tracking_uri(), explain(error)
     hint = ""
     if re.search(r"error code 40[13]\b|PERMISSION_DENIED|UNAUTHENTICATED", text):
-        hint = f"; set {' and '.join(_credentials(uri))} to what it accepts"
+        of_server = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        names = "DATABRICKS_TOKEN" if scheme(uri) == "databricks" else of_server
+        hint = f"; set {names} to what it accepts"
     elif re.search(r"already exists|duplicate key", text):
         hint = '; make a new database ready once, first: mlflow db upgrade "$MLFLOW_TRACKING_URI"'
     return StepError(f"{_named(uri)} refused: {text}{hint}")
@@ -72,17 +72,6 @@ def refusal(error: BaseException) -> StepError:
 
 def _named(uri: str) -> str:
     return f"the tracking store {redact_credentials(uri)}"
-
-
-def _credentials(uri: str) -> tuple[str, ...]:
-    """Return the variables that hold the credentials of a store."""
-    if scheme(uri) == "databricks":
-        return ("DATABRICKS_TOKEN",)
-    return ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-
-
-def _address(uri: str) -> str:
-    return os.environ.get("DATABRICKS_HOST", "") if scheme(uri) == "databricks" else uri
 
 
 def _check_listening(uri: str) -> None:

@@ -1,7 +1,5 @@
 """Logging the patients that a run has read, as MLflow's datasets."""
 
-from __future__ import annotations
-
 import hashlib
 import warnings
 

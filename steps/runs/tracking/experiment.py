@@ -1,7 +1,5 @@
 """The experiment in which the steps work."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Earlier runs: finding them, and their inputs and outputs."""
 
-from __future__ import annotations
-
 import json
 from functools import lru_cache
 from pathlib import Path

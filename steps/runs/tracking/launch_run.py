@@ -6,8 +6,6 @@ experiment, and the launch run ends as truthfully as the work did and points to 
 See docs/decisions/0002-launch-runs.md.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -38,6 +36,22 @@ class Launch:
     def adoptable(self) -> bool:
         """Whether somebody chose its experiment, so that the work belongs into this very run."""
         return self.experiment_id != DEFAULT_EXPERIMENT_ID
+
+    def end(self, status: str, note: str) -> None:
+        """End the run, with the reason as its note."""
+        client = MlflowClient()
+        client.set_tag(self.run_id, MLFLOW_RUN_NOTE, note)
+        client.set_terminated(self.run_id, status)
+
+    def close(self, status: str, note: str) -> None:
+        """End the run, where no run of ours has ended it and the store still allows it."""
+        try:
+            if MlflowClient().get_run(self.run_id).info.status == "RUNNING":
+                self.end(status, note)
+        except store_errors() as error:
+            echo(explain(error))
+        if status == "KILLED" and not self.nested:
+            _stay_killed(self.run_id)
 
 
 def connect() -> Launch | None:
@@ -74,32 +88,14 @@ def _take(run_id: str, experiment_id: str) -> Launch:
     return Launch(run_id, experiment_id, nested=MLFLOW_PARENT_RUN_ID in run.data.tags)
 
 
-def end_launch(launch: Launch, status: str, note: str) -> None:
-    """End the launch run, with the reason as its note."""
-    client = MlflowClient()
-    client.set_tag(launch.run_id, MLFLOW_RUN_NOTE, note)
-    client.set_terminated(launch.run_id, status)
-
-
-def close_launch(launch: Launch, status: str, note: str) -> None:
-    """End the launch run, where no run of ours has ended it and the store still allows it."""
-    try:
-        if MlflowClient().get_run(launch.run_id).info.status == "RUNNING":
-            end_launch(launch, status, note)
-    except store_errors() as error:
-        echo(explain(error))
-    if status == "KILLED" and not launch.nested:
-        _stay_killed(launch)
-
-
-def _stay_killed(launch: Launch) -> None:
+def _stay_killed(run_id: str) -> None:
     """Let a process that outlives ``mlflow run`` end the launch run as KILLED once more.
 
     MLflow 3.17 means to leave what has ended alone, but takes no text for a status, and ends as
     FAILED whatever did not finish.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "steps.runs.tracking.afterwards", launch.run_id],
+        [sys.executable, "-m", "steps.runs.tracking.afterwards", run_id],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -1,7 +1,5 @@
 """Opening and closing the run of a step."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ from steps.parameters.declaration import as_texts, step_name
 from steps.parameters.uris import redact_credentials
 from steps.runs.store import explain, store_errors
 from steps.runs.terminal import echo
-from steps.runs.tracking.launch_run import Launch, end_launch
+from steps.runs.tracking.launch_run import Launch
 from steps.runs.tracking.orphans import owner
 from steps.runs.tracking.step_run import StepRun
 from steps.runs.tracking.tags import OUTPUTS_FILE, OWNER_TAG, STEP_TAG, WORK_TAG
@@ -60,14 +58,11 @@ def _open(step: str, launch: Launch | None, experiment_id: str) -> str:
         if re.fullmatch(r"[a-z]+-[a-z]+-\d+", run.info.run_name):
             client.set_tag(launch.run_id, MLFLOW_RUN_NAME, step)
         return launch.run_id
-    inherited = _tags_of(launch) if launch else resolve_tags()
+    inherited = dict(client.get_run(launch.run_id).data.tags if launch else resolve_tags())
+    for name in (MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE):
+        inherited.pop(name, None)
     created = client.create_run(experiment_id, tags={**inherited, **tags}, run_name=step)
     return str(created.info.run_id)
-
-
-def _tags_of(launch: Launch) -> dict[str, str]:
-    tags = MlflowClient().get_run(launch.run_id).data.tags
-    return {k: v for k, v in tags.items() if k not in (MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE)}
 
 
 def _log_parameters(run_id: str, values: object) -> None:
@@ -92,4 +87,4 @@ def _end(run: StepRun, step: str, launch: Launch | None, status: str, note: str 
         client.set_tag(launch.run_id, WORK_TAG, run.run_id)
         link = f"#/experiments/{run.experiment_id}/runs/{run.run_id}"
         pointer = f"The work of this launch is the run [{step}]({link})."
-        end_launch(launch, status, f"{note}\n\n{pointer}".strip())
+        launch.end(status, f"{note}\n\n{pointer}".strip())

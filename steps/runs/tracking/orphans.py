@@ -1,7 +1,5 @@
 """The owner of a run, and closing runs whose process has ended."""
 
-from __future__ import annotations
-
 import json
 import socket
 

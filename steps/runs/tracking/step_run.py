@@ -1,11 +1,9 @@
-"""What a step records in its open run: tags, metrics, artifacts."""
-
-from __future__ import annotations
+"""What a step does in its open run, and what it records there: tags, metrics, artifacts."""
 
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,6 +100,19 @@ class StepRun:
         self.outputs[name] = sha256(path)
         if copy:
             copy_atomically(path, ROOT / copy / path.name)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an entry point does.
+
+    ``run(run, values, resolved)`` does the work in the open run. ``resolve(values, experiment_id)``
+    looks up what the parameters name before that is opened; it raises StepError where something
+    does not exist.
+    """
+
+    run: Callable[..., None]
+    resolve: Callable[..., object] = lambda _values, _experiment_id: None
 
 
 def _discard(run_id: str, name: str) -> None:

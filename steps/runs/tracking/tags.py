@@ -1,7 +1,5 @@
 """The tags (and the one file) by which runs of this project are searched and described."""
 
-from __future__ import annotations
-
 STEP_TAG = "heart.step"
 KEY_TAG = "heart.key"
 WORK_TAG = "heart.run_id"

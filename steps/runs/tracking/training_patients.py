@@ -1,7 +1,5 @@
 """The patients behind a train run: all of them, those it has seen, and those of other hospitals."""
 
-from __future__ import annotations
-
 from functools import cached_property
 
 import pandas as pd

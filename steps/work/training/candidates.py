@@ -1,7 +1,5 @@
 """The candidates and the result of a search, as runs and artifacts."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

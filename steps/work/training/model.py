@@ -1,7 +1,5 @@
 """Storing a trained model: with MLflow, and a working copy."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

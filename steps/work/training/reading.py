@@ -1,7 +1,5 @@
 """Reading prepared patients, and logging them as the input of a run."""
 
-from __future__ import annotations
-
 import json
 
 from mlflow.entities import Run

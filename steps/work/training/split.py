@@ -3,8 +3,6 @@
 A later comparison of models needs them.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

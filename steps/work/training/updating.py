@@ -1,7 +1,5 @@
 """Updating a model for other patients: which model, and on which patients."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from clinical.errors import DataError

@@ -1,7 +1,5 @@
 """Every parameter of every entry point: what is taken, and what is said to what is not."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +16,7 @@ from steps.parameters.declaration import (
     parameters_of,
     parse,
 )
-from steps.parameters.entry_points import (
-    ENTRY_POINTS,
-    Download,
-    Score,
-    Train,
-)
+from steps.parameters.entry_points import ENTRY_POINTS, Download, Score, Train
 from steps.parameters.kinds import Number, OneOf, SomeOf
 
 RUN_ID = "0123456789abcdef" * 2
@@ -34,70 +27,59 @@ EACH = [
 ]
 each_parameter = pytest.mark.parametrize(("entry", "name", "parameter"), EACH)
 
-# Of the kinds that are functions: texts that are taken, with the values of those that change, and
-# texts that are not.
-TAKEN: dict[object, dict[str, object]] = {
-    kinds.flag: {"true": True, "false": False, "True": True, "FALSE": False},
-    kinds.source: dict.fromkeys(
-        (
-            "auto", "uci", "sample", "http://example.org/heart.csv",
-            "https://example.org/x.zip#sha256=" + "a" * 64,
-        )
-    ),
-    kinds.data: dict.fromkeys(("", RUN_ID)),
-    kinds.run_id: dict.fromkeys(("", RUN_ID)),
-    kinds.model_name: dict.fromkeys(("heart-disease-model", "main.clinic.heart_2")),
-    kinds.model_uri: dict.fromkeys(
-        (
-            "models:/heart-disease-model@champion", "models:/heart-disease-model/1",
-            "models:/heart-disease-model/Production", f"models:/m-{RUN_ID}",
-            f"runs:/{RUN_ID}/random_forest_model",
-        )
-    ),
-    kinds.version: {"": "", "1": "1", "12": "12", "007": "7"},
-    kinds.target: {
-        "champion": "champion", "challenger": "challenger", "archived": "archived",
-        "Production": "champion", "production": "champion", "Staging": "challenger",
-        "Archived": "archived",
-    },
-    kinds.file: dict.fromkeys(("", __file__)),
-    kinds.log_folder: dict.fromkeys(("", "/")),
-    kinds.replaced_path: dict.fromkeys(("", "/heart.prom")),
-    kinds.input_path: dict.fromkeys(("", "/in/patients.csv", "/in/*.csv", "s3://bucket/in")),
-    kinds.output_path: dict.fromkeys(("", "/nowhere/scored.parquet")),
-    kinds.scheduler: dict.fromkeys(
-        ("", "tcp://127.0.0.1:8786", "tls://dask.clinic.example:8786", "tcp://[::1]:8786")
-    ),
-    kinds.host: dict.fromkeys(("127.0.0.1", "0.0.0.0", "::1", "heart.clinic.example")),
-}  # fmt: skip
-REFUSED: dict[object, tuple[str, ...]] = {
-    kinds.flag: ("", "yes", "0", "1"),
+# Of the kinds that are functions: texts that are taken, and texts that are not.
+TEXTS: dict[object, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    kinds.flag: (("true", "false", "FALSE"), ("", "yes", "0")),
     kinds.source: (
-        "", "nowhere.zip", "/nowhere/heart.csv", "file:///nowhere/heart.csv",
-        "ftp://example.org/heart.csv", "http://", "https:///heart.csv", "http://[::1/heart.csv",
-        "https://example.org/heart.zip#sha256=../../../etc",
-        "https://example.org/heart.zip#sha256=abc", "~nobody_of_this_name/heart.csv",
-        "a" * 5000, "/", "Auto",
+        ("auto", "uci", "sample", "http://example.org/heart.csv",
+         "https://example.org/x.zip#sha256=" + "a" * 64),
+        ("", "nowhere.zip", "file:///nowhere/heart.csv", "ftp://example.org/heart.csv", "http://",
+         "https:///heart.csv", "http://[::1/heart.csv",
+         "https://example.org/heart.zip#sha256=../../../etc",
+         "https://example.org/heart.zip#sha256=abc", "~nobody_of_this_name/heart.csv",
+         "a" * 5000, "/", "Auto"),
     ),
     kinds.data: (
-        "nowhere.parquet", RUN_ID[:-1], RUN_ID.upper(), "/", "~nobody_of_this_name/x.parquet",
-        "a" * 5000,
+        ("", RUN_ID), ("nowhere.parquet", RUN_ID[:-1], RUN_ID.upper(), "/", "~nobody/x", "a" * 5000)
     ),
-    kinds.run_id: ("latest", RUN_ID[:-1], RUN_ID + "0", RUN_ID.upper()),
-    kinds.model_name: ("", "a b", "a/b", "a:b", "a%b", "a'b", 'a"b', "a\nb"),
-    kinds.model_uri: ("", "models:/", "runs:/abc", "nowhere", "/nowhere", "champion"),
-    kinds.version: ("0", "-1", "1.0", "latest", "v3", "\uff13", "9" * 20),
-    kinds.target: ("", "winner", "CHAMPION", "none"),
-    kinds.file: ("nowhere.csv", "/", "~nobody_of_this_name/x.csv", "a" * 5000),
-    kinds.log_folder: ("nowhere", __file__, "a" * 5000),
-    kinds.replaced_path: ("/", "/nowhere/heart.prom", "a" * 5000 + "/heart.prom"),
-    kinds.input_path: (),  # what is not there is told by the step, whatever kind of source it is
-    kinds.output_path: ("/", "~", "s3://bucket/scored.parquet", "file:///scored.parquet"),
+    kinds.run_id: (("", RUN_ID), ("latest", RUN_ID[:-1], RUN_ID + "0", RUN_ID.upper())),
+    kinds.model_name: (
+        ("heart-disease-model", "main.clinic.heart_2"),
+        ("", "a b", "a/b", "a:b", "a%b", "a'b", 'a"b', "a\nb"),
+    ),
+    kinds.model_uri: (
+        ("models:/heart-disease-model@champion", "models:/heart-disease-model/1",
+         f"models:/m-{RUN_ID}", f"runs:/{RUN_ID}/random_forest_model"),
+        ("", "models:/", "runs:/abc", "nowhere", "/nowhere"),
+    ),
+    kinds.version: (("", "1", "12", "007"), ("0", "-1", "1.0", "v3", "\uff13", "9" * 20)),
+    kinds.target: (
+        ("champion", "challenger", "archived", "production", "Staging", "Archived"),
+        ("", "winner", "CHAMPION", "none"),
+    ),
+    kinds.file: (("", __file__), ("nowhere.csv", "/", "~nobody_of_this_name/x.csv", "a" * 5000)),
+    kinds.log_folder: (("", "/"), ("nowhere", __file__, "a" * 5000)),
+    kinds.replaced_path: (
+        ("", "/heart.prom"), ("/", "/nowhere/heart.prom", "a" * 5000 + "/heart.prom")
+    ),
+    # What is not there is told by the step, whatever kind of source it is.
+    kinds.input_path: (("", "/in/patients.csv", "/in/*.csv", "s3://bucket/in"), ()),
+    kinds.output_path: (
+        ("", "/nowhere/scored.parquet"), ("/", "~", "s3://bucket/scored.parquet", "file:///s.parquet")
+    ),
     kinds.scheduler: (
-        "localhost", "127.0.0.1:8786", "http://host:8786", "tcp://host", "tcp://a b:1",
+        ("", "tcp://127.0.0.1:8786", "tls://dask.clinic.example:8786", "tcp://[::1]:8786"),
+        ("localhost", "127.0.0.1:8786", "http://host:8786", "tcp://host", "tcp://a b:1"),
     ),
-    kinds.host: ("", "a b", "host;true", "http://host/"),
+    kinds.host: (
+        ("127.0.0.1", "::1", "heart.clinic.example"), ("", "a b", "host;true", "http://host/")
+    ),
 }  # fmt: skip
+VALUES = {
+    "true": True, "false": False, "FALSE": False, "007": "7",
+    "production": "champion", "Staging": "challenger", "Archived": "archived",
+}  # fmt: skip
+"""The values of those texts that are changed."""
 NOT_NUMBERS = ("", "abc", "nan", "inf", "-inf", "None", "1,5", "0x10", "1_0", "\uff11", "9" * 5000)
 
 
@@ -112,7 +94,7 @@ def taken(parameter: Parameter) -> dict[str, object]:
         case SomeOf(allowed):
             return {allowed[0]: allowed[:1], ",".join(allowed): allowed}
         case kind:
-            return {text: text if v is None else v for text, v in TAKEN[kind].items()}
+            return {text: VALUES.get(text, text) for text in TEXTS[kind][0]}
 
 
 def refused(parameter: Parameter) -> Iterator[str]:
@@ -129,7 +111,7 @@ def refused(parameter: Parameter) -> Iterator[str]:
             first = allowed[0]
             yield from ("", "no such name", f"{first},", f"{first}, {first}", f"{first},{first}")
         case kind:
-            yield from REFUSED[kind]
+            yield from TEXTS[kind][1]
 
 
 @each_parameter

@@ -1,7 +1,5 @@
 """What is secret in a URL is not shown."""
 
-from __future__ import annotations
-
 import pytest
 
 from steps.parameters.uris import redact_credentials

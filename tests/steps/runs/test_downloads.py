@@ -1,7 +1,5 @@
 """Downloads from servers that cut, stall, refuse, redirect, lie and never end."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import socket

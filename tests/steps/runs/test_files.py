@@ -1,7 +1,5 @@
 """Files that no reader sees half written, and their digests."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

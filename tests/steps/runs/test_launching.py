@@ -1,7 +1,5 @@
 """A step is launched as a child, unless a finished run has done its work."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from pathlib import Path

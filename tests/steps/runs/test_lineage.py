@@ -1,7 +1,5 @@
 """What a model has seen is known, or nothing is measured: a store that fails says nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Signals that reach a process at a bad moment."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """The code at work is named by its commit, and its home without passwords."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

@@ -1,27 +1,26 @@
 """The frame of every entry point: exit codes, messages, and runs that ended truthfully."""
 
-from __future__ import annotations
-
 import os
 import signal
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from clinical.errors import DataError
 from steps.parameters.entry_points import Train
 from steps.runs import running
-from steps.runs.running import Work
 from steps.runs.store import StepError
-from steps.runs.tracking.experiment import EXPERIMENT, open_experiment
-from steps.runs.tracking.step_run import StepRun
+from steps.runs.tracking.experiment import EXPERIMENT
+from steps.runs.tracking.step_run import StepRun, Work
 from tests.servers import closed_port
 from tests.steps.conftest import note, status
-from tests.steps.stores import use_store
+from tests.steps.stores import runs_of, use_store
 
 Capture = pytest.CaptureFixture[str]
 
@@ -32,7 +31,8 @@ def run_step(
     resolve: Callable[[Train, str], object] = lambda *_: None,
 ) -> int:
     """Run a step with the parameters of ``train``, and any work."""
-    return running.run_step(Train, lambda: Work(run, resolve), "What it does.", words)
+    with patch.dict(sys.modules, {"the_work": SimpleNamespace(WORK=Work(run, resolve))}):
+        return running.run_step(Train, "the_work", "What it does.", words)
 
 
 def raises(error: BaseException) -> Callable[..., None]:
@@ -47,19 +47,13 @@ def terminate(*_: object) -> None:
     signal.pause()
 
 
-def ours(client: MlflowClient) -> list[Run]:
-    """Return the runs in the named experiment."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    return list(client.search_runs([experiment.experiment_id])) if experiment else []
-
-
 def test_what_goes_on_beside_starts_before_the_store_is_asked_but_not_with_wrong_parameters(
     store: str,
 ) -> None:
     begun: list[Train] = []
     use_store(f"http://127.0.0.1:{closed_port()}")
     for depth, expected in (("0", []), ("7", [7])):
-        assert running.run_step(Train, Work, "", [f"--max_depth={depth}"], ahead=begun.append) == 2
+        assert running.run_step(Train, "", "", [f"--max_depth={depth}"], ahead=begun.append) == 2
         assert [values.max_depth for values in begun] == expected
 
 
@@ -104,7 +98,7 @@ def test_an_expected_failure_exits_1_with_its_message_and_no_traceback(
 ) -> None:
     assert run_step(run=raises(error)) == 1
     assert capsys.readouterr().err == f"train: {message}\n"
-    (run,) = ours(client)
+    (run,) = runs_of(client, "train")
     for run_id in (run.info.run_id, launch_run):
         assert status(client, run_id) == "FAILED"
         assert note(client, run_id).startswith(message)
@@ -126,10 +120,10 @@ def test_an_unexpected_failure_exits_1_with_a_traceback_and_none_of_its_words(
     printed = capsys.readouterr().err
     assert "Traceback (most recent call last)" in printed
     assert "train: KeyError, whose message may hold" in printed
-    assert [run.info.status for run in ours(client)] == ["FAILED"] * (where == "run")
+    assert [run.info.status for run in runs_of(client, "train")] == ["FAILED"] * (where == "run")
     assert status(client, launch_run) == "FAILED"
     assert "KeyError, whose message" in note(client, launch_run)
-    runs = client.search_runs([open_experiment(None)])
+    runs = runs_of(client, "train")
     for text in (printed, note(client, launch_run), *(str(run.to_dictionary()) for run in runs)):
         # The line of code that raised it is shown, and only that has the name here.
         assert "4711" not in text.replace('raise KeyError("smith 4711") from error', "")
@@ -154,7 +148,7 @@ def test_sigterm_closes_the_runs_as_killed(
 ) -> None:
     assert run_step(**work) == 130
     assert capsys.readouterr().err == "train: stopped\n"
-    assert [run.info.status for run in ours(client)] == left
+    assert [run.info.status for run in runs_of(client, "train")] == left
     assert status(client, launch_run) == "KILLED"
     assert not left or note(client, launch_run).startswith("stopped by SIGTERM")
 
@@ -162,7 +156,7 @@ def test_sigterm_closes_the_runs_as_killed(
 def test_a_run_that_ends_its_process_is_killed(client: MlflowClient) -> None:
     with pytest.raises(SystemExit):
         run_step(run=raises(SystemExit("what went wrong")))
-    assert [run.info.status for run in ours(client)] == ["KILLED"]
+    assert [run.info.status for run in runs_of(client, "train")] == ["KILLED"]
 
 
 @pytest.mark.parametrize("unknown", ["0" * 32, ""])

@@ -1,7 +1,5 @@
 """Which source `auto` stands for."""
 
-from __future__ import annotations
-
 import threading
 import time
 from pathlib import Path

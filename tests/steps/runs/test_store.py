@@ -1,7 +1,5 @@
 """Reaching the tracking store, and in one line why it cannot be used."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

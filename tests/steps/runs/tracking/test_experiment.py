@@ -1,7 +1,5 @@
 """Which experiment a step works in."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

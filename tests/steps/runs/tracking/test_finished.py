@@ -1,7 +1,5 @@
 """Which runs a step may read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

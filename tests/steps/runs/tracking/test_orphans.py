@@ -1,7 +1,5 @@
 """Closing the runs of the dead, and no others."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket
@@ -55,8 +53,7 @@ def test_the_run_of_a_dead_process_is_closed_as_killed(
 
 def test_the_owner_tag_is_that_of_this_process(client: MlflowClient, experiment_id: str) -> None:
     with open_run(check(Preprocess, {}), None, experiment_id) as run:
-        written = json.loads(client.get_run(run.run_id).data.tags[OWNER_TAG])
-        assert written == json.loads(owner_tag(os.getpid()))
+        assert client.get_run(run.run_id).data.tags[OWNER_TAG] == owner_tag(os.getpid())
         assert orphans.close_orphans(experiment_id) == []
 
 

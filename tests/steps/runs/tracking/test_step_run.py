@@ -1,7 +1,5 @@
 """The run of a step ends with the truth, and so does the launch run."""
 
-from __future__ import annotations
-
 import errno
 import os
 from pathlib import Path
