@@ -36,12 +36,3 @@ class Problem(Exception):  # noqa: N818 -- RFC 9457 calls it so
         self.detail = detail
         self.errors = errors
         self.headers = dict(headers or {})
-
-
-class NotLoaded(Problem):
-    """No model is loaded (yet)."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            503, "Model not loaded. Service unavailable.", headers={"Retry-After": "2"}
-        )

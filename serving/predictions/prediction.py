@@ -71,23 +71,18 @@ def to_json(model: Model, prediction: Prediction, id_: str = "") -> bytes:
         prediction.risk_level, model.origin.version, model.engine.name, model.data_source
     )
     imputed = json.dumps(prediction.imputed) if prediction.imputed else "[]"
-    warnings = json.dumps(pointed(prediction.warnings)) if prediction.warnings else "[]"
-    part = f',"prediction_id":"{id_}"' if id_ else ""
+    warnings = json.dumps(_pointed(prediction.warnings)) if prediction.warnings else "[]"
+    rest = f',"prediction_id":"{id_}"' if id_ else ""
+    if prediction.refit_range is not None:
+        low, high = prediction.refit_range
+        rest = f',"refit_range":[{round(low, 6)},{round(high, 6)}]{rest}'
     # Six decimals: below the 1e-5 that engines may differ by, above what a person reads.
     return (
         f'{{"prediction":{prediction.label},"confidence":{round(prediction.confidence, 6)},'
         f'"probability":{round(prediction.probability, 6)},{texts},'
-        f'"imputed":{imputed},"warnings":{warnings}{_range_part(prediction)}{part}}}\n'
+        f'"imputed":{imputed},"warnings":{warnings}{rest}}}\n'
     ).encode()
 
 
-def _range_part(prediction: Prediction) -> str:
-    if prediction.refit_range is None:
-        return ""
-    low, high = prediction.refit_range
-    return f',"refit_range":[{round(low, 6)},{round(high, 6)}]'
-
-
-def pointed(warnings: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    """Return warnings as an answer has them."""
+def _pointed(warnings: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"pointer": f"/{name}", "detail": message} for name, message in warnings]
