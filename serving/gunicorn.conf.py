@@ -64,7 +64,6 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 _SEND_BUFFER = 256 * 1024
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-_own: dict[str, Any] = {}
 
 
 def _raise_file_limit() -> None:
@@ -156,7 +155,7 @@ def _import_early() -> None:
     gc.freeze()
 
 
-def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names them
+def post_worker_init(worker: Any) -> None:
     """See how a request of this worker's class lets others go first, threads too."""
     from gevent import get_hub
 
@@ -165,17 +164,17 @@ def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names the
 
     sys.setswitchinterval(0.001)  # no request waits longer for a thread that is busy
     get_hub().print_exception = log_uncaught
-    _own["turn"] = fair_yield()
+    worker.yield_turn = fair_yield()
 
 
-def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:  # noqa: ARG001
+def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:  # noqa: ARG001 -- gunicorn names them
     """Let the other connections go first; meanwhile the next request of this one arrives.
 
     The service itself yields before it works on a request (serving.http.middleware), which is what
     makes the waiting ones countable; without this second turn that wait would fall to whoever comes
     last.
     """
-    _own["turn"]()
+    worker.yield_turn()
 
 
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001

@@ -23,7 +23,6 @@ from risk_model.flavours import inputs
 from risk_model.model import Model
 from serving.errors import Problem
 
-FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _LARGEST = np.finfo(np.float32).max  # what models compute with
 _SHORTEST_ROW = 20  # bytes of the required values of one patient, with commas and brackets
 _NAMES = frozenset(FEATURE_NAMES)
@@ -66,13 +65,14 @@ def read_json(body: bytes) -> Rows:
         raise _bad("The body is not valid JSON (RFC 8259, UTF-8).") from None
     finally:
         gc.enable()
-    formats = [name for name in FORMATS if name in content] if isinstance(content, dict) else []
+    formats = [name for name in _FORMATS if name in content] if isinstance(content, dict) else []
     if len(formats) != 1:
-        raise _bad("The body must be an object with exactly one of " + ", ".join(FORMATS) + ".")
-    if formats[0] in ("instances", "inputs") and len(content) > 1 + ("params" in content):
+        raise _bad("The body must be an object with exactly one of " + ", ".join(_FORMATS) + ".")
+    name = formats[0]
+    if name in ("instances", "inputs") and len(content) > 1 + ("params" in content):
         raise _bad("Next to instances or inputs there may be params only.")
     array = _array if b"true" in body or b"false" in body else _packed
-    return _BY_FORMAT[formats[0]](content[formats[0]], array)
+    return _FORMATS[name](content[name], array)
 
 
 def _refuse_short_rows(body: bytes, *begins: bytes) -> None:
@@ -167,7 +167,7 @@ def _array(rows: Sequence[Sequence[Any]]) -> Rows:
         raise _bad("A value is not a number that can be held.") from None
 
 
-_BY_FORMAT = {
+_FORMATS = {
     "dataframe_split": _read_split,
     "dataframe_records": _read_records,
     "instances": _read_columns,

@@ -109,11 +109,11 @@ def _field_error(detail: ErrorDetails) -> dict[str, str]:
 
 
 def _repeated(body: bytes) -> Problem:
-    names: list[str] = []
-    json.loads(body, object_pairs_hook=lambda pairs: names.extend(name for name, _ in pairs))
-    repeated = [name for name in FEATURE_NAMES if names.count(name) > 1]
+    names = [name for name, _ in json.loads(body, object_pairs_hook=list)]
     errors = [
-        {"pointer": f"/{name}", "detail": f"'{name}' is there more than once."} for name in repeated
+        {"pointer": f"/{name}", "detail": f"'{name}' is there more than once."}
+        for name in FEATURE_NAMES
+        if names.count(name) > 1
     ]
     return Problem(400, "The JSON object names a field more than once.", errors)
 
@@ -139,12 +139,11 @@ def _property(feature: Feature) -> dict[str, Any]:
     }
     if feature.codes:
         schema["enum"] = [*feature.codes, *([None] if feature.nullable else [])]
+        schema["x-codes"] = {str(code): word for code, word in feature.codes.items()}
     else:
         schema |= {"minimum": feature.low, "maximum": feature.high}
     if feature.unit:
         schema["x-unit"] = feature.unit
-    if feature.codes:
-        schema["x-codes"] = {str(code): word for code, word in feature.codes.items()}
     return schema
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request, send_from_directory
@@ -14,6 +13,7 @@ from serving.http.problems import MEDIA_TYPE, problem_schema
 from serving.predictions.schemas import EXAMPLE, patient_schema
 from serving.routes.service import service
 
+VERSION = "0.2.0"
 _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
 _PROBLEMS = {
     400: "The body cannot be read.",
@@ -39,7 +39,7 @@ def openapi(*, keys: bool, root: str) -> dict[str, Any]:
         "openapi.yaml",
         keys=keys,
         root=root or "/",
-        version=_own_version(),
+        version=VERSION,
         label=LABEL.definition,
         names=FEATURE_NAMES,
         required=REQUIRED,
@@ -81,13 +81,6 @@ def _older(part: Any) -> Any:
     if isinstance(older.get("examples"), list):
         older["example"] = older.pop("examples")[0]
     return older
-
-
-def _own_version() -> str:
-    try:
-        return version("heart-disease-model")
-    except PackageNotFoundError:
-        return "0.2.0"  # run from a clone, as is usual
 
 
 def _description() -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 
 from clinical.numbers import read_float
 from clinical.schema import FEATURES, Feature
@@ -67,8 +66,8 @@ def in_columns(typed: list[Typed]) -> list[list[tuple[str, list[Typed]]]]:
     groups: dict[str, list[Typed]] = {}
     for field in typed:
         groups.setdefault(field.feature.group, []).append(field)
-    above = accumulate((len(fields) for fields in groups.values()), initial=0)
     columns: list[list[tuple[str, list[Typed]]]] = [[], []]
-    for group, before in zip(groups.items(), above, strict=False):
-        columns[2 * before > len(typed)].append(group)
+    for group in groups.items():
+        first = sum(len(fields) for _, fields in columns[0])
+        columns[2 * first > len(typed)].append(group)
     return columns

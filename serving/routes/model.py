@@ -64,14 +64,14 @@ def plot(name: str) -> Response:
 
 def _card(model: Model) -> dict[str, Any]:
     """Return the model card, as far as the model has the metadata for it."""
+    known, title = model.metadata, rendering.title(model.metadata)
     try:
-        shown = rendering.as_fragment(model.metadata)
-        lacking = rendering.lacking(model.metadata)
+        card = rendering.as_fragment(known)
     except (KeyError, TypeError, ValueError, TemplateError):  # another project, which knew less
-        nothing = Metadata()
-        shown, lacking = rendering.as_fragment(nothing), rendering.lacking(nothing)
-    title = rendering.title(model.metadata)
-    return {"title": title, "card": shown, "lacking": lacking, "has_file": _carries_card(model)}
+        known = Metadata()
+        card = rendering.as_fragment(known)
+    lacking = rendering.lacking(known)
+    return {"title": title, "card": card, "lacking": lacking, "has_file": _carries_card(model)}
 
 
 def _carries_card(model: Model) -> bool:
