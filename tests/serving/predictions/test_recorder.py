@@ -25,7 +25,7 @@ LABEL = '{challenger_version="registry-v4"}'
 TYPED = {feature.name: f"{feature.example:g}" for feature in FEATURES}
 
 
-def challenger(model: Model, probability: float | None, seconds: float = 0.0) -> Model:
+def challenger(model: Model | None, probability: float | None, seconds: float = 0.0) -> Model:
     """Return a challenger that says the same of everybody, or fails, after a time."""
 
     def score(rows: forge.Rows) -> forge.Rows:
@@ -34,6 +34,7 @@ def challenger(model: Model, probability: float | None, seconds: float = 0.0) ->
             raise RuntimeError("the engine broke")
         return np.full(len(rows), probability)
 
+    assert model is not None
     origin = Origin("other", "registry-v4", "alias challenger")
     return Model(forge.Engine(score), origin, model.metadata)
 
@@ -175,14 +176,9 @@ def test_the_challenger_is_asked_about_patients_who_have_their_answers(
 
 @pytest.mark.parametrize(("outcome", "says"), [("failed", (None, 0.0)), ("shed", (0.5, 0.3))])
 def test_a_challenger_that_fails_or_is_slow_touches_nothing(
-    log_rows: MakeApp,
-    model: Model,
-    following: FakeFollowing,
-    tmp_path: Path,
-    outcome: str,
-    says: Any,
+    log_rows: MakeApp, following: FakeFollowing, tmp_path: Path, outcome: str, says: Any
 ) -> None:
-    following.challenger = challenger(model, *says)
+    following.challenger = challenger(following.model, *says)
     app = log_rows(HEART_SHADOW=1)
     client = app.test_client()
     for _ in range(2):
