@@ -15,13 +15,12 @@ class Problem(Exception):  # noqa: N818 -- RFC 9457 calls it so
     Parameters
     ----------
     status : int
-        The HTTP status.
     detail : str
         What is wrong and what to do. Never a value that a client has sent.
     errors : sequence of mapping, optional
         One entry for each field: ``pointer`` (RFC 6901), ``detail``.
     headers : mapping of str to str, optional
-        Further headers of the answer.
+        Further ones of the answer.
     """
 
     def __init__(

@@ -66,13 +66,6 @@ _SEND_BUFFER = 256 * 1024
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
-def _raise_file_limit() -> None:
-    """Let each connection have its file."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def _end_at_once() -> None:
     """Let a new worker end at once on a signal that comes before it serves.
 
@@ -90,7 +83,9 @@ def on_starting(server: Any) -> None:
     from serving.following.worker import end_follower, spawn_follower
     from serving.http.metrics import prepare_directory
 
-    _raise_file_limit()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection is a file
     os.register_at_fork(
         before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING),
         after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING),
@@ -112,11 +107,8 @@ def on_starting(server: Any) -> None:
             shutil.rmtree(instance.folder, ignore_errors=True)
 
     atexit.register(end)
-    addresses = server.cfg.address
-    warn_if_open(
-        [str(address[0]) if isinstance(address, tuple) else "" for address in addresses],
-        _settings["HEART_API_KEYS"],
-    )
+    hosts = [str(each[0]) if isinstance(each, tuple) else "" for each in server.cfg.address]
+    warn_if_open(hosts, _settings["HEART_API_KEYS"])
     _import_early()
 
 

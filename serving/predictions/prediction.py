@@ -15,26 +15,14 @@ from risk_model.model import Model
 class Prediction:
     """The prediction for one patient.
 
-    Parameters
-    ----------
-    label : int
-        The predicted class: 1 disease, 0 none.
-    probability : float
-        The probability of disease.
-    risk_level : str
-        The band of the probability.
-    imputed : list of str
-        Fields that were unknown.
-    warnings : list of (str, str)
-        Fields outside of what the model has seen, alone or together, or unknown; and the message.
-    refit_range : (float, float), optional
-        Where models refitted on resamples put patients with such a probability.
+    `warnings` are fields outside of what the model has seen, alone or together, or unknown, each
+    with the message; `refit_range` is where models refitted on resamples put such patients.
     """
 
-    label: int
-    probability: float
+    label: int  # 1 disease, 0 none
+    probability: float  # of disease
     risk_level: str
-    imputed: list[str]
+    imputed: list[str]  # fields that were unknown
     warnings: list[tuple[str, str]]
     refit_range: tuple[float, float] | None = None
 

@@ -46,13 +46,7 @@ def sign(secret: str, delivery: str, timestamp: str, body: bytes) -> str:
 
 
 def _check(secret: str, headers: Headers, body: bytes, now: float) -> str:
-    """Check a delivery; return its id.
-
-    Raises
-    ------
-    Problem
-        401 where the signature is missing or wrong, or the time is not of the last 300 s.
-    """
+    """Return the id of a delivery; raise Problem (401) where it is not signed or not fresh."""
     delivery = headers.get("X-MLflow-Delivery-Id", "")
     timestamp = headers.get("X-MLflow-Timestamp", "")
     given = headers.get("X-MLflow-Signature", "").encode("latin-1", "replace")
