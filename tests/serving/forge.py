@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from risk_model.engines import Scores
@@ -72,7 +73,11 @@ def labels(rows: Rows, seed: int = 0) -> npt.NDArray[np.int64]:
     return (z + noise > np.median(z)).astype(np.int64)
 
 
-def fit(kind: str = "forest", seed: int = 0, rows: int = 300) -> Any:
+def framed(rows: Rows) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(FEATURE_NAMES))
+
+
+def fit(kind: str = "forest", seed: int = 0) -> Any:
     """Return a fitted and calibrated pipeline of one of the kinds forest, logistic, boosting."""
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.compose import ColumnTransformer
@@ -93,19 +98,13 @@ def fit(kind: str = "forest", seed: int = 0, rows: int = 300) -> Any:
         "logistic": make_pipeline(StandardScaler(), LogisticRegression()),
         "boosting": HistGradientBoostingClassifier(max_iter=20, random_state=seed),
     }[kind]
-    import pandas as pd
-
-    made = patients(rows, seed)
-    frame = pd.DataFrame(made, columns=list(FEATURE_NAMES))
+    made = patients(300, seed)
     calibrated = CalibratedClassifierCV(estimator, method="sigmoid", cv=3, ensemble=False)
-    return make_pipeline(columns, calibrated).fit(frame, labels(made, seed))
+    return make_pipeline(columns, calibrated).fit(framed(made), labels(made, seed))
 
 
 def probabilities(pipeline: Any, rows: Rows) -> npt.NDArray[np.float64]:
-    import pandas as pd
-
-    frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
-    return np.asarray(pipeline.predict_proba(frame)[:, 1], dtype=np.float64)
+    return np.asarray(pipeline.predict_proba(framed(rows))[:, 1], dtype=np.float64)
 
 
 def to_onnx(pipeline: Any) -> bytes:

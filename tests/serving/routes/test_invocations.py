@@ -8,7 +8,6 @@ from typing import Any
 
 import mlflow
 import numpy as np
-import pandas as pd
 import pytest
 from flask.testing import FlaskClient
 
@@ -130,7 +129,7 @@ def test_every_format_of_a_body_is_answered(
 def test_csv_is_answered(
     answered: tuple[FlaskClient, list[Any]], rows: Any, separator: str
 ) -> None:
-    frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
+    frame = forge.framed(rows)
     for made in (frame, frame[frame.columns[::-1]], frame.assign(name="x, y")):
         body = made.to_csv(index=False, lineterminator=separator).encode()
         answer = invoke(answered[0], body, "text/csv")
@@ -147,7 +146,7 @@ def new(client: FlaskClient, following: FakeFollowing, new_folder: Path) -> Flas
 @pytest.fixture(scope="module")
 def answers(rows: Any, new_folder: Path) -> Any:
     """Return what MLflow itself answers."""
-    frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
+    frame = forge.framed(rows)
     return mlflow.pyfunc.load_model(str(new_folder)).predict(frame).to_dict("records")
 
 
@@ -174,7 +173,7 @@ def test_each_of_many_patients_gets_their_own_answer(
     """Without a gap, CSV is read in compiled code."""
     rows = forge.patients(count, seed=3, unknown=unknown)
     split = {"dataframe_split": {"columns": list(FEATURE_NAMES), "data": listed(rows)}}
-    csv = pd.DataFrame(rows, columns=list(FEATURE_NAMES)).to_csv(index=False).encode()
+    csv = forge.framed(rows).to_csv(index=False).encode()
     for body, kind in ((split, JSON), (csv, "text/csv; charset=utf-8")):
         found = [each["probability"] for each in invoke(new, body, kind).json["predictions"]]
         np.testing.assert_allclose(found, forge.probabilities(pipeline, rows), atol=1e-5)

@@ -51,20 +51,6 @@ def test_a_patient_gets_what_predict_says_as_number_and_picture(
     assert not [word for word in ("confidence", "risk", "How sure") if word in page]
 
 
-def test_the_codes_stand_in_clinical_order_and_what_may_be_unknown_is_so_at_first(
-    client: FlaskClient,
-) -> None:
-    chosen = {
-        name: re.findall(r"<option value=\"[^\"]*\"[^>]*>([^<]+)", options)
-        for name, options in re.findall(
-            r'<select id="(\w+)".*?>(.*?)</select>', client.get("/").text, re.S
-        )
-    }
-    assert chosen["cp"] == ["Choose…", "Typical angina", "Atypical angina", "Non-anginal pain",
-                            "Asymptomatic"]  # fmt: skip
-    assert chosen["thal"] == ["Unknown", "Normal", "Fixed defect", "Reversible defect"]
-
-
 def test_findings_that_nobody_had_together_are_warned_of_by_title(
     client: FlaskClient, following: FakeFollowing, patient: Any
 ) -> None:
