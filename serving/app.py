@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Flask, request
 
 from risk_model.locations import ensure_account
@@ -52,34 +54,24 @@ def create_app(config: Settings | None = None) -> Flask:
     following = settings.get("following") or Following(settings)
     metrics = Metrics(following.status)
     following.attach(metrics)
-    service = Service(
-        settings,
-        following,
-        metrics,
-        Recorder(settings, metrics, lambda: following.challenger),
-        Keys(settings["HEART_API_KEYS"]),
-        BackgroundThread(),
-    )
+    recorder = Recorder(settings, metrics, lambda: following.challenger)
+    keys = Keys(settings["HEART_API_KEYS"])
+    service = Service(settings, following, metrics, recorder, keys, BackgroundThread())
     app.extensions["heart"] = service
-    predictor, batches = predict.Predictor(service), invocations.Batches(service)
-    hot: dict[str, Handler] = {"/predict": predictor, "/invocations": batches}
+    hot: dict[str, Handler] = {
+        "/predict": partial(predict.answer, service),
+        "/invocations": partial(invocations.answer, service),
+    }
     for path in hot:  # the middleware answers; of Flask, other methods get 405
         app.add_url_rule(path, path, methods=["POST"])
     problems.register(app)
-    app.register_blueprint(explain.make_blueprint(service, predictor))
-    app.register_blueprint(documentation.make_blueprint(settings))
-    for routes in (health, webhooks, pages, model, monitor):
-        app.register_blueprint(routes.make_blueprint(service))
+    for routes in (documentation, explain, health, model, monitor, pages, webhooks):
+        app.register_blueprint(routes.blueprint)
     app.before_request(_remember_route)
     if settings["HEART_KEYS_FOR"] == "everything":
-        app.before_request(lambda: _require_key(service.keys))
-    app.wsgi_app = Middleware(  # type: ignore[method-assign]
-        app.wsgi_app,
-        hot,
-        metrics,
-        following.ensure,
-        settings,
-    )
+        app.before_request(lambda: _require_key(keys))
+    middleware = Middleware(app.wsgi_app, hot, metrics, following.ensure, settings)
+    app.wsgi_app = middleware  # type: ignore[method-assign]
     following.start()
     return app
 

@@ -15,13 +15,12 @@ class Problem(Exception):  # noqa: N818 -- RFC 9457 calls it so
     Parameters
     ----------
     status : int
-        The HTTP status.
     detail : str
         What is wrong and what to do. Never a value that a client has sent.
     errors : sequence of mapping, optional
         One entry for each field: ``pointer`` (RFC 6901), ``detail``.
     headers : mapping of str to str, optional
-        Further headers of the answer.
+        Further ones of the answer.
     """
 
     def __init__(
@@ -36,12 +35,3 @@ class Problem(Exception):  # noqa: N818 -- RFC 9457 calls it so
         self.detail = detail
         self.errors = errors
         self.headers = dict(headers or {})
-
-
-class NotLoaded(Problem):
-    """No model is loaded (yet)."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            503, "Model not loaded. Service unavailable.", headers={"Retry-After": "2"}
-        )

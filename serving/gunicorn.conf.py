@@ -64,14 +64,6 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 _SEND_BUFFER = 256 * 1024
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-_own: dict[str, Any] = {}
-
-
-def _raise_file_limit() -> None:
-    """Let each connection have its file."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _end_at_once() -> None:
@@ -91,7 +83,9 @@ def on_starting(server: Any) -> None:
     from serving.following.worker import end_follower, spawn_follower
     from serving.http.metrics import prepare_directory
 
-    _raise_file_limit()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection is a file
     os.register_at_fork(
         before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING),
         after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING),
@@ -113,11 +107,8 @@ def on_starting(server: Any) -> None:
             shutil.rmtree(instance.folder, ignore_errors=True)
 
     atexit.register(end)
-    addresses = server.cfg.address
-    warn_if_open(
-        [str(address[0]) if isinstance(address, tuple) else "" for address in addresses],
-        _settings["HEART_API_KEYS"],
-    )
+    hosts = [str(each[0]) if isinstance(each, tuple) else "" for each in server.cfg.address]
+    warn_if_open(hosts, _settings["HEART_API_KEYS"])
     _import_early()
 
 
@@ -156,7 +147,7 @@ def _import_early() -> None:
     gc.freeze()
 
 
-def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names them
+def post_worker_init(worker: Any) -> None:
     """See how a request of this worker's class lets others go first, threads too."""
     from gevent import get_hub
 
@@ -165,17 +156,17 @@ def post_worker_init(worker: Any) -> None:  # noqa: ARG001 -- gunicorn names the
 
     sys.setswitchinterval(0.001)  # no request waits longer for a thread that is busy
     get_hub().print_exception = log_uncaught
-    _own["turn"] = fair_yield()
+    worker.yield_turn = fair_yield()
 
 
-def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:  # noqa: ARG001
+def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:  # noqa: ARG001 -- gunicorn names them
     """Let the other connections go first; meanwhile the next request of this one arrives.
 
     The service itself yields before it works on a request (serving.http.middleware), which is what
     makes the waiting ones countable; without this second turn that wait would fall to whoever comes
     last.
     """
-    _own["turn"]()
+    worker.yield_turn()
 
 
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001

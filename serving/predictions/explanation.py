@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clinical.schema import FEATURE_NAMES
 from risk_model.model import Model
-from serving.predictions.prediction import Prediction, pointed
+from serving.predictions.prediction import Prediction
+from serving.predictions.prediction import to_json as prediction_to_json
+
+if TYPE_CHECKING:
+    from risk_model.shapley import Explanation
 
 TOLERANCE = 1e-4
 """By how much base and contributions may miss the served probability: float32 adds up so well."""
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """How each finding moved a patient's probability away from the reference's.
-
-    Parameters
-    ----------
-    base : float
-        The probability of the reference patient.
-    contributions, reference : mapping of str to float
-        By feature: what it added to the probability, and the value of the reference patient.
-    """
-
-    base: float
-    contributions: Mapping[str, float]
-    reference: Mapping[str, float]
 
 
 def explain(
@@ -51,26 +38,19 @@ def explain(
     if model.metadata.format == 1:
         patient = np.where(np.isnan(patient), reference, patient)
     parts = shapley.explain(lambda rows: model.engine.score(rows).probabilities, patient, reference)
-    if not abs(parts.probability - prediction.probability) <= TOLERANCE:
-        return None
-    contributions = dict(zip(FEATURE_NAMES, parts.contributions.tolist(), strict=True))
-    return Explanation(parts.base, contributions, model.reference)
+    adds_up = abs(parts.probability - prediction.probability) <= TOLERANCE
+    return parts if adds_up else None
 
 
-def to_json(model: Model, prediction: Prediction, explanation: Explanation) -> bytes:
-    """Write the answer of POST /explain."""
+def to_json(model: Model, prediction: Prediction, parts: Explanation) -> bytes:
+    """Return the answer of POST /explain: that of /predict, and what moved the probability."""
+    rest = json.loads(prediction_to_json(model, prediction))
+    del rest["prediction"], rest["confidence"]
+    contributions = [round(points, 6) for points in parts.contributions.tolist()]
     content = {
-        "probability": round(prediction.probability, 6),
-        "base_probability": round(explanation.base, 6),
-        "contributions": {k: round(v, 6) for k, v in explanation.contributions.items()},
-        "reference": dict(explanation.reference),
-        "risk_level": prediction.risk_level,
-        "model_version": model.origin.version,
-        "engine": model.engine.name,
-        "data_source": model.data_source,
-        "imputed": prediction.imputed,
-        "warnings": pointed(prediction.warnings),
+        "probability": rest["probability"],
+        "base_probability": round(parts.base, 6),
+        "contributions": dict(zip(FEATURE_NAMES, contributions, strict=True)),
+        "reference": model.reference,
     }
-    if prediction.refit_range is not None:
-        content["refit_range"] = [round(end, 6) for end in prediction.refit_range]
-    return json.dumps(content).encode() + b"\n"
+    return json.dumps(content | rest).encode() + b"\n"

@@ -15,26 +15,14 @@ from risk_model.model import Model
 class Prediction:
     """The prediction for one patient.
 
-    Parameters
-    ----------
-    label : int
-        The predicted class: 1 disease, 0 none.
-    probability : float
-        The probability of disease.
-    risk_level : str
-        The band of the probability.
-    imputed : list of str
-        Fields that were unknown.
-    warnings : list of (str, str)
-        Fields outside of what the model has seen, alone or together, or unknown; and the message.
-    refit_range : (float, float), optional
-        Where models refitted on resamples put patients with such a probability.
+    `warnings` are fields outside of what the model has seen, alone or together, or unknown, each
+    with the message; `refit_range` is where models refitted on resamples put such patients.
     """
 
-    label: int
-    probability: float
+    label: int  # 1 disease, 0 none
+    probability: float  # of disease
     risk_level: str
-    imputed: list[str]
+    imputed: list[str]  # fields that were unknown
     warnings: list[tuple[str, str]]
     refit_range: tuple[float, float] | None = None
 
@@ -71,23 +59,18 @@ def to_json(model: Model, prediction: Prediction, id_: str = "") -> bytes:
         prediction.risk_level, model.origin.version, model.engine.name, model.data_source
     )
     imputed = json.dumps(prediction.imputed) if prediction.imputed else "[]"
-    warnings = json.dumps(pointed(prediction.warnings)) if prediction.warnings else "[]"
-    part = f',"prediction_id":"{id_}"' if id_ else ""
+    warnings = json.dumps(_pointed(prediction.warnings)) if prediction.warnings else "[]"
+    rest = f',"prediction_id":"{id_}"' if id_ else ""
+    if prediction.refit_range is not None:
+        low, high = prediction.refit_range
+        rest = f',"refit_range":[{round(low, 6)},{round(high, 6)}]{rest}'
     # Six decimals: below the 1e-5 that engines may differ by, above what a person reads.
     return (
         f'{{"prediction":{prediction.label},"confidence":{round(prediction.confidence, 6)},'
         f'"probability":{round(prediction.probability, 6)},{texts},'
-        f'"imputed":{imputed},"warnings":{warnings}{_range_part(prediction)}{part}}}\n'
+        f'"imputed":{imputed},"warnings":{warnings}{rest}}}\n'
     ).encode()
 
 
-def _range_part(prediction: Prediction) -> str:
-    if prediction.refit_range is None:
-        return ""
-    low, high = prediction.refit_range
-    return f',"refit_range":[{round(low, 6)},{round(high, 6)}]'
-
-
-def pointed(warnings: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    """Return warnings as an answer has them."""
+def _pointed(warnings: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"pointer": f"/{name}", "detail": message} for name, message in warnings]

@@ -5,7 +5,6 @@ No pandas, which a worker would have to import.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import gc
 import io
@@ -18,19 +17,17 @@ import numpy as np
 import pydantic_core
 
 from clinical.numbers import read_float
-from clinical.schema import FEATURE_NAMES, FEATURES
+from clinical.schema import FEATURE_NAMES, REQUIRED
 from risk_model.engines import Rows
 from risk_model.flavours import inputs
 from risk_model.model import Model
 from serving.errors import Problem
 
-FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _LARGEST = np.finfo(np.float32).max  # what models compute with
 _SHORTEST_ROW = 20  # bytes of the required values of one patient, with commas and brackets
 _NAMES = frozenset(FEATURE_NAMES)
 _HEADER = ",".join(FEATURE_NAMES).encode()
 ToArray = Callable[[Sequence[Sequence[Any]]], Rows]
-_REQUIRED = tuple(feature.name for feature in FEATURES if not feature.nullable)
 
 
 def read(model: Model, kind: str, body: bytes) -> Rows:
@@ -61,34 +58,27 @@ def _bad(detail: str) -> Problem:
 def read_json(body: bytes) -> Rows:
     """Return the rows of a JSON body in any of the protocol's formats."""
     _refuse_short_rows(body, b"[", b"{")
+    gc.disable()  # it would look at a batch again and again while that is read
     try:
-        with _without_collector():
-            content = pydantic_core.from_json(body, allow_inf_nan=True, cache_strings="keys")
+        content = pydantic_core.from_json(body, allow_inf_nan=True, cache_strings="keys")
     except ValueError:
         raise _bad("The body is not valid JSON (RFC 8259, UTF-8).") from None
-    formats = [name for name in FORMATS if name in content] if isinstance(content, dict) else []
+    finally:
+        gc.enable()
+    formats = [name for name in _FORMATS if name in content] if isinstance(content, dict) else []
     if len(formats) != 1:
-        raise _bad("The body must be an object with exactly one of " + ", ".join(FORMATS) + ".")
-    if formats[0] in ("instances", "inputs") and len(content) > 1 + ("params" in content):
+        raise _bad("The body must be an object with exactly one of " + ", ".join(_FORMATS) + ".")
+    name = formats[0]
+    if name in ("instances", "inputs") and len(content) > 1 + ("params" in content):
         raise _bad("Next to instances or inputs there may be params only.")
     array = _array if b"true" in body or b"false" in body else _packed
-    return _BY_FORMAT[formats[0]](content[formats[0]], array)
+    return _FORMATS[name](content[name], array)
 
 
 def _refuse_short_rows(body: bytes, *begins: bytes) -> None:
     """Refuse what holds more rows than patients would fit in: it would take 30 times its size."""
     if sum(map(body.count, begins)) > 1000 + len(body) // _SHORTEST_ROW:
         raise _bad("The rows are too short to hold a patient.")
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """Keep the garbage collector from looking at a batch again and again while it is read."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _read_split(part: Any, array: ToArray) -> Rows:
@@ -139,20 +129,20 @@ def _from_table(columns: Any, data: Any, array: ToArray) -> Rows:
         raise _bad("A row has more or fewer values than there are columns.")
     if tuple(columns) == FEATURE_NAMES:
         return array(data)
-    _require_columns(columns)
     places = _places(columns)
     return array([[None if p is None else row[p] for p in places] for row in data])
 
 
 def _places(columns: Sequence[str]) -> list[int | None]:
     """Return where each feature is, None for one that is unknown for all patients."""
+    _require_columns(columns)
     if any(columns.count(name) > 1 for name in FEATURE_NAMES):
         raise _bad("A column is there twice.")
     return [columns.index(name) if name in columns else None for name in FEATURE_NAMES]
 
 
 def _require_columns(names: Iterable[str]) -> None:
-    lacking = [name for name in _REQUIRED if name not in names]
+    lacking = [name for name in REQUIRED if name not in names]
     if lacking:
         raise _bad("The input lacks the columns " + ", ".join(lacking) + ".")
 
@@ -168,17 +158,16 @@ def _packed(rows: Sequence[Sequence[Any]]) -> Rows:
 
 def _array(rows: Sequence[Sequence[Any]]) -> Rows:
     """Turn rows of numbers and None (unknown) into an array; texts and booleans are refused."""
-    width = len(FEATURE_NAMES)
     flat = list(chain.from_iterable(rows))
     if not set(map(type, flat)) <= {int, float, type(None)}:
         raise _bad("A value is not a number.")
     try:
-        return np.array(flat, dtype=np.float64).reshape(-1, width)
+        return np.array(flat, dtype=np.float64).reshape(-1, len(FEATURE_NAMES))
     except (OverflowError, ValueError, TypeError):
         raise _bad("A value is not a number that can be held.") from None
 
 
-_BY_FORMAT = {
+_FORMATS = {
     "dataframe_split": _read_split,
     "dataframe_records": _read_records,
     "instances": _read_columns,
@@ -218,7 +207,6 @@ def _read_lines(lines: Iterator[list[str]]) -> Rows:
     names = next(lines, [])
     if not names:
         raise _bad("The body has no header.")
-    _require_columns(names)
     places = _places(names)
 
     def cells() -> Iterator[float]:

@@ -42,7 +42,7 @@ _validate = SchemaValidator(
 ).validate_json
 
 _QUOTES = 2 * len(FEATURES)
-_MOST_QUOTES = 400
+_MOST_QUOTES = 400  # tens of thousands of fields would take a third of a second to list
 _NOT_JSON = "The body is not valid JSON (RFC 8259, UTF-8)."
 _PLAIN_NAME = re.compile(r"[A-Za-z_]\w{0,39}", re.ASCII)
 
@@ -57,7 +57,6 @@ def read_patient(body: bytes) -> Values:
     """
     quotes = body.count(b'"')
     if quotes > _MOST_QUOTES:
-        # Tens of thousands of fields would take a third of a second to list.
         raise _far_too_many(body)
     try:
         values = _validate(body, strict=True)
@@ -76,8 +75,8 @@ def _problem(error: ValidationError) -> Problem:
     if not details[0]["loc"]:
         return _unfit("The body must be a JSON object with the 13 fields of one patient.")
     count = f"{len(details)} fields are" if len(details) > 1 else "One field is"
-    errors = [_field_error(detail) for detail in details]
-    return Problem(422, f"{count} not valid; see errors for each of them.", errors)
+    message = f"{count} not valid; see errors for each of them."
+    return Problem(422, message, [_field_error(detail) for detail in details])
 
 
 def _far_too_many(body: bytes) -> Problem:
@@ -109,11 +108,11 @@ def _field_error(detail: ErrorDetails) -> dict[str, str]:
 
 
 def _repeated(body: bytes) -> Problem:
-    names: list[str] = []
-    json.loads(body, object_pairs_hook=lambda pairs: names.extend(name for name, _ in pairs))
-    repeated = [name for name in FEATURE_NAMES if names.count(name) > 1]
+    names = [name for name, _ in json.loads(body, object_pairs_hook=list)]
     errors = [
-        {"pointer": f"/{name}", "detail": f"'{name}' is there more than once."} for name in repeated
+        {"pointer": f"/{name}", "detail": f"'{name}' is there more than once."}
+        for name in FEATURE_NAMES
+        if names.count(name) > 1
     ]
     return Problem(400, "The JSON object names a field more than once.", errors)
 
@@ -139,12 +138,11 @@ def _property(feature: Feature) -> dict[str, Any]:
     }
     if feature.codes:
         schema["enum"] = [*feature.codes, *([None] if feature.nullable else [])]
+        schema["x-codes"] = {str(code): word for code, word in feature.codes.items()}
     else:
         schema |= {"minimum": feature.low, "maximum": feature.high}
     if feature.unit:
         schema["x-unit"] = feature.unit
-    if feature.codes:
-        schema["x-codes"] = {str(code): word for code, word in feature.codes.items()}
     return schema
 
 

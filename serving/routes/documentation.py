@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request, send_from_directory
 
-from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
+from clinical.schema import FEATURE_NAMES, FEATURES, LABEL, REQUIRED
 from serving.http.problems import MEDIA_TYPE, problem_schema
 from serving.predictions.schemas import EXAMPLE, patient_schema
-from serving.settings import Settings
+from serving.routes.service import service
 
+VERSION = "0.2.0"
 _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
 _PROBLEMS = {
     400: "The body cannot be read.",
@@ -27,9 +27,11 @@ _PROBLEMS = {
     422: "Fields are missing, unknown or not valid; each of them is listed.",
     503: "No model is loaded yet, or too many requests are held. Retry-After says when to try.",
 }
+blueprint = Blueprint("reference", __name__)
 
 
-def openapi(*, keys: bool = False, root: str = "") -> dict[str, Any]:
+@lru_cache(maxsize=4)
+def openapi(*, keys: bool, root: str) -> dict[str, Any]:
     """Return the OpenAPI 3.1 description of the service below a path. Needs Flask's context."""
     import yaml  # at the first request: a worker need not have it in order to predict
 
@@ -37,10 +39,10 @@ def openapi(*, keys: bool = False, root: str = "") -> dict[str, Any]:
         "openapi.yaml",
         keys=keys,
         root=root or "/",
-        version=_own_version(),
+        version=VERSION,
         label=LABEL.definition,
         names=FEATURE_NAMES,
-        required=[feature.name for feature in FEATURES if not feature.nullable],
+        required=REQUIRED,
         patient=patient_schema(),
         problem=problem_schema(),
         problem_type=MEDIA_TYPE,
@@ -59,11 +61,6 @@ def _csv_pattern() -> str:
     values = [feature.codes or (feature.low, feature.high) for feature in FEATURES]
     cells = ["(" + "|".join(f"{value:g}" for value in allowed) + ")" for allowed in values]
     return f"^{','.join(FEATURE_NAMES)}\n({','.join(cells)}\n)+$"
-
-
-def for_swagger_ui(description: dict[str, Any]) -> dict[str, Any]:
-    """Return the description as OpenAPI 3.0, which the installed Swagger UI can show."""
-    return dict(_older(description), openapi="3.0.3")
 
 
 def _older(part: Any) -> Any:
@@ -86,42 +83,35 @@ def _older(part: Any) -> Any:
     return older
 
 
-def _own_version() -> str:
-    try:
-        return version("heart-disease-model")
-    except PackageNotFoundError:
-        return "0.2.0"  # run from a clone, as is usual
+def _description() -> dict[str, Any]:
+    settings = service.settings
+    root = settings["HEART_ROOT_PATH"] or request.script_root
+    return openapi(keys=bool(settings["HEART_API_KEYS"]), root=root)
 
 
-def make_blueprint(settings: Settings) -> Blueprint:
-    """Return the routes."""
-    blueprint = Blueprint("reference", __name__)
+@blueprint.get("/openapi.json")
+def show_openapi() -> Response:
+    """Show the description."""
+    return Response(json.dumps(_description(), indent=2), content_type="application/json")
 
-    @lru_cache(maxsize=4)
-    def describe(root: str) -> dict[str, Any]:
-        return openapi(keys=bool(settings["HEART_API_KEYS"]), root=root)
 
-    def description() -> dict[str, Any]:
-        return describe(settings["HEART_ROOT_PATH"] or request.script_root)
+@blueprint.get("/docs/openapi-3.0.json")
+def show_older() -> Response:
+    """Show the description as OpenAPI 3.0, which the installed Swagger UI can show."""
+    older = dict(_older(_description()), openapi="3.0.3")
+    return Response(json.dumps(older), content_type="application/json")
 
-    @blueprint.get("/openapi.json")
-    def show_openapi() -> Response:
-        return Response(json.dumps(description(), indent=2), content_type="application/json")
 
-    @blueprint.get("/docs/openapi-3.0.json")
-    def show_older() -> Response:
-        older = for_swagger_ui(description())
-        return Response(json.dumps(older), content_type="application/json")
+@blueprint.get("/docs")
+def docs() -> str:
+    """Show Swagger UI."""
+    return render_template("docs.html")
 
-    @blueprint.get("/docs")
-    def docs() -> str:
-        return render_template("docs.html")
 
-    @blueprint.get(f"/docs/<any({', '.join(repr(name) for name in _ASSETS)}):name>")
-    def asset(name: str) -> Response:
-        # At the first request: a worker need not import the package in order to predict.
-        from swagger_ui_bundle import swagger_ui_path
+@blueprint.get(f"/docs/<any({', '.join(map(repr, _ASSETS))}):name>")
+def asset(name: str) -> Response:
+    """Send a file of Swagger UI."""
+    # At the first request: a worker need not import the package in order to predict.
+    from swagger_ui_bundle import swagger_ui_path
 
-        return send_from_directory(str(swagger_ui_path), name, max_age=86400)
-
-    return blueprint
+    return send_from_directory(str(swagger_ui_path), name, max_age=86400)

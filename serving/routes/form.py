@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 
 from clinical.numbers import read_float
 from clinical.schema import FEATURES, Feature
@@ -25,9 +24,8 @@ class Typed:
     @property
     def hint(self) -> str:
         """What the form adds to the title: the feature's hint, and the range of a measurement."""
-        if self.feature.codes:
-            return self.feature.hint
-        return f"{self.feature.hint}, {_range(self.feature)}".removeprefix(", ")
+        bounds = "" if self.feature.codes else _range(self.feature)
+        return ", ".join(filter(None, (self.feature.hint, bounds)))
 
 
 def _range(feature: Feature) -> str:
@@ -48,18 +46,11 @@ def read_form(form: Mapping[str, str]) -> tuple[list[Typed], Values]:
 def _read_field(feature: Feature, text: str) -> tuple[float | None, str]:
     if feature.nullable and text in ("", UNKNOWN):
         return None, ""
-    value = _number(text)
-    if feature.accepts(value):
-        return value, ""
+    with contextlib.suppress(ValueError):
+        value = read_float(text.replace(",", "."))  # either is typed before decimals
+        if feature.accepts(value):
+            return value, ""
     return None, "Choose one" if feature.codes else f"Must be a number, {_range(feature)}"
-
-
-def _number(text: str) -> float:
-    """Return a typed text as a number, with a point or a comma; NaN where it is not one."""
-    try:
-        return read_float(text.replace(",", "."))
-    except ValueError:
-        return math.nan
 
 
 def in_columns(typed: list[Typed]) -> list[list[tuple[str, list[Typed]]]]:
@@ -67,8 +58,8 @@ def in_columns(typed: list[Typed]) -> list[list[tuple[str, list[Typed]]]]:
     groups: dict[str, list[Typed]] = {}
     for field in typed:
         groups.setdefault(field.feature.group, []).append(field)
-    above = accumulate((len(fields) for fields in groups.values()), initial=0)
     columns: list[list[tuple[str, list[Typed]]]] = [[], []]
-    for group, before in zip(groups.items(), above, strict=False):
-        columns[2 * before > len(typed)].append(group)
+    for group in groups.items():
+        first = sum(len(fields) for _, fields in columns[0])
+        columns[2 * first > len(typed)].append(group)
     return columns

@@ -26,56 +26,44 @@ from serving.routes.service import Service
 
 # Bodies beyond this are scored in a thread, so that single patients do not wait behind them.
 _SMALL = 16 * 1024
-_BATCHES_AT_ONCE = 8
+_places = threading.BoundedSemaphore(8)
 # Rows that are worth a thread of their own: some milliseconds' work.
 _PART = 1000
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Batches:
-    """Answers POST /invocations, straight from the WSGI environment."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._limit = service.settings["HEART_MAX_BATCH_LENGTH"]
-        self._seconds = service.settings["HEART_BODY_SECONDS"]
-        self._places = threading.BoundedSemaphore(_BATCHES_AT_ONCE)
-
-    def __call__(self, environ: Environ) -> Answer:
-        """Score a batch; 503 (Problem) without a model or with too many batches."""
-        self._service.keys.require(environ)
-        kind = media_type(environ)
-        if kind not in protocol.READERS:
-            allowed = " or ".join(protocol.READERS)
-            raise Problem(415, f"The content type must be {allowed}.")
-        body = read_body(environ, self._limit, self._seconds)
-        model = self._service.require_model()
-        if len(body) <= _SMALL:
-            rows = protocol.read(model, kind, body)
-            scores = model.engine.score(rows)
-            answer = _to_json(model, scores)
-        else:
-            rows, scores, answer = self._score_in_threads(model, kind, body)
-        for label, count in zip(*np.unique(scores.labels, return_counts=True), strict=True):
-            self._service.metrics.predicted(int(label), model.origin.version, int(count))
-        batch_id = self._service.recorder.take_batch(environ, model, rows, scores)
-        return Answer(200, answer, headers={"X-Prediction-ID": batch_id} if batch_id else {})
-
-    def _score_in_threads(self, model: Model, kind: str, body: bytes) -> tuple[Rows, Scores, bytes]:
-        if not self._places.acquire(blocking=False):
-            raise Problem(503, "Too many batches at once; try again.", headers={"Retry-After": "1"})
-        try:
-            rows = in_thread(lambda: protocol.read(model, kind, body))
-            scores = score(model, rows)
-            return rows, scores, in_thread(lambda: _to_json(model, scores))
-        finally:
-            self._places.release()
+def answer(service: Service, environ: Environ) -> Answer:
+    """Score a batch, straight from the WSGI environment; 503 (Problem) with too many batches."""
+    service.keys.require(environ)
+    kind = media_type(environ)
+    if kind not in protocol.READERS:
+        raise Problem(415, f"The content type must be {' or '.join(protocol.READERS)}.")
+    settings = service.settings
+    body = read_body(environ, settings["HEART_MAX_BATCH_LENGTH"], settings["HEART_BODY_SECONDS"])
+    model = service.require_model()
+    if len(body) <= _SMALL:
+        rows = protocol.read(model, kind, body)
+        scores = model.engine.score(rows)
+        content = _to_json(model, scores)
+    else:
+        rows, scores, content = _score_in_threads(model, kind, body)
+    for label, count in zip(*np.unique(scores.labels, return_counts=True), strict=True):
+        service.metrics.predicted(int(label), model.origin.version, int(count))
+    batch_id = service.recorder.take_batch(environ, model, rows, scores)
+    return Answer(200, content, headers={"X-Prediction-ID": batch_id} if batch_id else {})
 
 
-def score(model: Model, rows: Rows) -> Scores:
-    """Return the predictions for each row, similar ones scored together, in parts side by side."""
-    parts = min(_CORES, -(-len(rows) // _PART))
-    return score_many(model.engine, rows.T, -(-len(rows) // parts), in_threads)
+def _score_in_threads(model: Model, kind: str, body: bytes) -> tuple[Rows, Scores, bytes]:
+    if not _places.acquire(blocking=False):
+        raise Problem(503, "Too many batches at once; try again.", headers={"Retry-After": "1"})
+    try:
+        rows = in_thread(lambda: protocol.read(model, kind, body))
+        # Similar patients are scored together, in parts side by side.
+        parts = min(_CORES, -(-len(rows) // _PART))
+        scores = score_many(model.engine, rows.T, -(-len(rows) // parts), in_threads)
+        return rows, scores, in_thread(lambda: _to_json(model, scores))
+    finally:
+        _places.release()
 
 
 def _to_json(model: Model, scores: Scores) -> bytes:

@@ -17,7 +17,7 @@ from risk_model.model import Model
 from serving.errors import Problem
 from serving.following.cache import PLOTS, decision_path
 from serving.routes.health import readiness
-from serving.routes.service import Service
+from serving.routes.service import service
 
 _PLOT_TITLES = {
     "roc": "ROC curve",
@@ -26,52 +26,52 @@ _PLOT_TITLES = {
     "confusion_matrix": "Confusion matrix",
     "permutation_importance": "Importance of the features",
 }
+blueprint = Blueprint("model", __name__)
 
 
-def make_blueprint(service: Service) -> Blueprint:
-    """Return the routes."""
-    blueprint = Blueprint("model", __name__)
+@blueprint.get("/model")
+def show_model() -> Response:
+    """Show the model, or what is wrong where there is none."""
+    model = service.model
+    status, ready = readiness()
+    parts: dict[str, Any] = {"model": model, "ready": ready, "label": LABEL}
+    if model is not None:
+        parts |= _card(model) | {"gate": _gate(model), "plots": _plots(model)}
+    return make_response(render_template("model.html", **parts), status)
 
-    @blueprint.get("/model")
-    def show_model() -> Response:
-        model = service.model
-        status, ready = readiness(service)
-        parts: dict[str, Any] = {"model": model, "ready": ready, "label": LABEL}
-        if model is not None:
-            parts |= _card(model) | {"gate": _gate(model), "plots": _plots(model)}
-        return make_response(render_template("model.html", **parts), status)
 
-    @blueprint.get("/model/card.md")
-    def card_file() -> Response:
-        model = service.model
-        if model is None or not _carries_card(model):
-            raise Problem(404, "The model that is served carries no card.")
-        name = f"{model.origin.version}-card.md"
-        return send_from_directory(
-            model.origin.directory, CARD, mimetype="text/markdown",
-            as_attachment=True, download_name=name, max_age=0,
-        )  # fmt: skip
+@blueprint.get("/model/card.md")
+def card_file() -> Response:
+    """Send the card that the model carries."""
+    model = service.model
+    if model is None or not _carries_card(model):
+        raise Problem(404, "The model that is served carries no card.")
+    name = f"{model.origin.version}-card.md"
+    return send_from_directory(
+        model.origin.directory, CARD, mimetype="text/markdown",
+        as_attachment=True, download_name=name, max_age=0,
+    )  # fmt: skip
 
-    @blueprint.get("/model/plots/<name>.png")
-    def plot(name: str) -> Response:
-        model = service.model
-        if model is None or name not in _PLOT_TITLES:
-            raise Problem(404, "There is no such plot.")
-        return send_from_directory(Path(model.origin.directory) / PLOTS, f"{name}.png")
 
-    return blueprint
+@blueprint.get("/model/plots/<name>.png")
+def plot(name: str) -> Response:
+    """Send one of the train run's plots."""
+    model = service.model
+    if model is None or name not in _PLOT_TITLES:
+        raise Problem(404, "There is no such plot.")
+    return send_from_directory(Path(model.origin.directory) / PLOTS, f"{name}.png")
 
 
 def _card(model: Model) -> dict[str, Any]:
     """Return the model card, as far as the model has the metadata for it."""
+    known, title = model.metadata, rendering.title(model.metadata)
     try:
-        shown = rendering.as_fragment(model.metadata)
-        lacking = rendering.lacking(model.metadata)
+        card = rendering.as_fragment(known)
     except (KeyError, TypeError, ValueError, TemplateError):  # another project, which knew less
-        nothing = Metadata()
-        shown, lacking = rendering.as_fragment(nothing), rendering.lacking(nothing)
-    title = rendering.title(model.metadata)
-    return {"title": title, "card": shown, "lacking": lacking, "has_file": _carries_card(model)}
+        known = Metadata()
+        card = rendering.as_fragment(known)
+    lacking = rendering.lacking(known)
+    return {"title": title, "card": card, "lacking": lacking, "has_file": _carries_card(model)}
 
 
 def _carries_card(model: Model) -> bool:

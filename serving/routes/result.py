@@ -4,70 +4,40 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from clinical.schema import FEATURES, Feature
+from flask import request
+
+from clinical.schema import FEATURES
 from risk_model.card import wording
-from risk_model.measurements import Observed, Outcomes
-from risk_model.metadata import Metadata
+from risk_model.measurements import Observed
 from risk_model.model import Model
 from serving.errors import Problem
-from serving.http.gevent_support import BackgroundThread
-from serving.predictions.explanation import Explanation, explain
+from serving.predictions.explanation import explain
 from serving.predictions.prediction import Prediction, predict
 from serving.predictions.schemas import Values
+from serving.routes.service import service
+
+if TYPE_CHECKING:
+    from risk_model.shapley import Explanation
 
 BESIDE = 2
 """Bins of the probability, on either side, in which patients are like one."""
-MIDDLE = 50.0
 SMALLEST = 0.005
 """Contributions below half a percentage point are listed without a bar."""
 
-_TITLES = {feature.name: feature.inline for feature in FEATURES}
 
+class Move(NamedTuple):
+    """How one finding moved the probability, in percentage points, from the reference's value."""
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """How one finding moved the probability: as text, and as a bar to either side of the middle.
-
-    Parameters
-    ----------
-    feature : Feature
-    value, reference : str
-        The patient's value and the reference's, as text.
-    points : float
-        Percentage points.
-    x, width : float
-        The bar, in a picture that is 100 wide.
-    """
-
-    feature: Feature
+    title: str
     value: str
     reference: str
     points: float
-    x: float
-    width: float
-
-    @property
-    def unknown(self) -> bool:
-        """Whether the finding is unknown, so that it is not knowing it that moved something."""
-        return self.value == "unknown"
-
-    @property
-    def amount(self) -> str:
-        """The points with their sign; a fraction of one is less than such a model bears."""
-        return f"{self.points:+.0f}"
-
-    @property
-    def direction(self) -> str:
-        """Which way: up or down."""
-        return "up" if self.points > 0 else "down"
+    share: float  # of the furthest move, 0 to 1
 
 
-def answer(
-    model: Model, values: Values, background: BackgroundThread, environ: Mapping[str, Any]
-) -> dict[str, Any]:
+def answer(model: Model, values: Values) -> dict[str, Any]:
     """Return what the page shows of an answer."""
     prediction = predict(model, values)
     parts: dict[str, Any] = {
@@ -76,47 +46,46 @@ def answer(
         "cautions": cautions(prediction.warnings),
         "bands": bands(model),
         "observed": observed(model, prediction),
-        "titles": _TITLES,
+        "unknown": [f.inline for f in FEATURES if f.name in prediction.imputed],
         "population": wording.population(model.metadata),
         "why_low": wording.why_low(model.metadata),
     }
     explanation = None
     with contextlib.suppress(Problem):  # too many at once: the answer comes without it
-        explanation = background(lambda: explain(model, values, prediction), environ)
-    if explanation is not None:
-        moved, unmoved = moves(explanation, values)
+        explanation = service.background(
+            lambda: explain(model, values, prediction), request.environ
+        )
+    if explanation is not None and model.reference is not None:
+        moved, unmoved = moves(explanation, model.reference, values)
         parts |= {"explanation": explanation, "moves": moved, "unmoved": unmoved}
     return parts
 
 
 def moves(
-    explanation: Explanation, values: Sequence[float | None]
-) -> tuple[list[Move], list[tuple[str, str]]]:
+    explanation: Explanation, reference: Mapping[str, float], values: Values
+) -> tuple[list[Move], list[str]]:
     """Return what moved the probability by half a point or more, the furthest first, and the rest.
 
-    The rest are title and value.
+    The rest as text.
     """
-    largest = max(map(abs, explanation.contributions.values())) or 1.0
+    contributions = explanation.contributions.tolist()
+    largest = max(map(abs, contributions))
     moved, others = [], []
-    for feature, value in zip(FEATURES, values, strict=True):
-        share = explanation.contributions[feature.name]
+    for feature, value, by in zip(FEATURES, values, contributions, strict=True):
         shown = feature.format_value(value)
-        if abs(share) < SMALLEST:
-            others.append((feature.inline, shown))
+        if abs(by) < SMALLEST:
+            others.append(f"{feature.inline} ({shown})")
             continue
-        width = MIDDLE * abs(share) / largest
-        x = MIDDLE if share > 0 else MIDDLE - width
-        reference = feature.format_value(explanation.reference[feature.name])
-        moved.append(Move(feature, shown, reference, 100 * share, x, width))
-    return sorted(moved, key=lambda move: -abs(move.points)), others
+        typical = feature.format_value(reference[feature.name])
+        moved.append(Move(feature.title, shown, typical, 100 * by, abs(by) / largest))
+    return sorted(moved, key=lambda move: -move.share), others
 
 
-def bands(model: Model) -> list[dict[str, Any]]:
-    """Return the bands of risk as parts of a bar of 100 units."""
+def bands(model: Model) -> list[tuple[str, float, float]]:
+    """Return the bands of risk: level, beginning and end."""
     starts = [start for _, start in model.bands] + [1.0]
     return [
-        {"level": level, "x": 100 * start, "width": 100 * (end - start)}
-        for (level, start), end in zip(model.bands, starts[1:], strict=True)
+        (level, start, end) for (level, start), end in zip(model.bands, starts[1:], strict=True)
     ]
 
 
@@ -136,34 +105,28 @@ def observed(model: Model, prediction: Prediction) -> dict[str, Any] | None:
     Those with the same findings unknown, and an out-of-fold probability in the same bin or in
     the two on either side; where that was not counted, those in the same risk band.
     """
-    counts = _outcomes(model.metadata, prediction.imputed)
-    if counts is None:
-        outcomes, start, end = _in_band(model, prediction)
+    metadata = model.metadata
+    if prediction.imputed:
+        pattern = metadata.pattern(prediction.imputed)
+        counts = pattern.histogram if pattern else None
     else:
+        calibration = metadata.out_of_fold.calibration if metadata.out_of_fold else None
+        counts = calibration.histogram if calibration else None
+    outcomes: Observed | None
+    if counts:
         bins = len(counts["1"])
         place = min(int(prediction.probability * bins), bins - 1)
         first, last = max(place - BESIDE, 0), min(place + BESIDE + 1, bins)
         healthy, diseased = (sum(counts[label][first:last]) for label in ("0", "1"))
         outcomes, start, end = Observed.of(healthy + diseased, diseased), first / bins, last / bins
+    else:
+        level = prediction.risk_level
+        outcomes = metadata.observed(prediction.imputed, level)
+        start, end = next((start, end) for name, start, end in bands(model) if name == level)
     if outcomes is None or not outcomes.patients:
         return None
     share = outcomes.diseased / outcomes.patients
     return {**outcomes.model_dump(), "share": share, "start": start, "end": end}
-
-
-def _outcomes(metadata: Metadata, unknown: Sequence[str]) -> Outcomes | None:
-    if unknown:
-        pattern = metadata.pattern(unknown)
-        return pattern.histogram if pattern else None
-    calibration = metadata.out_of_fold.calibration if metadata.out_of_fold else None
-    return calibration.histogram if calibration else None
-
-
-def _in_band(model: Model, prediction: Prediction) -> tuple[Observed | None, float, float]:
-    starts = [*(start for _, start in model.bands), 1.0]
-    place = [level for level, _ in model.bands].index(prediction.risk_level)
-    outcomes = model.metadata.observed(prediction.imputed, prediction.risk_level)
-    return outcomes, starts[place], starts[place + 1]
 
 
 def cautions(warnings: Sequence[tuple[str, str]]) -> list[str]:

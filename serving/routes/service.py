@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+from werkzeug.local import LocalProxy
 
 from risk_model.model import Model
-from serving.errors import NotLoaded
+from serving.errors import Problem
 from serving.following.worker import Following
 from serving.http.gevent_support import BackgroundThread
 from serving.http.keys import Keys
@@ -16,27 +20,14 @@ from serving.settings import Settings
 
 @dataclass(frozen=True)
 class Service:
-    """What the routes of one application share.
-
-    Parameters
-    ----------
-    settings : Settings
-    following : Following
-        Has the model.
-    metrics : Metrics
-    recorder : Recorder
-        Records the predictions.
-    keys : Keys
-    background : BackgroundThread
-        For what takes long.
-    """
+    """What the routes of one application share."""
 
     settings: Settings
     following: Following
     metrics: Metrics
     recorder: Recorder
     keys: Keys
-    background: BackgroundThread
+    background: BackgroundThread  # for what takes long
 
     @property
     def model(self) -> Model | None:
@@ -44,8 +35,14 @@ class Service:
         return self.following.model
 
     def require_model(self) -> Model:
-        """Return the served model; raise NotLoaded where there is none."""
+        """Return the served model; raise Problem where there is none (yet)."""
         model = self.following.model
         if model is None:
-            raise NotLoaded
+            raise Problem(
+                503, "Model not loaded. Service unavailable.", headers={"Retry-After": "2"}
+            )
         return model
+
+
+service = cast(Service, LocalProxy(lambda: current_app.extensions["heart"]))
+"""That of the application whose request is being answered."""

@@ -14,9 +14,10 @@ from werkzeug.datastructures import Headers
 
 from serving.errors import Problem
 from serving.http.bodies import read_body
-from serving.routes.service import Service
+from serving.routes.service import service
 
 FRESH_SECONDS = 300
+blueprint = Blueprint("webhooks", __name__)
 
 
 def _is_new(folder: Path, delivery: str, now: float) -> bool:
@@ -45,13 +46,7 @@ def sign(secret: str, delivery: str, timestamp: str, body: bytes) -> str:
 
 
 def _check(secret: str, headers: Headers, body: bytes, now: float) -> str:
-    """Check a delivery; return its id.
-
-    Raises
-    ------
-    Problem
-        401 where the signature is missing or wrong, or the time is not of the last 300 s.
-    """
+    """Return the id of a delivery; raise Problem (401) where it is not signed or not fresh."""
     delivery = headers.get("X-MLflow-Delivery-Id", "")
     timestamp = headers.get("X-MLflow-Timestamp", "")
     given = headers.get("X-MLflow-Signature", "").encode("latin-1", "replace")
@@ -65,29 +60,23 @@ def _check(secret: str, headers: Headers, body: bytes, now: float) -> str:
     return delivery
 
 
-def make_blueprint(service: Service) -> Blueprint:
-    """Return the route."""
-    blueprint = Blueprint("webhooks", __name__)
+@blueprint.post("/webhooks/mlflow")
+def receive() -> Response:
+    """Have the follower look at the registry, once for each delivery."""
     settings, metrics, following = service.settings, service.metrics, service.following
     secret = settings["HEART_WEBHOOK_SECRET"]
-
-    @blueprint.post("/webhooks/mlflow")
-    def receive() -> Response:
-        if not secret:
-            raise Problem(404, "Webhooks are off: HEART_WEBHOOK_SECRET is not set.")
-        body = read_body(
-            request.environ, settings["HEART_MAX_CONTENT_LENGTH"], settings["HEART_BODY_SECONDS"]
-        )
-        now = time.time()
-        try:
-            delivery = _check(secret, request.headers, body, now)
-        except Problem:
-            metrics.count("heart_webhooks_total", "refused")
-            raise
-        new = _is_new(following.folder / "deliveries", delivery, now)
-        metrics.count("heart_webhooks_total", "taken" if new else "repeated")
-        if new:
-            following.notify()
-        return Response(status=204)
-
-    return blueprint
+    if not secret:
+        raise Problem(404, "Webhooks are off: HEART_WEBHOOK_SECRET is not set.")
+    limit, seconds = settings["HEART_MAX_CONTENT_LENGTH"], settings["HEART_BODY_SECONDS"]
+    body = read_body(request.environ, limit, seconds)
+    now = time.time()
+    try:
+        delivery = _check(secret, request.headers, body, now)
+    except Problem:
+        metrics.count("heart_webhooks_total", "refused")
+        raise
+    new = _is_new(following.folder / "deliveries", delivery, now)
+    metrics.count("heart_webhooks_total", "taken" if new else "repeated")
+    if new:
+        following.notify()
+    return Response(status=204)

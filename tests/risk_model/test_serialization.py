@@ -16,7 +16,7 @@ import yaml
 
 from clinical.errors import DataError
 from risk_model.model import Origin, load
-from risk_model.serialization import PICKLE_SETTING, read_estimator, refuse_links
+from risk_model.serialization import PICKLE_SETTING, REVIEWED_TYPES, read_estimator, refuse_links
 from tests.serving import forge
 
 
@@ -56,7 +56,7 @@ def skops_model(tmp_path: Path) -> Path:
         forge.fit("boosting"),
         tmp_path / "stored",
         serialization_format="skops",
-        skops_trusted_types=forge.TRUSTED,
+        skops_trusted_types=list(REVIEWED_TYPES),
         pip_requirements=["scikit-learn"],
     )
     return tmp_path / "stored"

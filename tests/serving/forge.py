@@ -16,27 +16,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
 from risk_model.engines import Scores
 from risk_model.metadata import Metadata
 from risk_model.model import Model
+from risk_model.serialization import REVIEWED_TYPES
 
 Rows = npt.NDArray[np.float64]
 NOMINAL = [i for i, feature in enumerate(FEATURES) if feature.nominal]
 OTHERS = [i for i, feature in enumerate(FEATURES) if not feature.nominal]
-TRUSTED = [
-    "numpy.dtype",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.tree._tree.Tree",
-    "sklearn._loss._loss.CyHalfBinomialLoss",
-    "sklearn._loss.link.Interval",
-    "sklearn._loss.link.LogitLink",
-    "sklearn._loss.loss.HalfBinomialLoss",
-    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-]
 
 
 class Engine:
@@ -83,7 +73,11 @@ def labels(rows: Rows, seed: int = 0) -> npt.NDArray[np.int64]:
     return (z + noise > np.median(z)).astype(np.int64)
 
 
-def fit(kind: str = "forest", seed: int = 0, rows: int = 300) -> Any:
+def framed(rows: Rows) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(FEATURE_NAMES))
+
+
+def fit(kind: str = "forest", seed: int = 0) -> Any:
     """Return a fitted and calibrated pipeline of one of the kinds forest, logistic, boosting."""
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.compose import ColumnTransformer
@@ -104,19 +98,13 @@ def fit(kind: str = "forest", seed: int = 0, rows: int = 300) -> Any:
         "logistic": make_pipeline(StandardScaler(), LogisticRegression()),
         "boosting": HistGradientBoostingClassifier(max_iter=20, random_state=seed),
     }[kind]
-    import pandas as pd
-
-    made = patients(rows, seed)
-    frame = pd.DataFrame(made, columns=list(FEATURE_NAMES))
+    made = patients(300, seed)
     calibrated = CalibratedClassifierCV(estimator, method="sigmoid", cv=3, ensemble=False)
-    return make_pipeline(columns, calibrated).fit(frame, labels(made, seed))
+    return make_pipeline(columns, calibrated).fit(framed(made), labels(made, seed))
 
 
 def probabilities(pipeline: Any, rows: Rows) -> npt.NDArray[np.float64]:
-    import pandas as pd
-
-    frame = pd.DataFrame(rows, columns=list(FEATURE_NAMES))
-    return np.asarray(pipeline.predict_proba(frame)[:, 1], dtype=np.float64)
+    return np.asarray(pipeline.predict_proba(framed(rows))[:, 1], dtype=np.float64)
 
 
 def to_onnx(pipeline: Any) -> bytes:
@@ -252,16 +240,20 @@ def unknown_patterns(*patterns: tuple[str, ...]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def references_of(pipeline: Any) -> dict[str, Any]:
+    """Return made-up patients and their probabilities, as references.json holds them."""
+    rows = patients(20, seed=99, unknown=0.3)
+    inputs = [[None if math.isnan(v) else v for v in row] for row in rows.tolist()]
+    return {"inputs": inputs, "probabilities": probabilities(pipeline, rows).tolist()}
+
+
 def write_extras(folder: Path, pipeline: Any, *, twin: bool = True, **more: Any) -> list[Path]:
     """Write twin, references, facts and card of a pipeline into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = patients(20, seed=99, unknown=0.3)
     content = to_onnx(pipeline) if twin else None
-    references = {
+    references = references_of(pipeline) | {
         "twin_sha256": hashlib.sha256(content).hexdigest() if content else None,
         "tolerance": 1e-5,
-        "inputs": [[None if math.isnan(v) else v for v in row] for row in rows.tolist()],
-        "probabilities": probabilities(pipeline, rows).tolist(),
     }
     (folder / "references.json").write_text(json.dumps(references))
     known = facts(**{**judged(pipeline), **more})
@@ -287,11 +279,7 @@ def save_format_2(folder: Path, pipeline: Any, *, onnx: bool = True, **more: Any
     from risk_model.flavours import saving
     from risk_model.metadata import References
 
-    rows = patients(20, seed=99, unknown=0.3)
-    references = References(
-        inputs=tuple(tuple(None if math.isnan(v) else v for v in row) for row in rows.tolist()),
-        probabilities=tuple(probabilities(pipeline, rows).tolist()),
-    )
+    references = References.read(json.dumps(references_of(pipeline)))
     known = Metadata.of(facts(**{"format": 2, **judged(pipeline), **more}))
     content = to_onnx(pipeline) if onnx else None
     contents = saving.Contents(pipeline, content, known, references)
@@ -300,16 +288,11 @@ def save_format_2(folder: Path, pipeline: Any, *, onnx: bool = True, **more: Any
 
 
 def log_run(
-    uri: str,
-    pipeline: Any,
-    work: Path,
-    *,
-    twin: bool = True,
-    plots: bool = True,
-    **more: Any,
+    uri: str, pipeline: Any, work: Path, *, twin: bool = True, plots: bool = True, **more: Any
 ) -> tuple[str, str]:
     """Log a train run with its model; return the run's id and the model's URI."""
     import mlflow
+    from matplotlib.image import imsave
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
@@ -317,27 +300,25 @@ def log_run(
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri, uri)
     name = "Heart Disease Prediction"
-    found = client.get_experiment_by_name(name)
-    experiment = (
-        found.experiment_id
-        if found
-        else client.create_experiment(name, None if uri.startswith("http") else f"{work}/artifacts")
-    )
-    with mlflow.start_run(experiment_id=experiment, tags={"heart.step": "train"}) as run:
+    if client.get_experiment_by_name(name) is None:
+        client.create_experiment(name, None if uri.startswith("http") else f"{work}/artifacts")
+    experiment = client.get_experiment_by_name(name)
+    with mlflow.start_run(
+        experiment_id=experiment.experiment_id, tags={"heart.step": "train"}
+    ) as run:
         files = write_extras(work / run.info.run_id, pipeline, twin=twin, **more)
         info = mlflow.sklearn.log_model(
             pipeline,
             name="random_forest_model",
             serialization_format="skops",
-            skops_trusted_types=TRUSTED,
+            skops_trusted_types=list(REVIEWED_TYPES),
             signature=ModelSignature(inputs=inputs, outputs=Schema([ColSpec(DataType.long)])),
             pip_requirements=["scikit-learn"],
             extra_files=[str(path) for path in files],
         )
         if plots:
-            png = work / "roc.png"
-            png.write_bytes(_png())
-            mlflow.log_artifact(str(png), "plots")
+            imsave(work / "roc.png", [[0.0]])
+            mlflow.log_artifact(str(work / "roc.png"), "plots")
     return run.info.run_id, f"models:/{info.model_id}"
 
 
@@ -364,12 +345,3 @@ def artifact_folder(uri: str, model: str) -> Path:
 
     found = mlflow.MlflowClient(uri, uri).get_logged_model(model.removeprefix("models:/"))
     return Path(found.artifact_location.removeprefix("file://"))
-
-
-def _png() -> bytes:
-    import base64
-
-    return base64.b64decode(
-        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
-        "rkJggg=="
-    )

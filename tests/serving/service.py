@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from clinical.schema import FEATURES
@@ -270,8 +271,7 @@ class Load:
         connection.close()
 
     def quantile(self, q: float) -> float:
-        ordered = sorted(self.seconds)
-        return ordered[min(int(q * len(ordered)), len(ordered) - 1)]
+        return float(np.quantile(self.seconds, q))
 
     def assert_lost_nothing(self) -> None:
         assert set(self.statuses) == {200}, self.statuses

@@ -13,13 +13,13 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 
-from clinical.schema import FEATURE_NAMES, FEATURES, Feature
+from clinical.schema import FEATURE_NAMES, FEATURES
 from tests.serving import forge
 from tests.serving.conftest import FakeFollowing
 from tests.serving.routes.test_predict import post as predict
 from tests.serving.routes.test_predict import valid
+from tests.serving.service import PATIENT, ROOT
 
-ROOT = Path(__file__).parents[3]
 explain = partial(predict, path="/explain")
 
 
@@ -39,36 +39,35 @@ def test_every_feature_gets_its_part_and_they_add_up_to_what_predict_says(
         assert found[name] == said[name]
 
 
-@pytest.mark.parametrize("feature", [f for f in FEATURES if f.nullable], ids=lambda f: f.name)
-def test_what_is_unknown_moves_nothing_and_is_named(
-    client: FlaskClient, patient: Any, feature: Feature
-) -> None:
-    body = explain(client, patient | {feature.name: None}).json
-    assert body["contributions"][feature.name] == 0
-    assert body["imputed"] == [feature.name]
+NO_REFERENCE = {"reference": None}
+PART_OF_ONE = {"reference": {"values": {"age": 54}}}
+# Not what format 1 puts in place of unknown values.
+ANOTHER = {"reference": {"values": dict.fromkeys(FEATURE_NAMES, 3.0)}}
 
 
-@pytest.mark.parametrize("lacking", [
-    {"reference": None}, {"reference": {"values": {"age": 54}}},
+@pytest.mark.parametrize(("known", "unknown"), [
+    (NO_REFERENCE, []), (PART_OF_ONE, []), (ANOTHER, ["ca"]),
 ])  # fmt: skip
-def test_a_model_without_a_reference_is_a_problem_that_says_so(
-    client: FlaskClient, following: FakeFollowing, patient: Any, lacking: dict[str, Any]
+def test_what_cannot_be_explained_is_a_problem_that_says_so(
+    client: FlaskClient, following: FakeFollowing, known: dict[str, Any], unknown: list[str]
 ) -> None:
-    following.model = forge.knowing(following.model, **lacking)
-    answer = explain(client, patient)
-    assert answer.status_code == 409
-    assert answer.content_type == "application/problem+json"
+    following.model = forge.knowing(following.model, **known)
+    body = json.loads(PATIENT) | dict.fromkeys(unknown)
+    answer = explain(client, body)
+    assert (answer.status_code, answer.content_type) == (409, "application/problem+json")
     assert "reference patient" in answer.json["detail"]
-    assert predict(client, patient).status_code == 200
+    assert predict(client, body).status_code == 200
 
 
-def test_a_reference_that_is_not_what_replaces_the_unknown_explains_nothing(
+def test_what_is_unknown_moves_nothing_by_itself_in_format_1_and_is_named(
     client: FlaskClient, following: FakeFollowing, patient: Any
 ) -> None:
-    other = following.model.reference | {"ca": 3.0}
-    following.model = forge.knowing(following.model, reference={"values": other})
-    assert explain(client, patient).status_code == 200
-    assert explain(client, patient | {"ca": None}).status_code == 409
+    names = [feature.name for feature in FEATURES if feature.nullable]
+    body = explain(client, patient | dict.fromkeys(names)).json
+    assert {body["contributions"][name] for name in names} == {0}
+    assert body["imputed"] == names
+    following.model = forge.knowing(following.model, **ANOTHER)
+    assert explain(client, patient).status_code == 200  # all is known
 
 
 def test_it_is_counted_under_its_route_and_as_no_prediction(
@@ -80,32 +79,21 @@ def test_it_is_counted_under_its_route_and_as_no_prediction(
     assert "heart_predictions_total{" not in metrics
 
 
-def in_a_process(code: str, folder: Path) -> str:
-    """Run statements in a Python of its own, with a model's folder as argument."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip().splitlines()[-1]
-
-
-SERVICE = """
+# The engine waits in a way that only a real thread can: in a greenlet it would stall the others.
+MEANWHILE = """
+import gevent
+from gevent import monkey
+monkey.patch_all()
 import json, sys
 from pathlib import Path
-from clinical.schema import FEATURES
-from serving import create_app
 from risk_model.model import Origin, load
+from serving import create_app
 from tests.serving.conftest import FakeFollowing
+from tests.serving.routes.test_predict import post
+from tests.serving.service import PATIENT
 model = load(Origin("key", "registry-v3", "alias champion", sys.argv[1]))
 following = FakeFollowing(Path(sys.argv[1]), model)
 client = create_app({"following": following, "HEART_ACCESS_LOG": ""}).test_client()
-patient = {feature.name: feature.example for feature in FEATURES}
-"""
-
-
-# The engine waits in a way that only a real thread can: in a greenlet it would stall the others.
-MEANWHILE = """
 event, sleep = monkey.get_original("threading", "Event"), monkey.get_original("time", "sleep")
 asked, ended = event(), event()
 score = model.engine.score
@@ -116,10 +104,10 @@ def slow(rows):
             sleep(0.05)
     return score(rows)
 model.engine.score = slow
-explaining = gevent.spawn(lambda: client.post("/explain", json=patient).status_code)
+explaining = gevent.spawn(lambda: post(client, PATIENT, path="/explain").status_code)
 while not asked.is_set():
     gevent.sleep(0.01)
-statuses = [client.post("/predict", json=patient).status_code for _ in range(5)]
+statuses = [post(client, PATIENT).status_code for _ in range(5)]
 waiting = not explaining.ready()
 ended.set()
 print(json.dumps([statuses, waiting, explaining.get(timeout=30)]))
@@ -127,5 +115,9 @@ print(json.dumps([statuses, waiting, explaining.get(timeout=30)]))
 
 
 def test_a_long_explanation_lets_other_requests_of_the_worker_go_on(model_folder: Path) -> None:
-    code = "import gevent\nfrom gevent import monkey\nmonkey.patch_all()\n" + SERVICE + MEANWHILE
-    assert json.loads(in_a_process(code, model_folder)) == [[200] * 5, True, 200]
+    done = subprocess.run(
+        [sys.executable, "-c", MEANWHILE, str(model_folder)],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [[200] * 5, True, 200]

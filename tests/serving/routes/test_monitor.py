@@ -7,23 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 
 from risk_model.model import Model
 from serving.following.monitor_run import MonitorRuns
-from tests.serving.conftest import FakeFollowing, MakeApp
+from tests.serving.conftest import FakeFollowing
 
 REPORT = "<h1>Drift</h1><script>alert(1)</script>"
 
 
 class FakeRegistry:
-    """A registry with runs of `monitor`."""
+    """A registry with runs of `monitor`, by the version that they are about."""
 
-    def __init__(self) -> None:
-        self.runs: dict[str, dict[str, str]] = {}
-        self.report: str | None = REPORT
+    report: str | None = REPORT
+
+    def __init__(self, **runs: tuple[str, str]) -> None:
+        self.runs = runs
 
     def monitor_run(self, version: str) -> dict[str, str] | None:
-        return self.runs.get(version)
+        if (run := self.runs.get(version.replace("-", "_"))) is None:
+            return None
+        return {"run_id": run[0], "verdict": run[1], "reason": "age is <older>",
+                "ended_at": "2026-11-26 05:00:00+00:00"}  # fmt: skip
 
     def fetch_file(self, run_id: str, name: str, folder: Path) -> None:
         if self.report is None:
@@ -31,63 +36,42 @@ class FakeRegistry:
         (folder / name).write_text(f"{self.report} {run_id}")
 
 
-def a_run(run_id: str, verdict: str = "alarm") -> dict[str, str]:
-    return {"run_id": run_id, "verdict": verdict, "reason": "age is <older>",
-            "ended_at": "2026-11-26 05:00:00+00:00"}  # fmt: skip
-
-
 @pytest.fixture
-def registry() -> FakeRegistry:
-    return FakeRegistry()
+def look(client: FlaskClient, following: FakeFollowing, model: Model, tmp_path: Path) -> Any:
+    """Return a function that shows the page after a look at a registry."""
+    served = following.model = model.moved(replace(model.origin, directory=str(tmp_path)))
+
+    def page(registry: Any) -> Any:
+        MonitorRuns(registry, lambda: served.origin).look()
+        answer = client.get("/monitor")
+        assert answer.status_code == 200
+        return answer
+
+    return page
 
 
-@pytest.fixture
-def served(following: FakeFollowing, model: Model, tmp_path: Path) -> Model:
-    following.model = model.moved(replace(model.origin, directory=str(tmp_path)))
-    return following.model
+def test_without_a_run_it_says_how_to_make_one(look: Any) -> None:
+    assert "mlflow run . -e monitor" in look(FakeRegistry(registry_v1=("other", "ok"))).text
 
 
-def fetch(registry: Any, served: Model) -> None:
-    MonitorRuns(registry, lambda: served.origin).look()
-
-
-def test_without_a_run_it_says_how_to_make_one(
-    make_app: MakeApp, registry: FakeRegistry, served: Model
-) -> None:
-    registry.runs["registry-v1"] = a_run("of-another-version")
-    fetch(registry, served)
-    page = make_app().test_client().get("/monitor")
-    assert page.status_code == 200
-    assert "mlflow run . -e monitor" in page.text
-
-
-def test_verdict_and_report_are_shown_and_no_script_of_it_can_run(
-    make_app: MakeApp, registry: FakeRegistry, served: Model
-) -> None:
-    registry.runs["registry-v3"] = a_run("first")
-    fetch(registry, served)
-    page = make_app().test_client().get("/monitor")
-    assert "registry-v3: alarm" in page.text
-    assert "age is &lt;older&gt;" in page.text
-    assert " sandbox srcdoc=" in page.text
+def test_verdict_and_report_are_shown_and_no_script_of_it_can_run(look: Any) -> None:
+    page = look(FakeRegistry(registry_v3=("first", "alarm")))
+    for words in ("registry-v3: alarm", "age is &lt;older&gt;", " sandbox srcdoc=",
+                  "&lt;h1&gt;Drift&lt;/h1&gt;"):  # fmt: skip
+        assert words in page.text
     assert "<script>alert" not in page.text
-    assert "&lt;h1&gt;Drift&lt;/h1&gt;" in page.text
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "script-src" not in policy
 
 
-def test_the_latest_run_takes_the_place_of_the_one_before(
-    make_app: MakeApp, registry: FakeRegistry, served: Model, tmp_path: Path
-) -> None:
-    for run in (a_run("first"), a_run("second", "ok")):
-        registry.runs["registry-v3"] = run
-        fetch(registry, served)
-    page = make_app().test_client().get("/monitor").text
+def test_the_latest_run_takes_the_place_of_the_one_before(look: Any, tmp_path: Path) -> None:
+    look(FakeRegistry(registry_v3=("first", "alarm")))
+    page = look(FakeRegistry(registry_v3=("second", "ok"))).text
     assert "registry-v3: ok" in page
     assert "second" in page
     assert "first" not in page
     assert len(list(tmp_path.glob("monitor-*"))) == 1
-    registry.runs["registry-v3"], registry.report = a_run("third"), None
-    fetch(registry, served)
-    assert "second" in make_app().test_client().get("/monitor").text
+    without_report = FakeRegistry(registry_v3=("third", "ok"))
+    without_report.report = None
+    assert "second" in look(without_report).text

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import Any
 
 from flask.testing import FlaskClient
 
 from tests.serving.conftest import MakeApp
+from tests.serving.service import ROOT
+
+PYPROJECT = (ROOT / "pyproject.toml").read_text()
 
 
 def test_every_documented_route_exists_and_the_other_way_round(make_app: MakeApp) -> None:
     app = make_app()
-    paths = app.test_client().get("/openapi.json").get_json()["paths"]
+    document = app.test_client().get("/openapi.json").get_json()
+    assert document["info"]["version"] == tomllib.loads(PYPROJECT)["project"]["version"]
     cards = {"/model", "/model/card.md", "/model/plots/<name>.png"}
     pages = {"/", "/docs", "/openapi.json", "/monitor", *cards}
-    routes = {
-        rule.rule
-        for rule in app.url_map.iter_rules()
-        if not rule.rule.startswith(("/static", "/docs/"))
-    }
-    assert routes - pages == set(paths)
+    routes = {rule.rule for rule in app.url_map.iter_rules()}
+    files = {rule for rule in routes if rule.startswith(("/static", "/docs/"))}
+    assert routes - pages - files == set(document["paths"])
 
 
 def test_every_member_of_an_answer_is_described(client: FlaskClient, patient: Any) -> None:

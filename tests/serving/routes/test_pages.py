@@ -23,43 +23,32 @@ from tests.serving.conftest import FakeFollowing, MakeApp
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
-def form(patient: dict[str, Any], **more: str) -> dict[str, str]:
-    return {name: f"{value:g}" for name, value in patient.items()} | more
+TYPED = {feature.name: f"{feature.example:g}" for feature in FEATURES}
+
+
+def answer(client: FlaskClient, **typed: str) -> str:
+    """Return the page of the example, with some fields typed otherwise."""
+    page = client.post("/", data=TYPED | typed)
+    assert page.status_code == 200
+    return page.text
 
 
 def test_a_patient_gets_what_predict_says_as_number_and_picture(
     client: FlaskClient, patient: Any, model: Model
 ) -> None:
     said = client.post("/predict", json=patient).get_json()
-    page = client.post("/", data=form(patient)).text
+    page = answer(client)
     assert f'class="figure">{result.percent(model, said["probability"])}&nbsp;%' in page
     counts = {"Low": (130, 16, 12), "Moderate": (60, 26, 43), "High": (113, 97, 86)}
     patients, diseased, percent = counts[said["risk_level"]]
     assert f">{percent}&nbsp;%<" in page
     assert f"{diseased} of {patients} (95&nbsp;% interval" in page
     parts = ("patients like this one had the disease", "probability of disease for this patient",
-             "coronary angiography, at the Cleveland Clinic from 1981 to 1984; 46 % of them",
-             "Low reaches up to 30 % because 46 % of these patients")  # fmt: skip
+             "<svg", "angiography, at the Cleveland Clinic from 1981 to 1984; 46 % of them",
+             "Low reaches up to 30 % because 46 % of these patients", "registry-v3")  # fmt: skip
     places = [page.index(part) for part in parts]
     assert places == sorted(places)
-    assert "<svg" in page
-    assert "registry-v3" in page
-    assert "confidence" not in page
-    assert "risk" not in page
-
-
-def test_the_codes_stand_in_clinical_order_and_what_may_be_unknown_is_so_at_first(
-    client: FlaskClient,
-) -> None:
-    chosen = {
-        name: re.findall(r"<option value=\"[^\"]*\"[^>]*>([^<]+)", options)
-        for name, options in re.findall(
-            r'<select id="(\w+)".*?>(.*?)</select>', client.get("/").text, re.S
-        )
-    }
-    assert chosen["cp"] == ["Choose…", "Typical angina", "Atypical angina", "Non-anginal pain",
-                            "Asymptomatic"]  # fmt: skip
-    assert chosen["thal"] == ["Unknown", "Normal", "Fixed defect", "Reversible defect"]
+    assert not [word for word in ("confidence", "risk", "How sure") if word in page]
 
 
 def test_findings_that_nobody_had_together_are_warned_of_by_title(
@@ -67,13 +56,12 @@ def test_findings_that_nobody_had_together_are_warned_of_by_title(
 ) -> None:
     pairs = [["age", 2, "ca", 0], ["chol", 1, "age", 2], ["age", 0, "sex", 1]]
     following.model = forge.knowing(following.model, unseen_pairs={"parts": 4, "pairs": pairs})
-    page = client.post("/", data=form(patient, age="70", chol="320")).text
     words = "both such a value of age and such a value of major vessels coloured or serum"
-    assert words in page
+    assert words in answer(client, age="70", chol="320")
     body = client.post("/predict", json=patient | {"age": 70, "chol": None}).get_json()
     told = [each["pointer"] for each in body["warnings"] if "such a value" in each["detail"]]
     assert told == ["/ca"]
-    assert "such a value" not in client.post("/", data=form(patient)).text
+    assert "such a value" not in answer(client)
 
 
 @pytest.mark.parametrize(("probability", "told"), [
@@ -86,22 +74,17 @@ def test_a_probability_is_never_rounded_into_another_band_nor_to_certainty(
     assert result.percent(model, probability) == told
 
 
-def test_the_form_says_what_moved_the_risk(client: FlaskClient, patient: Any) -> None:
+def test_the_form_says_what_moved_the_probability(client: FlaskClient, patient: Any) -> None:
     found = client.post("/explain", json=patient).get_json()
-    page = client.post("/", data=form(patient)).text
+    page = answer(client)
     assert f"{found['base_probability'] * 100:.0f}&nbsp;%" in page
-    shown = dict(re.findall(r'<strong>([^<]+):</strong>.*?class="points[^>]*>([^<]+)<', page, re.S))
-    for feature in FEATURES:
-        points = 100 * found["contributions"][feature.name]
-        assert (feature.title in shown) == (abs(points) >= 0.5)
-        if feature.title in shown:
-            assert shown[feature.title] == f"{points:+.0f}".replace("-", MINUS)
-    assert list(map(magnitude, shown.values())) == sorted(map(magnitude, shown.values()))[::-1]
+    shown = re.findall(r'<strong>([^<]+):</strong>.*?class="points[^>]*>([^<]+)<', page, re.S)
+    points = {f.title: 100 * found["contributions"][f.name] for f in FEATURES}
+    expected = sorted(points.items(), key=lambda move: -abs(move[1]))
+    assert shown == [
+        (title, f"{by:+.0f}".replace("-", MINUS)) for title, by in expected if abs(by) >= 0.5
+    ]
     assert "What this is not" in page
-
-
-def magnitude(points: str) -> float:
-    return abs(float(points.replace(MINUS, "-")))
 
 
 def test_the_reference_itself_has_nothing_to_explain(
@@ -109,22 +92,23 @@ def test_the_reference_itself_has_nothing_to_explain(
 ) -> None:
     same = {name: float(value) for name, value in patient.items()}
     following.model = forge.knowing(following.model, reference={"values": same})
-    assert "Nothing moved it" in client.post("/", data=form(patient)).text
+    assert "Nothing moved it" in answer(client)
 
 
 def test_the_rate_is_that_of_patients_of_whom_as_much_was_unknown(
-    client: FlaskClient, following: FakeFollowing, patient: Any
+    client: FlaskClient, following: FakeFollowing
 ) -> None:
     measured = forge.unknown_patterns((), ("ca", "thal"))
     following.model = forge.knowing(following.model, format=2, unknown_patterns=measured)
-    page = client.post("/", data=form(patient, ca="unknown", thal="unknown")).text
+    page = answer(client, ca="unknown", thal="unknown")
     assert "of 102 (95&nbsp;%" in page
     assert "with as much unknown" in page
     assert "Unknown: major vessels coloured, thallium scan. The model is calibrated" in page
     # All known: as the bands of all patients; not measured: nothing.
-    assert "of 102 (95" not in client.post("/", data=form(patient)).text
-    assert "like this one had" in client.post("/", data=form(patient)).text
-    assert "like this one had" not in client.post("/", data=form(patient, chol="")).text
+    page = answer(client)
+    assert "of 102 (95" not in page
+    assert "like this one had" in page
+    assert "like this one had" not in answer(client, chol="")
 
 
 @pytest.mark.parametrize(("unknown", "probability", "counts", "reach"), [
@@ -152,28 +136,15 @@ def test_patients_like_one_have_about_the_same_probability_and_as_much_unknown(
     assert (found["start"], found["end"]) == pytest.approx(reach)
 
 
-def test_the_form_says_how_sure_a_probability_is(
-    client: FlaskClient, following: FakeFollowing, patient: Any
-) -> None:
-    assert "How sure" not in client.post("/", data=form(patient)).text
-    bins = [{"start": 0, "end": 1, "patients": 303, "low": 0.0, "high": 1.0}]
-    refits = {"count": 25, "level": 0.95, "bins": bins}
-    following.model = forge.knowing(following.model, refits=refits)
-    page = client.post("/", data=form(patient)).text
-    assert "put patients like this one between 0 and 100&nbsp;%" in page
-
-
-def test_an_unknown_finding_is_told_among_what_moved_the_risk(
+def test_an_unknown_finding_is_told_among_what_moved_the_probability(
     client: FlaskClient, following: FakeFollowing, patient: Any
 ) -> None:
     """The reference has three vessels coloured: that they are unknown moves the probability."""
     reference = {**(following.model.reference or {}), "ca": 3.0}
     following.model = forge.knowing(following.model, format=2, reference={"values": reference})
-    page = client.post("/", data=form(patient, ca="unknown")).text
-    assert "<strong>Major vessels coloured:</strong> unknown" in page
+    assert "<strong>Major vessels coloured:</strong> unknown" in answer(client, ca="unknown")
     body = client.post("/explain", json=patient | {"ca": None}).get_json()
     assert body["contributions"]["ca"] < -0.01
-    assert body["imputed"] == ["ca"]
     whole = body["base_probability"] + sum(body["contributions"].values())
     assert whole == pytest.approx(body["probability"], abs=1e-4)
 
@@ -185,9 +156,9 @@ def test_an_unknown_finding_is_told_among_what_moved_the_risk(
     ("oldpeak", "1,5", 200),
 ])  # fmt: skip
 def test_what_is_typed_is_a_number_or_unknown_where_it_may_be(
-    client: FlaskClient, patient: Any, name: str, text: str, status: int
+    client: FlaskClient, name: str, text: str, status: int
 ) -> None:
-    assert client.post("/", data=form(patient, **{name: text})).status_code == status
+    assert client.post("/", data=TYPED | {name: text}).status_code == status
 
 
 def test_a_synthetic_model_wears_a_banner(client: FlaskClient, following: FakeFollowing) -> None:
@@ -198,7 +169,7 @@ def test_a_synthetic_model_wears_a_banner(client: FlaskClient, following: FakeFo
 
 
 def test_an_answer_wears_the_banner_of_the_model_that_gave_it(
-    make_app: MakeApp, following: FakeFollowing, patient: Any
+    make_app: MakeApp, following: FakeFollowing
 ) -> None:
     real = following.model
     assert real is not None
@@ -209,10 +180,8 @@ def test_an_answer_wears_the_banner_of_the_model_that_gave_it(
         models = iter([Model(real.engine, real.origin, forge.metadata("synthetic")), real])
         model = property(lambda self: next(self.models, real), lambda self, model: None)  # type: ignore[assignment]
 
-    page = (
-        make_app(following=Swapping(following.folder)).test_client().post("/", data=form(patient))
-    )
-    assert "Synthetic data" in page.text
+    client = make_app(following=Swapping(following.folder)).test_client()
+    assert "Synthetic data" in answer(client)
 
 
 def test_the_model_page_says_what_is_served_and_is_its_card(client: FlaskClient) -> None:
@@ -230,30 +199,30 @@ def test_the_model_page_says_what_is_served_and_is_its_card(client: FlaskClient)
 
 
 def test_a_model_of_an_earlier_release_explains_nothing_and_its_card_says_what_it_lacks(
-    client: FlaskClient, following: FakeFollowing, patient: Any
+    client: FlaskClient, following: FakeFollowing
 ) -> None:
     following.model = forge.of(following.model, forge.facts())
     page = client.get("/model").text
     assert "This model does not carry: groups of patients, other hospitals, what moves" in page
     assert "0.904" in page
-    answer = client.post("/", data=form(patient))
-    assert answer.status_code == 200
-    assert "How each finding moved" not in answer.text
-    assert "like this one" not in answer.text
+    page = answer(client)
+    assert "How each finding moved" not in page
+    assert "like this one" not in page
 
 
 @pytest.mark.parametrize("facts", [
     {}, {"label": "1 = ill"}, forge.facts(data={"source": "uci"}),
     forge.facts(elsewhere=None, out_of_fold=None), forge.facts(risk_bands=[]),
+    {"unknown_patterns": [{"unknown": ["ca"], "patients": 1}]},
 ])  # fmt: skip
 def test_a_model_of_which_little_is_known_spoils_no_page(
-    client: FlaskClient, following: FakeFollowing, patient: Any, facts: dict[str, Any]
+    client: FlaskClient, following: FakeFollowing, facts: dict[str, Any]
 ) -> None:
     following.model = forge.of(following.model, facts)
     page = client.get("/model")
     assert page.status_code == 200
     assert "no medical device" in page.text
-    assert client.post("/", data=form(patient)).status_code == 200
+    assert answer(client)
 
 
 def judged(model: Model, folder: Path, verdict: str, decision: str, *, as_tag: bool) -> Model:
@@ -299,12 +268,10 @@ def test_a_decision_that_was_not_fetched_or_cannot_be_read_leaves_the_verdict(
 
 
 def test_the_card_can_be_taken_along(client: FlaskClient, following: FakeFollowing) -> None:
-    answer = client.get("/model/card.md")
-    assert answer.status_code == 200
-    assert answer.content_type.startswith("text/markdown")
-    assert "registry-v3-card.md" in answer.headers["Content-Disposition"]
-    assert answer.text == "# Model card\n"
-    answer.close()
+    with client.get("/model/card.md") as found:
+        assert (found.status_code, found.text) == (200, "# Model card\n")
+        assert found.content_type.startswith("text/markdown")
+        assert "registry-v3-card.md" in found.headers["Content-Disposition"]
     elsewhere = dataclasses.replace(following.model.origin, directory="/no")
     following.model = following.model.moved(elsewhere)
     assert client.get("/model/card.md").status_code == 404
