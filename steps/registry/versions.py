@@ -116,7 +116,7 @@ def make_challenger(name: str, version: str) -> None:
     if champion and number(champion) == version:
         raise StepError(f"version {version} is the champion; make another version champion first")
     _set_alias(name, CHALLENGER, version)
-    untag(name, version, ARCHIVED_TAG)
+    tag(name, version, ARCHIVED_TAG, "")
     align_stages(name)
 
 
@@ -131,7 +131,7 @@ def _set_champion(name: str, past: list[str], by: str) -> None:
     _set_alias(name, CHAMPION, version)
     if challenger and number(challenger) == version:
         _delete_alias(name, CHALLENGER, version)
-    untag(name, version, ARCHIVED_TAG)
+    tag(name, version, ARCHIVED_TAG, "")
     tag(name, version, SINCE_TAG, f"{datetime.now(UTC).isoformat(timespec='seconds')}, by {by}")
     MlflowClient().set_registered_model_tag(name, stored(HISTORY_TAG), history.write(past))
     align_stages(name)
@@ -172,13 +172,10 @@ def aliases(name: str, version: ModelVersion) -> list[str]:
 
 
 def tag(name: str, version: str, key: str, value: str) -> None:
-    """Set a tag of a version."""
-    MlflowClient().set_model_version_tag(name, version, stored(key), value)
-
-
-def untag(name: str, version: str, key: str) -> None:
-    """Delete a tag of a version, where it has it."""
-    if key in tags_of(named(name, version)):
+    """Set a tag of a version, or delete it where the value is empty."""
+    if value:
+        MlflowClient().set_model_version_tag(name, version, stored(key), value)
+    elif key in tags_of(named(name, version)):
         MlflowClient().delete_model_version_tag(name, version, stored(key))
 
 

@@ -76,14 +76,14 @@ def test_a_version_is_found_by_its_run_with_its_tags(catalog: Catalog) -> None:
 def test_the_tags_of_a_decision_are_as_short_as_the_catalog_wants_them(
     catalog: Catalog, client: MlflowClient, experiment_id: str
 ) -> None:
-    one = catalog.add("a" * 32, data__source="uci")
+    one = catalog.add("a" * 32, data__source="uci", gate__against="7")
     rule = Rule("x" * 2000, 0.9, None, passed=False)
     decision = Decision("rejected", "too long " * 200, "", [rule])
     with open_run(check(Register, {}), None, experiment_id) as run:
         decisions.keep(run, NAME, one, decision)
     tags = catalog.versions[one]["tags"]
     assert len(tags.pop("gate__reason")) < 1000
-    expected = {"gate__verdict": "rejected", "gate__against": "", "gate__run": run.run_id}
+    expected = {"gate__verdict": "rejected", "gate__run": run.run_id}  # no champion, no tag
     assert tags == {"data__source": "uci", **expected}
     assert decisions.read(registry.named(NAME, one)) == decision
 
