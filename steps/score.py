@@ -14,10 +14,9 @@ from steps.runs.running import Work, run_step
 
 def load() -> Work[Score]:
     """Import the work."""
-    from steps.batch import job
     from steps.work import score
 
-    return Work(score.score, job.resolve)
+    return Work(score.score, score.resolve)
 
 
 def _ahead(values: Score) -> None:

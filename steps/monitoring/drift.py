@@ -108,9 +108,8 @@ def compare_all(before: dict[str, Counts], now: dict[str, Counts]) -> dict[str, 
         for name, counts in now.items()
         if before[name].sum() and counts.sum()
     }
-    results = {}
-    rejecting = True
-    for place, (name, one) in enumerate(sorted(compared.items(), key=lambda i: i[1].p_value)):
-        rejecting &= one.p_value <= LEVEL / (len(compared) - place)
-        results[name] = replace(one, detected=bool(rejecting))
-    return {name: results[name] for name in compared}
+    for place, name in enumerate(sorted(compared, key=lambda name: compared[name].p_value)):
+        if compared[name].p_value > LEVEL / (len(compared) - place):
+            break
+        compared[name] = replace(compared[name], detected=True)
+    return compared

@@ -49,8 +49,7 @@ def judge(
     rule, better = rules.compare(pairs, limits["recipe"])
     judged = [
         rules.not_synthetic(candidate.source, champion.source),
-        *rules.within(figures.metrics, limits["out_of_fold"], OF),
-        *rules.of_groups(figures.groups, limits["out_of_fold"], OF),
+        *rules.within(figures.metrics, limits["out_of_fold"], OF, figures.groups),
         rule,
         *vetoes,
         *_reported(candidate, champion),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
+from clinical.hospitals import read_cohort
 from risk_model.card import wording
 from risk_model.flavours import inputs
 from risk_model.metadata import Data, Git, Metadata
@@ -26,14 +29,15 @@ def register(run: StepRun, values: Register, given: Run | None) -> None:
     trained = given or input_run(Register, run)
     with registry.locked(name):
         version = registry.version_of(name, trained.info.run_id) or _new_version(name, trained)
-        later = judging.read_later(values.outcomes)
+        path = Path(values.outcomes)
+        later = read_cohort(path, path.name).patients if values.outcomes else None
         decision = judging.decide(run, name, version, trained, later)
         decisions.keep(run, name, number(version), decision)
         if decision.verdict == "passed" and promote != "false" and not _is_champion(name, version):
             registry.make_champion(name, number(version), by="gate")
         # An earlier registration may have been killed half-way.
         registry.align_stages(name)
-    aliases = ", ".join(registry.aliases(name, version)) or "none"
+    aliases = ", ".join(registry.aliases(name, number(version))) or "none"
     judged = f"{decision.verdict}, {decision.reason}"
     echo(gate.table(decision))
     echo(f"register: {name} version {version.version}: {judged}")
@@ -83,8 +87,7 @@ def tags_of(metadata: Metadata) -> dict[str, str]:
 
 
 def _is_champion(name: str, version: ModelVersion) -> bool:
-    champion = registry.holder(name, registry.CHAMPION)
-    return champion is not None and number(champion) == number(version)
+    return registry.CHAMPION in registry.aliases(name, number(version))
 
 
 def resolve(values: Register, experiment_id: str) -> Run | None:
