@@ -70,15 +70,12 @@ BAD = {
     "CR alone": (HEART.replace(b"\n", b"\r"), "lines must end in LF or CR LF"),
     "a header that ends in CR": (HEART.replace(b"\n", b"\r", 1), "lines must end in LF or CR LF"),
     "a long header": (LONG + b"\n" + b"1," * 9013 + b"1\n", "the header within 65536 bytes"),
-    "an empty file": (b"", "it is empty"),
     "an id twice": (csv_bytes([[*SICK_CSV, 1, 2]], "target,id,id"), "there twice: id"),
     "without a column": (HEART.replace(b"thalach,", b"").replace(b"150,", b""), "missing: thalach"),
     "another name": (HEART.replace(b"sex", b"gender"), "missing: sex .*; rename 'gender' to sex"),
     "a column twice": (csv_bytes([[*SICK_CSV, 5]], "target,age"), "there twice: age"),
     "not text": (b"\x00\x01\x02", "neither text in UTF-8 nor Parquet"),
     "blanks": (b" ".join([b"1"] * 14) + b"\n", "divided by commas, semicolons or tabs"),
-    "utf-16": (HEART.decode().encode("utf-16"), "UTF-16: save it as UTF-8"),
-    "arff": (b"@relation heart\n@data\n", "an ARFF file"),
     "cut off": (b"PAR1 and then nothing", "not a complete Parquet file"),
 }
 
