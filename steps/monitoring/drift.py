@@ -70,17 +70,10 @@ def cuts_of(bins: int, *, nominal: bool) -> Floats:
 def compare(before: Counts, now: Counts, random: np.random.Generator, *, nominal: bool) -> Drift:
     """Compare a variable's counts by permutation: which patients are the baseline's is drawn anew.
 
-    The statistic is the sum, over cuts, of the squared difference of the shares on one side, by
-    its variance (Anderson and Darling's, for ordered bins): it sees a shift that moves some of
-    each bin, which is noise to the PSI of few patients.
-
-    Parameters
-    ----------
-    before, now : array of int, shape (n_bins,)
-        In the same bins, the last of them for unknown values.
-    random : Generator
-    nominal : bool
-        Whether the bins have no order.
+    Both are of shape (n_bins,), in the same bins, the last of them for unknown values; `nominal`
+    bins have no order. The statistic is the sum, over cuts, of the squared difference of the
+    shares on one side, by its variance (Anderson and Darling's, for ordered bins): it sees a shift
+    that moves some of each bin, which is noise to the PSI of few patients.
     """
     both, cuts = before + now, cuts_of(len(before), nominal=nominal)
     share = cuts @ both / both.sum()
