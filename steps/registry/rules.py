@@ -107,7 +107,8 @@ def _not_worse(
     """
     worse = float(np.mean(~(gains[1:] >= 0)))
     condition = f"{title} not worse by {by:g} in {share:.0%} of bootstraps"
-    return Rule(condition, *map(rounded, figures), worse < share or bool(gains[0] > -by))
+    new, old = map(rounded, figures)
+    return Rule(condition, new, old, worse < share or bool(gains[0] > -by))
 
 
 @lru_cache(maxsize=2)

@@ -72,10 +72,10 @@ def measured(patients: pd.DataFrame, y: metrics.Labels, p: metrics.Floats) -> Ou
     for name, members in clinical_metrics.groups(patients).items():
         labels = y[members]
         figures = _figures(labels, p[members]) if clinical_metrics.enough(labels) else None
-        counts = {"patients": len(labels), "diseased": int(labels.sum())}
-        groups.append(Group(group=name, metrics=figures, **counts))
-    counts = {"patients": len(y), "diseased": int(y.sum())}
-    return OutOfFold(metrics=_figures(y, p), groups=tuple(groups), **counts)
+        count, ill = len(labels), int(labels.sum())
+        groups.append(Group(group=name, patients=count, diseased=ill, metrics=figures))
+    figures, ill = _figures(y, p), int(y.sum())
+    return OutOfFold(patients=len(y), diseased=ill, metrics=figures, groups=tuple(groups))
 
 
 def _figures(y: metrics.Labels, p: metrics.Floats) -> Measures:
