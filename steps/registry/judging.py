@@ -12,11 +12,8 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from risk_model.errors import ModelError
-from steps.registry import decisions, gate, updates
+from steps.registry import contenders, decisions, gate, rules, updates
 from steps.registry import versions as registry
-from steps.registry.contenders import candidate_of, champion_of
-from steps.registry.rules import Rule
-from steps.registry.versions import number
 from steps.runs import lineage
 from steps.runs.tracking.finished import stored_artifact
 from steps.runs.tracking.step_run import StepRun
@@ -38,20 +35,20 @@ def decide(
     It is taken anew for later outcomes, and for later results of `monitor`.
     """
     champion = registry.holder(name, registry.CHAMPION)
-    against = number(champion) if champion else ""
-    shadow = _in_shadow(name, against, number(version), run.experiment_id)
+    against = registry.number(champion) if champion else ""
+    shadow = _in_shadow(name, against, registry.number(version), run.experiment_id)
     before = decisions.read(version) if later is None else None
     if before:
         if registry.ROLLED_BACK_TAG in registry.tags_of(version):
             return before
         earlier = _with_evidence(before, shadow)
-        if earlier and against in (number(version), before.against):
+        if earlier and against in (registry.number(version), before.against):
             return earlier
     decision = _judge(trained, champion, later)
     return gate.add_evidence(decision, shadow) if shadow else decision
 
 
-def _with_evidence(before: gate.Decision, shadow: Rule | None) -> gate.Decision | None:
+def _with_evidence(before: gate.Decision, shadow: rules.Rule | None) -> gate.Decision | None:
     """Return an earlier decision with later evidence; None where it must be taken anew."""
     if shadow is None or shadow in before.rules:
         return before
@@ -64,10 +61,10 @@ def _with_evidence(before: gate.Decision, shadow: Rule | None) -> gate.Decision 
 def _judge(
     trained: Run, champion: ModelVersion | None, later: pd.DataFrame | None
 ) -> gate.Decision:
-    limits, against = gate.read_rules(), number(champion) if champion else ""
+    limits, against = gate.read_rules(), registry.number(champion) if champion else ""
     try:
         model = lineage.of_run(trained, registry.model_uri(trained))
-        candidate = candidate_of(model)
+        candidate = contenders.candidate_of(model)
     except ModelError as error:
         return gate.refuse(str(error), against)
     base = model.metadata.base
@@ -79,10 +76,10 @@ def _judge(
     before = lineage.follow(source)
     if model.metadata.is_update:
         return updates.judge(model, before, against, later, limits)
-    return gate.judge(candidate, champion_of(against, before, model), limits)
+    return gate.judge(candidate, contenders.champion_of(against, before, model), limits)
 
 
-def _in_shadow(name: str, champion: str, candidate: str, experiment_id: str) -> Rule | None:
+def _in_shadow(name: str, champion: str, candidate: str, experiment_id: str) -> rules.Rule | None:
     """Return the rule that a challenger was not worse than the champion on patients of the log.
 
     It is from the newest run of `monitor` that has compared these two versions by outcomes; None
@@ -104,7 +101,7 @@ def _in_shadow(name: str, champion: str, candidate: str, experiment_id: str) -> 
     return None
 
 
-def _rule(paired: dict[str, Any], run_id: str) -> Rule:
+def _rule(paired: dict[str, Any], run_id: str) -> rules.Rule:
     about = f"Brier score, {paired['patients']} {IN_SHADOW}, not worse beyond chance"
     new, old = paired.get("challenger_brier"), paired.get("brier")
-    return Rule(f"{about} (monitor run {run_id})", new, old, passed=paired["high"] >= 0)
+    return rules.Rule(f"{about} (monitor run {run_id})", new, old, passed=paired["high"] >= 0)

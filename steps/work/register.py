@@ -14,7 +14,6 @@ from risk_model.metadata import Data, Git, Metadata
 from steps.parameters.entry_points import Register
 from steps.registry import decisions, gate, judging
 from steps.registry import versions as registry
-from steps.registry.versions import number
 from steps.runs import lineage
 from steps.runs.launching import input_run
 from steps.runs.store import StepError
@@ -32,12 +31,12 @@ def register(run: StepRun, values: Register, given: Run | None) -> None:
         path = Path(values.outcomes)
         later = read_cohort(path, path.name).patients if values.outcomes else None
         decision = judging.decide(run, name, version, trained, later)
-        decisions.keep(run, name, number(version), decision)
+        decisions.keep(run, name, registry.number(version), decision)
         if decision.verdict == "passed" and promote != "false" and not _is_champion(name, version):
-            registry.make_champion(name, number(version), by="gate")
+            registry.make_champion(name, registry.number(version), by="gate")
         # An earlier registration may have been killed half-way.
         registry.align_stages(name)
-    aliases = ", ".join(registry.aliases(name, number(version))) or "none"
+    aliases = ", ".join(registry.aliases(name, registry.number(version))) or "none"
     judged = f"{decision.verdict}, {decision.reason}"
     echo(gate.table(decision))
     echo(f"register: {name} version {version.version}: {judged}")
@@ -53,7 +52,7 @@ def register(run: StepRun, values: Register, given: Run | None) -> None:
 def _new_version(name: str, trained: Run) -> ModelVersion:
     metadata = described(trained)
     version = registry.add_version(name, trained, description(metadata), tags_of(metadata))
-    registry.make_challenger(name, number(version))
+    registry.make_challenger(name, registry.number(version))
     return version
 
 
@@ -87,7 +86,7 @@ def tags_of(metadata: Metadata) -> dict[str, str]:
 
 
 def _is_champion(name: str, version: ModelVersion) -> bool:
-    return registry.CHAMPION in registry.aliases(name, number(version))
+    return registry.CHAMPION in registry.aliases(name, registry.number(version))
 
 
 def resolve(values: Register, experiment_id: str) -> Run | None:

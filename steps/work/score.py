@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 import sys
 import tempfile
@@ -33,8 +34,7 @@ from steps.runs import lineage
 from steps.runs.files import sha256
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking import datasets, step_run, tags
-from steps.runs.tracking.orphans import is_gone, owner
+from steps.runs.tracking import datasets, orphans, step_run, tags
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,14 @@ def hidden_folder(output: Path) -> Iterator[Path]:
     What else is left of it is removed when the block ends.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    for left in output.parent.glob(".*.partial/owner"):
-        if left.parent.name.startswith(f".{output.name}.") and is_gone(left.read_text()):  # killed
+    for left in output.parent.glob(f".{glob.escape(output.name)}.*.partial/owner"):
+        if orphans.is_gone(left.read_text()):  # its job was killed
             shutil.rmtree(left.parent, ignore_errors=True)
     with tempfile.TemporaryDirectory(
         ".partial", f".{output.name}.", output.parent, ignore_cleanup_errors=True
     ) as name:
         folder = Path(name)
-        (folder / "owner").write_text(owner())
+        (folder / "owner").write_text(orphans.owner())
         (folder / "parts").mkdir()
         yield folder
         if output.exists() or output.is_symlink():  # a rename would replace an empty folder
@@ -144,7 +144,7 @@ def hidden_folder(output: Path) -> Iterator[Path]:
 def require_shared(client: Client, folder: Path) -> None:
     """Let every worker read a file in a folder: each takes the model there, and writes to it."""
     with suppress(OSError):
-        if set(client.run(Path.read_text, folder / "owner").values()) == {owner()}:
+        if set(client.run(Path.read_text, folder / "owner").values()) == {orphans.owner()}:
             return
     raise StepError(
         f"not all Dask workers see {folder.parent}: the output must be in a folder that they "
