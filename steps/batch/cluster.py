@@ -22,7 +22,6 @@ from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
 from steps.runs.files import ROOT
 from steps.runs.store import StepError
 
-PACKAGES = ("clinical", "risk_model", "steps")
 # Tasks and results are objects of these: they must be there in the versions that are here.
 NEEDED = (
     "cloudpickle", "dask", "distributed", "fsspec", "joblib", "numpy", "onnxruntime", "pandas",
@@ -56,8 +55,7 @@ def connect(scheduler: str = "", workers: int = 0) -> Iterator[Client]:
     try:
         with dask.config.set(SETTINGS | patience), _client(scheduler, workers) as client:
             if scheduler:
-                _require_workers(scheduler, client)
-                _require_same_versions(scheduler, client)
+                _check(scheduler, client)
                 _send_code(scheduler, client)
             yield client
     except KilledWorker:
@@ -97,39 +95,37 @@ def _client(scheduler: str, workers: int) -> Client:
         ) from None
 
 
-def _require_workers(scheduler: str, client: Client) -> None:
+def _check(scheduler: str, client: Client) -> None:
+    """Refuse a cluster that has no workers, or other versions of what is NEEDED."""
     try:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
     except TimeoutError:
         raise StepError(
             f"the Dask scheduler {scheduler} has no workers; start some (dask worker {scheduler})"
         ) from None
-
-
-def _require_same_versions(scheduler: str, client: Client) -> None:
     versions = client.get_versions(packages=list(NEEDED))
     # Patch releases of Python, such as 3.11.9.final.0, understand each other.
     here, *nodes = (
         {**node["packages"], "python": ".".join(node["packages"]["python"].split(".")[:2])}
         for node in (versions["client"], versions["scheduler"], *versions["workers"].values())
     )
-    problems = {
+    lacking = {
         f"{name} {here[name]} is needed, {node.get(name) or 'none'} is there"
         for node in nodes
         for name in (*NEEDED, "python")
         if node.get(name) != here[name]
     }
-    if problems:
+    if lacking:
         raise StepError(
             f"the Dask scheduler {scheduler} or its workers lack what this project needs: "
-            f"{'; '.join(sorted(problems))}. Start them in an environment made from "
-            "requirements.txt"
+            f"{'; '.join(sorted(lacking))}. Start them in an environment made from requirements.txt"
         )
 
 
 def _send_code(scheduler: str, client: Client) -> None:
     """Put this project's code on the scheduler and every worker, also those that come later."""
-    sources = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+    packages = (ROOT / name for name in ("clinical", "risk_model", "steps"))
+    sources = sorted(path for package in packages for path in package.rglob("*.py"))
     files = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sources}
     digest = tokenize(files)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -29,6 +27,7 @@ SUFFIXES = (".csv", ".data", ".parquet", ".pq", ".tsv", ".txt")
 COMPRESSED = (".bz2", ".gz", ".xz", ".zip", ".zst")
 PARTITION_BYTES = 6 << 20
 BATCH_ROWS = 1 << 18
+LONE_CR = re.compile(rb"\r(?!\n|\Z)")
 FLOATS = pa.schema(dict.fromkeys(FEATURE_NAMES, pa.float64()))
 
 Rows = tuple[dict[str, Column], Any, dict[str, Mask]]
@@ -45,8 +44,7 @@ class File:
     size: int  # in bytes
     version: str  # changes with the file, as far as its store records that
     layout: Layout  # names in lower case; no delimiter in Parquet
-    begin: int = 0  # the byte at which the rows of text begin
-    row_groups: int = 0  # of Parquet
+    row_groups: int  # of Parquet
 
     @property
     def ids(self) -> list[str]:
@@ -108,12 +106,7 @@ def _paths(fs: Any, path: str) -> list[str]:
         ends, hidden = (*SUFFIXES, *COMPRESSED), re.compile(r"(^|/)[._]")
         names = sorted(name for name in fs.find(path) if name.lower().endswith(ends))
         return [name for name in names if not hidden.search(name[len(path) :])]
-    if fs.exists(path):
-        return [path]
-    # An existing folder whose name looks like a pattern is not one.
-    folders = map(str, PurePosixPath(path).parents)
-    there = next((folder for folder in folders if "[" in folder and fs.isdir(folder)), "")
-    return sorted(filter(fs.isfile, fs.glob(glob.escape(there) + path[len(there) :])))
+    return [path] if fs.exists(path) else sorted(filter(fs.isfile, fs.glob(path)))
 
 
 def _inspect(fs: Any, path: str, name: str) -> File:
@@ -125,31 +118,31 @@ def _inspect(fs: Any, path: str, name: str) -> File:
         # fsspec's key of a web address does not change with the file.
         is_web = path.startswith(("http://", "https://"))
         version = info.get("ETag") or info.get("Last-Modified") if is_web else fs.ukey(path)
-        file = File(fs, path, name, info["size"], str(version), Layout([], 0))
         with fs.open(path, "rb", cache_type="none") as stream:
             start = bytes(stream.read(PEEK))
-        file = _read_footer(file) if start.startswith(b"PAR1") else _read_header(file, start)
-        require_features(list(file.layout.names), file.ids)
+        is_text = not start.startswith(b"PAR1")
+        layout, groups = (_read_header(start), 0) if is_text else _read_footer(fs, path)
+        file = File(fs, path, name, info["size"], str(version), layout, groups)
+        require_features(list(layout.names), file.ids)
     except DataError as error:
         raise DataError(f"'{name}': {error}") from None
     return file
 
 
-def _read_header(file: File, start: bytes) -> File:
+def _read_header(start: bytes) -> Layout:
     layout = inspect(start)
     if layout.delimiter == " ":
         raise DataError("expected cells divided by commas, semicolons or tabs")
-    header = re.match(rb"(\xef\xbb\xbf)?([^\n]*\n){%d}" % layout.skip, start)
-    if re.search(rb"\r(?!\n|\Z)", start) or (not header and file.size > PEEK):
+    if LONE_CR.search(start) or (len(start) == PEEK and start.count(b"\n") < layout.skip):
         raise DataError(f"lines must end in LF or CR LF, and the header within {PEEK} bytes")
     if not layout.names and layout.width == len(FEATURE_NAMES) + 1:
-        layout = replace(layout, names=[*FEATURE_NAMES, "num"])
-    return replace(file, layout=layout, begin=header.end() if header else file.size)
+        return replace(layout, names=[*FEATURE_NAMES, "num"])
+    return layout
 
 
-def _read_footer(file: File) -> File:
+def _read_footer(fs: Any, path: str) -> tuple[Layout, int]:
     try:
-        with file.fs.open(file.path, "rb") as stream:
+        with fs.open(path, "rb") as stream:
             metadata = pq.read_metadata(stream)
     except (pa.ArrowException, OSError):
         raise DataError("it is not a complete Parquet file: damaged or cut off") from None
@@ -159,7 +152,7 @@ def _read_footer(file: File) -> File:
     text = [name for name, kind in kinds if name in FEATURE_NAMES and not is_numeric(kind)]
     if text:
         raise DataError(f"expected numbers in {', '.join(text)}, found text")
-    return replace(file, layout=Layout(names, len(names)), row_groups=metadata.num_row_groups)
+    return Layout(names, len(names)), metadata.num_row_groups
 
 
 def divide(files: list[File], size: int = PARTITION_BYTES) -> list[Partition]:
@@ -196,18 +189,18 @@ def _read_lines(partition: Partition) -> Iterator[Rows]:
             lines = bytes(stream.read())
         else:
             lines = bytes(read_block(stream, start, stop - start, b"\n"))
-    lines = lines[0 if start else file.begin :]
+    if not start:
+        lines = b"".join(lines.split(b"\n", file.layout.skip)[file.layout.skip :])
     if b'"' in lines and any(line.count(b'"') % 2 for line in lines.split(b"\n")):
         raise DataError("a quoted cell holds a line break, which is not supported")
-    if b"\r" in lines and re.search(rb"\r(?!\n|\Z)", lines):
+    if b"\r" in lines and LONE_CR.search(lines):
         raise DataError("lines must end in LF or CR LF")
     if lines:
         yield _rows(*read_text(lines, replace(file.layout, skip=0), FEATURE_NAMES, file.ids))
 
 
 def _read_row_group(partition: Partition) -> Iterator[Rows]:
-    file = partition.file
-    columns = [*FEATURE_NAMES, *file.ids]
+    file, columns = partition.file, [*FEATURE_NAMES, *partition.file.ids]
     with file.fs.open(file.path, "rb") as stream:
         parquet = pq.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20)
         names = [parquet.schema_arrow.names[file.layout.names.index(name)] for name in columns]

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clinical.codings.conversion import convert
+from clinical.codings.conversion import Converted, convert
 from clinical.codings.definitions import Coding
 from clinical.codings.evidence import Evidence, count_coding_evidence, require_coding
 from clinical.schema import FEATURES
@@ -59,8 +59,8 @@ def _load(folder: str) -> Model:
 class Scorer:
     """What is the same for all partitions of a job.
 
-    The stored model is in the folder `model` of `folder`, and the output goes to `parts` there;
-    `version` is its name of the model, and `columns` are those of `SCHEMA` that it has.
+    `folder` has the stored model as `model`, and gets the output, with some `columns` of `SCHEMA`
+    and the model called `version`, in `parts`.
     """
 
     folder: str
@@ -71,25 +71,21 @@ class Scorer:
     def score(self, partition: Partition) -> Counts:
         """Score a partition, and write a row for each of its rows to a Parquet file."""
         counts, evidence, file = Counts(), count_coding_evidence({}), partition.file
-        expected = {feature.name: self.coding.feature(feature).allowed for feature in FEATURES}
-        expected[RAGGED] = f"{file.layout.width}, as in the first line"
+        expected = {RAGGED: f"{file.layout.width}, as in the first line"}
+        expected |= {feature.name: self.coding.feature(feature).allowed for feature in FEATURES}
         schema = pa.schema({name: SCHEMA[name] for name in self.columns})
         # Whole before it has its name: after a kill, two workers may be at one partition.
         path = Path(self.folder, secrets.token_hex(8))
         try:
-            with (
-                path.open("wb") as stream,
-                pq.ParquetWriter(stream, schema, **_ENCODING) as writer,
-            ):
+            with path.open("wb") as out, pq.ParquetWriter(out, schema, **_ENCODING) as writer:
                 for columns, ids, unread in read(partition):
                     evidence += count_coding_evidence(columns)
-                    converted, wrong = _check(columns, unread, self.coding)
-                    problem, usable = _describe(wrong, expected, len(ids))
-                    output = self._predict(converted, usable, counts)
+                    converted = convert(columns, self.coding)
+                    problem, usable = _describe(unread, converted, expected, counts)
+                    output = self._predict(converted.columns, usable, counts)
                     source = pa.repeat(file.name, len(ids)).dictionary_encode()
                     output |= {"source": source, "id": ids, "problem": problem}
                     writer.write_table(pa.table(output).select(self.columns).cast(schema))
-                    counts.update({("problem", name): int(m.sum()) for name, m in wrong.items()})
             require_coding(evidence, self.coding, f"'{file.name}'")
             path.replace(Path(self.folder, "parts", f"part-{partition.number:06}.parquet"))
         except OSError as error:
@@ -113,29 +109,21 @@ class Scorer:
         }
 
 
-def _check(
-    columns: dict[str, Column], wrong: dict[str, Mask], coding: Coding
-) -> tuple[dict[str, Column], dict[str, Mask]]:
-    """Return columns in the canonical coding, and all that is wrong in each."""
-    converted, together = convert(columns, coding), dict(wrong)
-    for marks in (converted.bad, unknown_cells(converted.columns)):
-        for name, mask in marks.items():
-            together[name] = together.get(name, False) | mask
-    if RAGGED in wrong:  # one fault, not fourteen
-        whole = ~wrong[RAGGED]
-        together = {n: m if n == RAGGED else m & whole for n, m in together.items()}
-    return converted.columns, together
-
-
-def _describe(wrong: dict[str, Mask], expected: dict[str, str], count: int) -> tuple[Any, Mask]:
+def _describe(
+    unread: dict[str, Mask], converted: Converted, expected: dict[str, str], counts: Counts
+) -> tuple[Any, Mask]:
     """Return the problems of each row as text, null where it has none, and a mask of the latter."""
-    kinds = np.zeros(count, np.int32)  # a bit for each column
-    for i, name in enumerate(expected):
-        if name in wrong:
-            kinds |= wrong[name].astype(np.int32) << i
+    faults = [*unread.items(), *converted.bad.items(), *unknown_cells(converted.columns).items()]
+    kinds = np.zeros(len(converted.columns["age"]), np.int32)  # a bit for each name
+    bits = {name: bit for bit, name in enumerate(expected)}
+    for name, mask in faults:
+        kinds |= mask.astype(np.int32) << bits[name]
+    kinds[kinds & 1 == 1] = 1  # nothing is known of a ragged row: one fault, not fourteen
+    counts.update({("problem", n): int((kinds >> bits[n] & 1).sum()) for n, _ in faults})
     distinct, which = np.unique(kinds, return_inverse=True)
     texts = [f"{name}: {allowed}" for name, allowed in expected.items()]
     problems = ["; ".join(t for i, t in enumerate(texts) if kind >> i & 1) for kind in distinct]
     usable = kinds == 0
-    places = pa.array(which, pa.int32(), mask=usable)
-    return pa.DictionaryArray.from_arrays(places, problems), usable
+    return pa.DictionaryArray.from_arrays(
+        pa.array(which, pa.int32(), mask=usable), problems
+    ), usable

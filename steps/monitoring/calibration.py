@@ -88,7 +88,6 @@ def _periods(patients: pd.DataFrame) -> list[dict[str, Any]]:
         y, p = part[LABEL.name].to_numpy(np.int8), part["probability"].to_numpy(float)
         if clinical_metrics.enough(y):
             metrics = clinical_metrics.with_intervals(y, p, SEED, ("observed_expected",))
-            dates = {"from": part["timestamp"].iloc[0], "to": part["timestamp"].iloc[-1]}
-            shown = {name: f"{date:%Y-%m-%d}" for name, date in dates.items()}
-            shares.append({**shown, "patients": len(y), "metrics": metrics})
+            first, last = part["timestamp"].iloc[[0, -1]].dt.strftime("%Y-%m-%d")
+            shares.append({"from": first, "to": last, "patients": len(y), "metrics": metrics})
     return shares

@@ -70,17 +70,10 @@ def cuts_of(bins: int, *, nominal: bool) -> Floats:
 def compare(before: Counts, now: Counts, random: np.random.Generator, *, nominal: bool) -> Drift:
     """Compare a variable's counts by permutation: which patients are the baseline's is drawn anew.
 
-    The statistic is the sum, over cuts, of the squared difference of the shares on one side, by
-    its variance (Anderson and Darling's, for ordered bins): it sees a shift that moves some of
-    each bin, which is noise to the PSI of few patients.
-
-    Parameters
-    ----------
-    before, now : array of int, shape (n_bins,)
-        In the same bins, the last of them for unknown values.
-    random : Generator
-    nominal : bool
-        Whether the bins have no order.
+    Both are of shape (n_bins,), in the same bins, the last of them for unknown values; `nominal`
+    bins have no order. The statistic is the sum, over cuts, of the squared difference of the
+    shares on one side, by its variance (Anderson and Darling's, for ordered bins): it sees a shift
+    that moves some of each bin, which is noise to the PSI of few patients.
     """
     both, cuts = before + now, cuts_of(len(before), nominal=nominal)
     share = cuts @ both / both.sum()
@@ -108,9 +101,8 @@ def compare_all(before: dict[str, Counts], now: dict[str, Counts]) -> dict[str, 
         for name, counts in now.items()
         if before[name].sum() and counts.sum()
     }
-    results = {}
-    rejecting = True
-    for place, (name, one) in enumerate(sorted(compared.items(), key=lambda i: i[1].p_value)):
-        rejecting &= one.p_value <= LEVEL / (len(compared) - place)
-        results[name] = replace(one, detected=bool(rejecting))
-    return {name: results[name] for name in compared}
+    for place, name in enumerate(sorted(compared, key=lambda name: compared[name].p_value)):
+        if compared[name].p_value > LEVEL / (len(compared) - place):
+            break
+        compared[name] = replace(compared[name], detected=True)
+    return compared

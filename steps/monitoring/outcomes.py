@@ -59,25 +59,22 @@ def join(rows: pd.DataFrame, outcomes: pd.DataFrame) -> Joined:
 
     `rows` are those of the log, each id once; `outcomes` what `read` returns.
     """
-    located = outcomes.assign(
-        outcome=outcomes[LABEL.name].map(OUTCOMES),
-        place=_places(rows, outcomes["id"]),
+    outcome, place = outcomes[LABEL.name].map(OUTCOMES), _places(rows, outcomes["id"])
+    patient = place.where(outcome.notna() & (place >= 0))
+    reasons = [
+        outcome.isna(),
+        place == _UNKNOWN,
+        place == _AMBIGUOUS,
+        outcome.groupby(patient).transform("nunique") > 1,
+        patient.duplicated() & patient.notna(),
+    ]
+    reason = np.select(reasons, KINDS, "")
+    used = reason == ""
+    patients = rows.iloc[place[used]].assign(
+        **{LABEL.name: outcome[used].to_numpy(np.int8)},
+        observed_at=outcomes["observed_at"][used].array,
     )
-    readable = located["outcome"].notna()
-    patient = located["place"].where(readable & (located["place"] >= 0))
-    outcomes_of = located.groupby(patient)["outcome"].nunique()
-    reason = pd.Series("", index=located.index)
-    reason[patient.duplicated() & patient.notna()] = "repeated"
-    reason[patient.map(outcomes_of) > 1] = "contradictory"
-    reason[located["place"] == _AMBIGUOUS] = "ambiguous"
-    reason[located["place"] == _UNKNOWN] = "unknown"
-    reason[~readable] = "unreadable"
-    used = located[reason == ""]
-    patients = rows.iloc[used["place"].to_numpy(np.intp)].assign(
-        **{LABEL.name: used["outcome"].to_numpy(np.int8)},
-        observed_at=used["observed_at"].array,
-    )
-    account = {kind: located.loc[reason == kind, "row"].tolist() for kind in KINDS}
+    account = {kind: outcomes["row"][reason == kind].tolist() for kind in KINDS}
     return Joined(patients, account, len(outcomes))
 
 
@@ -87,14 +84,11 @@ _UNKNOWN, _AMBIGUOUS = -1, -2
 def _places(rows: pd.DataFrame, ids: pd.Series) -> pd.Series:
     """Return the place of each id among rows, _UNKNOWN or _AMBIGUOUS where there is no one."""
     own = pd.Series(np.arange(len(rows)), index=rows["id"].to_numpy())
-    clients = pd.Series(np.arange(len(rows)), index=rows["request_id"].to_numpy())
-    clients = clients[clients.index.notna()]
-    several = clients.index[clients.index.duplicated()].unique()
-    clients = clients[~clients.index.isin(several)]
+    by_client = pd.Series(np.arange(len(rows))).groupby(rows["request_id"].to_numpy())
     # A client may use one id again, and one request may be about several patients.
-    shared = pd.Series(_AMBIGUOUS, index=several)
-    place_of = pd.concat([own, clients, shared])
+    clients = by_client.first().where(by_client.size() == 1, _AMBIGUOUS)
     # The service's own ids come first, where a client has used one of those.
+    place_of = pd.concat([own, clients])
     place_of = place_of[~place_of.index.duplicated()]
     return ids.map(place_of).fillna(_UNKNOWN).astype(np.intp)
 

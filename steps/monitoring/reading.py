@@ -97,11 +97,8 @@ def count_rows(bins: records.Bins, rows: pd.DataFrame) -> dict[str, Counts]:
 
 def count_profile(bins: records.Bins, profile: pd.DataFrame) -> dict[str, Counts]:
     """Return counts by variable of a profile; the last is that of unknown values."""
-    counted = {}
+    counts, counted = profile.groupby(["variable", "bin"])["count"].sum(), {}
     for name, one in bins.items():
-        counts = np.zeros(len(one.counts) + 1, np.int64)
-        mine = profile[(profile["variable"] == name) & (profile["bin"] < len(one.counts))]
-        # The bin of unknown values is -1: the last.
-        np.add.at(counts, mine["bin"].to_numpy(), mine["count"].to_numpy())
-        counted[name] = counts
+        places = [(name, place) for place in (*range(len(one.counts)), records.UNKNOWN)]
+        counted[name] = counts.reindex(places, fill_value=0).to_numpy(np.int64)
     return counted

@@ -38,10 +38,10 @@ def champion_of(version: str, champion: Lineage, candidate: Lineage) -> gate.Cha
     data sets that contradict each other, the champion's label counts.
     """
     held_out = _unseen(champion, candidate)
+    unseen = pairs_of(held_out, candidate, champion)
     before, now = champion.out_of_fold, candidate.out_of_fold
     if before is None or now is None:
-        pairs = _pairs(held_out)
-        return gate.Champion(version, _source(champion), pairs, pairs, NOT_STORED)
+        return gate.Champion(version, _source(champion), unseen, unseen, NOT_STORED)
     every = pd.concat([before, now, held_out])
     places = np.cumsum([len(before), len(now)])
     patients = np.split(copies.near_copies(every[list(FEATURE_NAMES)]), places)
@@ -49,12 +49,14 @@ def champion_of(version: str, champion: Lineage, candidate: Lineage) -> gate.Cha
         frame.groupby(patient).agg(y=(LABEL.name, "max"), p=("probability", "mean"))
         for frame, patient in zip((before, now), patients[:2], strict=True)
     )
-    both = pd.DataFrame({LABEL.name: old["y"], "champion": old["p"]}).join(
-        new["p"].rename("candidate"), how="inner"
+    both = old.join(new["p"].rename("candidate"), how="inner")
+    rest = ~np.isin(patients[2], both.index)
+    compared = rules.Pairs(
+        np.append(both["y"].to_numpy(np.int8), unseen.y[rest]),
+        np.append(both["candidate"], unseen.candidate[rest]),
+        np.append(both["p"], unseen.champion[rest]),
     )
-    rest = held_out[~np.isin(patients[2], both.index)]
-    compared = _pairs(pd.concat([both, rest]))
-    return gate.Champion(version, _source(champion), compared, _pairs(held_out))
+    return gate.Champion(version, _source(champion), compared, unseen)
 
 
 def _source(model: Lineage) -> str:
@@ -63,16 +65,14 @@ def _source(model: Lineage) -> str:
     return model.source if rows is None else cohort.source_of(rows, model.source)
 
 
-def _pairs(rows: pd.DataFrame) -> rules.Pairs:
-    return rules.Pairs(
-        rows[LABEL.name].to_numpy(np.int8),
-        rows["candidate"].to_numpy(float),
-        rows["champion"].to_numpy(float),
-    )
+def pairs_of(rows: pd.DataFrame, candidate: Lineage, champion: Lineage) -> rules.Pairs:
+    """Return patients with the probabilities that the two models themselves give them."""
+    p, q = (one.model.probabilities(rows) for one in (candidate, champion))
+    return rules.Pairs(rows[LABEL.name].to_numpy(np.int8), p, q)
 
 
 def _unseen(champion: Lineage, candidate: Lineage) -> pd.DataFrame:
-    """Return the patients held out from either that neither has seen, with both probabilities.
+    """Return the patients held out from either that neither has seen.
 
     Empty where the store does not hold the training patients of one of them.
     """
@@ -80,10 +80,7 @@ def _unseen(champion: Lineage, candidate: Lineage) -> pd.DataFrame:
     held_out = [model.held_out for model in both if model.training_rows is not None]
     stored = [rows for rows in held_out if rows is not None]
     if len(stored) < len(both):
-        return pd.DataFrame(columns=[*FEATURE_NAMES, LABEL.name, "champion", "candidate"])
+        return pd.DataFrame(columns=[*FEATURE_NAMES, LABEL.name])
     rows = pd.concat(stored)
     rows = rows[~pd.Series(copies.near_copies(rows)).duplicated().to_numpy()]
-    rows = rows[~(champion.has_seen(rows) | candidate.has_seen(rows))]
-    return rows.assign(
-        champion=champion.model.probabilities(rows), candidate=candidate.model.probabilities(rows)
-    )
+    return rows[~(champion.has_seen(rows) | candidate.has_seen(rows))]

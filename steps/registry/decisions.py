@@ -25,7 +25,7 @@ REASON_LENGTH = 1000
 def keep(run: StepRun, name: str, version: str, decision: Decision) -> None:
     """Keep a decision as a file of the run, and what a person reads of it as tags of the version.
 
-    The tag that names the run is set last: where it is, so are the others, and the file.
+    Where the tag that names the run is, so are the others, and the file.
     """
     run.log_text(FILE, decision.as_json())
     tags = {
@@ -33,10 +33,10 @@ def keep(run: StepRun, name: str, version: str, decision: Decision) -> None:
         REASON_TAG: textwrap.shorten(decision.reason, REASON_LENGTH),
         AGAINST_TAG: decision.against,
         RUN_TAG: run.run_id,
+        WHOLE_TAG: "",
     }
     for tag, value in tags.items():
         registry.tag(name, version, tag, value)
-    registry.untag(name, version, WHOLE_TAG)
 
 
 def read(version: ModelVersion) -> Decision | None:

@@ -16,7 +16,6 @@ from steps.registry.rules import (
     Rule,
     compare,
     not_synthetic,
-    of_groups,
     veto,
     within,
 )
@@ -81,40 +80,26 @@ def read_rules(path: Path = ROOT / "gate.toml") -> Limits:
 
 def judge(candidate: Candidate, champion: Champion | None, limits: Limits) -> Decision:
     """Decide about a candidate, by the limits that `read_rules` returns."""
-    judged = alone(candidate, limits)
+    unseen, bounds = candidate.out_of_fold, limits.get("out_of_fold", {})
+    measures, groups = (unseen.metrics, unseen.groups) if unseen else ({}, ())
+    judged = within(candidate.held_out, limits.get("held_out", {}), "held out")
+    judged += within(measures, bounds, "out of fold", groups)
     if champion is None:
         return conclude(judged, "", "there was no champion, and no rule is broken")
     judged.append(not_synthetic(candidate.source, champion.source))
     if champion.source == cohort.SYNTHETIC and candidate.source != cohort.SYNTHETIC:
         reason = "the champion has seen synthetic patients only"
         return conclude(judged, champion.version, reason)
-    compared, better = against(champion, limits)
+    compared, better = veto(champion.held_out, limits["veto"]), False
+    if compared[0].passed:
+        rule, better = compare(champion.compared, limits["recipe"])
+        compared.insert(0, rule)
     reason = "better than the champion"
     if not better:
         reason = "not worse than the champion, and not clearly better: the champion stays"
     if champion.note:
         reason = f"{reason}; {champion.note}"
     return conclude(judged + compared, champion.version, reason, better=better)
-
-
-def alone(candidate: Candidate, limits: Limits) -> list[Rule]:
-    """Return the rules about a candidate by itself."""
-    unseen, bounds = candidate.out_of_fold, limits.get("out_of_fold", {})
-    measures, groups = (unseen.metrics, unseen.groups) if unseen else ({}, ())
-    return [
-        *within(candidate.held_out, limits.get("held_out", {}), "held out"),
-        *within(measures, bounds, "out of fold"),
-        *of_groups(groups, bounds, "out of fold"),
-    ]
-
-
-def against(champion: Champion, limits: Limits) -> tuple[list[Rule], bool]:
-    """Return the rules against the champion, and whether the candidate is clearly better."""
-    vetoes = veto(champion.held_out, limits["veto"])
-    if not vetoes[0].passed:
-        return vetoes, False
-    rule, better = compare(champion.compared, limits["recipe"])
-    return [rule, *vetoes], better
 
 
 def refuse(why: str, against: str) -> Decision:

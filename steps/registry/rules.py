@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -48,13 +49,20 @@ class Pairs:
     champion: metrics.Floats
 
 
-def within(measures: Measures, limits: Limits, of: str) -> list[Rule]:
+def within(measures: Measures, limits: Limits, of: str, groups: Iterable[Group] = ()) -> list[Rule]:
     """Return the rules about figures by name; one that is missing or undefined passes none.
 
-    Tables among `limits` are not for these figures; `of` names their patients.
+    The tables ``sexes`` and ``ages`` among `limits` are for the figures of `groups`; one that is
+    too small for any is not judged. `of` names the patients.
     """
-    bounds = {name: limit for name, limit in limits.items() if not isinstance(limit, dict)}
-    return [_within(name, measures.get(name), limit, of) for name, limit in bounds.items()]
+    rules, by_name = [], {group.group: group for group in groups}
+    for name, limit in limits.items():
+        if name in GROUPS:
+            for member in GROUPS[name]:
+                rules += _of_group(by_name.get(member), limit, f"{member}, {of}")
+        else:
+            rules.append(_within(name, measures.get(name), limit, of))
+    return rules
 
 
 def _within(name: str, value: float | None, limit: Any, of: str, count: int = 0) -> Rule:
@@ -69,21 +77,6 @@ def _within(name: str, value: float | None, limit: Any, of: str, count: int = 0)
     title = MEASURES[name].removesuffix(" at 0.5")
     passed = bool(least <= reached and figure <= most)
     return Rule(f"{title}, {of}, {condition}", rounded(figure), None, passed)
-
-
-def of_groups(groups: tuple[Group, ...], limits: Limits, of: str) -> list[Rule]:
-    """Return the rules about groups of patients; one that is too small for figures is not judged.
-
-    The limits are in the tables ``sexes`` and ``ages``.
-    """
-    by_name = {group.group: group for group in groups}
-    bounds = {name: limits[kind] for kind, names in GROUPS.items() for name in names
-             if kind in limits}  # fmt: skip
-    return [
-        rule
-        for name, limit in bounds.items()
-        for rule in _of_group(by_name.get(name), limit, f"{name}, {of}")
-    ]
 
 
 def _of_group(group: Group | None, limits: Limits, of: str) -> list[Rule]:
@@ -105,27 +98,27 @@ def not_synthetic(candidate: str, champion: str) -> Rule:
     return Rule("no synthetic patients against real ones", candidate, champion, passed)
 
 
-@dataclass(frozen=True)
-class _Gain:
-    """A figure of both models, and how much better the candidate's is, once and in bootstraps."""
+def _not_worse(
+    title: str, figures: tuple[float, float], gains: metrics.Floats, by: float, share: float
+) -> Rule:
+    """Return the rule that a figure is not worse by so much, in such a share of the bootstraps.
 
-    candidate: float
-    champion: float
-    value: float  # above 0 where the candidate's figure is better; NaN where undefined
-    drawn: metrics.Floats
-
-    def rule(self, title: str, by: float, share: float) -> Rule:
-        """Return the rule that it is not worse by so much, in such a share of the bootstraps."""
-        worse = float(np.mean(~(self.drawn >= 0)))
-        condition = f"{title} not worse by {by:g} in {share:.0%} of bootstraps"
-        figures = rounded(self.candidate), rounded(self.champion)
-        return Rule(condition, *figures, worse < share or self.value > -by)
+    `gains`, once and in bootstraps, are above 0 where the candidate's is better; NaN is worse.
+    """
+    worse = float(np.mean(~(gains[1:] >= 0)))
+    condition = f"{title} not worse by {by:g} in {share:.0%} of bootstraps"
+    new, old = map(rounded, figures)
+    return Rule(condition, new, old, worse < share or bool(gains[0] > -by))
 
 
 @lru_cache(maxsize=2)
-def _draws(count: int, bootstraps: int) -> metrics.Floats:
-    """Return how often each of so many patients is drawn in each bootstrap: always the same."""
-    return metrics.bootstrap_weights(np.zeros(count, np.int8), SEED, bootstraps)
+def _weights(count: int, bootstraps: int) -> metrics.Floats:
+    """Return ones for so many patients, and how often each is drawn in bootstraps: always the same.
+
+    Of shape (1 + bootstraps, count).
+    """
+    drawn = metrics.bootstrap_weights(np.zeros(count, np.int8), SEED, bootstraps)
+    return np.vstack([np.ones(count), drawn])
 
 
 def compare(pairs: Pairs, limits: Limits) -> tuple[Rule, bool]:
@@ -133,32 +126,29 @@ def compare(pairs: Pairs, limits: Limits) -> tuple[Rule, bool]:
 
     By a paired bootstrap of the Brier score.
     """
+    count = len(pairs.y)
     new, old = ((p - pairs.y) ** 2 for p in (pairs.candidate, pairs.champion))
-    better = old - new
-    drawn = _draws(len(pairs.y), int(limits["bootstraps"])) @ better
-    gain = _Gain(float(new.mean()), float(old.mean()), float(better.mean()), drawn)
-    title = f"Brier score, {len(pairs.y)} patients,"
-    rule = gain.rule(title, limits["worse_by"], limits["worse_share"])
-    share = float(np.mean(gain.drawn > 0))
-    return rule, share >= limits["better_share"] and gain.value >= limits["better_by"]
+    gains = _weights(count, limits["bootstraps"]) @ (old - new) / count
+    figures, by = (float(new.mean()), float(old.mean())), limits["worse_by"]
+    rule = _not_worse(f"Brier score, {count} patients,", figures, gains, by, limits["worse_share"])
+    share = float(np.mean(gains[1:] > 0))
+    return rule, share >= limits["better_share"] and bool(gains[0] >= limits["better_by"])
 
 
 def veto(pairs: Pairs, limits: Limits) -> list[Rule]:
     """Return the rules about both models themselves, on patients that neither has seen."""
-    least = limits["least_patients"]
-    passed = len(pairs.y) >= least and len(set(pairs.y.tolist())) == 2
+    count, least = len(pairs.y), limits["least_patients"]
+    passed = count >= least and len(set(pairs.y.tolist())) == 2
     condition = f"at least {least:g} patients of both classes that neither has seen"
-    rules = [Rule(condition, float(len(pairs.y)), None, passed)]
+    rules = [Rule(condition, float(count), None, passed)]
     if not passed:
         return rules
-    weights = np.vstack([np.ones(len(pairs.y)), _draws(len(pairs.y), int(limits["bootstraps"]))])
+    weights = _weights(count, limits["bootstraps"])
     new, old = (metrics.scores(pairs.y, p, weights) for p in (pairs.candidate, pairs.champion))
     for name, sign in (("brier", -1), ("roc_auc", 1)):
-        better = sign * (new[name] - old[name])
-        figures = float(new[name][0]), float(old[name][0])
-        gain = _Gain(*figures, float(better[0]), better[1:])
-        title = f"{MEASURES[name]}, held out,"
-        rules.append(gain.rule(title, limits[name], limits["worse_share"]))
+        title, figures = f"{MEASURES[name]}, held out,", (float(new[name][0]), float(old[name][0]))
+        gains, by = sign * (new[name] - old[name]), limits[name]
+        rules.append(_not_worse(title, figures, gains, by, limits["worse_share"]))
     return rules
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from clinical.schema import LABEL
 from risk_model.measurements import Group, Measures, OutOfFold
 from steps.modelling import clinical_metrics, metrics
 from steps.registry import gate, rules
+from steps.registry.contenders import pairs_of
 from steps.runs.lineage import Lineage
 
 WAITING = (
@@ -25,23 +24,16 @@ def judge(
     later: pd.DataFrame | None,
     limits: rules.Limits,
 ) -> gate.Decision:
-    """Decide about an update.
+    """Decide about an update, by the `limits` that `gate.read_rules` returns.
 
-    Parameters
-    ----------
-    candidate, champion : Lineage
-        Both figures on the champion's own patients are reported, and not a rule.
-    against : str
-        The champion's version; empty for the model that was updated.
-    later : DataFrame or None
-        Patients with ``disease``; those that one of the two has seen do not count.
-    limits : mapping
-        What `gate.read_rules` returns: those of out-of-fold figures hold for later outcomes.
+    `later` are patients with ``disease``; those that one of the two has seen do not count. The
+    limits of out-of-fold figures hold for them. `against` is the champion's version; empty for the
+    model that was updated.
     """
     if later is None:
         return gate.Decision("kept", WAITING, against)
     rows = later[~(candidate.has_seen(later) | champion.has_seen(later))]
-    pairs = _pairs(rows, candidate, champion)
+    pairs = pairs_of(rows, candidate, champion)
     vetoes = rules.veto(pairs, limits["veto"])
     if not vetoes[0].passed:
         return gate.Decision("kept", WAITING, against, vetoes)
@@ -49,8 +41,7 @@ def judge(
     rule, better = rules.compare(pairs, limits["recipe"])
     judged = [
         rules.not_synthetic(candidate.source, champion.source),
-        *rules.within(figures.metrics, limits["out_of_fold"], OF),
-        *rules.of_groups(figures.groups, limits["out_of_fold"], OF),
+        *rules.within(figures.metrics, limits["out_of_fold"], OF, figures.groups),
         rule,
         *vetoes,
         *_reported(candidate, champion),
@@ -59,22 +50,17 @@ def judge(
     return gate.conclude(judged, against, reason, better=better)
 
 
-def _pairs(rows: pd.DataFrame, candidate: Lineage, champion: Lineage) -> rules.Pairs:
-    p, q = (one.model.probabilities(rows) for one in (candidate, champion))
-    return rules.Pairs(rows[LABEL.name].to_numpy(np.int8), p, q)
-
-
 def _reported(candidate: Lineage, champion: Lineage) -> list[rules.Rule]:
     """Return figures of the champion's own held-out patients; whatever they are, they pass."""
     if (rows := champion.held_out) is None:
         return []
-    pairs = _pairs(rows, candidate, champion)
-    new, old = (clinical_metrics.scores(pairs.y, p) for p in (pairs.candidate, pairs.champion))
+    pairs = pairs_of(rows, candidate, champion)
+    new, old = (_figures(pairs.y, p) for p in (pairs.candidate, pairs.champion))
+    about = f"of {len(rows)} earlier patients, reported"
     return [
-        rules.Rule(f"{title} of {len(rows)} earlier patients, reported",
-                   round(float(new[name][0]), 4), round(float(old[name][0]), 4), passed=True)
+        rules.Rule(f"{title} {about}", new[name], old[name], passed=True)
         for name, title in (("brier", "Brier score"), ("observed_expected", "observed / expected"))
-    ]  # fmt: skip
+    ]
 
 
 def measured(patients: pd.DataFrame, y: metrics.Labels, p: metrics.Floats) -> OutOfFold:
@@ -82,19 +68,14 @@ def measured(patients: pd.DataFrame, y: metrics.Labels, p: metrics.Floats) -> Ou
 
     By labels, and probabilities by models that have not seen the patients.
     """
-    groups = tuple(
-        Group(
-            group=name,
-            patients=int(members.sum()),
-            diseased=int(y[members].sum()),
-            metrics=_figures(y[members], p[members])
-            if clinical_metrics.enough(y[members])
-            else None,
-        )
-        for name, members in clinical_metrics.groups(patients).items()
-    )
-    figures, diseased = _figures(y, p), int(y.sum())
-    return OutOfFold(patients=len(y), diseased=diseased, metrics=figures, groups=groups)
+    groups = []
+    for name, members in clinical_metrics.groups(patients).items():
+        labels = y[members]
+        figures = _figures(labels, p[members]) if clinical_metrics.enough(labels) else None
+        count, ill = len(labels), int(labels.sum())
+        groups.append(Group(group=name, patients=count, diseased=ill, metrics=figures))
+    figures, ill = _figures(y, p), int(y.sum())
+    return OutOfFold(patients=len(y), diseased=ill, metrics=figures, groups=tuple(groups))
 
 
 def _figures(y: metrics.Labels, p: metrics.Floats) -> Measures:

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.utils.models import get_model_name_and_version
 
 from steps.registry import history
 from steps.runs.files import cache_dir
@@ -52,6 +53,27 @@ def model_uri(run: Run) -> str:
     if not logged:
         raise StepError(f"run {run.info.run_id} has no model")
     return f"models:/{logged[-1].model_id}"
+
+
+def pinned(uri: str) -> tuple[str, str]:
+    """Return a model's URI with the number of the version that it names now, and that number.
+
+    An alias may move while a step runs. Of no registered version, the URI stays without a number.
+
+    Raises a `StepError` where there is no such version.
+    """
+    if not uri.startswith("models:/") or uri.startswith("models:/m-"):
+        return uri, ""
+    if not has_aliases():
+        for alias, stage in STAGE_OF.items():
+            uri = uri.replace(f"@{alias}", f"/{stage}")
+    try:
+        name, version = get_model_name_and_version(MlflowClient(), uri)  # type: ignore[no-untyped-call]
+    except MlflowException as error:
+        if not is_not_found(error):
+            raise
+        raise StepError(f"there is no model {uri}; 'mlflow run . -e main' makes one") from None
+    return f"models:/{name}/{version}", str(version)
 
 
 def number(version: ModelVersion) -> str:
@@ -112,11 +134,10 @@ def add_version(name: str, run: Run, description: str, tags: dict[str, str]) -> 
 
 def make_challenger(name: str, version: str) -> None:
     """Give a version the alias challenger."""
-    champion = holder(name, CHAMPION)
-    if champion and number(champion) == version:
+    if CHAMPION in aliases(name, version):
         raise StepError(f"version {version} is the champion; make another version champion first")
     _set_alias(name, CHALLENGER, version)
-    untag(name, version, ARCHIVED_TAG)
+    tag(name, version, ARCHIVED_TAG, "")
     align_stages(name)
 
 
@@ -127,11 +148,11 @@ def make_champion(name: str, version: str, by: str) -> None:
 
 def _set_champion(name: str, past: list[str], by: str) -> None:
     """Make the last version of a history champion."""
-    version, challenger = past[-1], holder(name, CHALLENGER)
+    version = past[-1]
     _set_alias(name, CHAMPION, version)
-    if challenger and number(challenger) == version:
+    if CHALLENGER in aliases(name, version):
         _delete_alias(name, CHALLENGER, version)
-    untag(name, version, ARCHIVED_TAG)
+    tag(name, version, ARCHIVED_TAG, "")
     tag(name, version, SINCE_TAG, f"{datetime.now(UTC).isoformat(timespec='seconds')}, by {by}")
     MlflowClient().set_registered_model_tag(name, stored(HISTORY_TAG), history.write(past))
     align_stages(name)
@@ -139,10 +160,8 @@ def _set_champion(name: str, past: list[str], by: str) -> None:
 
 def archive(name: str, version: str) -> None:
     """Take a version's aliases away, and mark it as archived."""
-    for alias in (CHAMPION, CHALLENGER):
-        holding = holder(name, alias)
-        if holding and number(holding) == version:
-            _delete_alias(name, alias, version)
+    for alias in STAGE_OF.keys() & aliases(name, version):
+        _delete_alias(name, alias, version)
     tag(name, version, ARCHIVED_TAG, "true")
     align_stages(name)
 
@@ -159,26 +178,23 @@ def _set_alias(name: str, alias: str, version: str) -> None:
 def _delete_alias(name: str, alias: str, version: str) -> None:
     if has_aliases():
         MlflowClient().delete_registered_model_alias(name, alias)
-    elif named(name, version).current_stage == STAGE_OF[alias]:
+    else:
         _move(name, version, "None")
 
 
-def aliases(name: str, version: ModelVersion) -> list[str]:
+def aliases(name: str, version: str) -> list[str]:
     """Return the aliases of a version; without any, those that its stage corresponds to."""
+    found = named(name, version)
     if has_aliases():
-        return list(named(name, number(version)).aliases)
-    stage = named(name, number(version)).current_stage
-    return [alias for alias, meant in STAGE_OF.items() if meant == stage]
+        return list(found.aliases)
+    return [alias for alias, stage in STAGE_OF.items() if stage == found.current_stage]
 
 
 def tag(name: str, version: str, key: str, value: str) -> None:
-    """Set a tag of a version."""
-    MlflowClient().set_model_version_tag(name, version, stored(key), value)
-
-
-def untag(name: str, version: str, key: str) -> None:
-    """Delete a tag of a version, where it has it."""
-    if key in tags_of(named(name, version)):
+    """Set a tag of a version, or delete it where the value is empty."""
+    if value:
+        MlflowClient().set_model_version_tag(name, version, stored(key), value)
+    elif key in tags_of(named(name, version)):
         MlflowClient().delete_model_version_tag(name, version, stored(key))
 
 
@@ -250,19 +266,13 @@ def align_stages(name: str) -> None:
     """Bring every version's stage in line with the aliases."""
     if in_catalog():
         return
-    champion, challenger = holder(name, CHAMPION), holder(name, CHALLENGER)
+    holding = {alias: holder(name, alias) for alias in STAGE_OF}
+    stages = {number(version): STAGE_OF[alias] for alias, version in holding.items() if version}
     past, marks = champions(name), {SINCE_TAG, ROLLED_BACK_TAG, ARCHIVED_TAG}
     for version in versions(name):
-        if champion and number(version) == number(champion):
-            stage = "Production"
-        elif challenger and number(version) == number(challenger):
-            stage = "Staging"
-        elif number(version) in past or marks & version.tags.keys():
-            stage = "Archived"
-        elif version.current_stage == "Archived":
-            continue  # the history of an earlier release may lack it
-        else:
-            stage = "None"
+        was_archived = version.current_stage == "Archived"  # an earlier history may lack it
+        left = was_archived or number(version) in past or marks & version.tags.keys()
+        stage = stages.get(number(version), "Archived" if left else "None")
         if version.current_stage != stage:
             _move(name, number(version), stage)
 

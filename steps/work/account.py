@@ -10,7 +10,7 @@ from clinical.schema import FEATURE_NAMES
 from risk_model.prediction_log.records import PROBABILITY
 from steps.monitoring import outcomes, reading, versions
 from steps.parameters.entry_points import Monitor
-from steps.registry.evidence import FIGURES, VERSION_TAG
+from steps.registry.judging import FIGURES, VERSION_TAG
 from steps.reports import monitoring_report
 from steps.runs.files import as_json
 from steps.runs.lineage import Lineage

@@ -42,7 +42,7 @@ def run_all(run: StepRun, values: Main, _: object) -> None:
     measured = lineage.follow(registry.model_uri(trained)).metadata.measured
     run.describe(wording.described(measured))
     version = registry.version_of(values.name, trained.info.run_id)
-    aliases = ", ".join(registry.aliases(values.name, version)) if version else ""
+    aliases = ", ".join(registry.aliases(values.name, registry.number(version))) if version else ""
     number = version.version if version else "-"
     summary = [
         "",

@@ -1,15 +1,17 @@
 """Registration: make a version of a trained model, and let the gate judge it."""
 
+from pathlib import Path
+
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
+from clinical.hospitals import read_cohort
 from risk_model.card import wording
 from risk_model.flavours import inputs
 from risk_model.metadata import Data, Git, Metadata
 from steps.parameters.entry_points import Register
 from steps.registry import decisions, gate, judging
 from steps.registry import versions as registry
-from steps.registry.versions import number
 from steps.runs import lineage
 from steps.runs.launching import build_input
 from steps.runs.store import StepError
@@ -24,14 +26,15 @@ def register(run: StepRun, values: Register, given: Run | None) -> None:
     trained = given or build_input(Register, run)
     with registry.locked(name):
         version = registry.version_of(name, trained.info.run_id) or _new_version(name, trained)
-        later = judging.read_later(values.outcomes)
+        path = Path(values.outcomes)
+        later = read_cohort(path, path.name).patients if values.outcomes else None
         decision = judging.decide(run, name, version, trained, later)
-        decisions.keep(run, name, number(version), decision)
+        decisions.keep(run, name, registry.number(version), decision)
         if decision.verdict == "passed" and promote != "false" and not _is_champion(name, version):
-            registry.make_champion(name, number(version), by="gate")
+            registry.make_champion(name, registry.number(version), by="gate")
         # An earlier registration may have been killed half-way.
         registry.align_stages(name)
-    aliases = ", ".join(registry.aliases(name, version)) or "none"
+    aliases = ", ".join(registry.aliases(name, registry.number(version))) or "none"
     judged = f"{decision.verdict}, {decision.reason}"
     echo(gate.table(decision))
     echo(f"register: {name} version {version.version}: {judged}")
@@ -47,7 +50,7 @@ def register(run: StepRun, values: Register, given: Run | None) -> None:
 def _new_version(name: str, trained: Run) -> ModelVersion:
     metadata = described(trained)
     version = registry.add_version(name, trained, description(metadata), tags_of(metadata))
-    registry.make_challenger(name, number(version))
+    registry.make_challenger(name, registry.number(version))
     return version
 
 
@@ -81,8 +84,7 @@ def tags_of(metadata: Metadata) -> dict[str, str]:
 
 
 def _is_champion(name: str, version: ModelVersion) -> bool:
-    champion = registry.holder(name, registry.CHAMPION)
-    return champion is not None and number(champion) == number(version)
+    return registry.CHAMPION in registry.aliases(name, registry.number(version))
 
 
 def resolve(values: Register, experiment_id: str) -> Run | None:

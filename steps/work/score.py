@@ -1,31 +1,71 @@
 """Scoring: an output that is published as a whole or not at all, and an account of it."""
 
+import glob
 import shutil
+import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+from dask.base import tokenize
+from dask.utils import format_bytes
+from distributed import Client, as_completed
+from mlflow.data.meta_dataset import MetaDataset
+from tqdm import tqdm
 
+from clinical.codings.columns import is_index, list_names
+from clinical.codings.definitions import BY_LABEL, Coding, stated_coding
+from clinical.codings.recognition import coding_of_files
 from clinical.errors import DataError
+from clinical.schema import FEATURE_NAMES
 from risk_model.layout import open_folder
-from steps.batch.account import describe
+from steps.batch import inputs, scoring
 from steps.batch.cluster import connect
-from steps.batch.inputs import find
-from steps.batch.job import Job, resolve
-from steps.batch.output import hidden_folder, publish, require_shared
 from steps.parameters.entry_points import Score
+from steps.parameters.uris import redact_credentials
+from steps.registry import versions as registry
+from steps.runs import lineage
+from steps.runs.files import sha256
+from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking.step_run import StepRun, Work
+from steps.runs.tracking import datasets, orphans, step_run, tags
 
 
-def score(run: StepRun, values: Score, job: Job) -> None:
+@dataclass(frozen=True)
+class Job:
+    """Files of patients, a model, its name in the output, and the coding that the user states."""
+
+    files: list[inputs.File]
+    model: lineage.Lineage
+    version: str
+    coding: Coding | None
+
+    def score(self, client: Client, folder: Path) -> scoring.Counts:
+        """Score all files, each partition to a file below `folder`, where the model is."""
+        with_id = any(file.ids for file in self.files)
+        columns = [name for name in scoring.SCHEMA if with_id or name != "id"]
+        # The one coding of all files, from the beginning of each.
+        beginnings = [inputs.divide([file])[0] for file in self.files]
+        counted = client.gather(client.map(scoring.count_evidence, beginnings, pure=False))
+        named = [(file.name, file.label) for file in self.files]
+        coding = coding_of_files(dict(zip(named, counted, strict=True)), self.coding)
+        scorer = scoring.Scorer(str(folder), self.version, coding, columns)
+        futures = client.map(scorer.score, inputs.divide(self.files), pure=False)
+        completed, counts = as_completed(futures, client.loop), scoring.Counts()
+        for future in tqdm(completed, "score", len(futures), disable=not sys.stderr.isatty()):
+            counts.update(future.result())
+        return counts
+
+
+def score(run: step_run.StepRun, values: Score, job: Job) -> None:
     """Run a scoring job and publish its output."""
     output, account = Path(values.output), describe(run, values, job)
     with hidden_folder(output) as folder, connect(values.scheduler, values.workers) as client:
-        for name in open_folder(job.model.folder).names():
-            path = folder / "model" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(job.model.folder / name, path)
+        shutil.copytree(job.model.folder, folder / "model")
         require_shared(client, folder)
         started = time.perf_counter()
         counts = job.score(client, folder)
@@ -35,9 +75,8 @@ def score(run: StepRun, values: Score, job: Job) -> None:
         wrong = ", ".join(f"{name} in {count:,}" for name, count in problems.items())
         if not scored:
             raise DataError(f"none of {rows:,} rows can be used; wrong: {wrong or 'nothing'}")
-        if find(values.input) != job.files:
+        if inputs.find(values.input) != job.files:
             raise DataError(f"'{values.input}' has changed while it was read; nothing was written")
-        publish(folder, output)
     figures = {"rows": rows, "scored": scored, "rejected": rows - scored}
     speed = {"seconds": seconds, "rows_per_second": rows / seconds}
     mlflow.log_metrics(figures | speed)
@@ -50,4 +89,78 @@ def score(run: StepRun, values: Score, job: Job) -> None:
     echo(f"score: {rows / seconds:,.0f} rows a second")
 
 
-WORK = Work(score, resolve)
+def describe(run: step_run.StepRun, values: Score, job: Job) -> dict[str, object]:
+    """Log the input and the model to the run, echo them, and return them as JSON."""
+    digest = str(tokenize([(file.name, file.size, file.version) for file in job.files]))
+    engine = "onnx" if open_folder(job.model.folder).onnx else "scikit-learn"
+    source = redact_credentials(values.input)
+    run.rename(job.version)
+    if job.model.model_id:
+        run.link_model(job.model.model_id)
+    run.tag(tags.SOURCE_TAG, job.model.source)
+    run.tag(tags.DIGEST_TAG, digest)
+    if origin := datasets.dataset_source(source):
+        dataset = MetaDataset(origin, "patients-to-score", digest)  # type: ignore[abstract]
+        mlflow.log_input(dataset, context="score")
+    what = job.files[0].name if len(job.files) == 1 else f"{len(job.files)} files"
+    size = format_bytes(sum(file.size for file in job.files))
+    echo(f"score: {what} ({size}) by {job.version} ({engine})")
+    if job.model.source == "synthetic":
+        echo("score: the model was trained on SYNTHETIC patients: its answers mean nothing")
+    names = {name for file in job.files for name in file.layout.names if name not in file.ids}
+    names -= {*FEATURE_NAMES, *BY_LABEL}
+    if unused := sorted(name for name in names if not is_index(name)):
+        echo(f"score: columns that are not used: {list_names(unused)}")
+    model = {"uri": values.model_uri, "version": job.version, "engine": engine}
+    model |= {"data_source": job.model.source, "sha256": sha256(job.model.folder)}
+    given = {"source": source, "files": len(job.files), "digest": digest}
+    return {"input": given, "output": values.output, "model": model}
+
+
+@contextmanager
+def hidden_folder(output: Path) -> Iterator[Path]:
+    """Give a folder beside an output, which gets its `parts` as the last step of the block.
+
+    What else is left of it is removed when the block ends.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for left in output.parent.glob(f".{glob.escape(output.name)}.*.partial/owner"):
+        if orphans.is_gone(left.read_text()):  # its job was killed
+            shutil.rmtree(left.parent, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        ".partial", f".{output.name}.", output.parent, ignore_cleanup_errors=True
+    ) as name:
+        folder = Path(name)
+        (folder / "owner").write_text(orphans.owner())
+        (folder / "parts").mkdir()
+        yield folder
+        if output.exists() or output.is_symlink():  # a rename would replace an empty folder
+            raise StepError(f"{output} exists by now, and is not overwritten")
+        (folder / "parts").rename(output)
+
+
+def require_shared(client: Client, folder: Path) -> None:
+    """Let every worker read a file in a folder: each takes the model there, and writes to it."""
+    with suppress(OSError):
+        if set(client.run(Path.read_text, folder / "owner").values()) == {orphans.owner()}:
+            return
+    raise StepError(
+        f"not all Dask workers see {folder.parent}: the output must be in a folder that they "
+        "share with this machine"
+    )
+
+
+def resolve(values: Score, _experiment_id: str) -> Job:
+    """Return the job that the parameters name; a one-line error where something is missing."""
+    for name in ("input", "output"):
+        if not getattr(values, name):
+            raise StepError(f"'{name}' must be given; see python -m steps.score --help")
+    files, coding = inputs.find(values.input), stated_coding(values.coding)
+    uri, number = registry.pinned(values.model_uri)
+    model = lineage.follow(uri)
+    run_id = model.metadata.run_id
+    version = f"run-{run_id}" if run_id else f"path-{Path(uri).name}"
+    return Job(files, model, f"registry-v{number}" if number else version, coding)
+
+
+WORK = step_run.Work(score, resolve)

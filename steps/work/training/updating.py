@@ -22,10 +22,7 @@ def follow(uri: str) -> tuple[Lineage, Base]:
 
     Raises a `StepError` where it cannot be updated.
     """
-    name, _, alias = uri.removeprefix("models:/").partition("@")
-    if alias and (version := registry.holder(name, alias)):
-        # An alias may move: the version it names now is recorded.
-        uri = f"models:/{name}/{registry.number(version)}"
+    uri, _ = registry.pinned(uri)
     origin = lineage.follow(uri)
     metadata = origin.metadata
     if metadata.format != FORMAT:

@@ -164,7 +164,7 @@ def test_a_share_of_few_patients_may_miss_its_limit_by_chance(
     women = Group(group="female", patients=2 * diseased, diseased=diseased,
                   metrics={"sensitivity": found})  # fmt: skip
     men = women.model_copy(update={"group": "male", "metrics": None})
-    (rule, _) = rules.of_groups([women, men], {"sexes": {"sensitivity": 0.5}}, "out of fold")
+    (rule, _) = rules.within({}, {"sexes": {"sensitivity": 0.5}}, "out of fold", [women, men])
     assert rule.passed == passed
 
 

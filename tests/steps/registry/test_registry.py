@@ -58,6 +58,7 @@ DEEDS: dict[str, Callable[[str], object]] = {
     # By MLflow's own client.
     "alias": lambda v: MlflowClient().set_registered_model_alias(NAME, CHAMPION, v),
     "stage": lambda v: MlflowClient().transition_model_version_stage(NAME, v, "Production"),
+    "forget": lambda _: MlflowClient().delete_registered_model_tag(NAME, registry.HISTORY_TAG),
     "delete": lambda version: MlflowClient().delete_model_version(NAME, version),
     "align": lambda _: registry.align_stages(NAME),
     "rollback": lambda _: registry.roll_back(NAME),
@@ -85,6 +86,7 @@ def act(story: str) -> None:
     ("archive 1, archive 2, challenge 1, champion 2", "2", "1", "Staging Production None"),
     ("crown 1, alias 2, rollback", "1", None, "Production Archived None"),
     ("crown 1, stage 2, align", "1", None, "Production None None"),
+    ("crown 1, crown 2, forget, stage 1, align", "2", None, "Archived Production None"),
     ("crown 1, crown 2, delete 2", None, None, "Archived None"),
 ])  # fmt: skip
 def test_aliases_and_stages_follow_what_is_done(
@@ -97,11 +99,10 @@ def test_aliases_and_stages_follow_what_is_done(
 
 
 def test_the_champion_cannot_be_made_its_own_challenger(make_versions: Make) -> None:
-    (one,) = make_versions(1)
-    crown(one)
-    with pytest.raises(StepError, match=f"version {one} is the champion"):
-        registry.make_challenger(NAME, one)
-    assert holders() == (one, None)
+    make_versions(1)
+    with pytest.raises(StepError, match="version 1 is the champion"):
+        act("crown 1, challenge 1")
+    assert holders() == ("1", None)
 
 
 # --- rollback --------------------------------------------------------------------------------
@@ -188,28 +189,12 @@ def test_the_version_of_a_run_is_its_first(make_versions: Make, client: MlflowCl
     assert registry.version_of(NAME, "0" * 32) is None
 
 
-def test_more_versions_than_a_page_holds_are_all_found(
-    make_versions: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = make_versions(5)
-    whole = MlflowClient.search_model_versions
-    monkeypatch.setattr(
-        MlflowClient,
-        "search_model_versions",
-        lambda self, **how: whole(self, **how | {"max_results": 2}),
-    )
-    assert sorted(map(registry.number, registry.versions(NAME))) == made
-
-
-def test_the_history_is_bounded_and_keeps_the_newest(
-    make_versions: Make, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(history, "LENGTH", 2)
-    one, two, three, four = make_versions(4)
-    crown(one, two, three, four)
-    assert client.get_registered_model(NAME).tags["champion.history"] == f"{three}, {four}"
-    assert stages() == {one: "Archived", two: "Archived", three: "Archived", four: "Production"}
-    assert registry.roll_back(NAME) == (four, three)
+def test_the_history_fits_into_a_tag_of_unity_catalog_and_keeps_the_newest() -> None:
+    champions = [str(number) for number in range(100_000, 100_300)]
+    kept = history.write([*champions, champions[-1]])
+    assert len(kept) < 1000
+    assert history.read(kept) == champions[-len(history.read(kept)) :]
+    assert len(history.read(kept)) >= 100
 
 
 def test_the_log_of_champions_that_earlier_releases_kept_is_read_and_replaced(
@@ -253,15 +238,3 @@ def test_another_process_waits_for_the_lock_of_the_same_model_only(
         assert released.is_set() == waits
     released.set()
     process.join()
-
-
-def test_a_link_in_the_place_of_a_lock_is_not_followed(store: str, tmp_path: Path) -> None:
-    with registry.locked(NAME):
-        (lock,) = (tmp_path / "cache").rglob("locks/*")
-    precious = tmp_path / "precious"
-    precious.write_text("somebody's")
-    lock.unlink(missing_ok=True)
-    lock.symlink_to(precious)
-    with pytest.raises(OSError, match=lock.name), registry.locked(NAME):
-        pass
-    assert precious.read_text() == "somebody's"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import mlflow
 import pytest
@@ -20,6 +21,7 @@ from tests.catalog import Catalog, a_catalog
 from tests.steps.stores import holders
 
 NAME = "main.default.heart-disease-model"
+CROWN = partial(registry.make_champion, by="hand")
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def test_versions_move_and_roll_back_by_aliases_alone(catalog: Catalog) -> None:
     registry.make_challenger(NAME, one)
     assert holders(NAME) == (None, one)
     registry.make_champion(NAME, one, by="gate")
-    registry.make_champion(NAME, two, by="hand")
+    CROWN(NAME, two)
     assert holders(NAME) == (two, None)
     assert registry.champions(NAME) == [one, two]
     assert registry.roll_back(NAME) == (two, one)
@@ -51,16 +53,13 @@ def test_versions_move_and_roll_back_by_aliases_alone(catalog: Catalog) -> None:
 def test_an_archived_version_loses_its_alias_and_may_come_back(catalog: Catalog) -> None:
     one = catalog.add("a" * 32)
     registry.make_champion(NAME, one, by="hand")
-    registry.archive(NAME, one)
-    assert holders(NAME) == (None, None)
-    assert "archived" in catalog.versions[one]["tags"]
-    registry.make_challenger(NAME, one)
-    assert holders(NAME) == (None, one)
-    assert "archived" not in catalog.versions[one]["tags"]
-    registry.archive(NAME, one)
-    registry.make_champion(NAME, one, by="hand")
-    assert holders(NAME) == (one, None)
-    assert "archived" not in catalog.versions[one]["tags"]
+    for again, held in ((registry.make_challenger, (None, one)), (CROWN, (one, None))):
+        registry.archive(NAME, one)
+        assert holders(NAME) == (None, None)
+        assert "archived" in catalog.versions[one]["tags"]
+        again(NAME, one)
+        assert holders(NAME) == held
+        assert "archived" not in catalog.versions[one]["tags"]
 
 
 def test_a_version_is_found_by_its_run_with_its_tags(catalog: Catalog) -> None:
@@ -76,28 +75,24 @@ def test_a_version_is_found_by_its_run_with_its_tags(catalog: Catalog) -> None:
 def test_the_tags_of_a_decision_are_as_short_as_the_catalog_wants_them(
     catalog: Catalog, client: MlflowClient, experiment_id: str
 ) -> None:
-    one = catalog.add("a" * 32, data__source="uci")
+    one = catalog.add("a" * 32, data__source="uci", gate__against="7")
     rule = Rule("x" * 2000, 0.9, None, passed=False)
     decision = Decision("rejected", "too long " * 200, "", [rule])
     with open_run(check(Register, {}), None, experiment_id) as run:
         decisions.keep(run, NAME, one, decision)
     tags = catalog.versions[one]["tags"]
     assert len(tags.pop("gate__reason")) < 1000
-    expected = {"gate__verdict": "rejected", "gate__against": "", "gate__run": run.run_id}
+    expected = {"gate__verdict": "rejected", "gate__run": run.run_id}  # no champion, no tag
     assert tags == {"data__source": "uci", **expected}
     assert decisions.read(registry.named(NAME, one)) == decision
 
 
-@pytest.mark.parametrize("name", ["heart-disease-model", "default.heart-disease-model", "a..b"])
-def test_a_name_without_three_parts_is_refused(catalog: Catalog, name: str) -> None:
-    with pytest.raises(StepError, match=r"catalog\.schema\.model") as caught:
-        registry.check_name(name)
-    assert "-P name=main.default." in str(caught.value)
-
-
-def test_any_name_will_do_elsewhere_and_a_full_one_in_the_catalog(
+def test_a_name_has_three_parts_in_the_catalog_and_any_elsewhere(
     catalog: Catalog, store: str
 ) -> None:
     registry.check_name(NAME)
+    for name in ("heart-disease-model", "default.heart-disease-model", "a..b"):
+        with pytest.raises(StepError, match=r"catalog\.schema\.model.* -P name=main\.default\."):
+            registry.check_name(name)
     mlflow.set_registry_uri(store)
     registry.check_name("heart-disease-model")
