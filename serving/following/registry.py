@@ -37,12 +37,8 @@ _MOST_VERSIONS = 20
 class MlflowRegistry:
     """The registry that MLflow's own environment variables name.
 
-    Parameters
-    ----------
-    name, experiment : str
-        The registered model, and where train runs are looked for.
-    pinned : str
-        A model URI that is the only candidate; empty: those of the registry, in order.
+    The experiment is where train runs are looked for. A pinned model URI is the only candidate;
+    empty: those of the registry, in order.
     """
 
     def __init__(self, name: str, experiment: str, pinned: str = "") -> None:
@@ -50,6 +46,7 @@ class MlflowRegistry:
         self._experiment = experiment
         self._pinned = pinned
         self._files: dict[str, tuple[int, int]] = {}
+        self._rejected_runs: set[str] = set()
         self.notes: list[str] = []
         """What somebody should know though it is no fault, as of the last look."""
 
@@ -107,13 +104,12 @@ class MlflowRegistry:
         return of_version(version, f"alias {alias}") if version else None
 
     def _registered(self, client: Any) -> Iterator[Candidate]:
+        self._rejected_runs = set()
         model = self._find(lambda: client.get_registered_model(self._name))
         if model is None:
-            self._rejected_runs: set[str] = set()
             return
-        staged = next(
-            (v for v in model.latest_versions or [] if v.current_stage == PRODUCTION), None
-        )
+        latest = model.latest_versions or []
+        staged = next((v for v in latest if v.current_stage == PRODUCTION), None)
         self.notes = _disagreement((model.aliases or {}).get(CHAMPION), staged)
         if (champion := self._aliased(client, model, CHAMPION)) is not None:
             yield champion
@@ -171,8 +167,12 @@ class MlflowRegistry:
             return Candidate(f"run-{run[1]}", source, uri, uri, {}, run[1])
         if uri.startswith("models:/"):
             return Candidate(f"model-{uri.removeprefix('models:/')}", source, uri, uri)
-        path, identity = _path_and_identity(uri)
-        return Candidate(f"path-{path.name}", source, str(path), identity)
+        path = file_path(uri) or Path(uri)
+        try:
+            changed = (path / "MLmodel").stat().st_mtime_ns
+        except OSError as error:
+            raise RegistryError("MODEL_URI names a path where there is no MLflow model.") from error
+        return Candidate(f"path-{path.name}", source, str(path), f"{path.resolve()}|{changed}")
 
     def _find(self, ask: Any) -> Any:
         """Return the result of a query; None where there is none."""
@@ -193,10 +193,7 @@ class MlflowRegistry:
         _move_up(Path(downloaded), folder)
 
     def monitor_run(self, version: str) -> dict[str, str] | None:
-        """Return the latest run of `monitor` on a version, None where there is none.
-
-        By the names of `serving.following.monitor_run.MonitorRun`.
-        """
+        """Return the latest run of `monitor` on a version, None where there is none."""
         client = self._client()
         experiment = client.get_experiment_by_name(self._experiment_path())
         if experiment is None or not version.startswith(REGISTERED):
@@ -297,15 +294,6 @@ def _pinned_version(client: Any, name: str, selector: str | None, alias: str | N
     if not versions:
         raise RegistryError(f"MODEL_URI names a stage of {name} in which there is no version.")
     return max(versions, key=lambda version: int(version.version))
-
-
-def _path_and_identity(uri: str) -> tuple[Path, str]:
-    """Return the path that MODEL_URI names, and what changes when the files there do."""
-    path = file_path(uri) or Path(uri)
-    try:
-        return path, f"{path.resolve()}|{(path / 'MLmodel').stat().st_mtime_ns}"
-    except OSError as error:
-        raise RegistryError("MODEL_URI names a path where there is no MLflow model.") from error
 
 
 def _disagreement(number: Any, staged: Any) -> list[str]:

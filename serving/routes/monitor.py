@@ -26,9 +26,7 @@ def make_blueprint(service: Service) -> Blueprint:
     def show(status: int = 200, **parts: Any) -> Response:
         model = service.model
         run = latest(model.origin.directory) if model and status == 200 else None
-        page = render_template(
-            "monitor.html", model=model, run=run, report=run and run.page(), **parts
-        )
+        page = render_template("monitor.html", model=model, run=run, **parts)
         return make_response(page, status, {"Content-Security-Policy": _POLICY})
 
     @blueprint.get("/monitor")

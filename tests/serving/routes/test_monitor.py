@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from risk_model.model import Model
-from serving.following.monitor_run import MonitorRuns
+from serving.following.monitor_run import fetch_latest
 from tests.serving.conftest import FakeFollowing, MakeApp
 
 REPORT = "<h1>Drift</h1><script>alert(1)</script>"
@@ -21,6 +20,10 @@ class FakeRegistry:
     def __init__(self) -> None:
         self.runs: dict[str, dict[str, str]] = {}
         self.report: str | None = REPORT
+
+    def fetch(self, served: Model) -> None:
+        """Let the follower look."""
+        fetch_latest(self, served.origin)  # type: ignore[arg-type]
 
     def monitor_run(self, version: str) -> dict[str, str] | None:
         return self.runs.get(version)
@@ -47,15 +50,11 @@ def served(following: FakeFollowing, model: Model, tmp_path: Path) -> Model:
     return following.model
 
 
-def fetch(registry: Any, served: Model) -> None:
-    MonitorRuns(registry, lambda: served.origin).look()
-
-
 def test_without_a_run_it_says_how_to_make_one(
     make_app: MakeApp, registry: FakeRegistry, served: Model
 ) -> None:
     registry.runs["registry-v1"] = a_run("of-another-version")
-    fetch(registry, served)
+    registry.fetch(served)
     page = make_app().test_client().get("/monitor")
     assert page.status_code == 200
     assert "mlflow run . -e monitor" in page.text
@@ -65,7 +64,7 @@ def test_verdict_and_report_are_shown_and_no_script_of_it_can_run(
     make_app: MakeApp, registry: FakeRegistry, served: Model
 ) -> None:
     registry.runs["registry-v3"] = a_run("first")
-    fetch(registry, served)
+    registry.fetch(served)
     page = make_app().test_client().get("/monitor")
     assert "registry-v3: alarm" in page.text
     assert "age is &lt;older&gt;" in page.text
@@ -78,16 +77,16 @@ def test_verdict_and_report_are_shown_and_no_script_of_it_can_run(
 
 
 def test_the_latest_run_takes_the_place_of_the_one_before(
-    make_app: MakeApp, registry: FakeRegistry, served: Model, tmp_path: Path
+    make_app: MakeApp, registry: FakeRegistry, served: Model
 ) -> None:
     for run in (a_run("first"), a_run("second", "ok")):
         registry.runs["registry-v3"] = run
-        fetch(registry, served)
+        registry.fetch(served)
     page = make_app().test_client().get("/monitor").text
     assert "registry-v3: ok" in page
     assert "second" in page
     assert "first" not in page
-    assert len(list(tmp_path.glob("monitor-*"))) == 1
     registry.runs["registry-v3"], registry.report = a_run("third"), None
-    fetch(registry, served)
+    with pytest.raises(OSError, match="there is none"):
+        registry.fetch(served)
     assert "second" in make_app().test_client().get("/monitor").text
