@@ -71,7 +71,9 @@ def main(folder: str, parent: int) -> None:
     # Two, for what takes long beside must not hold up what is served.
     registry, beside = MlflowRegistry(*names), MlflowRegistry(*names)
     follower = Follower(registry, cache, state, settings, check)
-    follower.start_deadline()
+    deadline = threading.Timer(settings["HEART_START_SECONDS"], follower.fall_back)
+    deadline.daemon = True
+    deadline.start()
     poll = settings["HEART_POLL_SECONDS"]
     _repeat(partial(upkeep.tidy, log, days), UPKEEP_SECONDS, "prediction.log.upkeep.failed")
     _repeat(

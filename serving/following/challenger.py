@@ -86,14 +86,10 @@ class ShadowModel:
 
     def __init__(self, published: Path) -> None:
         self.model: Model | None = None
+        self.notes: list[str] = []
+        """The reason for having no challenger, where one is expected."""
         self._path = published
         self._stamp: tuple[int, int] | None = None
-        self._note = ""
-
-    @property
-    def notes(self) -> list[str]:
-        """The reason for having no challenger, where one is expected."""
-        return [self._note] if self._note else []
 
     def check(self) -> None:
         """Take up what is published, where that has changed."""
@@ -101,10 +97,11 @@ class ShadowModel:
             return
         self._stamp = current
         published = read_json(self._path)
-        origin, self._note = published.get("origin"), published.get("note", "")
+        origin, note = published.get("origin"), published.get("note")
         try:
             self.model = in_thread(lambda: load(Origin(**origin))) if origin else None
         except ModelError as error:
             self.model = None
-            self._note = f"The challenger does not load in this worker: {error}"
+            note = f"The challenger does not load in this worker: {error}"
             log_event("challenger.refused", "error", why=str(error))
+        self.notes = [note] if note else []

@@ -250,9 +250,3 @@ class Follower:
                 **self._counts,
             },
         )
-
-    def start_deadline(self) -> None:
-        """Fall back when the first look takes too long."""
-        timer = threading.Timer(self._settings["HEART_START_SECONDS"], self.fall_back)
-        timer.daemon = True
-        timer.start()

@@ -72,7 +72,6 @@ class Bench:
         self.cache = Cache("registry", 3, self.folder / "models")
         given = {
             "MODEL_URI": "",
-            "HEART_START_SECONDS": 9.0,
             "HEART_LOCAL_MODEL": str(self.folder / "model.pkl"),
             **settings,
         }
