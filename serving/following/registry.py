@@ -142,10 +142,9 @@ class MlflowRegistry:
         for run in runs:
             run_id = run.info.run_id
             # A model that the gate rejected is not let in by this door.
-            if run_id not in self._rejected_runs:
-                for output in (run.outputs.model_outputs if run.outputs else [])[:1]:
-                    uri = f"models:/{output.model_id}"
-                    yield Candidate(f"run-{run_id}", "latest train run", uri, uri, {}, run_id)
+            if run_id not in self._rejected_runs and run.outputs and run.outputs.model_outputs:
+                uri = f"models:/{run.outputs.model_outputs[0].model_id}"
+                yield Candidate(f"run-{run_id}", "latest train run", uri, uri, {}, run_id)
 
     def _experiment_path(self) -> str:
         """Return the experiment's name; on Databricks it is a path in the workspace."""
@@ -156,14 +155,12 @@ class MlflowRegistry:
     def _resolve_pinned(self) -> Candidate:
         uri = self._pinned
         source = f"MODEL_URI {uri}"
-        registered = re.fullmatch(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))", uri)
-        if registered:
+        if registered := re.fullmatch(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))", uri):
             name, selector, alias = registered.groups()
             return of_version(_pinned_version(self._client(), name, selector, alias), source)
         if uri.startswith(("runs:/", "models:/")):
             self._client()  # else a path, which needs no store
-        run = re.match(r"runs:/([0-9a-f]+)/", uri)
-        if run:
+        if run := re.match(r"runs:/([0-9a-f]+)/", uri):
             return Candidate(f"run-{run[1]}", source, uri, uri, {}, run[1])
         if uri.startswith("models:/"):
             return Candidate(f"model-{uri.removeprefix('models:/')}", source, uri, uri)
@@ -231,11 +228,8 @@ class MlflowRegistry:
 
     def _refuse_links(self, uri: str) -> None:
         """Raise ModelError for links among artifacts here: a download would copy their targets."""
-        from mlflow.utils.file_utils import local_file_uri_to_path
-        from mlflow.utils.uri import is_local_uri
-
-        for place in filter(is_local_uri, self._places(uri)):
-            refuse_links(Path(local_file_uri_to_path(place)))  # type: ignore[no-untyped-call]
+        for path in filter(None, map(file_path, self._places(uri))):
+            refuse_links(path)
 
     def _places(self, uri: str) -> list[str]:
         """Return from where MLflow would copy what a URI names."""
@@ -245,9 +239,7 @@ class MlflowRegistry:
         models: Any = ModelsArtifactRepository
         runs: Any = RunsArtifactRepository
         if uri.startswith("models:/"):
-            if self._in_catalog():
-                return []
-            return [models.get_underlying_uri(uri)]
+            return [] if self._in_catalog() else [models.get_underlying_uri(uri)]
         if not uri.startswith("runs:/"):
             return [uri]
         client = self._client()
