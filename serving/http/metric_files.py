@@ -27,15 +27,15 @@ class ReservedDict(MmapedDict):
             with open(filename, "ab") as file:
                 if hasattr(os, "posix_fallocate"):  # not on macOS
                     os.posix_fallocate(file.fileno(), 0, _SIZE)
-        except OSError:
+        except OSError as error:
             Path(filename).unlink(missing_ok=True)
-            filename = _in_memory(filename)
+            filename = _in_memory(filename, error.strerror)
         super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
 
 
-def _in_memory(filename: str) -> str:
+def _in_memory(filename: str, why: str | None) -> str:
     """Return what can be opened in place of a file for which there is no room."""
-    log_event("metrics.incomplete", "error", why="no room on the disk", worker=os.getpid())
+    log_event("metrics.incomplete", "error", why=why, worker=os.getpid())
     with contextlib.suppress(OSError):
         Path(filename).with_name(f"{_MARK}{os.getpid()}").touch()
     return f"/proc/self/fd/{os.memfd_create('metrics')}"

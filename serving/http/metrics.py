@@ -83,17 +83,17 @@ class Metrics:
         prometheus_client.values.MmapedDict = metric_files.ReservedDict  # type: ignore[attr-defined]
         self._client = prometheus_client
         self._registry = self._exposed = prometheus_client.CollectorRegistry()
-        if _FOLDER in os.environ:
+        if os.environ.get(_FOLDER):
             from prometheus_client.multiprocess import MultiProcessCollector
 
             self._exposed = prometheus_client.CollectorRegistry()
             MultiProcessCollector(self._exposed)  # type: ignore[no-untyped-call]
-        self._exposed.register(_Follower(status))
         self._made = {
             name: self._make(name, kind, labels, text)
             for name, kind, labels, text in METRICS
             if name not in _OF_STATUS
         }
+        self._exposed.register(_Follower(status))
         # The labels are bound once: it is done for each request.
         self._bound = functools.cache(self._bind)
         self._info: Any = None
@@ -146,7 +146,10 @@ class Metrics:
 
 
 def _observe(histogram: Any, values: Floats) -> None:
-    """Observe many values as if one by one, which would hold up requests for milliseconds."""
+    """Observe many values as if one by one.
+
+    That takes 2 µs for each by `observe`, here 20 for a thousand; requests wait meanwhile.
+    """
     places = np.searchsorted(histogram._upper_bounds, values)
     for place, count in zip(*np.unique(places, return_counts=True), strict=True):
         histogram._buckets[place].inc(int(count))
