@@ -191,9 +191,11 @@ class MlflowRegistry:
 
     def monitor_run(self, version: str) -> dict[str, str] | None:
         """Return the latest run of `monitor` on a version, None where there is none."""
+        if not version.startswith(REGISTERED):
+            return None
         client = self._client()
         experiment = client.get_experiment_by_name(self._experiment_path())
-        if experiment is None or not version.startswith(REGISTERED):
+        if experiment is None:
             return None
         runs = client.search_runs(
             [experiment.experiment_id],
