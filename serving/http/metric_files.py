@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import mark_process_dead
 
 from serving.http.log import log_event
 
@@ -41,11 +42,13 @@ def _in_memory(filename: str, why: str | None) -> str:
     return f"/proc/self/fd/{os.memfd_create('metrics')}"
 
 
-def incomplete(folder: str | None) -> int:
+def incomplete() -> int:
     """Return of how many workers the metrics are missing."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     return len(list(Path(folder).glob(f"{_MARK}*"))) if folder else 0
 
 
-def forget(folder: str, pid: int) -> None:
-    """Forget that the metrics of a worker are missing."""
-    Path(folder, f"{_MARK}{pid}").unlink(missing_ok=True)
+def forget_worker(pid: int) -> None:
+    """Drop the gauges of a worker that has ended; its counters keep counting."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    Path(os.environ["PROMETHEUS_MULTIPROC_DIR"], f"{_MARK}{pid}").unlink(missing_ok=True)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,6 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
 
-_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 # Every metric: name, kind, labels, help. Alerts and dashboard in deploy/ are checked against it.
 METRICS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("heart_requests_total", "counter", ("route", "status"), "Requests answered."),
@@ -83,7 +80,7 @@ class Metrics:
         prometheus_client.values.MmapedDict = metric_files.ReservedDict  # type: ignore[attr-defined]
         self._client = prometheus_client
         self._registry = self._exposed = prometheus_client.CollectorRegistry()
-        if os.environ.get(_FOLDER):
+        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             from prometheus_client.multiprocess import MultiProcessCollector
 
             self._exposed = prometheus_client.CollectorRegistry()
@@ -168,26 +165,9 @@ class _Follower:
         from serving.http import metric_files
 
         families = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
-        status = {**self._status(), "incomplete": metric_files.incomplete(os.environ.get(_FOLDER))}
+        status = {**self._status(), "incomplete": metric_files.incomplete()}
         if status.get("age") is None:
             status["age"] = -1
         for name, kind, _, text in METRICS:
             if name in _OF_STATUS:
                 yield families[kind](name, text, value=status.get(_OF_STATUS[name], 0))
-
-
-def prepare_directory(directory: Path) -> None:
-    """Make an empty folder for the workers' metrics and name it in the environment."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True, exist_ok=True)
-    os.environ[_FOLDER] = str(directory)
-
-
-def forget_worker(pid: int) -> None:
-    """Drop the gauges of a worker that has ended; its counters keep counting."""
-    from prometheus_client.multiprocess import mark_process_dead
-
-    from serving.http import metric_files
-
-    mark_process_dead(pid)  # type: ignore[no-untyped-call]
-    metric_files.forget(os.environ[_FOLDER], pid)
