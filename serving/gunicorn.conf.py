@@ -81,7 +81,6 @@ def on_starting(server: Any) -> None:
     """Make the folder of this service, and start its follower before anything slow happens."""
     from serving.following import state
     from serving.following.worker import end_follower, spawn_follower
-    from serving.http.metrics import prepare_directory
 
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
@@ -97,7 +96,7 @@ def on_starting(server: Any) -> None:
     owner = os.getpid()
     instance = state.instance_state(owner)
     os.environ[STATE_FOLDER] = str(instance.folder)
-    prepare_directory(instance.metrics)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(instance.metrics)
     follower = spawn_follower(instance, _settings)
 
     def end() -> None:
@@ -181,6 +180,6 @@ def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
     """Drop the gauges of a worker that has ended."""
-    from serving.http.metrics import forget_worker
+    from serving.http.metric_files import forget_worker
 
     forget_worker(worker.pid)

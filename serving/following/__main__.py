@@ -6,23 +6,26 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from risk_model.locations import sqlite_path
+from risk_model.prediction_log.records import ROWS
 from serving.following import upkeep
 from serving.following.cache import Cache
 from serving.following.candidates import ReplacedError
 from serving.following.challenger import ChallengerFollower
 from serving.following.follower import Follower
-from serving.following.monitor_run import MonitorRuns
+from serving.following.monitor_run import fetch_latest
 from serving.following.probe import check_model
 from serving.following.registry import MlflowRegistry
 from serving.following.state import State, wait_for
 from serving.http.log import log_event, log_failure
 from serving.settings import Settings, read_settings
 
+UPKEEP_SECONDS = 60.0
+MONITOR_SECONDS = 10.0
 _MLFLOW_DEFAULTS = {
     # A registry that hangs must not hold the follower for MLflow's default of many minutes.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
@@ -30,12 +33,6 @@ _MLFLOW_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-
-
-def _registry(settings: Settings) -> MlflowRegistry:
-    return MlflowRegistry(
-        settings["HEART_MODEL_NAME"], settings["MLFLOW_EXPERIMENT_NAME"], settings["MODEL_URI"]
-    )
 
 
 def namespace(settings: Settings) -> str:
@@ -61,15 +58,29 @@ def main(folder: str, parent: int) -> None:
     settings = read_settings()
     cache = Cache(namespace(settings), settings["HEART_CACHED_MODELS"])
     check = partial(check_model, seconds=settings["HEART_CHECK_SECONDS"])
+    log, days = upkeep.folder_of(settings), settings["HEART_PREDICTION_LOG_DAYS"]
+    if settings["HEART_PREDICTION_LOG"] == ROWS:
+        log_event(
+            "prediction.log.rows",
+            "warning",
+            folder=str(log),
+            days=days,
+            what="Findings of patients are kept: see docs/monitoring.md for who may read them.",
+        )
+    names = [settings[name] for name in ("HEART_MODEL_NAME", "MLFLOW_EXPERIMENT_NAME", "MODEL_URI")]
     # Two, for what takes long beside must not hold up what is served.
-    registry, beside = _registry(settings), _registry(settings)
+    registry, beside = MlflowRegistry(*names), MlflowRegistry(*names)
     follower = Follower(registry, cache, state, settings, check)
-    follower.start_deadline()
-    upkeep.start(settings)
-    monitor_runs = MonitorRuns(beside, lambda: follower.current)
-    challenger = ChallengerFollower(beside, cache, state, check)
-    looks = (monitor_runs.look, *([challenger.look] if settings["HEART_SHADOW"] else []))
-    threading.Thread(target=_look_beside, args=(looks, settings), daemon=True).start()
+    deadline = threading.Timer(settings["HEART_START_SECONDS"], follower.fall_back)
+    deadline.daemon = True
+    deadline.start()
+    poll = settings["HEART_POLL_SECONDS"]
+    _repeat(partial(upkeep.tidy, log, days), UPKEEP_SECONDS, "prediction.log.upkeep.failed")
+    _repeat(
+        lambda: fetch_latest(beside, follower.current), MONITOR_SECONDS, "monitor.report.missing"
+    )
+    if settings["HEART_SHADOW"]:
+        _repeat(ChallengerFollower(beside, cache, state, check).look, poll, "challenger.failed")
     while os.getppid() == parent and state.folder.is_dir():
         try:
             follower.look()
@@ -79,20 +90,27 @@ def main(folder: str, parent: int) -> None:
         except OSError as error:  # a full disk; or the service has ended, and its folder with it
             if state.folder.is_dir():
                 log_event("follower.failed", "error", why=error.strerror)
-        _wait(wake_up, settings["HEART_POLL_SECONDS"], parent)
+        _wait(wake_up, poll, parent)
 
 
-def _look_beside(looks: Sequence[Callable[[], None]], settings: Settings) -> None:
-    """Look, again and again, at what answers do not need."""
-    while True:
-        time.sleep(settings["HEART_POLL_SECONDS"])
-        for look in looks:
+def _repeat(look: Callable[[], None], seconds: float, event: str) -> None:
+    """Do again and again, in a thread of its own, what answers do not need."""
+
+    def run() -> None:
+        logged = None
+        while True:
+            time.sleep(seconds)
             try:
                 look()
+                logged = None
             except ReplacedError:
                 pass  # The main thread begins this process again.
             except Exception as error:  # the thread must outlive any error of one look
-                log_failure(error, event="beside.failed")
+                if repr(error) != logged:
+                    log_failure(error, event=event)
+                logged = repr(error)
+
+    threading.Thread(target=run, daemon=True).start()
 
 
 def _wait(wake_up: int, seconds: float, parent: int) -> None:

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -38,39 +38,25 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): _digest(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def make_folder(folder: Path, fill: Callable[[Path], object]) -> Path:
-    """Make a folder of what a function puts into one: it is there whole, or as it was."""
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder that takes the place of another one at the end, unless something fails."""
     work = folder.with_name(f".new-{secrets.token_hex(8)}")
     work.mkdir()
     try:
-        fill(work)
+        yield work
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(work, folder)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
-    return folder
 
 
 class Cache:
     """The models that this host has served.
 
-    Parameters
-    ----------
-    namespace : str
-        Names the registry and the model in it: versions of another one are not taken for its own.
-    keep : int
-        How many entries stay.
-    folder : Path, optional
-        By default one in the user's cache.
+    The namespace names the registry and the model in it: versions of another one are not taken for
+    its own. So many entries stay as `keep` says. The folder is by default one in the user's cache.
     """
 
     def __init__(self, namespace: str, keep: int = 5, folder: Path | None = None) -> None:
@@ -98,21 +84,20 @@ class Cache:
 
     def provide(self, origin: Origin, fetch: Callable[[Path], object]) -> Origin:
         """Return an origin with its files, which `fetch` puts into a folder."""
-        folder = self.find(origin.key) or self._add(origin, fetch)
+        folder = self.folder / origin.key
+        if self.find(origin.key) is None:
+            with new_folder(folder) as work:
+                fetch(work)
+                files = [path for path in work.rglob("*") if path.is_file()]
+                digests = {path.relative_to(work).as_posix(): _digest(path) for path in files}
+                write_json(work / ENTRY, {"origin": asdict(origin), "digests": digests})
         return replace(origin, directory=str(folder))
-
-    def _add(self, origin: Origin, fetch: Callable[[Path], object]) -> Path:
-        def fill(work: Path) -> None:
-            fetch(work)
-            write_json(work / ENTRY, {"origin": asdict(origin), "digests": _digests(work)})
-
-        return make_folder(self.folder / origin.key, fill)
 
     def remove(self, key: str) -> None:
         """Remove an entry."""
         shutil.rmtree(self.folder / key, ignore_errors=True)
 
-    def remember(self, origin: Origin, served: Collection[str] = ()) -> None:
+    def remember(self, origin: Origin, served: Collection[str]) -> None:
         """Note what is served, for a start without a registry; let old entries go.
 
         The one before this stays, as do those whose keys are in `served`, by other services.
@@ -127,12 +112,9 @@ class Cache:
 
     def last_served(self) -> Origin | None:
         """Return what this host served last, where its files are still right."""
-        content = read_json(self._last)
         try:
-            origin = Origin(**content)
+            origin = Origin(**read_json(self._last))
         except TypeError:
             return None
-        if not origin.key:
-            return None
-        folder = self.find(origin.key)
+        folder = self.find(origin.key) if origin.key else None
         return replace(origin, directory=str(folder)) if folder else None

@@ -13,26 +13,12 @@ REGISTERED = "registry-v"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that could be served.
+    """A model that could be served."""
 
-    Parameters
-    ----------
-    version : str
-        The model version in answers: ``registry-v3``, ``run-<id>``, ...
-    source : str
-        Why it is a candidate: ``alias champion``, ``stage Production``, ...
-    uri : str
-        From where its files are fetched.
-    identity : str
-        Distinguishes it from others of the same version, such as a version deleted and made again.
-    tags : mapping of str to str
-    run_id : str
-    """
-
-    version: str
-    source: str
-    uri: str
-    identity: str
+    version: str  # in answers: registry-v3, run-<id>, ...
+    source: str  # why it is a candidate: alias champion, stage Production, ...
+    uri: str  # from where its files are fetched
+    identity: str  # another one for a version that was deleted and made again
     tags: dict[str, str] = field(default_factory=dict)
     run_id: str = ""
 

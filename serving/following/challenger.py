@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from risk_model.errors import ModelError
 from risk_model.layout import open_folder
@@ -37,8 +36,6 @@ class ChallengerFollower:
         self._cache = cache
         self._state = state
         self._check = check
-        self._published: dict[str, Any] = {}
-        self._origin: Origin | None = None
         self._bad = ""
         self._retry_at = 0.0
 
@@ -52,7 +49,9 @@ class ChallengerFollower:
             self._publish(None, NONE)
             return
         key = self._cache.key(candidate.version, candidate.identity)
-        if self._is_there(key) or (key == self._bad and time.monotonic() < self._retry_at):
+        current = read_json(self._state.challenger).get("origin") or {}
+        is_there = current.get("key") == key and Path(current["directory"]).is_dir()
+        if is_there or (key == self._bad and time.monotonic() < self._retry_at):
             return
         started = time.monotonic()
         try:
@@ -62,10 +61,6 @@ class ChallengerFollower:
             pause = max(RETRY_SECONDS, 10 * (time.monotonic() - started))
             self._bad, self._retry_at = key, time.monotonic() + pause
             self._publish(None, f"{candidate.version} is not in shadow: {error}")
-
-    def _is_there(self, key: str) -> bool:
-        origin = self._origin
-        return origin is not None and origin.key == key and Path(origin.directory).is_dir()
 
     def _fetch(self, key: str, candidate: Candidate) -> Origin:
         origin = self._cache.provide(
@@ -80,9 +75,8 @@ class ChallengerFollower:
 
     def _publish(self, origin: Origin | None, note: str) -> None:
         content = {"origin": asdict(origin) if origin else None, "note": note}
-        if content != self._published:
+        if content != read_json(self._state.challenger):
             write_json(self._state.challenger, content)
-            self._published, self._origin = content, origin
             version = origin.version if origin else None
             log_event("challenger.published", challenger_version=version, note=note or None)
 
@@ -92,14 +86,10 @@ class ShadowModel:
 
     def __init__(self, published: Path) -> None:
         self.model: Model | None = None
+        self.notes: list[str] = []
+        """The reason for having no challenger, where one is expected."""
         self._path = published
         self._stamp: tuple[int, int] | None = None
-        self._note = ""
-
-    @property
-    def notes(self) -> list[str]:
-        """The reason for having no challenger, where one is expected."""
-        return [self._note] if self._note else []
 
     def check(self) -> None:
         """Take up what is published, where that has changed."""
@@ -107,10 +97,11 @@ class ShadowModel:
             return
         self._stamp = current
         published = read_json(self._path)
-        origin, self._note = published.get("origin"), published.get("note", "")
+        origin, note = published.get("origin"), published.get("note")
         try:
             self.model = in_thread(lambda: load(Origin(**origin))) if origin else None
         except ModelError as error:
             self.model = None
-            self._note = f"The challenger does not load in this worker: {error}"
+            note = f"The challenger does not load in this worker: {error}"
             log_event("challenger.refused", "error", why=str(error))
+        self.notes = [note] if note else []

@@ -19,7 +19,7 @@ from risk_model.layout import EXTRA, METADATA
 from risk_model.model import LOCAL, Origin
 from risk_model.serialization import PICKLE_SETTING
 from serving.errors import RegistryError
-from serving.following.cache import GATE_RUN, PLOTS, Cache, decision_path, make_folder
+from serving.following.cache import GATE_RUN, PLOTS, Cache, decision_path, new_folder
 from serving.following.candidates import Candidate
 from serving.following.ownership import read_ours
 from serving.following.registry import MlflowRegistry
@@ -59,8 +59,8 @@ class Follower:
         self._counts = {name: int(previous.get(name, 0)) for name in _COUNTS}
         self._answered_at: float | None = previous.get("answered_at")
         self._lock = threading.Lock()
-        self._first_look = True
         self._fetch_again: dict[Path, float] = {}
+        self._problems: list[str] = []
         self._noted: list[str] = []
         self._local_refused = ""
 
@@ -68,44 +68,37 @@ class Follower:
 
     def look(self) -> None:
         """Look at the registry once and publish what follows from it."""
-        self._refetch_damaged()
-        problems: list[str] = []
-        degraded, answered = False, True
+        self._note_damage()
+        self._problems = []
         self._counts["looks"] += 1
+        degraded, answered = True, False
         try:
-            resolved = self._follow(problems)
+            degraded, answered = not self._follow(), True
             self._answered_at = time.time()
-            degraded = not resolved
         except RegistryError as error:
             self._counts["errors"] += 1
-            problems.append(str(error))
-            degraded, answered = True, False
+            self._problems.append(str(error))
             log_event("registry.error", "warning", why=str(error))
-        self._first_look = False
-        if self.current is None and not self._settings["MODEL_URI"]:
-            self.fall_back()
-            if self.current is None and self._local_refused:
-                problems.append(self._local_refused)
-        self._report(problems, degraded)
+        self.fall_back()
+        if self.current is None and self._local_refused:
+            self._problems.append(self._local_refused)
+        self._report(degraded)
         if answered and self.current is not None:  # after the report, for it may take its time
             self._fetch_for_pages(self.current)
 
-    def _follow(self, problems: list[str]) -> bool:
+    def _follow(self) -> bool:
         """Go through the candidates; return whether the first one is served now.
 
         False without candidates: the served model then is not one of the registry.
         """
-        first: Candidate | None = None
-        for candidate in self._registry.candidates():
-            first = first or candidate
-            if self._publish(candidate, problems):
-                return candidate == first
+        for place, candidate in enumerate(self._registry.candidates()):
+            if self._publish(candidate):
+                return place == 0
             if self.current is not None:
-                # A model that fails must not throw out one that works.
-                return False
+                break  # A model that fails must not throw out one that works.
         return False
 
-    def _publish(self, candidate: Candidate, problems: list[str]) -> bool:
+    def _publish(self, candidate: Candidate) -> bool:
         key = self._cache.key(candidate.version, candidate.identity)
         version, source = candidate.version, candidate.source
         origin = Origin(key, version, source, "", candidate.tags, candidate.run_id)
@@ -114,18 +107,19 @@ class Follower:
             origin = replace(origin, directory=current.directory)
             self._go_over(origin)
             return True
-        if self._is_bad(key, problems):
+        until, why = self._bad.get(key, (0.0, ""))
+        if time.monotonic() < until:  # else never tried, or perhaps it has been repaired meanwhile
+            self._problems.append(why)
             return False
         started = time.monotonic()
         try:
             origin = self._cache.provide(origin, partial(self._registry.fetch, candidate))
             self._check(origin)
         except (ModelError, RegistryError) as error:
-            fetched = isinstance(error, ModelError)
             # One that takes its time to fail may not keep the follower from all other models.
             bad = max(RETRY_BAD_SECONDS, 10 * (time.monotonic() - started))
-            pause = bad if fetched else RETRY_FETCH_SECONDS
-            self._note_bad(origin, str(error), pause, problems)
+            pause = bad if isinstance(error, ModelError) else RETRY_FETCH_SECONDS
+            self._note_bad(origin, str(error), pause)
             return False
         self._go_over(origin)
         return True
@@ -145,37 +139,31 @@ class Follower:
 
     # -- what fails ------------------------------------------------------------------------------
 
-    def _is_bad(self, key: str, problems: list[str]) -> bool:
-        until, why = self._bad.get(key, (0.0, ""))
-        if time.monotonic() >= until:
-            return False  # Never tried, or perhaps it has been repaired meanwhile.
-        problems.append(why)
-        return True
-
-    def _note_bad(self, origin: Origin, why: str, pause: float, problems: list[str]) -> None:
+    def _note_bad(self, origin: Origin, why: str, pause: float) -> None:
         why = f"{origin.version} ({origin.source}) is not served: {why}"
         if origin.key not in self._bad:
             self._counts["failed_swaps"] += 1
         self._bad[origin.key] = (time.monotonic() + pause, why)
         self._cache.remove(origin.key)
-        problems.append(why)
+        self._problems.append(why)
         log_event("model.refused", "error", model_version=origin.version, why=why)
 
-    def _refetch_damaged(self) -> None:
+    def _note_damage(self) -> None:
         """Note what a worker could not load, where its files are damaged, to fetch it again.
 
         It stays what is served: other workers hold it, and the registry may be down.
         """
         for key in self._state.take_load_failures():
-            if self.current is None or key != self.current.key:
-                continue
-            if self._cache.find(key) is None:
+            is_current = self.current is not None and key == self.current.key
+            if is_current and self._cache.find(key) is None:
                 self._damaged.add(key)
 
     # -- without the registry --------------------------------------------------------------------
 
     def fall_back(self) -> None:
-        """Publish the last model that this host served, or else the local file."""
+        """Publish the last model that this host served, or else the local file, for want of any."""
+        if self.current is not None or self._settings["MODEL_URI"]:
+            return
         for origin in (self._cache.last_served(), self._local()):
             if origin is None:
                 continue
@@ -193,39 +181,30 @@ class Follower:
 
     def _local(self) -> Origin | None:
         path = Path(self._settings["HEART_LOCAL_MODEL"])
-        recorded = path.with_name(path.name + ".sha256")
+        recorded, metadata = path.with_name(path.name + ".sha256"), path.with_suffix(".json")
         if not path.is_file() or not recorded.is_file():
             return None
-        if self._settings.get(PICKLE_SETTING) is False:
-            self._refuse_local(f"{PICKLE_SETTING} is false.")
-            return None
-        metadata_path = path.with_suffix(".json")
         try:
-            content, digest = read_ours(path), read_ours(recorded)
-            metadata = read_ours(metadata_path) if metadata_path.exists() else None
+            if self._settings.get(PICKLE_SETTING) is False:
+                raise PermissionError(f"{PICKLE_SETTING} is false")
+            contents = {"model.pkl": read_ours(path), "model.pkl.sha256": read_ours(recorded)}
+            if metadata.exists():
+                contents[METADATA] = read_ours(metadata)
         except OSError as error:
-            self._refuse_local(f"{error.strerror or error}.")
+            why = f"The local file is not taken: {error.strerror or error}."
+            if why != self._local_refused:  # The status shows it as long as it holds.
+                log_event("model.refused", "error", model_version=LOCAL, why=why)
+            self._local_refused = why
             return None
-        key = self._cache.key(LOCAL, digest.decode(errors="replace"))
-        origin = Origin(key, LOCAL, "local file", "")
+        self._local_refused = ""
 
         def fetch(into: Path) -> None:
-            (into / "model.pkl").write_bytes(content)
-            (into / "model.pkl.sha256").write_bytes(digest)
-            if metadata is not None:
-                (into / EXTRA).mkdir()
-                (into / METADATA).write_bytes(metadata)
+            (into / EXTRA).mkdir()
+            for name, content in contents.items():
+                (into / name).write_bytes(content)
 
-        origin = self._cache.provide(origin, fetch)
-        self._local_refused = ""
-        return origin
-
-    def _refuse_local(self, why: str) -> None:
-        """Log once why the local file is not used; the status shows it as long as it holds."""
-        why = f"The local file is not taken: {why}"
-        if why != self._local_refused:
-            log_event("model.refused", "error", model_version=LOCAL, why=why)
-        self._local_refused = why
+        key = self._cache.key(LOCAL, contents["model.pkl.sha256"].decode(errors="replace"))
+        return self._cache.provide(Origin(key, LOCAL, "local file"), fetch)
 
     # -- telling ---------------------------------------------------------------------------------
 
@@ -244,40 +223,30 @@ class Follower:
             return
         self._fetch_again[target] = time.monotonic() + RETRY_BAD_SECONDS
         try:
-            make_folder(target, lambda work: fetch(run_id, folder=work))
+            with new_folder(target) as work:
+                fetch(run_id, folder=work)
         except Exception as error:  # an ornament: a model serves without it
             if not again:
                 log_event("artifact.missing", "warning", what=target.name, why=type(error).__name__)
 
-    def _report(self, problems: list[str], degraded: bool) -> None:
+    def _report(self, degraded: bool) -> None:
         notes = list(self._registry.notes)
         for note in notes:
             if note not in self._noted:
                 log_event("registry.note", "warning", what=note)
         self._noted = notes
-        if degraded and not problems and self.current is not None:
+        if degraded and not self._problems and self.current is not None:
             served = f"{self.current.version} ({self.current.source})"
-            problems = [f"The registry names no model that could be served; {served} is."]
+            self._problems = [f"The registry names no model that could be served; {served} is."]
         write_json(
             self._state.status,
             {
                 "pid": os.getpid(),
                 "answered_at": self._answered_at,
                 "degraded": degraded or self.current is None,
-                "problems": problems,
+                "problems": self._problems,
                 "notes": notes,
                 "pinned": bool(self._settings["MODEL_URI"]),
                 **self._counts,
             },
         )
-
-    def start_deadline(self) -> None:
-        """Fall back when the first look takes too long."""
-
-        def late() -> None:
-            if self._first_look and self.current is None and not self._settings["MODEL_URI"]:
-                self.fall_back()
-
-        timer = threading.Timer(self._settings["HEART_START_SECONDS"], late)
-        timer.daemon = True
-        timer.start()

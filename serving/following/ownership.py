@@ -43,10 +43,8 @@ def require_ours(path: Path) -> None:
 def read_ours(path: Path) -> bytes:
     """Return the content of a file that only this user or root can have written.
 
-    Raises
-    ------
-    PermissionError
-        With one line, where somebody else may write the file or its folder, or it is a link.
+    Raises a `PermissionError`, in one line, where somebody else may write the file or its folder,
+    or it is a link.
     """
     # By descriptors, so that the file that is read is the one that was checked.
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

@@ -25,17 +25,12 @@ _TRIES = 5
 def check_model(origin: Origin, seconds: float) -> None:
     """Load a model and let it answer, in a child process: it may crash, or never come to an end.
 
-    Raises
-    ------
-    ModelError
-        Where it does not load or answer, or not in time.
+    Raises a `ModelError` where it does not load or answer, or not in time.
     """
+    command = [sys.executable, "-m", "serving.following.probe"]
     try:
         completed = subprocess.run(
-            [
-                *(sys.executable, "-m", "serving.following.probe"),
-                *(origin.directory, origin.version, origin.run_id),
-            ],
+            [*command, origin.directory, origin.version, origin.run_id],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

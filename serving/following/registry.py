@@ -37,12 +37,8 @@ _MOST_VERSIONS = 20
 class MlflowRegistry:
     """The registry that MLflow's own environment variables name.
 
-    Parameters
-    ----------
-    name, experiment : str
-        The registered model, and where train runs are looked for.
-    pinned : str
-        A model URI that is the only candidate; empty: those of the registry, in order.
+    The experiment is where train runs are looked for. A pinned model URI is the only candidate;
+    empty: those of the registry, in order.
     """
 
     def __init__(self, name: str, experiment: str, pinned: str = "") -> None:
@@ -50,6 +46,7 @@ class MlflowRegistry:
         self._experiment = experiment
         self._pinned = pinned
         self._files: dict[str, tuple[int, int]] = {}
+        self._rejected_runs: set[str] = set()
         self.notes: list[str] = []
         """What somebody should know though it is no fault, as of the last look."""
 
@@ -107,13 +104,12 @@ class MlflowRegistry:
         return of_version(version, f"alias {alias}") if version else None
 
     def _registered(self, client: Any) -> Iterator[Candidate]:
+        self._rejected_runs = set()
         model = self._find(lambda: client.get_registered_model(self._name))
         if model is None:
-            self._rejected_runs: set[str] = set()
             return
-        staged = next(
-            (v for v in model.latest_versions or [] if v.current_stage == PRODUCTION), None
-        )
+        latest = model.latest_versions or []
+        staged = next((v for v in latest if v.current_stage == PRODUCTION), None)
         self.notes = _disagreement((model.aliases or {}).get(CHAMPION), staged)
         if (champion := self._aliased(client, model, CHAMPION)) is not None:
             yield champion
@@ -146,10 +142,9 @@ class MlflowRegistry:
         for run in runs:
             run_id = run.info.run_id
             # A model that the gate rejected is not let in by this door.
-            if run_id not in self._rejected_runs:
-                for output in (run.outputs.model_outputs if run.outputs else [])[:1]:
-                    uri = f"models:/{output.model_id}"
-                    yield Candidate(f"run-{run_id}", "latest train run", uri, uri, {}, run_id)
+            if run_id not in self._rejected_runs and run.outputs and run.outputs.model_outputs:
+                uri = f"models:/{run.outputs.model_outputs[0].model_id}"
+                yield Candidate(f"run-{run_id}", "latest train run", uri, uri, {}, run_id)
 
     def _experiment_path(self) -> str:
         """Return the experiment's name; on Databricks it is a path in the workspace."""
@@ -160,19 +155,21 @@ class MlflowRegistry:
     def _resolve_pinned(self) -> Candidate:
         uri = self._pinned
         source = f"MODEL_URI {uri}"
-        registered = re.fullmatch(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))", uri)
-        if registered:
+        if registered := re.fullmatch(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))", uri):
             name, selector, alias = registered.groups()
             return of_version(_pinned_version(self._client(), name, selector, alias), source)
         if uri.startswith(("runs:/", "models:/")):
             self._client()  # else a path, which needs no store
-        run = re.match(r"runs:/([0-9a-f]+)/", uri)
-        if run:
+        if run := re.match(r"runs:/([0-9a-f]+)/", uri):
             return Candidate(f"run-{run[1]}", source, uri, uri, {}, run[1])
         if uri.startswith("models:/"):
             return Candidate(f"model-{uri.removeprefix('models:/')}", source, uri, uri)
-        path, identity = _path_and_identity(uri)
-        return Candidate(f"path-{path.name}", source, str(path), identity)
+        path = file_path(uri) or Path(uri)
+        try:
+            changed = (path / "MLmodel").stat().st_mtime_ns
+        except OSError as error:
+            raise RegistryError("MODEL_URI names a path where there is no MLflow model.") from error
+        return Candidate(f"path-{path.name}", source, str(path), f"{path.resolve()}|{changed}")
 
     def _find(self, ask: Any) -> Any:
         """Return the result of a query; None where there is none."""
@@ -193,13 +190,12 @@ class MlflowRegistry:
         _move_up(Path(downloaded), folder)
 
     def monitor_run(self, version: str) -> dict[str, str] | None:
-        """Return the latest run of `monitor` on a version, None where there is none.
-
-        By the names of `serving.following.monitor_run.MonitorRun`.
-        """
+        """Return the latest run of `monitor` on a version, None where there is none."""
+        if not version.startswith(REGISTERED):
+            return None
         client = self._client()
         experiment = client.get_experiment_by_name(self._experiment_path())
-        if experiment is None or not version.startswith(REGISTERED):
+        if experiment is None:
             return None
         runs = client.search_runs(
             [experiment.experiment_id],
@@ -234,11 +230,8 @@ class MlflowRegistry:
 
     def _refuse_links(self, uri: str) -> None:
         """Raise ModelError for links among artifacts here: a download would copy their targets."""
-        from mlflow.utils.file_utils import local_file_uri_to_path
-        from mlflow.utils.uri import is_local_uri
-
-        for place in filter(is_local_uri, self._places(uri)):
-            refuse_links(Path(local_file_uri_to_path(place)))  # type: ignore[no-untyped-call]
+        for path in filter(None, map(file_path, self._places(uri))):
+            refuse_links(path)
 
     def _places(self, uri: str) -> list[str]:
         """Return from where MLflow would copy what a URI names."""
@@ -248,9 +241,7 @@ class MlflowRegistry:
         models: Any = ModelsArtifactRepository
         runs: Any = RunsArtifactRepository
         if uri.startswith("models:/"):
-            if self._in_catalog():
-                return []
-            return [models.get_underlying_uri(uri)]
+            return [] if self._in_catalog() else [models.get_underlying_uri(uri)]
         if not uri.startswith("runs:/"):
             return [uri]
         client = self._client()
@@ -297,15 +288,6 @@ def _pinned_version(client: Any, name: str, selector: str | None, alias: str | N
     if not versions:
         raise RegistryError(f"MODEL_URI names a stage of {name} in which there is no version.")
     return max(versions, key=lambda version: int(version.version))
-
-
-def _path_and_identity(uri: str) -> tuple[Path, str]:
-    """Return the path that MODEL_URI names, and what changes when the files there do."""
-    path = file_path(uri) or Path(uri)
-    try:
-        return path, f"{path.resolve()}|{(path / 'MLmodel').stat().st_mtime_ns}"
-    except OSError as error:
-        raise RegistryError("MODEL_URI names a path where there is no MLflow model.") from error
 
 
 def _disagreement(number: Any, staged: Any) -> list[str]:

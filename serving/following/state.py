@@ -29,10 +29,7 @@ SILENT_SECONDS = 2 * 3600  # twice the longest HEART_POLL_SECONDS
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Replace a file atomically: a reader sees the old content or the new, whole.
 
-    Raises
-    ------
-    OSError
-        Such as on a full disk; the file is as it was, and nothing else is left behind.
+    Raises an `OSError` such as on a full disk; the file is as it was, and nothing else is left.
     """
     name = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -61,6 +58,17 @@ def stamp(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_mtime_ns, status.st_ino
+
+
+def lock(path: Path, mode: int, *, wait: bool = False) -> int | None:
+    """Take a lock, which ends when its file is closed; None where another has it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 class State:
@@ -97,7 +105,7 @@ class State:
         return {key for key in keys if isinstance(key, str)}
 
     def has_follower(self) -> bool:
-        """Tell whether a follower holds the lock."""
+        """Return whether a follower holds the lock."""
         descriptor = self.lock()
         if descriptor is None:
             return True
@@ -105,15 +113,8 @@ class State:
         return False
 
     def lock(self) -> int | None:
-        """Take the follower's lock; None where another has it. It ends with the process."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self._lock, flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            return None
-        return descriptor
+        """Take the follower's lock; None where another has it."""
+        return lock(self._lock, 0o600)
 
     def wake(self) -> bool:
         """Wake the follower; return whether there is one."""

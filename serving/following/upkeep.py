@@ -1,16 +1,14 @@
 """Upkeep of the prediction log: small files are merged, old ones deleted.
 
-The follower does that in a thread, whatever HEART_PREDICTION_LOG is now: what was logged must not
-stay because logging was turned off.
+The follower does that, whatever HEART_PREDICTION_LOG is now: what was logged must not stay because
+logging was turned off.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,15 +16,13 @@ from pathlib import Path
 
 from risk_model.prediction_log import files
 from risk_model.prediction_log.records import PROFILE, ROWS, default_folder
-from serving.http.log import log_event, log_failure
+from serving.following.state import lock
 from serving.settings import Settings
 
-EVERY_SECONDS = 60.0
 FILES_A_DAY = 60
 """So many small files of today are merged into one; of earlier days any two are."""
 
 _TORN_SECONDS = 3600.0
-_LOCK = ".lock"
 
 
 def folder_of(settings: Settings) -> Path:
@@ -37,15 +33,12 @@ def folder_of(settings: Settings) -> Path:
 @contextlib.contextmanager
 def locked(root: Path, *, wait: bool) -> Iterator[bool]:
     """Hold the lock of a log; yield whether it is held, which it is not where another has it."""
-    descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    descriptor = lock(root / ".lock", 0o666, wait=wait)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
+        yield descriptor is not None
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def tidy(root: Path, keep_days: int) -> None:
@@ -72,35 +65,3 @@ def _delete_torn(folder: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > _TORN_SECONDS:
                 path.unlink()
-
-
-def start(settings: Settings) -> None:
-    """Begin the upkeep in a thread of its own, and warn of a log that holds patients."""
-    root = folder_of(settings)
-    if settings["HEART_PREDICTION_LOG"] == ROWS:
-        log_event(
-            "prediction.log.rows",
-            "warning",
-            folder=str(root),
-            days=settings["HEART_PREDICTION_LOG_DAYS"],
-            what="Findings of patients are kept: see docs/monitoring.md for who may read them.",
-        )
-    work = threading.Thread(
-        target=_run_upkeep, args=(root, settings["HEART_PREDICTION_LOG_DAYS"]), daemon=True
-    )
-    work.start()
-
-
-def _run_upkeep(root: Path, keep_days: int) -> None:
-    reported = None
-    while True:
-        try:
-            tidy(root, keep_days)
-            reported = None
-        except OSError as error:
-            if error.strerror != reported:
-                log_event("prediction.log.upkeep.failed", "error", why=error.strerror)
-            reported = error.strerror
-        except Exception as error:  # the thread must outlive any error of a file
-            log_failure(error, event="prediction.log.upkeep.failed")
-        time.sleep(EVERY_SECONDS)

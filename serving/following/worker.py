@@ -8,6 +8,7 @@ is none. Why: docs/decisions/0004-following-the-registry.md.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -60,7 +61,7 @@ class Following:
         self._preloads = "gunicorn" in sys.modules and owner == os.getpid()
         self._process: int | None = None
         self._beginner: int | None = None
-        self.state: State = instance_state(owner)
+        self.state = instance_state(owner)
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ and "gunicorn" in sys.modules:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self.state.metrics)
         self.folder = self.state.folder
@@ -71,8 +72,6 @@ class Following:
         # Where the server has started the follower, that one needs a moment to take its lock.
         self._spawned_at = time.monotonic() if STATE_FOLDER in os.environ else -_RESPAWN_SECONDS
         self._child: int | None = None
-        self._spawner: int | None = None
-        self._stopped = threading.Event()
 
     @property
     def challenger(self) -> Model | None:
@@ -98,15 +97,14 @@ class Following:
     def ensure(self) -> None:
         """Begin to follow in this process, if it does not yet."""
         process = os.getpid()
-        while self._beginner == process and self._process != process:
+        if self._beginner != process:
+            self._beginner = process
+            try:
+                self._begin()
+            finally:
+                self._process = process
+        while self._process != process:
             time.sleep(_BEGIN_SECONDS)  # Another request has begun, and has no model yet either.
-        if self._process == process:
-            return
-        self._beginner = process
-        try:
-            self._begin()
-        finally:
-            self._process = process
 
     def _begin(self) -> None:
         self._check_published()
@@ -116,25 +114,17 @@ class Following:
             # fetches it again. A worker that waits for that fails no request meanwhile.
             time.sleep(CHECK_SECONDS)
             self._check_published()
-        self._stopped = threading.Event()
-        threading.Thread(
-            target=self._watch, args=(self._stopped,), name="following", daemon=True
-        ).start()
+        threading.Thread(target=self._watch, daemon=True).start()
 
-    def stop(self) -> None:
-        """End the thread, and the follower if it was started here."""
-        self._stopped.set()
-        self._end_own_follower()
-
-    def _watch(self, stopped: threading.Event) -> None:
-        while not stopped.is_set():
+    def _watch(self) -> None:
+        while True:
             try:
                 self._keep_follower()
                 self._check_published()
                 self._shadow.check()
             except Exception as error:  # the thread must outlive any error of one look
                 log_failure(error, event="following.failed")
-            stopped.wait(CHECK_SECONDS)
+            time.sleep(CHECK_SECONDS)
 
     def _keep_follower(self) -> None:
         """Start a follower where there is none; of several at once, one gets the lock."""
@@ -142,19 +132,14 @@ class Following:
             self.state.make()
         early = time.monotonic() - self._spawned_at < _RESPAWN_SECONDS
         if not early and not self.state.has_follower():
-            self._end_own_follower()
+            if self._child is not None:
+                with contextlib.suppress(ChildProcessError):  # this may be a fork of its parent
+                    os.waitpid(self._child, os.WNOHANG)
             self._spawn_follower()
 
     def _spawn_follower(self) -> None:
         self._spawned_at = time.monotonic()
-        self._spawner = os.getpid()
         self._child = spawn_follower(self.state, self._settings)
-
-    def _end_own_follower(self) -> None:
-        """End the follower that this process has started, if it has; it may be a fork of that."""
-        if self._child is not None and self._spawner == os.getpid():
-            end_follower(self._child)
-            self._child = None
 
     def _check_published(self) -> None:
         current = stamp(self.state.current)
@@ -169,32 +154,25 @@ class Following:
 
     def _load_published(self, origin: Origin) -> None:
         """Serve the published model; where it does not load, the current model stays."""
+        version, source = origin.version, origin.source
         if self.model is not None and self.model.origin.key == origin.key:
-            self._failed = None  # The failed model is not published any more.
-            self.model = self.model.moved(origin)
-            self._tell(self.model)
-            return
-        try:
-            model = in_thread(lambda: load(origin, self._settings.get(PICKLE_SETTING)))
-        except ModelError as error:
-            self._failed = (origin.version, str(error))
-            self._retry_at = time.monotonic() + _RETRY_SECONDS
-            log_event("model.refused", "error", model_version=origin.version, why=str(error))
-            self._metrics.count("heart_worker_swaps_total", "failed")
-            self.state.report_load_failure(origin.key)
-            return
+            model = self.model.moved(origin)
+        else:
+            try:
+                model = in_thread(lambda: load(origin, self._settings.get(PICKLE_SETTING)))
+            except ModelError as error:
+                self._failed = (version, str(error))
+                self._retry_at = time.monotonic() + _RETRY_SECONDS
+                log_event("model.refused", "error", model_version=version, why=str(error))
+                self._metrics.count("heart_worker_swaps_total", "failed")
+                self.state.report_load_failure(origin.key)
+                return
+            engine = model.engine.name
+            log_event("model.serving", model_version=version, source=source, engine=engine)
+            self._metrics.count("heart_worker_swaps_total", "loaded")
         self._failed = None
         # One assignment: a request sees the old model or the new one, never parts of both.
         self.model = model
-        engine = model.engine.name
-        log_event(
-            "model.serving", model_version=origin.version, source=origin.source, engine=engine
-        )
-        self._metrics.count("heart_worker_swaps_total", "loaded")
-        self._tell(model)
-
-    def _tell(self, model: Model) -> None:
-        version, source = model.origin.version, model.origin.source
         self._metrics.serves(version, source, model.engine.name, model.data_source)
 
     def status(self) -> dict[str, Any]:
@@ -204,7 +182,8 @@ class Following:
         if self._failed is not None:
             problems.append(f"{self._failed[0]} does not load in this worker: {self._failed[1]}")
             status["degraded"] = True
-        silent = time.time() - self._reported_at()
+        reported = stamp(self.state.status)
+        silent = time.time() - reported[0] / 1e9 if reported else 0.0
         if status and silent > self._settings["HEART_POLL_SECONDS"] + _SILENT_SECONDS:
             problems.append(f"The follower has not reported for {silent:.0f} s; see the log.")
             status["degraded"] = True
@@ -213,12 +192,6 @@ class Following:
         status["problems"] = problems
         status["notes"] = [*status.get("notes", ()), *self._shadow.notes]
         return status
-
-    def _reported_at(self) -> float:
-        try:
-            return self.state.status.stat().st_mtime
-        except OSError:
-            return time.time()
 
     def notify(self) -> bool:
         """Ask for a look at the registry now."""
@@ -252,8 +225,7 @@ def spawn_follower(state: State, settings: Settings) -> int:
 
 def end_follower(pid: int) -> None:
     """End a follower that this process has started, and wait for it."""
-    try:
+    # Else it has ended by itself, or the server has collected it.
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
         os.kill(pid, signal.SIGTERM)
         os.waitpid(pid, 0)
-    except (ProcessLookupError, ChildProcessError):
-        pass  # It has ended by itself, or the server has collected it.

@@ -11,28 +11,17 @@ from serving.errors import Problem
 from serving.http.gevent_support import TookTooLongError, time_limit
 
 Environ = dict[str, Any]
+_UTF8 = ("utf-8", "utf8", "us-ascii")
 
 
 def media_type(environ: Environ) -> str:
-    """Return the content type without its parameters.
-
-    Raises
-    ------
-    Problem
-        415 for a charset other than UTF-8, or another parameter.
-    """
-    given = environ.get("CONTENT_TYPE", "")
-    if ";" not in given:
-        return str(given).strip().lower()
-    kind, *parameters = given.split(";")
+    """Return the content type without its parameters, of which none but charset=utf-8 may be."""
+    kind, *parameters = environ.get("CONTENT_TYPE", "").split(";")
     for parameter in parameters:
         name, _, value = parameter.strip().partition("=")
         if name and (name.lower() != "charset" or value.strip('"').lower() not in _UTF8):
             raise Problem(415, "The only parameter of the content type may be charset=utf-8.")
     return str(kind).strip().lower()
-
-
-_UTF8 = ("utf-8", "utf8", "us-ascii")
 
 
 def require_json(environ: Environ) -> None:
@@ -50,25 +39,22 @@ def require_json(environ: Environ) -> None:
 def read_body(environ: Environ, limit: int, seconds: float) -> bytes:
     """Read the whole body.
 
-    Raises
-    ------
-    Problem
-        413 where it is longer than `limit`, 408 where it takes longer than `seconds`, 400 where it
-        ends early.
+    Raises a `Problem`: 413 where it is longer than `limit`, 408 where it takes longer than
+    `seconds`, 400 where it ends early.
     """
     text = environ.get("CONTENT_LENGTH")
     if environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
         raise Problem(415, "The body must not be compressed.")
     if text:
-        length = int(text) if text.isascii() and text.isdecimal() else -1
-        if length < 0:
+        if not (text.isascii() and text.isdecimal()):
             raise Problem(400, "Content-Length is not a number.")
+        length = int(text)
+        if length > limit:
+            raise _too_long(limit)
     elif environ.get("wsgi.input_terminated"):
         length = limit + 1  # chunked: as much as there is, up to one byte too many
     else:
         length = 0
-    if text and length > limit:
-        raise _too_long(limit)
     try:
         with time_limit(seconds):
             body: bytes = environ["wsgi.input"].read(length)
@@ -84,12 +70,9 @@ def read_body(environ: Environ, limit: int, seconds: float) -> bytes:
 
 
 def read_form(request: Request, seconds: float) -> Mapping[str, str]:
-    """Read the fields of a form.
+    """Read the fields of a form; 408 (Problem) where they take longer than `seconds` to arrive.
 
-    Raises
-    ------
-    Problem
-        408 where they take longer than `seconds` to arrive. Flask looks after the length.
+    Flask looks after the length.
     """
     try:
         with time_limit(seconds):

@@ -6,16 +6,17 @@ import contextlib
 import select
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from serving.errors import Problem
 
 T = TypeVar("T")
+_WAITING = 32  # calls, at most, for the background thread
 
 
-class TookTooLongError(Exception):
-    """The block did not end in its time."""
+class TookTooLongError(BaseException):
+    """The block did not end in its time; no Exception, for libraries in it may catch those."""
 
 
 def is_patched() -> bool:
@@ -51,23 +52,13 @@ def thread_lock() -> Any:
     return get_original("threading", "Lock")()
 
 
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float) -> contextlib.AbstractContextManager[object]:
     """Raise TookTooLongError after some time, under gevent; other workers have their own limits."""
     if not is_patched():
-        yield
-        return
+        return contextlib.nullcontext()
     from gevent import Timeout
 
-    timeout = Timeout.start_new(seconds)
-    try:
-        yield
-    except Timeout as error:
-        if error is not timeout:
-            raise
-        raise TookTooLongError from None
-    finally:
-        timeout.close()
+    return Timeout(seconds, TookTooLongError)  # type: ignore[no-any-return]
 
 
 def in_thread(function: Callable[[], T]) -> T:
@@ -88,22 +79,18 @@ def in_threads(functions: Sequence[Callable[[], T]]) -> list[T]:
 class BackgroundThread:
     """One real thread under gevent, in which long calls run one at a time.
 
-    Many at once would leave the thread of all other requests its share of the processor only. So
-    many calls may wait for their turn as `waiting` says.
+    Many at once would leave the thread of all other requests its share of the processor only.
     """
 
-    def __init__(self, waiting: int = 32) -> None:
-        self._places = waiting + 1
+    def __init__(self) -> None:
+        self._places = 1 + _WAITING
         self._pool: Any = None
 
     def __call__(self, function: Callable[[], T], environ: Mapping[str, Any] | None = None) -> T:
         """Call a function there, and wait for it as a greenlet does.
 
-        Raises
-        ------
-        Problem
-            503 where too many wait already, or where the client of the request that it is for
-            (environ) has left before its turn came.
+        Raises a `Problem` (503) where too many wait already, or where the client of the request
+        that it is for (environ) has left before its turn came.
         """
         if not is_patched():
             return function()

@@ -19,7 +19,7 @@ class Keys:
         self._digests = [_digest(key) for key in keys]
 
     def __bool__(self) -> bool:
-        """Tell whether a key is needed."""
+        """Return whether a key is needed."""
         return bool(self._digests)
 
     def accepts(self, key: str) -> bool:

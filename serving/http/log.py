@@ -28,10 +28,7 @@ class AccessLog:
     target : str
         ``-`` for standard output, a file's name, or empty for nowhere.
 
-    Raises
-    ------
-    SettingError
-        Where there can be no such file.
+    Raises a `SettingError` where there can be no such file.
     """
 
     def __init__(self, target: str) -> None:
@@ -59,21 +56,15 @@ class AccessLog:
         )
         if self._lost:
             line = f'{head}"error","event":"log.gap","lines_lost":{self._lost}}}\n{line}'
-        return self._put(self._torn + line.encode())
-
-    def _put(self, content: bytes) -> bool:
-        assert self._descriptor is not None
+        content = self._torn + line.encode()
         try:
-            written = os.write(self._descriptor, content)
+            whole = os.write(self._descriptor, content) == len(content)
+            # The last bytes of a disk: the next line must not join on.
+            self._torn = b"" if whole else b"\n"
         except OSError:
-            self._lost += 1
-            return False
-        if written < len(content):  # the last bytes of a disk: the next line must not join on
-            self._lost += 1
-            self._torn = b"\n"
-            return False
-        self._lost, self._torn = 0, b""
-        return True
+            whole = False
+        self._lost = 0 if whole else self._lost + 1
+        return whole
 
 
 def _open(target: str) -> int | None:
@@ -114,8 +105,8 @@ def log_failure(
     error: BaseException, request_id: str | None = None, event: str = "failure"
 ) -> None:
     """Write that a request, or something else, failed inside the service."""
-    name = type(error).__name__
-    log_event(event, "error", request_id=request_id, error=name, where=_where(error))
+    name, why = type(error).__name__, getattr(error, "strerror", None)
+    log_event(event, "error", request_id=request_id, error=name, why=why, where=_where(error))
 
 
 def protect_server_log() -> None:

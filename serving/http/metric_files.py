@@ -8,16 +8,15 @@ where there are none the metrics of this worker are kept in memory, where /metri
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 from pathlib import Path
 
 from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import mark_process_dead
 
 from serving.http.log import log_event
 
-_SIZE = 2**16  # that of prometheus_client
-_ENTRY = 64  # what an entry takes besides its key, at most
+_SIZE = 2**18  # suffices for some hundred models
 _MARK = "incomplete_"
 
 
@@ -25,51 +24,31 @@ class ReservedDict(MmapedDict):
     """A file of metrics whose blocks are reserved before they are mapped."""
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
-        with open(filename, "ab") as file:
-            reserved = _reserve(file.fileno(), _SIZE)
-        if not reserved:
+        try:
+            with open(filename, "ab") as file:
+                if hasattr(os, "posix_fallocate"):  # not on macOS
+                    os.posix_fallocate(file.fileno(), 0, _SIZE)
+        except OSError as error:
             Path(filename).unlink(missing_ok=True)
-            filename = _in_memory(filename)
+            filename = _in_memory(filename, error.strerror)
         super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
 
-    def _init_value(self, key: str) -> None:
-        needed = self._used + len(key.encode()) + _ENTRY
-        if needed > self._capacity and not _reserve(self._f.fileno(), 2 * self._capacity):
-            self._go_on_in_memory()
-        super()._init_value(key)  # type: ignore[no-untyped-call]
 
-    def _go_on_in_memory(self) -> None:
-        content, self._capacity = self._m[: self._used], 2 * self._capacity
-        self._f = open(_in_memory(self._fname), "r+b")  # noqa: SIM115 -- as long as this is there
-        self._f.truncate(self._capacity)
-        self._m = mmap.mmap(self._f.fileno(), self._capacity)
-        self._m[: self._used] = content
-
-
-def _reserve(descriptor: int, size: int) -> bool:
-    """Reserve blocks; return whether there are any. Not every system can (macOS)."""
-    if not hasattr(os, "posix_fallocate"):
-        return True
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    except OSError:
-        return False
-    return True
-
-
-def _in_memory(filename: str) -> str:
+def _in_memory(filename: str, why: str | None) -> str:
     """Return what can be opened in place of a file for which there is no room."""
-    log_event("metrics.incomplete", "error", why="no room on the disk", worker=os.getpid())
+    log_event("metrics.incomplete", "error", why=why, worker=os.getpid())
     with contextlib.suppress(OSError):
         Path(filename).with_name(f"{_MARK}{os.getpid()}").touch()
     return f"/proc/self/fd/{os.memfd_create('metrics')}"
 
 
-def incomplete(folder: str) -> int:
+def incomplete() -> int:
     """Return of how many workers the metrics are missing."""
-    return len(list(Path(folder).glob(f"{_MARK}*")))
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return len(list(Path(folder).glob(f"{_MARK}*"))) if folder else 0
 
 
-def forget(folder: str, pid: int) -> None:
-    """Forget that the metrics of a worker are missing."""
-    Path(folder, f"{_MARK}{pid}").unlink(missing_ok=True)
+def forget_worker(pid: int) -> None:
+    """Drop the gauges of a worker that has ended; its counters keep counting."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    Path(os.environ["PROMETHEUS_MULTIPROC_DIR"], f"{_MARK}{pid}").unlink(missing_ok=True)

@@ -8,7 +8,6 @@ docs/decisions/0006-request-path.md.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import socket
@@ -16,18 +15,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from io import BytesIO
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from serving.errors import Problem
-from serving.http.bodies import read_body
-from serving.http.gevent_support import fair_yield, has_left
+from serving.http.bodies import Environ, read_body
+from serving.http.gevent_support import fair_yield
 from serving.http.keys import warn_if_open
 from serving.http.log import AccessLog, log_failure
 from serving.http.metrics import Metrics
-from serving.http.problems import problem_body
+from serving.http.problems import FAILED, MEDIA_TYPE, NOTHING_HERE, problem_body
 from serving.settings import STATE_FOLDER, Settings
 
-Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
 
@@ -42,7 +40,6 @@ class Answer(NamedTuple):
 
 
 Handler = Callable[[Environ], Answer]
-T = TypeVar("T")
 
 SECURITY_HEADERS: tuple[tuple[str, str], ...] = (
     (
@@ -54,13 +51,14 @@ SECURITY_HEADERS: tuple[tuple[str, str], ...] = (
     ("Referrer-Policy", "no-referrer"),
     ("Cache-Control", "no-store"),
 )
-_SECURITY_NAMES = {name.lower() for name, _ in SECURITY_HEADERS}
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _GOOD_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch
 _CORK: int | None = getattr(socket, "TCP_CORK", None)  # on Linux
 _NO_TCP = contextlib.suppress(OSError)  # a socket of another kind, or one that is closed
 _PIECE = 2**20  # of an answer, for which HEART_SEND_SECONDS hold
-_COSTLY = {"/explain"}  # not begun for a client that has left
+_OVERLOADED = Problem(
+    503, "Too many requests are being held; try again.", headers={"Retry-After": "1"}
+)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -73,12 +71,8 @@ class Middleware:
         Answers all other routes.
     hot : mapping of str to Handler
         Paths whose POST is answered directly.
-    metrics : Metrics
     begin : callable
         Called with the first request of a process.
-    settings : mapping
-        HEART_ACCESS_LOG; HEART_API_KEYS; HEART_ROOT_PATH; HEART_SEND_SECONDS; and
-        HEART_MAX_CONCURRENCY: the requests that this process holds at once; further ones get 503.
     """
 
     def __init__(
@@ -117,7 +111,8 @@ class Middleware:
             self._yield = self._start(environ)
         if self._held >= self._limit:
             self._metrics.count("heart_shed_requests_total")
-            return self._send(environ, start_response, _overloaded(), "(shed)", started)
+            answer = problem_answer(_OVERLOADED, environ)
+            return self._send(environ, start_response, answer, "(shed)", started)
         self._held += 1
         try:
             # The requests that wait for their turn wait in here, where they are counted.
@@ -125,19 +120,28 @@ class Middleware:
             _limit_waiting(environ, None)
             if self._root:
                 _take_off(self._root, environ)
-            refused = _answer(self._check, environ)
-            if refused is not None:
-                return self._send(environ, start_response, refused, "(refused)", started)
-            hot = self._hot.get(environ["PATH_INFO"])
-            if hot is None or environ["REQUEST_METHOD"] != "POST":
-                if environ["PATH_INFO"] in _COSTLY and has_left(environ):
-                    self._record(environ, "(left)", 503, started)
-                    raise ConnectionResetError(errno.ECONNRESET, "The client has left.")
+            direct, route = self._answer(environ)
+            if direct is None:
                 return self._through_flask(environ, start_response, started)
-            answer = _answer(hot, environ)
-            return self._send(environ, start_response, answer, environ["PATH_INFO"], started)
+            return self._send(environ, start_response, direct, route, started)
         finally:
             self._held -= 1
+
+    def _answer(self, environ: Environ) -> tuple[Answer | None, str]:
+        """Return the answer, None where it is Flask's to give, and the route."""
+        route = "(refused)"
+        try:
+            self._check(environ)
+            hot = self._hot.get(environ["PATH_INFO"])
+            if hot is None or environ["REQUEST_METHOD"] != "POST":
+                return None, ""
+            route = environ["PATH_INFO"]
+            return hot(environ), route
+        except Problem as problem:
+            return problem_answer(problem, environ), route
+        except Exception as error:  # the last resort: the client learns nothing of the inside
+            log_failure(error, environ["heart.request_id"])
+            return problem_answer(Problem(500, FAILED), environ), route
 
     def _start(self, environ: Environ) -> Callable[[], None]:
         """Begin the work of this process, and return how a request yields to others.
@@ -157,7 +161,7 @@ class Middleware:
         if "HTTP_HOST" not in environ and environ["SERVER_PROTOCOL"] == "HTTP/1.1":
             raise Problem(400, "A request of HTTP/1.1 needs a Host.")
         if environ["PATH_INFO"].startswith("//"):  # Flask would take the first / off
-            raise Problem(404, "There is nothing here. GET /docs lists the routes.")
+            raise Problem(404, NOTHING_HERE)
         coding = environ.pop("HTTP_TRANSFER_ENCODING", None)
         if coding is None:
             return
@@ -199,28 +203,23 @@ class Middleware:
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             sent.append(int(status[:3]))
-            names = {name.lower() for name, _ in headers} & _SECURITY_NAMES
+            names = {name.lower() for name, _ in headers}
             extra = [pair for pair in SECURITY_HEADERS if pair[0].lower() not in names]
-            extra.append(("X-Request-ID", environ["heart.request_id"]))
-            return start_response(status, [*headers, *extra], *rest)
+            headers = [*headers, *extra, ("X-Request-ID", environ["heart.request_id"])]
+            return start_response(status, headers, *rest)
 
         body = self._flask(environ, start)
-        route = environ.get("heart.route", "(unmatched)")
-        self._record(environ, route, sent[-1] if sent else 500, started)
+        self._record(environ, environ.get("heart.route", "(unmatched)"), sent[-1], started)
         _limit_waiting(environ, self._send_seconds)
         return body
 
     def _record(self, environ: Environ, route: str, status: int, started: float) -> None:
         seconds = time.perf_counter() - started
-        method = environ["REQUEST_METHOD"]
         self._metrics.request(route, status, seconds)
-        if not self._log.write(
-            environ["heart.request_id"],
-            method if method in _METHODS else "OTHER",
-            route,
-            status,
-            seconds,
-        ):
+        method = environ["REQUEST_METHOD"]
+        if method not in _METHODS:
+            method = "OTHER"
+        if not self._log.write(environ["heart.request_id"], method, route, status, seconds):
             self._metrics.count("heart_log_lines_lost_total")
 
 
@@ -258,22 +257,7 @@ def _take_off(root: str, environ: Environ) -> None:
         environ["PATH_INFO"] = environ["PATH_INFO"][len(root) :] or "/"
 
 
-def _answer(handler: Callable[[Environ], T], environ: Environ) -> T | Answer:
-    try:
-        return handler(environ)
-    except Problem as problem:
-        return problem_answer(problem, environ)
-    except Exception as error:  # the last resort: the client learns nothing of the inside
-        log_failure(error, environ["heart.request_id"])
-        return problem_answer(Problem(500, "The service failed; its log has more."), environ)
-
-
 def problem_answer(problem: Problem, environ: Environ) -> Answer:
     """Return a problem as application/problem+json."""
     body = problem_body(problem, environ["heart.request_id"])
-    return Answer(problem.status, body, "application/problem+json", problem.headers)
-
-
-def _overloaded() -> Answer:
-    problem = Problem(503, "Too many requests are being held; try again.")
-    return Answer(503, problem_body(problem), "application/problem+json", {"Retry-After": "1"})
+    return Answer(problem.status, body, MEDIA_TYPE, problem.headers)

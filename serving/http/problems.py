@@ -12,20 +12,20 @@ from serving.errors import Problem
 from serving.http.log import log_failure
 
 MEDIA_TYPE = "application/problem+json"
+NOTHING_HERE = "There is nothing here. GET /docs lists the routes."
+FAILED = "The service failed; its log has more."
 
 
-def problem_body(problem: Problem, request_id: str | None = None) -> bytes:
+def problem_body(problem: Problem, request_id: str) -> bytes:
     """Write a problem. Its parts never hold a value that a client sent."""
-    content: dict[str, object] = {
+    content = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
-        "status": int(problem.status),
+        "status": problem.status,
         "detail": problem.detail,
+        **({"errors": problem.errors} if problem.errors else {}),
+        "request_id": request_id,
     }
-    if problem.errors:
-        content["errors"] = list(problem.errors)
-    if request_id is not None:
-        content["request_id"] = request_id
     return json.dumps(content).encode() + b"\n"
 
 
@@ -63,12 +63,12 @@ def register(app: Flask) -> None:
 
 
 def _respond(problem: Problem) -> Response:
-    body = problem_body(problem, request.environ.get("heart.request_id"))
+    body = problem_body(problem, request.environ["heart.request_id"])
     return Response(body, problem.status, problem.headers, content_type=MEDIA_TYPE)
 
 
 _WORDS = {
-    404: "There is nothing here. GET /docs lists the routes.",
+    404: NOTHING_HERE,
     405: "This route does not take that method.",
     413: "The body is longer than is allowed.",
 }
@@ -77,15 +77,11 @@ _WORDS = {
 def _respond_to_http(error: HTTPException) -> Response:
     status = error.code or 500
     problem = Problem(status, _WORDS.get(status, HTTPStatus(status).phrase + "."))
-    allow = getattr(error, "valid_methods", None)
-    if allow:
+    if allow := getattr(error, "valid_methods", None):
         problem.headers["Allow"] = ", ".join(sorted(allow))
-    response = error.get_response()
-    if 300 <= status < 400 and isinstance(response, Response):
-        return response
     return _respond(problem)
 
 
 def _respond_to_failure(error: Exception) -> Response:
-    log_failure(error, request.environ.get("heart.request_id"))
-    return _respond(Problem(500, "The service failed; its log has more."))
+    log_failure(error, request.environ["heart.request_id"])
+    return _respond(Problem(500, FAILED))

@@ -18,9 +18,9 @@ from risk_model.bands import risk_levels
 from risk_model.engines import Rows, Scores, score_many
 from risk_model.model import Model
 from serving.errors import Problem
-from serving.http.bodies import media_type, read_body
+from serving.http.bodies import Environ, media_type, read_body
 from serving.http.gevent_support import in_thread, in_threads
-from serving.http.middleware import Answer, Environ
+from serving.http.middleware import Answer
 from serving.predictions import protocol
 from serving.routes.service import Service
 

@@ -22,7 +22,7 @@ blueprint = Blueprint("monitor", __name__)
 def _show(status: int = 200, **parts: Any) -> Response:
     model = service.model
     run = latest(model.origin.directory) if model and status == 200 else None
-    page = render_template("monitor.html", model=model, run=run, report=run and run.page(), **parts)
+    page = render_template("monitor.html", model=model, run=run, **parts)
     return make_response(page, status, {"Content-Security-Policy": _POLICY})
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from risk_model.model import Model
-from serving.http.bodies import read_body, require_json
-from serving.http.middleware import Answer, Environ
+from serving.http.bodies import Environ, read_body, require_json
+from serving.http.middleware import Answer
 from serving.predictions.prediction import Prediction, predict, to_json
 from serving.predictions.schemas import Values, read_patient
 from serving.routes.service import Service

@@ -10,26 +10,21 @@ from pathlib import Path
 import pytest
 
 from risk_model.model import Origin
-from serving.errors import RegistryError
 from serving.following.cache import Cache
 from serving.following.candidates import Candidate
 from serving.following.challenger import NONE, ChallengerFollower, ShadowModel
 from serving.following.probe import check_model
 from serving.following.state import State
+from tests.serving.following.test_follower import FakeRegistry
 
 
-class FakeRegistry:
-    """A registry whose alias challenger is what a test says."""
+class Registry(FakeRegistry):
+    """A registry whose alias challenger names the first candidate, if any, of some files."""
 
-    def __init__(self, files: Path) -> None:
-        self.files = files
-        self.named: Candidate | None = None
-        self.down = False
+    files: Path
 
     def challenger(self) -> Candidate | None:
-        if self.down:
-            raise RegistryError("down")
-        return self.named
+        return next(self.candidates(), None)
 
     def fetch(self, _candidate: Candidate, folder: Path) -> None:
         shutil.copytree(self.files, folder, dirs_exist_ok=True)
@@ -39,7 +34,8 @@ class Bench:
     """Both sides of the shadow."""
 
     def __init__(self, home: Path, files: Path, check: Callable[[Origin], None]) -> None:
-        self.registry = FakeRegistry(files)
+        self.registry = Registry()
+        self.registry.files = files
         state = State(home / "state").make()
         cache = Cache("registry", folder=home / "cache")
         self.follower = ChallengerFollower(self.registry, cache, state, check)  # type: ignore[arg-type]
@@ -63,12 +59,12 @@ V4 = Candidate("registry-v4", "alias challenger", "models:/m/4", "4")
 def test_the_alias_is_followed_and_an_outage_changes_nothing(bench: Bench) -> None:
     assert bench.look() is None
     assert bench.worker.notes == [NONE]
-    bench.registry.named = V4
+    bench.registry.named = [V4]
     assert bench.look() == "registry-v4"
     assert bench.worker.notes == []
     bench.registry.down = True
     assert bench.look() == "registry-v4"
-    bench.registry.down, bench.registry.named = False, None
+    bench.registry.down, bench.registry.named = False, []
     assert bench.look() is None
     assert bench.worker.notes == [NONE]
 
@@ -80,13 +76,13 @@ def test_a_model_that_needs_scikit_learn_is_not_in_shadow(
     shutil.copytree(model_folder, without)
     (without / "extra_files" / "references.json").unlink()
     bench = Bench(tmp_path, without, lambda _: None)
-    bench.registry.named = V4
+    bench.registry.named = [V4]
     assert bench.look() is None
     assert "ONNX" in bench.worker.notes[0]
 
 
 def test_files_that_are_gone_are_fetched_again(bench: Bench, tmp_path: Path) -> None:
-    bench.registry.named = V4
+    bench.registry.named = [V4]
     bench.look()
     for entry in (tmp_path / "cache").glob("*-registry-v4-*"):
         shutil.rmtree(entry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -23,8 +23,9 @@ class Bench:
     def __init__(self, folder: Path, good: Path) -> None:
         self.state = State(folder).make()
         self.good = Origin("good", "registry-v1", "stage Production", str(good))
-        # Whoever holds the lock is the follower, so that the worker starts none.
-        self._lock = self.state.lock()
+        # Whoever holds the lock is the follower, so that the worker starts none, as long as it
+        # looks: until the end of this process.
+        assert self.state.lock() is not None
         self.worker = Following(read_settings())
         self.metrics = Metrics(self.worker.status)
         self.worker.attach(self.metrics)
@@ -33,19 +34,12 @@ class Bench:
         write_json(self.state.current, asdict(origin))
         self.worker._check_published()
 
-    def end(self) -> None:
-        self.worker.stop()
-        assert self._lock is not None
-        os.close(self._lock)
-
 
 @pytest.fixture
-def bench(tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
     monkeypatch.setenv("_HEART_STATE_DIR", str(tmp_path / "state"))
-    made = Bench(tmp_path / "state", model_folder)
-    yield made
-    made.end()
+    return Bench(tmp_path / "state", model_folder)
 
 
 def test_a_model_that_failed_is_forgotten_when_the_one_that_serves_is_wanted_again(
@@ -86,17 +80,11 @@ def test_the_metrics_tell_why_a_model_is_served_now(bench: Bench) -> None:
 def test_requests_that_come_while_the_first_one_begins_wait_for_the_model(bench: Bench) -> None:
     write_json(bench.state.current, asdict(bench.good))
     start = threading.Barrier(8)
-    found: list[Model | None] = []
 
-    def ask() -> None:
+    def ask(_: int) -> Model | None:
         start.wait()
         bench.worker.ensure()
-        found.append(bench.worker.model)
+        return bench.worker.model
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 8
-    assert None not in found
+    with ThreadPoolExecutor(8) as threads:
+        assert None not in list(threads.map(ask, range(8)))

@@ -21,11 +21,6 @@ def path(tmp_path: Path) -> Path:
     return made
 
 
-def test_our_own_file_is_read(path: Path) -> None:
-    assert read_ours(path) == b"content"
-    require_ours(path)
-
-
 @pytest.mark.parametrize("which", ["file", "folder"])
 @pytest.mark.parametrize(("owner", "group", "more"), [
     (-1, -1, 0o002), (12345, -1, 0), (-1, 12345, 0o020),
@@ -67,8 +62,3 @@ def test_a_pipe_holds_nobody_up(path: Path) -> None:
     os.mkfifo(pipe, 0o600)
     with pytest.raises(PermissionError, match="must belong to this user"):
         read_ours(pipe)
-
-
-def test_what_is_not_there_is_said_to_be_missing(path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        read_ours(path.with_name("other"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import mlflow
 import pytest
 
+from serving.following.candidates import Candidate
 from serving.following.registry import MlflowRegistry
 from tests.catalog import Catalog, a_catalog
 
@@ -28,9 +30,8 @@ def catalog(monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
     mlflow.set_tracking_uri(before)
 
 
-def found(registry: MlflowRegistry, count: int) -> list[tuple[str, str]]:
-    candidates = registry.candidates()
-    return [(c.version, c.source) for c, _ in zip(candidates, range(count), strict=False)]
+def found(registry: MlflowRegistry, count: int) -> list[Candidate]:
+    return list(islice(registry.candidates(), count))
 
 
 def test_the_alias_comes_first_then_the_latest_that_no_gate_rejected(catalog: Catalog) -> None:
@@ -38,10 +39,10 @@ def test_the_alias_comes_first_then_the_latest_that_no_gate_rejected(catalog: Ca
     catalog.add("b" * 32, gate__verdict="kept")
     catalog.add("c" * 32, gate__verdict="rejected")
     catalog.aliases["champion"] = "1"
-    registry = MlflowRegistry(NAME, "Heart Disease Prediction")
+    first, second = found(MlflowRegistry(NAME, "Heart Disease Prediction"), 2)
+    assert (first.version, first.source) == ("registry-v1", "alias champion")
     latest = "latest version that no gate rejected"
-    assert found(registry, 2) == [("registry-v1", "alias champion"), ("registry-v2", latest)]
-    first = next(iter(registry.candidates()))
+    assert (second.version, second.source) == ("registry-v2", latest)
     assert first.tags == {"gate.verdict": "passed", "data.source": "uci"}
     assert first.uri == f"models:/{NAME}/1"
 
@@ -50,19 +51,17 @@ def test_the_alias_comes_first_then_the_latest_that_no_gate_rejected(catalog: Ca
 def test_a_pinned_version_of_a_three_part_name_is_found(catalog: Catalog, uri: str) -> None:
     catalog.add("a" * 32)
     catalog.aliases["champion"] = "1"
-    registry = MlflowRegistry(NAME, "Heart Disease Prediction", uri)
-    assert found(registry, 1) == [("registry-v1", f"MODEL_URI {uri}")]
+    (pinned,) = found(MlflowRegistry(NAME, "Heart Disease Prediction", uri), 1)
+    assert (pinned.version, pinned.source) == ("registry-v1", f"MODEL_URI {uri}")
 
 
-@pytest.mark.parametrize(("experiment", "path"), [
-    ("Heart Disease Prediction", "/Shared/Heart Disease Prediction"),
-    ("/Users/me@example.org/heart", "/Users/me@example.org/heart"),
+@pytest.mark.parametrize(("uri", "experiment", "path"), [
+    ("databricks", "Heart Disease Prediction", "/Shared/Heart Disease Prediction"),
+    ("databricks", "/Users/me@example.org/heart", "/Users/me@example.org/heart"),
+    ("sqlite:///mlflow.db", "Heart Disease Prediction", "Heart Disease Prediction"),
 ])  # fmt: skip
 def test_train_runs_are_looked_for_where_the_steps_put_them(
-    monkeypatch: pytest.MonkeyPatch, experiment: str, path: str
+    monkeypatch: pytest.MonkeyPatch, uri: str, experiment: str, path: str
 ) -> None:
-    registry = MlflowRegistry(NAME, experiment)
-    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: "databricks")
-    assert registry._experiment_path() == path
-    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: "sqlite:///mlflow.db")
-    assert registry._experiment_path() == experiment
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: uri)
+    assert MlflowRegistry(NAME, experiment)._experiment_path() == path

@@ -27,15 +27,6 @@ def test_a_file_that_cannot_be_replaced_stays_and_nothing_is_left_beside_it(tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
 
 
-def made(services: Path, name: str, seconds_ago: float) -> Path:
-    """Make the folder of a service that last wrote some time ago."""
-    folder = State(services / name).make().folder
-    write_json(folder / "status.json", {})
-    then = time.time() - seconds_ago
-    os.utime(folder, (then, then))
-    return folder
-
-
 def test_a_service_of_this_process_has_a_folder_of_its_own_and_keeps_it(services: Path) -> None:
     first = instance_state(os.getpid())
     assert first.folder.parent == services
@@ -44,17 +35,17 @@ def test_a_service_of_this_process_has_a_folder_of_its_own_and_keeps_it(services
     assert first.load_failures.is_dir()
 
 
-def test_services_that_are_no_more_are_swept_up(services: Path) -> None:
-    dead = made(services, f"{NO_PROCESS}-1", SILENT_SECONDS + 60)
-    reused = made(services, f"{os.getpid()}-1", SILENT_SECONDS + 60)
-    instance_state(os.getpid())
-    assert not dead.exists()
-    assert not reused.exists()
-
-
-def test_a_service_of_another_container_that_shares_the_folder_is_left_alone(
-    services: Path,
+@pytest.mark.parametrize(("name", "seconds_ago", "stays"), [
+    (f"{NO_PROCESS}-1", SILENT_SECONDS + 60, False),
+    (f"{os.getpid()}-1", SILENT_SECONDS + 60, False),
+    (f"{NO_PROCESS}-1", 60, True),
+], ids=["is no more", "its number is another process's", "of another container"])  # fmt: skip
+def test_services_that_are_no_more_are_swept_up(
+    services: Path, name: str, seconds_ago: float, stays: bool
 ) -> None:
-    elsewhere = made(services, f"{NO_PROCESS}-1", 60)
+    folder = State(services / name).make().folder
+    write_json(folder / "status.json", {})
+    then = time.time() - seconds_ago
+    os.utime(folder, (then, then))
     instance_state(os.getpid())
-    assert elsewhere.is_dir()
+    assert folder.exists() is stays
