@@ -1,7 +1,5 @@
 """The command line of a benchmark."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -9,8 +9,6 @@ with 1 where a good request is lost, where anything is answered 500 or with a st
 among STATUSES, or where a value of a request stands in the log, the metrics or the state.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import random

@@ -6,8 +6,6 @@ show alone; the figures go to docs/benchmarks.md. Fails where a right file of Cl
 is refused more often than once in 1,000.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Run as ``python -m benchmarks.combinations <heart+disease.zip>`` (seconds); it w
 docs/benchmarks.md.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -6,8 +6,6 @@ LIMITS. The population is the generator of synthetic patients, the model the def
 303 of them: what is true of it is what is found on the whole population.
 """
 
-from __future__ import annotations
-
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

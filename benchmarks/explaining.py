@@ -9,8 +9,6 @@ turns on one kept-alive connection, so that a busy machine slows both alike. The
 measured while other connections ask for explanations without a pause.
 """
 
-from __future__ import annotations
-
 import http.client
 import json
 import statistics

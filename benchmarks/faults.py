@@ -6,8 +6,6 @@
 Ends with 1 where a request is lost. The other faults of docs/faults.md are tests.
 """
 
-from __future__ import annotations
-
 import argparse
 import http.client
 import resource

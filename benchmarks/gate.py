@@ -7,8 +7,6 @@ figures to docs/benchmarks.md, and exits 1 where a row does not keep what PROMIS
 Cleveland or on simulated patients of whom as many are diseased as there.
 """
 
-from __future__ import annotations
-
 import os
 
 # One thread each: many small fits are slowed down by more, most of all on a busy machine.

@@ -4,8 +4,6 @@ Run as ``python -m benchmarks.models <heart+disease.zip>``; it takes about twent
 docs/models.md.
 """
 
-from __future__ import annotations
-
 import os
 
 # One thread each: many small fits are slowed down by more, most of all on a busy machine.

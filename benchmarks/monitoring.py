@@ -6,8 +6,6 @@ drift are found to drift. Baseline and window are both drawn afresh, from synthe
 probability, from what one model says of them.
 """
 
-from __future__ import annotations
-
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,7 +1,5 @@
 """Putting a benchmark's figures into docs/benchmarks.md, with machine and versions."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re

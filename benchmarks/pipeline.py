@@ -3,8 +3,6 @@
 Run as ``python -m benchmarks.pipeline``; it takes about five minutes and writes docs/benchmarks.md.
 """
 
-from __future__ import annotations
-
 import os
 import statistics
 import subprocess

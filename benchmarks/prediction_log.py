@@ -13,8 +13,6 @@ are started anew every few rounds. The service without a log runs twice: how far
 the first is what chance does to a figure.
 """
 
-from __future__ import annotations
-
 import contextlib
 import random
 import shutil

@@ -5,8 +5,6 @@ turn, each in processes of its own, and writes the best time and the highest mem
 their ratios, to docs/benchmarks.md. The drawing of the report is no part of either side.
 """
 
-from __future__ import annotations
-
 import json
 import resource
 import subprocess

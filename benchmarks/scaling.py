@@ -5,8 +5,6 @@ tables of docs/scaling.md. CPU time of the processes is what a machine that is b
 things changes least.
 """
 
-from __future__ import annotations
-
 import math
 import subprocess
 import sys

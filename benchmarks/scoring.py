@@ -9,8 +9,6 @@ docs/scoring.png. ``--short`` takes less than a minute, writes nothing, and fail
 below half of its target.
 """
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os

@@ -9,8 +9,6 @@ The registry is a temporary one with two models that the project's own steps hav
 their defaults, of synthetic patients. All servers run as they are configured by default.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

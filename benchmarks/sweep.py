@@ -6,8 +6,6 @@ takes some minutes. ``--short`` checks in a minute that a second worker gains ha
 should, and writes nothing.
 """
 
-from __future__ import annotations
-
 import os
 import statistics
 import sys

@@ -4,8 +4,6 @@ Run as ``python -m benchmarks.unknown <heart+disease.zip>`` (some minutes); it w
 docs/unknown-findings.md.
 """
 
-from __future__ import annotations
-
 import os
 
 # One thread each: many small fits are slowed down by more, most of all on a busy machine.

@@ -5,8 +5,6 @@ table to docs/benchmarks.md, to which docs/decisions/0005-gunicorn.md refers. ``
 seconds where the full form takes ten, and writes nothing.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Nothing is ever extracted to disk, so that no member can land outside of a folder.
 """
 
-from __future__ import annotations
-
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath

@@ -5,8 +5,6 @@ correlations) and holds no patient's record. It carries no clinical claim, and n
 model that was trained on it.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from pathlib import Path

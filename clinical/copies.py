@@ -1,7 +1,5 @@
 """Copies and near-copies of patients: detected, dropped, kept on one side of a split."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The one error of the data layer, and how it lists what is wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 #: How many row numbers a message lists before it only counts.

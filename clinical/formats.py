@@ -1,7 +1,5 @@
 """Formats of files: those that are no table of patients are named, with what to do about each."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import zlib

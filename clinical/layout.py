@@ -1,7 +1,5 @@
 """How a file is laid out: its format, its columns, and what divides its cells."""
 
-from __future__ import annotations
-
 import codecs
 import csv
 import io

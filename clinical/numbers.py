@@ -1,7 +1,5 @@
 """Numbers in texts. Imports the standard library alone, for whoever reads settings at a start."""
 
-from __future__ import annotations
-
 
 def read_float(text: str) -> float:
     """Return a text as a number; a ValueError where it is not one.

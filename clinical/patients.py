@@ -6,8 +6,6 @@ is recognised by its columns, its codes and what its rows show, or its coding is
 else it is refused.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

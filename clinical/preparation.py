@@ -1,7 +1,5 @@
 """From a file to the patients that a model may learn from, and a report of the changes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -12,8 +12,6 @@ Janosi, Steinbrunn, Pfisterer, Detrano: Heart Disease. UCI Machine Learning Repo
 https://doi.org/10.24432/C52P4X
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Text and Parquet files as columns of numbers, with every cell that is not a number."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

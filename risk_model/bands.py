@@ -1,7 +1,5 @@
 """The risk bands: which word is used for a probability of disease."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

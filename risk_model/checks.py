@@ -1,7 +1,5 @@
 """The checks that a model passes before it is trusted: by the gate, the service and the steps."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

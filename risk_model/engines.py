@@ -3,8 +3,6 @@
 Many are scored in an order that suits a processor's caches, some thousands at a time.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable, Sequence

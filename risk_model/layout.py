@@ -15,8 +15,6 @@ python_function's code  none                         code/
 Format 1 is what release 0.1 registered. It is read as ever, and not written any more.
 """
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Paths on this machine: those that URIs of MLflow name, and where this user may keep files."""
 
-from __future__ import annotations
-
 import getpass
 import os
 import re

@@ -1,7 +1,5 @@
 """What training has measured about a model: the parts of model.json that hold figures."""
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_right
 from operator import attrgetter

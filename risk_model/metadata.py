@@ -5,8 +5,6 @@ project; fields of a later release are ignored. A field of a wrong type is refus
 read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 

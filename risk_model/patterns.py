@@ -3,8 +3,6 @@
 Each finding that may be unknown is a bit, the first of them the lowest: 0 is "all known".
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ folder of code that is put on the path, where the file of the estimator is. Noth
 taken from a model here, so that whoever can write to a registry runs no code with its readers.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

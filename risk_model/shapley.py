@@ -12,8 +12,6 @@ Sundararajan, Najmi: The many Shapley values for model explanation. ICML 2020 (t
 baseline Shapley). https://arxiv.org/abs/1908.08474
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache
 from math import comb

@@ -1,7 +1,5 @@
 """The application factory."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from flask import Flask, request

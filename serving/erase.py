@@ -1,7 +1,5 @@
 """Erase patients from the prediction log: ``python -m serving.erase <id> ...``."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -1,7 +1,5 @@
 """What can go wrong in the service, one meaning each."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 

@@ -4,8 +4,6 @@ Values are cast when they are read, so that a mistake is answered at the start a
 table is what docs/settings.md is made from.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import re

@@ -4,8 +4,6 @@ It knows aliases and no stages, finds versions by name or by run and never by bo
 whose name has one of ``. , - = / :`` or whose value is longer than 1,000 characters.
 """
 
-from __future__ import annotations
-
 import re
 import threading
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """What every test may use: the real data, and an environment that keeps to itself."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

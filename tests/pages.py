@@ -1,7 +1,5 @@
 """The commands in README.md and docs/, in the order in which a reader meets them."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

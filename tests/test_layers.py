@@ -1,7 +1,5 @@
 """Who imports whom: never upwards, never in a circle, sideways only as the table says."""
 
-from __future__ import annotations
-
 import ast
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """The project's files agree with each other: one source for each fact."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import tomllib

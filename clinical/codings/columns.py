@@ -1,7 +1,5 @@
 """The columns of a file: which are features, which is the label, which are not used."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

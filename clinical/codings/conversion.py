@@ -1,7 +1,5 @@
 """Columns of any coding brought to the canonical one."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The direction of a label, by the known signs of the disease."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

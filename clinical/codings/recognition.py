@@ -1,7 +1,5 @@
 """Which coding a file is in: by its label, its codes and what its rows show; else refused."""
 
-from __future__ import annotations
-
 from clinical.codings.definitions import (
     BY_LABEL,
     CANONICAL,

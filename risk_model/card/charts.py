@@ -1,7 +1,5 @@
 """The geometry of the card's pictures: axes, and curves as paths of an SVG."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """What the card's templates show, from the metadata that a stored model carries."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The model card as Markdown, as a page that stands alone, and as a part of another page."""
 
-from __future__ import annotations
-
 import math
 import re
 from functools import cache

@@ -1,7 +1,5 @@
 """How many patients a model of this many parameters needs: the criteria of Riley et al."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ a test counts them again. Dates: `cmo`, `cday`, `cyr` (angiogram) and `ekgmo`, `
 (exercise test). Drugs during the exercise test: `prop`, `nitr`, `pro`, `dig`.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

@@ -1,7 +1,5 @@
 """What cards, reports and pages call measures, models and sources, and how they write figures."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 

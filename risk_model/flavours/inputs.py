@@ -1,7 +1,5 @@
 """What a model's consumers may send: the features as plain values, and the check of rows."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

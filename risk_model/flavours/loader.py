@@ -1,7 +1,5 @@
 """The code that travels with a model: MLflow's python_function flavour."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A model's ONNX form: MLflow's own flavour, with its inputs as metadata."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -4,8 +4,6 @@
 model of it that is linked to the run. See docs/decisions/0017-stored-model.md.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from dataclasses import dataclass, field

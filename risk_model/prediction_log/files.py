@@ -4,8 +4,6 @@ A merged file names in its metadata the files that it replaces; they are deleted
 place. So neither a reader nor whoever goes on after a crash in between counts anything twice.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

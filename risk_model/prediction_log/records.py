@@ -12,8 +12,6 @@ Names that begin with a point are files that are being written. Files are read w
 `risk_model.prediction_log.files`, which records what a merged file replaces.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The process that follows the registry for all workers: ``python -m serving.following``."""
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

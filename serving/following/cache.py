@@ -4,8 +4,6 @@
 it is and the SHA-256 of each file.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

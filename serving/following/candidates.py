@@ -1,7 +1,5 @@
 """What could be served."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

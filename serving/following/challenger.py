@@ -3,8 +3,6 @@
 Any failure here is reported in a note, and does not affect the served model.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import asdict

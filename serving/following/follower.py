@@ -4,8 +4,6 @@ It looks at the registry every few seconds and whenever it is woken. Whatever go
 published stays.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 import time

@@ -1,7 +1,5 @@
 """The latest run of `monitor` on what is served: the follower keeps its report beside the model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any

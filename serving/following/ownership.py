@@ -1,7 +1,5 @@
 """Who may write a file or a folder of this machine."""
 
-from __future__ import annotations
-
 import os
 import stat
 import tempfile

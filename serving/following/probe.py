@@ -3,8 +3,6 @@
 ``python -m serving.following.probe <directory> <version> <run id>``
 """
 
-from __future__ import annotations
-
 import contextlib
 import resource
 import subprocess

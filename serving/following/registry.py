@@ -3,8 +3,6 @@
 Only the follower imports this module's MLflow side; nothing here runs in a worker.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

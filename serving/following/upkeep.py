@@ -4,8 +4,6 @@ The follower does that, whatever HEART_PREDICTION_LOG is now: what was logged mu
 logging was turned off.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

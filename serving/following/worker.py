@@ -6,8 +6,6 @@ A worker's thread looks at one file's time a few times a second, and starts a fo
 is none. Why: docs/decisions/0004-following-the-registry.md.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

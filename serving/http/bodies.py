@@ -1,7 +1,5 @@
 """Reading what a client sent: its type, its size, and no longer than it may take."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What differs under gevent, where a worker's connections are greenlets of one thread."""
 
-from __future__ import annotations
-
 import contextlib
 import select
 import sys

@@ -1,7 +1,5 @@
 """Optional API keys: a Bearer token, compared in constant time."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import ipaddress

@@ -1,7 +1,5 @@
 """Structured log lines: one for each request, and one for each event of the service itself."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json

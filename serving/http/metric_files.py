@@ -5,8 +5,6 @@ ends the process (SIGBUS), and each one that follows it. So the blocks are reser
 where there are none the metrics of this worker are kept in memory, where /metrics cannot add them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from pathlib import Path

@@ -4,8 +4,6 @@ prometheus_client picks its storage when it is first imported: with PROMETHEUS_M
 each process writes a file there and /metrics adds them up. So the import happens in here, late.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping

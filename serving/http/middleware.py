@@ -5,8 +5,6 @@ routing and contexts cost more than the prediction; everything else is Flask's. 
 docs/decisions/0006-request-path.md.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

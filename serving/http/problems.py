@@ -1,7 +1,5 @@
 """Errors as RFC 9457 problem+json."""
 
-from __future__ import annotations
-
 import json
 from http import HTTPStatus
 

@@ -1,7 +1,5 @@
 """The answer for one patient."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The prediction log without patients: counts by bin, written once they are not small."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from datetime import UTC, datetime

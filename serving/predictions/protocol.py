@@ -3,8 +3,6 @@
 No pandas, which a worker would have to import.
 """
 
-from __future__ import annotations
-
 import csv
 import gc
 import io

@@ -5,8 +5,6 @@ out, scores by the challenger, and writes. No failure there affects an answer: w
 is full, predictions are dropped and counted. Why: docs/decisions/0026-prediction-log.md.
 """
 
-from __future__ import annotations
-
 import atexit
 import os
 import threading

@@ -1,7 +1,5 @@
 """The prediction log with rows: small files, one a minute or every thousand rows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from itertools import chain

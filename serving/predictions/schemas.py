@@ -4,8 +4,6 @@ The validator is pydantic's core, called on the raw bytes: it reports every fiel
 number for a boolean or a text, and no NaN. It returns plain numbers in the order of FEATURES.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

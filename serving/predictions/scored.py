@@ -1,7 +1,5 @@
 """Predictions that have been answered, column by column: for the log and for the shadow."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """The challenger in shadow: it scores patients after their answers, in spare time."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """/openapi.json: templates/openapi.yaml with FEATURES put in; /docs: Swagger UI, as installed."""
 
-from __future__ import annotations
-
 import json
 from functools import lru_cache
 from typing import Any

@@ -1,7 +1,5 @@
 """POST /explain: how each finding of one patient moved the probability."""
 
-from __future__ import annotations
-
 from flask import Blueprint, Response, request
 
 from serving.errors import Problem

@@ -1,7 +1,5 @@
 """The form as it was filled in: the texts, and their errors."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The status of the service: /ping, /health, /version, /ready, /metrics."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from importlib.metadata import version

@@ -4,8 +4,6 @@ A model of format 2 gives probability, prediction and risk level of each patient
 that are impossible; one of format 1, as release 0.1 registered them, gives classes.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import threading

@@ -1,7 +1,5 @@
 """/model: what is being served, with its card, plots and the gate's verdict."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """/monitor: the latest run of `monitor` on what is served."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request

@@ -1,7 +1,5 @@
 """/: the form, and the answer to it."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """POST /predict: one patient."""
 
-from __future__ import annotations
-
 from risk_model.model import Model
 from serving.http.bodies import Environ, read_body, require_json
 from serving.http.middleware import Answer

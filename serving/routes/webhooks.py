@@ -1,7 +1,5 @@
 """POST /webhooks/mlflow: signed events of the registry, taken as a hint to look at it now."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import hashlib

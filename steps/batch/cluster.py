@@ -1,7 +1,5 @@
 """A Dask cluster: one of this machine that ends with the work, or one that runs already."""
 
-from __future__ import annotations
-
 import logging
 import os
 import socket

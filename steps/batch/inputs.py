@@ -1,7 +1,5 @@
 """The files of patients that a job scores: listed, inspected, divided into partitions, read."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Scoring one partition: from the rows of a file to a Parquet file with a row for each of them."""
 
-from __future__ import annotations
-
 import secrets
 from collections import Counter
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 The core measures of Van Calster et al. (2025), https://arxiv.org/abs/2412.10288.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

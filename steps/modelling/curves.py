@@ -1,7 +1,5 @@
 """Curves with their 95 % intervals: calibration, and net benefit over the threshold."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The models on offer: one scikit-learn pipeline each, from raw records to a probability."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A model measured on cohorts of patients: its probabilities, and how well they fit."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

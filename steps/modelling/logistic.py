@@ -1,7 +1,5 @@
 """Log-odds, and logistic regressions of one variable, many at once."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit

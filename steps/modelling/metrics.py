@@ -1,7 +1,5 @@
 """How good probabilities are: eight measures, and their bootstrap intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np

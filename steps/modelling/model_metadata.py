@@ -5,8 +5,6 @@ say anything about them. So the groups, the risk bands and the answer to unknown
 measured on out-of-fold probabilities of all patients, each by a model that has not seen them.
 """
 
-from __future__ import annotations
-
 import math
 from datetime import UTC, datetime
 from typing import Any

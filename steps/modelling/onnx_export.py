@@ -1,7 +1,5 @@
 """The ONNX model of a fitted one: the same probabilities, without Python objects to load."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

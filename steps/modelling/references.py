@@ -1,7 +1,5 @@
 """Made-up reference patients, by which a model and its server are checked."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray

@@ -3,8 +3,6 @@
 Workers import this module: it needs scikit-learn and nothing of MLflow.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

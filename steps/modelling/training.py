@@ -1,7 +1,5 @@
 """A training: a model fitted to some of the patients, and measured on those it has not seen."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

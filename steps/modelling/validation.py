@@ -1,7 +1,5 @@
 """Cross-validation, and refits on resamples: predictions for patients not trained on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any

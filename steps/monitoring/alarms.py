@@ -1,7 +1,5 @@
 """The verdict on a model: from drift, and from how it turned out, to one word and one line."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from risk_model.card.wording import MEASURES

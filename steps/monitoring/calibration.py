@@ -1,7 +1,5 @@
 """How a model's probabilities turned out, and whether that is still what its card states."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

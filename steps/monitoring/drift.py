@@ -9,8 +9,6 @@ Scholz, Stephens: K-sample Anderson-Darling tests. Journal of the American Stati
 1987. https://doi.org/10.1080/01621459.1987.10478517
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

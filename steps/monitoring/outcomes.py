@@ -1,7 +1,5 @@
 """Outcomes that come back late and in part, joined to their patients; none is lost."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

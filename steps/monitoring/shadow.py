@@ -1,7 +1,5 @@
 """A challenger in shadow compared with the model that answered, on the same patients."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The figures of a monitoring run for the textfile collector of Prometheus' node exporter."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path

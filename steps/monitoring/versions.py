@@ -1,7 +1,5 @@
 """Drift, calibration and verdict of one model, from its log."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

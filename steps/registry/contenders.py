@@ -1,7 +1,5 @@
 """What the gate judges a candidate and the champion by, from the artifacts of their runs."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

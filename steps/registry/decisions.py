@@ -1,7 +1,5 @@
 """The gate's decision as it is kept: a file of its run, and a few short tags of the version."""
 
-from __future__ import annotations
-
 import textwrap
 
 from mlflow.entities.model_registry import ModelVersion

@@ -1,7 +1,5 @@
 """The champions of a registered model, as one of its tags keeps them."""
 
-from __future__ import annotations
-
 import json
 import re
 from itertools import groupby

@@ -1,7 +1,5 @@
 """Judging a version: by an earlier decision as long as it stands, or else by the gate."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any

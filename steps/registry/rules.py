@@ -1,7 +1,5 @@
 """The rules of the gate, each a function of figures, or of probabilities and labels."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The gate's rules for an update: it is judged on later outcomes of the patients that it is for."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from risk_model.measurements import Group, Measures, OutOfFold

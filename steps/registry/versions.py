@@ -6,8 +6,6 @@ them says in one since when. Databricks has two registries: that of a workspace 
 Unity Catalog aliases alone. See docs/decisions/0013-databricks.md and 0024-what-mlflow-shows.md.
 """
 
-from __future__ import annotations
-
 import hashlib
 import warnings
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The data report as a page to read: the account of preprocessing, with the distributions."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Pictures: SVG in the colours of the page that they are on, or PNG files."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The evaluation of a model as a page to read, and to print."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

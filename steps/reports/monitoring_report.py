@@ -1,7 +1,5 @@
 """The result of monitoring as a page to read: pictures first."""
 
-from __future__ import annotations
-
 from functools import partial
 from itertools import pairwise
 from typing import Any

@@ -1,7 +1,5 @@
 """Pages that stand alone."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from risk_model.card.rendering import environment

@@ -1,7 +1,5 @@
 """The pictures of a model's probabilities: those of a training run, and those of a report."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The picture of a search: what each parameter does to the measures of the candidates."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The patients of the UCI archive."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

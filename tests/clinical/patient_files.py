@@ -1,7 +1,5 @@
 """Small files of patients for the tests: each row is valid, and each test breaks one thing."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np

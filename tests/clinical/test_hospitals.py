@@ -1,7 +1,5 @@
 """The four hospitals of the UCI archive, as they are known to be."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Files of the shapes that the public uses: each is read right, or refused with what helps."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import zipfile

@@ -1,7 +1,5 @@
 """A real Chromium, and what is asked of every page in it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The project as a user has it: a clone of its own, run through the commands of the README."""
 
-from __future__ import annotations
-
 import compileall
 import os
 import shutil

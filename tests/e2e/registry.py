@@ -1,7 +1,5 @@
 """A registry of small models that is made once, and copies of stores."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

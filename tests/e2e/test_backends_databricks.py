@@ -1,7 +1,5 @@
 """Databricks, as far as a local server can stand for a workspace: logging in, paths, stages."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """An old ./mlruns file store: named, and moved by the two commands of docs/backends.md."""
 
-from __future__ import annotations
-
 import sys
 
 from mlflow import MlflowClient

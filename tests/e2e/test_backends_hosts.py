@@ -1,7 +1,5 @@
 """Two hosts of the service behind nginx, with the configuration of docs/several-hosts.md."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator

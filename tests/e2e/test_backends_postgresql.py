@@ -1,7 +1,5 @@
 """The same commands on a real PostgreSQL, also while it is restarted."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable
 from pathlib import Path

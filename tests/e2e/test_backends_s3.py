@@ -1,7 +1,5 @@
 """Artifacts in an S3-compatible store, which steps and service reach by themselves."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The same commands through MLflow's own server, which asks who is there."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What deploy/ holds is what the service is: its requirements, metrics, alerts and unit."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

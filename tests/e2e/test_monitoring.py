@@ -1,7 +1,5 @@
 """The walk-through of docs/monitoring.md: its commands, on the patients that it is about."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

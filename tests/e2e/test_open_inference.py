@@ -1,7 +1,5 @@
 """The model behind the Open Inference Protocol, as docs/open-inference.md says."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

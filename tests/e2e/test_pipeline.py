@@ -1,7 +1,5 @@
 """From a fresh clone to a registered champion, through ``mlflow run``."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """``evaluate`` measures any model on patients that it has not seen, as the README says."""
 
-from __future__ import annotations
-
 import json
 from functools import partial
 from pathlib import Path

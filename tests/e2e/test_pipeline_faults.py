@@ -1,7 +1,5 @@
 """What the pipeline does when it is killed, raced, starved or lied to."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

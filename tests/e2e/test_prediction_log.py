@@ -1,7 +1,5 @@
 """Prediction log, shadow and /monitor on the real service: ended, killed, on a full disk."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The commands of docs/privacy.md erase what the page says, and what goes on goes on."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

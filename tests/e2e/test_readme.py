@@ -4,8 +4,6 @@ The two set-up commands are run by ``.ci/run``, in empty environments; those of 
 ``test_backends_*.py``, each with the real servers.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

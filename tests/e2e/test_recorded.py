@@ -5,8 +5,6 @@ probabilities of patients with unknown findings; intervals, `cv_` in the names o
 `refit_range`. Until then nothing differed but what the changelog says.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Scoring many patients through the commands of the README, killed, resumed, and refused."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 

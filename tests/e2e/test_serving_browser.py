@@ -1,7 +1,5 @@
 """The pages in a real Chromium."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

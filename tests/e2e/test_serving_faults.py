@@ -1,7 +1,5 @@
 """What goes wrong in operation, each with load running."""
 
-from __future__ import annotations
-
 import http.client
 import resource
 import signal

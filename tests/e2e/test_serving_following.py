@@ -1,7 +1,5 @@
 """The running service follows a real registry."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sqlite3

@@ -1,7 +1,5 @@
 """How the service is started, upgraded and ended, and what it does where it is short of means."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

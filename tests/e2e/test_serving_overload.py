@@ -1,7 +1,5 @@
 """Clients that ask for too much, in odd ways, or do not take what they asked for."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import socket

@@ -4,8 +4,6 @@ One process loads all three flavours, one makes a fresh environment, one serves:
 MLflow takes seconds.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``sweep`` through ``mlflow run``: on this machine and on a cluster that runs already."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -5,8 +5,6 @@ synthetic sample: ``main``; ``train`` of max_depth=3 and ``register``; ``train``
 hist_gradient_boosting, which has no ONNX model, and ``register``; ``promote`` of that version 3.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What the commands print and how they end: help, and parameters that are refused."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import yaml

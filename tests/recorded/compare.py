@@ -1,7 +1,5 @@
 """What is otherwise than was recorded."""
 
-from __future__ import annotations
-
 import difflib
 import math
 from collections.abc import Iterator

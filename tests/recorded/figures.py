@@ -1,7 +1,5 @@
 """What the steps leave: runs, figures, splits, prepared data, versions, verdicts, scores."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

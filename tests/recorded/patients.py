@@ -1,7 +1,5 @@
 """Invented patients, written down apart from the project: requests must not follow its code."""
 
-from __future__ import annotations
-
 import csv
 import io
 import random

@@ -5,8 +5,6 @@ HTTP to a real server. So it records any commit, however its code is laid out: `
 the work tree whose last commit is cloned, by default the current one.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -1,7 +1,5 @@
 """The invented requests: every route, every way to ask it, and every way to get it wrong."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import hmac

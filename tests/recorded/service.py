@@ -1,7 +1,5 @@
 """A running service, and its answers without what varies."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import re

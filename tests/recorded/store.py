@@ -1,7 +1,5 @@
 """A store packed as a release left it, and unpacked in another place."""
 
-from __future__ import annotations
-
 import sqlite3
 import tarfile
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The comparison sees what it should, and lets pass what it may."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

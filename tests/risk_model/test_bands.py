@@ -1,7 +1,5 @@
 """Which word is used for a probability."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """No model is trusted whose answers cannot be right."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import product
 from typing import Any

@@ -1,7 +1,5 @@
 """Similar patients follow one another, and none is lost."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """URIs name the same files here as they do for MLflow, SQLAlchemy and the user."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What is known about a model is typed: read from both formats, refused where it is wrong."""
 
-from __future__ import annotations
-
 import json
 import math
 from typing import Any

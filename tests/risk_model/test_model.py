@@ -1,7 +1,5 @@
 """Loading and checking a model."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

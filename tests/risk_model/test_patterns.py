@@ -1,7 +1,5 @@
 """Patterns of unknown findings are numbered by what they lack."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from clinical.schema import FEATURE_NAMES, FEATURES

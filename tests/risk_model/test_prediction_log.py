@@ -1,7 +1,5 @@
 """The prediction log's bins, and its files while others write, merge, cut and erase."""
 
-from __future__ import annotations
-
 from datetime import date
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A stored model is read without running what somebody has put into it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Shapley values are what their definition says, and add up."""
 
-from __future__ import annotations
-
 from itertools import permutations
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The service without a server: test client, and a stand-in for what follows the registry."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

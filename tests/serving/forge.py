@@ -4,8 +4,6 @@ Format 1 is written from the contract of the artifact, not with the project's co
 write it any more: versions in it must be served as long as somebody has them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -11,8 +11,6 @@ Mercaldo, Blume: Missing data and prediction: the pattern submodel. Biostatistic
 https://doi.org/10.1093/biostatistics/kxy040
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A calibration for each pattern of unknown findings, and a calibrated model, in scikit-learn."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The coding of rows is told by evidence that adds up, block by block."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from pathlib import Path
 

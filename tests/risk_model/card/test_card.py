@@ -1,7 +1,5 @@
 """The card says what a model has metadata for, and leaves out what an earlier release lacked."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """What the card says of the hospitals is counted in the archive's complete files."""
 
-from __future__ import annotations
-
 import statistics
 import zipfile
 from collections import Counter

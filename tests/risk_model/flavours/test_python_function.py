@@ -1,7 +1,5 @@
 """MLflow's consumers get an answer for every way to write a patient, or one clear line."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

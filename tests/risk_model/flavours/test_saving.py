@@ -1,7 +1,5 @@
 """One MLflow model in three flavours, which says what it is."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

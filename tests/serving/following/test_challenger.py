@@ -1,7 +1,5 @@
 """The challenger: published by the follower, loaded by a worker, in nobody's way."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """The follower's decisions, with a registry and a check that are made up."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """A worker's side of following, with a follower that a test stands in for."""
 
-from __future__ import annotations
-
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor

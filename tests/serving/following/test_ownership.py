@@ -1,7 +1,5 @@
 """Files that somebody else may have written are told from those that nobody else can."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the service finds in a registry of MLflow's own."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import mlflow

@@ -1,7 +1,5 @@
 """What the service finds in Unity Catalog, through MLflow's own client of it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import islice
 

@@ -1,7 +1,5 @@
 """The folders of running services."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

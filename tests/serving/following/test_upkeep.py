@@ -1,7 +1,5 @@
 """The prediction log's upkeep: what is old goes, small files are merged, patients are erased."""
 
-from __future__ import annotations
-
 import os
 import time
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Whoever opens the service to others without keys is told so."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The log under bad conditions: it fails no request, holds none up, and tells what it lost."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

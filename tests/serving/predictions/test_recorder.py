@@ -1,7 +1,5 @@
 """What becomes of predictions after their answers: the log in both forms, and the shadow."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from functools import partial

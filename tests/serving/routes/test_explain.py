@@ -1,7 +1,5 @@
 """POST /explain: parts that add up to what is served, for what /predict takes, off its path."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

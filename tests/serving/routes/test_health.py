@@ -1,7 +1,5 @@
 """What the service says of itself, in answers, metrics and logs."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """POST /invocations against MLflow's own scoring functions."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """/monitor: the latest run's report, which is not to be trusted, or how to make one."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

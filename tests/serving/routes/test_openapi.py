@@ -1,7 +1,5 @@
 """The published description."""
 
-from __future__ import annotations
-
 import tomllib
 from typing import Any
 

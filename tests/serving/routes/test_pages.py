@@ -1,7 +1,5 @@
 """The pages without a browser."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re

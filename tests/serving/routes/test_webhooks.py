@@ -1,7 +1,5 @@
 """POST /webhooks/mlflow."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A cluster of this machine, or one that runs already and has what is needed."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import site

@@ -1,7 +1,5 @@
 """The files to be scored are found wherever they are, and refused where they hold no patients."""
 
-from __future__ import annotations
-
 import gzip
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Probabilities are calibrated for each pattern of unknown findings, in plain scikit-learn."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """The clinical measures are what their definitions say."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

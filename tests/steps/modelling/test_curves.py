@@ -1,7 +1,5 @@
 """Curves lie where the truth is, as often as their intervals say."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression

@@ -1,7 +1,5 @@
 """The models on offer take records with gaps, and are as good as they are said to be."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """The eight measures agree with scikit-learn's, and their intervals hold them."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

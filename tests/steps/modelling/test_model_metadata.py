@@ -1,7 +1,5 @@
 """What is measured of a trained model agrees with what is known of the patients, in plain JSON."""
 
-from __future__ import annotations
-
 import json
 import math
 from typing import Any

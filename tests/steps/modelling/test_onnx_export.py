@@ -1,7 +1,5 @@
 """The ONNX model gives the probabilities of the one it is made from, or there is none."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnxruntime
 import pandas as pd

@@ -1,7 +1,5 @@
 """The search: candidates drawn from what `train` can be asked, on workers that may die."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 

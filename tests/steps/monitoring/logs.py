@@ -1,7 +1,5 @@
 """Prediction logs made up for tests, with the columns that the service writes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The verdict: an alarm for what matters, a warning for what does not, and never on too little."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Drift is found where patients are others, and not because the baseline is a sample."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Outcomes come late, in part, twice and wrong: each row of the file is used or accounted for."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

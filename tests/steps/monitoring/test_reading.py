@@ -1,7 +1,5 @@
 """A prediction log is read as far as it can be, and what is left out is said."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

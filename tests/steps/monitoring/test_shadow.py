@@ -1,7 +1,5 @@
 """A challenger in shadow is compared on the patients that both were asked about."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """The gate lets pass what is better, keeps what is as good, and rejects the rest."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Callable

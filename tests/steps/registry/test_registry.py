@@ -1,7 +1,5 @@
 """Challenger, champion, archive and rollback, on a real registry."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import threading

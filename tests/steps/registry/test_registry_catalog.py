@@ -1,7 +1,5 @@
 """Champion and challenger in Unity Catalog, through MLflow's own client of it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 

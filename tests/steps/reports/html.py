@@ -1,7 +1,5 @@
 """What a reader sees of a page, and that the page needs nothing else."""
 
-from __future__ import annotations
-
 import re
 from html import unescape
 from xml.etree import ElementTree

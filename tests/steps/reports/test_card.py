@@ -1,7 +1,5 @@
 """The card of a model as `train` makes it, in both its forms."""
 
-from __future__ import annotations
-
 import copy
 import re
 from typing import Any

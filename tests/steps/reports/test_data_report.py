@@ -1,7 +1,5 @@
 """The account of preprocessing can be read, and its figures are the report's."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """An evaluation is shown on one page."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The pictures are pictures, also of few patients."""
 
-from __future__ import annotations
-
 import math
 import re
 from pathlib import Path
