@@ -8,10 +8,9 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from clinical.numbers import read_float, read_int
 
@@ -26,8 +25,7 @@ class SettingError(ValueError):
     """Settings cannot be used; each line of the message says why for one of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One thing that can be configured."""
 
     name: str  # the environment variable, and the key in create_app(config)

@@ -6,7 +6,6 @@ Any failure here is reported in a note, and does not affect the served model.
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 from risk_model.errors import ModelError
@@ -63,7 +62,7 @@ class ChallengerFollower:
     def _fetch(self, key: str, candidate: Candidate) -> Origin:
         origin = self._cache.provide(
             Origin(key, candidate.version, candidate.source, run_id=candidate.run_id),
-            partial(self._registry.fetch, candidate),
+            lambda folder: self._registry.fetch(candidate, folder),
         )
         self._check(origin)
         if open_folder(Path(origin.directory)).onnx is None:

@@ -1,6 +1,5 @@
 """The prediction log without patients: counts by bin, written once they are not small."""
 
-import math
 from collections import Counter
 from datetime import UTC, datetime
 from itertools import groupby
@@ -8,15 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from risk_model.prediction_log import files
-from risk_model.prediction_log.records import (
-    PROFILE,
-    SMALLEST,
-    UNKNOWN,
-    bins_of,
-    count,
-    profile_schema,
-)
+from risk_model.prediction_log import files, records
 from serving.predictions.scored import Scored
 
 _AT_ONCE = 10_000
@@ -30,7 +21,7 @@ class ProfileLog:
     them points at fewer patients, and rare values are not lost for being rare.
     """
 
-    rows_a_file = most_rows = math.inf  # only time and SMALLEST decide
+    rows_a_file = most_rows = float("inf")  # only time and SMALLEST decide
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -53,13 +44,13 @@ class ProfileLog:
             parts = list(scored)
             values = np.concatenate([part.values for part in parts])
             probabilities = np.concatenate([part.probabilities for part in parts])
-            bins = bins_of(model.metadata.baseline)
+            bins = records.bins_of(model.metadata.baseline)
             for (variable, places), column in zip(
                 bins.items(), (*values.T, probabilities), strict=True
             ):
-                counts, unknown = count(places, column)
+                counts, unknown = records.count(places, column)
                 key = model.origin.version, variable
-                self._counts[(*key, UNKNOWN)] += unknown
+                self._counts[(*key, records.UNKNOWN)] += unknown
                 for place in np.flatnonzero(counts).tolist():
                     self._counts[(*key, place)] += int(counts[place])
 
@@ -68,11 +59,12 @@ class ProfileLog:
         import pyarrow as pa
 
         self._count()
-        ready = {key: number for key, number in self._counts.items() if number >= SMALLEST}
+        ready = {key: number for key, number in self._counts.items() if number >= records.SMALLEST}
         if ready:
-            schema = profile_schema()
+            schema = records.profile_schema()
             columns = zip(*((*key, number) for key, number in ready.items()), strict=True)
             table = pa.table(dict(zip(schema.names, map(list, columns), strict=True)), schema)
-            files.write(table, files.day_folder(self._folder, PROFILE, datetime.now(UTC).date()))
+            today = datetime.now(UTC).date()
+            files.write(table, files.day_folder(self._folder, records.PROFILE, today))
             self._counts -= Counter(ready)
         self.waiting = 0

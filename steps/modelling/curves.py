@@ -1,7 +1,6 @@
 """Curves with their 95 % intervals: calibration, and net benefit over the threshold."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -64,7 +63,7 @@ def histogram(y: Labels, p: Floats) -> dict[str, list[int]]:
     return {str(label): np.histogram(p[y == label], BINS, (0, 1))[0].tolist() for label in (0, 1)}
 
 
-def as_json(y: Labels, p: Floats, seed: int) -> dict[str, Any]:
+def as_json(y: Labels, p: Floats, seed: int) -> dict[str, object]:
     """Return calibration and decision curves as a stored model carries them."""
     curve = calibration(y, p)
     return {

@@ -8,8 +8,7 @@ import pandas as pd
 
 from clinical.hospitals import Cohort
 from clinical.schema import FEATURE_NAMES, FEATURES, LABEL
-from steps.modelling import clinical_metrics, estimators, validation
-from steps.modelling.metrics import Floats, Labels
+from steps.modelling import clinical_metrics, estimators, metrics, validation
 from steps.parameters.entry_points import CALIBRATIONS, RECALIBRATED
 
 LOPSIDED = 0.9
@@ -20,8 +19,8 @@ class Measured:
     """A cohort with the probabilities of its patients; `summary` is that of `describe`."""
 
     patients: pd.DataFrame
-    y: Labels
-    p: Floats
+    y: metrics.Labels
+    p: metrics.Floats
     summary: dict[str, Any]
     notes: list[str] = field(default_factory=list)
 
@@ -37,7 +36,7 @@ class Measured:
         return {name: measures[name] for name in clinical_metrics.COMPARED if name in measures}
 
 
-def measure(cohort: Cohort, p: Floats, seed: int, note: str = "") -> Measured:
+def measure(cohort: Cohort, p: metrics.Floats, seed: int, note: str = "") -> Measured:
     """Measure probabilities of a cohort, over all and, unless it is lopsided, by group."""
     y = cohort.patients[LABEL.name].to_numpy(np.int8)
     summary = describe(cohort, p, seed)
@@ -46,7 +45,7 @@ def measure(cohort: Cohort, p: Floats, seed: int, note: str = "") -> Measured:
     return Measured(cohort.patients, y, p, summary, [note] if note else [])
 
 
-def describe(cohort: Cohort, p: Floats, seed: int) -> dict[str, Any]:
+def describe(cohort: Cohort, p: metrics.Floats, seed: int) -> dict[str, Any]:
     """Return a cohort's counts, case mix, and how well probabilities fit it, as JSON can hold them.
 
     Where nearly everybody has the same outcome, whoever says it of all is nearly always right: only
@@ -106,7 +105,7 @@ def refitted(
 
 def calibrations(
     parameters: dict[str, Any], patients: pd.DataFrame, seed: int
-) -> dict[str, tuple[Floats, dict[str, float]]]:
+) -> dict[str, tuple[metrics.Floats, dict[str, float]]]:
     """Return, for each calibration on offer, out-of-fold probabilities and how well they fit.
 
     None for an update of another model, which has no calibration of its own to choose.

@@ -10,8 +10,7 @@ from clinical.codings.columns import list_names
 from clinical.preparation import Prepared, extend, prepare
 from steps.parameters.entry_points import Preprocess
 from steps.reports import data_report
-from steps.runs.files import sha256
-from steps.runs.launching import named_input
+from steps.runs import files, launching
 from steps.runs.terminal import echo
 from steps.runs.tracking.datasets import as_dataset, log_dataset
 from steps.runs.tracking.step_run import StepRun, Work
@@ -27,7 +26,7 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
     run.rename(source)
     run.tag(SOURCE_TAG, source)
     if values.extra:
-        prepared = add(run, prepared, sha256(file.path), Path(values.extra), source)
+        prepared = add(run, prepared, files.sha256(file.path), Path(values.extra), source)
     uri, digest = log_prepared(run, prepared.frame, copy="data")
     run.tag(DIGEST_TAG, digest)
     log_dataset(run, as_dataset(prepared.frame, uri=uri, digest=digest), source)
@@ -40,7 +39,7 @@ def preprocess(run: StepRun, values: Preprocess, given: Run | None) -> None:
 
 def add(run: StepRun, prepared: Prepared, digest: str, extra: Path, source: str) -> Prepared:
     """Return the patients of a file with those of a further one, and note where each are from."""
-    further, its = prepare(extra, extra.name), sha256(extra)
+    further, its = prepare(extra, extra.name), files.sha256(extra)
     both = extend(prepared, further)
     kept, copies = (both.report["extra"][name] for name in ("kept", "near_copies"))
     origins = [
@@ -53,4 +52,4 @@ def add(run: StepRun, prepared: Prepared, digest: str, extra: Path, source: str)
     return both
 
 
-WORK = Work(preprocess, named_input)
+WORK = Work(preprocess, launching.named_input)

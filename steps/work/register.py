@@ -12,8 +12,7 @@ from risk_model.metadata import Data, Git, Metadata
 from steps.parameters.entry_points import Register
 from steps.registry import decisions, gate, judging
 from steps.registry import versions as registry
-from steps.runs import lineage
-from steps.runs.launching import build_input
+from steps.runs import launching, lineage
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
 from steps.runs.tracking.finished import latest_or_named
@@ -23,7 +22,7 @@ from steps.runs.tracking.step_run import StepRun, Work
 def register(run: StepRun, values: Register, given: Run | None) -> None:
     """Make a version of a train run, once; judge it; move the aliases."""
     name, promote = values.name, values.promote
-    trained = given or build_input(Register, run)
+    trained = given or launching.build_input(Register, run)
     with registry.locked(name):
         version = registry.version_of(name, trained.info.run_id) or _new_version(name, trained)
         path = Path(values.outcomes)
