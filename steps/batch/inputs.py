@@ -1,9 +1,11 @@
 """The files of patients that a job scores: listed, inspected, divided into partitions, read."""
 
+import glob
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -104,7 +106,12 @@ def _paths(fs: Any, path: str) -> list[str]:
         ends, hidden = (*SUFFIXES, *COMPRESSED), re.compile(r"(^|/)[._]")
         names = sorted(name for name in fs.find(path) if name.lower().endswith(ends))
         return [name for name in names if not hidden.search(name[len(path) :])]
-    return [path] if fs.exists(path) else sorted(filter(fs.isfile, fs.glob(path)))
+    if fs.exists(path):
+        return [path]
+    # Brackets in the name of a folder that is there are no pattern.
+    folders = map(str, PurePosixPath(path).parents)
+    there = next((folder for folder in folders if "[" in folder and fs.isdir(folder)), "")
+    return sorted(filter(fs.isfile, fs.glob(glob.escape(there) + path[len(there) :])))
 
 
 def _inspect(fs: Any, path: str, name: str) -> File:

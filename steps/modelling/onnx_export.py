@@ -14,6 +14,7 @@ from sklearn.ensemble import StackingClassifier
 from sklearn.isotonic import IsotonicRegression
 from sklearn.pipeline import Pipeline
 
+from clinical.errors import DataError
 from clinical.schema import FEATURE_NAMES, FEATURES
 from risk_model import patterns
 from risk_model.engines import INPUT, OnnxEngine
@@ -29,8 +30,8 @@ def convert(model: StackingClassifier, training: pd.DataFrame) -> bytes | None:
 
     Input ``patients`` float32 (n, 13) with NaN for unknown; outputs ``label`` int64 (n,) and
     ``probabilities`` float32 (n, 2).
-    A `ValueError` where a probability differs by more than TOLERANCE on the training rows or edge
-    cases.
+    Raises a `DataError` where a probability differs by more than TOLERANCE on the training rows or
+    edge cases.
     """
     try:
         converted = _converted(model)
@@ -42,7 +43,7 @@ def convert(model: StackingClassifier, training: pd.DataFrame) -> bytes | None:
     expected = model.predict_proba(pd.DataFrame(rows, columns=training.columns))[:, 1]
     worst = float(np.abs(predict(content, rows) - expected).max())
     if not worst <= TOLERANCE:  # NaN is no agreement either
-        raise ValueError(f"the ONNX model differs by {worst:.2g} in probability")
+        raise DataError(f"the ONNX model differs by {worst:.2g} in probability")
     return content
 
 

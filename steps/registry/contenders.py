@@ -65,7 +65,11 @@ def _source(model: Lineage) -> str:
 
 def pairs_of(rows: pd.DataFrame, candidate: Lineage, champion: Lineage) -> rules.Pairs:
     """Return patients with the probabilities that the two models themselves give them."""
-    p, q = (one.model.probabilities(rows) for one in (candidate, champion))
+    p, q = (
+        # A model that nobody is left for may be one that does not load here.
+        one.model.probabilities(rows) if len(rows) else np.empty(0)
+        for one in (candidate, champion)
+    )
     return rules.Pairs(rows[LABEL.name].to_numpy(np.int8), p, q)
 
 

@@ -14,6 +14,7 @@ from clinical.schema import FEATURES
 from risk_model.card.wording import MEASURES, Measures
 from risk_model.measurements import Group
 from steps.modelling import clinical_metrics, metrics
+from steps.runs.store import StepError
 
 GROUPS = {
     "sexes": tuple(next(feature for feature in FEATURES if feature.name == "sex").codes.values()),
@@ -58,6 +59,8 @@ def within(measures: Measures, limits: Limits, of: str, groups: Iterable[Group] 
         if name in GROUPS:
             for member in GROUPS[name]:
                 rules += _of_group(by_name.get(member), limit, f"{member}, {of}")
+        elif isinstance(limit, dict):
+            raise StepError(f"gate.toml: no table '{name}'; there are {', '.join(GROUPS)}")
         else:
             rules.append(_within(name, measures.get(name), limit, of))
     return rules

@@ -7,6 +7,7 @@ Unity Catalog aliases alone. See docs/decisions/0013-databricks.md and 0024-what
 """
 
 import hashlib
+import re
 import warnings
 from datetime import UTC, datetime
 
@@ -58,9 +59,9 @@ def pinned(uri: str) -> tuple[str, str]:
 
     An alias may move while a step runs. Of no registered version, the URI stays without a number.
 
-    Raises a `StepError` where there is no such version.
+    Raises a `StepError` where there is no such alias or stage.
     """
-    if not uri.startswith("models:/") or uri.startswith("models:/m-"):
+    if not re.match(r"models:/[^/@]+[/@]", uri):
         return uri, ""
     if not has_aliases():
         for alias, stage in STAGE_OF.items():
@@ -264,7 +265,8 @@ def align_stages(name: str) -> None:
     """Bring every version's stage in line with the aliases."""
     if in_catalog():
         return
-    holding = {alias: holder(name, alias) for alias in STAGE_OF}
+    # Of a version with both aliases, the champion's stage counts.
+    holding = {alias: holder(name, alias) for alias in (CHALLENGER, CHAMPION)}
     stages = {number(version): STAGE_OF[alias] for alias, version in holding.items() if version}
     past, marks = champions(name), {SINCE_TAG, ROLLED_BACK_TAG, ARCHIVED_TAG}
     for version in versions(name):

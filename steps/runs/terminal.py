@@ -18,7 +18,8 @@ class _Unread(io.FileIO):
 
     def write(self, data: Any, /) -> int:
         try:
-            return super().write(data)
+            # None where the output takes nothing at the moment.
+            return super().write(data) or len(data)
         except OSError:
             return len(data)
 

@@ -1,12 +1,7 @@
 """Scoring: an output that is published as a whole or not at all, and an account of it."""
 
-import glob
-import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +20,7 @@ from clinical.schema import FEATURE_NAMES
 from risk_model.layout import open_folder
 from steps.batch import inputs, scoring
 from steps.batch.cluster import connect
+from steps.batch.output import copy_folder, hidden_folder, publish, require_shared
 from steps.parameters.entry_points import Score
 from steps.parameters.uris import redact_credentials
 from steps.registry import versions as registry
@@ -32,7 +28,7 @@ from steps.runs import lineage
 from steps.runs.files import sha256
 from steps.runs.store import StepError
 from steps.runs.terminal import echo
-from steps.runs.tracking import datasets, orphans, step_run, tags
+from steps.runs.tracking import datasets, step_run, tags
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def score(run: step_run.StepRun, values: Score, job: Job) -> None:
     """Run a scoring job and publish its output."""
     output, account = Path(values.output), describe(run, values, job)
     with hidden_folder(output) as folder, connect(values.scheduler, values.workers) as client:
-        shutil.copytree(job.model.folder, folder / "model")
+        copy_folder(job.model.folder, folder / "model")
         require_shared(client, folder)
         started = time.perf_counter()
         counts = job.score(client, folder)
@@ -77,6 +73,7 @@ def score(run: step_run.StepRun, values: Score, job: Job) -> None:
             raise DataError(f"none of {rows:,} rows can be used; wrong: {wrong or 'nothing'}")
         if inputs.find(values.input) != job.files:
             raise DataError(f"'{values.input}' has changed while it was read; nothing was written")
+        publish(folder, output)
     figures = {"rows": rows, "scored": scored, "rejected": rows - scored}
     speed = {"seconds": seconds, "rows_per_second": rows / seconds}
     mlflow.log_metrics(figures | speed)
@@ -115,39 +112,6 @@ def describe(run: step_run.StepRun, values: Score, job: Job) -> dict[str, object
     model |= {"data_source": job.model.source, "sha256": sha256(job.model.folder)}
     given = {"source": source, "files": len(job.files), "digest": digest}
     return {"input": given, "output": values.output, "model": model}
-
-
-@contextmanager
-def hidden_folder(output: Path) -> Iterator[Path]:
-    """Give a folder beside an output, which gets its `parts` as the last step of the block.
-
-    What else is left of it is removed when the block ends.
-    """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    for left in output.parent.glob(f".{glob.escape(output.name)}.*.partial/owner"):
-        if orphans.is_gone(left.read_text()):  # its job was killed
-            shutil.rmtree(left.parent, ignore_errors=True)
-    with tempfile.TemporaryDirectory(
-        ".partial", f".{output.name}.", output.parent, ignore_cleanup_errors=True
-    ) as name:
-        folder = Path(name)
-        (folder / "owner").write_text(orphans.owner())
-        (folder / "parts").mkdir()
-        yield folder
-        if output.exists() or output.is_symlink():  # a rename would replace an empty folder
-            raise StepError(f"{output} exists by now, and is not overwritten")
-        (folder / "parts").rename(output)
-
-
-def require_shared(client: Client, folder: Path) -> None:
-    """Let every worker read a file in a folder: each takes the model there, and writes to it."""
-    with suppress(OSError):
-        if set(client.run(Path.read_text, folder / "owner").values()) == {orphans.owner()}:
-            return
-    raise StepError(
-        f"not all Dask workers see {folder.parent}: the output must be in a folder that they "
-        "share with this machine"
-    )
 
 
 def resolve(values: Score, _experiment_id: str) -> Job:

@@ -38,6 +38,8 @@ def test_files_are_found_by_path_url_folder_and_glob_in_the_order_of_their_names
     assert names(folder / "*" / "*.csv") == ["_log/x.csv", "b/2.csv"]
     write(folder / "a1.csv")
     assert names(write(folder / "a[1].csv")) == ["a[1].csv"]  # looks like a glob
+    write(tmp_path / "of [2025]" / "x" / "1.csv")
+    assert names(tmp_path / "of [2025]" / "*" / "*.csv") == ["1.csv"]
 
 
 @pytest.mark.parametrize(("source", "line"), [

@@ -17,6 +17,7 @@ from steps.modelling.validation import cross_validated
 from steps.registry import gate, rules, updates
 from steps.registry.gate import Candidate, Champion, Decision
 from steps.registry.rules import Pairs, Rule
+from steps.runs.store import StepError
 from tests.steps.conftest import Patients, build
 
 LIMITS = gate.read_rules()
@@ -286,3 +287,6 @@ def test_the_rules_can_be_read_from_another_file(tmp_path: Path) -> None:
     path.write_text("[held_out]\nroc_auc = 0.99\n")
     decision = gate.judge(candidate(), None, gate.read_rules(path))
     assert broken(decision) == ["ROC AUC, held out, at least 0.99"]
+    path.write_text("[held_out.sex]\nroc_auc = 0.99\n")
+    with pytest.raises(StepError, match="no table 'sex'; there are sexes, ages"):
+        gate.judge(candidate(), None, gate.read_rules(path))

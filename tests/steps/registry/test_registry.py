@@ -86,6 +86,7 @@ def act(story: str) -> None:
     ("crown 1, stage 2, align", "1", None, "Production None None"),
     ("crown 1, crown 2, forget, stage 1, align", "2", None, "Archived Production None"),
     ("crown 1, crown 2, delete 2", None, None, "Archived None"),
+    ("challenge 1, alias 1, align", "1", "1", "Production None None"),
 ])  # fmt: skip
 def test_aliases_and_stages_follow_what_is_done(
     make_versions: Make, story: str, champion: str | None, challenger: str | None, staged: str
