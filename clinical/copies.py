@@ -1,4 +1,4 @@
-"""Copies and near-copies of patients: detected, dropped, kept on one side of a split."""
+"""Copies and near-copies of patients: detected, and kept on one side of a split."""
 
 from collections.abc import Iterator
 from itertools import product

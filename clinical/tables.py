@@ -79,8 +79,8 @@ def read_table(source: Source, layout: Layout, names: Sequence[str]) -> Table:
 
 
 def _columns(table: Any) -> dict[str, Column]:
-    """Return the columns as float64, NaN where null."""
-    floats = (column.cast(pa.float64()).to_pandas() for column in table.itercolumns())
+    """Return the columns as float64, NaN where null; huge integers are rounded."""
+    floats = (column.cast(pa.float64(), safe=False).to_pandas() for column in table.itercolumns())
     columns = zip(table.column_names, floats, strict=True)
     return {name: column.to_numpy(copy=True) for name, column in columns}
 

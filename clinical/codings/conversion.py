@@ -18,7 +18,7 @@ _UNKNOWN = -9
 class Converted(NamedTuple):
     """Some rows in the canonical coding."""
 
-    columns: dict[str, Column]  # NaN where unknown or not valid
+    columns: dict[str, Column]  # NaN where unknown, or no code of the feature
     bad: dict[str, Mask]  # for each column that has such cells, the known ones that are not valid
     disguised: Counter[str]  # how many numbers stood for an unknown value
 

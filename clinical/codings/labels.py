@@ -38,7 +38,7 @@ class _Direction(NamedTuple):
 
     is_right: bool  # at least two signs say that 1 means disease, and none the contrary
     is_wrong: bool  # at least two signs, and most of them, say that 1 means no disease
-    against: list[str]  # the signs that say so
+    against: list[str]  # the signs that say that 1 means none
 
 
 def _direction(signs: Signs, diseased: Column) -> _Direction:

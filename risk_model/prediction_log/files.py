@@ -203,11 +203,11 @@ def merge(folder: Path, kind: str, at_least: int) -> None:
     tables: dict[str, Any] = {}
     rows = 0
     for path in sorted(small, key=lambda path: footers[path].rows):
-        rows += footers[path].rows
-        if rows > MERGED_ROWS:
+        if rows + footers[path].rows > MERGED_ROWS:
             break
         with contextlib.suppress(ValueError):  # a reader names it
             tables[path.name] = _read_file(path, _schema(kind))
+            rows += footers[path].rows
     if len(tables) >= at_least:
         table = pa.concat_tables(tables.values())
         _replace(folder, list(tables), table if kind == ROWS else _added_up(table))
@@ -237,9 +237,12 @@ def erase(root: Path, ids: Sequence[str]) -> tuple[int, list[str]]:
     erasable, erased, problems = pa.array(ids, pa.string()), 0, list[str]()
     for day in days(root, ROWS):
         folder = day_folder(root, ROWS, day)
-        tables, wrong = _read_day(folder, ROWS)
-        problems += wrong
-        for path, table in tables.items():
+        for path in current_files(folder):
+            try:
+                table = _read_file(path, rows_schema())
+            except ValueError as error:
+                problems.append(f"{path}: {error}")
+                continue
             meant = pc.or_(pc.is_in(table["id"], erasable), pc.is_in(table["request_id"], erasable))
             kept = table.filter(pc.invert(meant))
             if kept.num_rows < table.num_rows:

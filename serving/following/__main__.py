@@ -23,7 +23,7 @@ from serving.http.log import log_event, log_failure
 from serving.settings import Settings, read_settings
 
 UPKEEP_SECONDS = 60.0
-MONITOR_SECONDS = 10.0
+MONITOR_SECONDS = 30.0
 _MLFLOW_DEFAULTS = {
     # A registry that hangs must not hold the follower for MLflow's default of many minutes.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
@@ -73,7 +73,9 @@ def main(folder: str, parent: int) -> None:
     deadline.daemon = True
     deadline.start()
     poll = settings["HEART_POLL_SECONDS"]
-    _repeat(partial(upkeep.tidy, log, days), UPKEEP_SECONDS, "prediction.log.upkeep.failed")
+    # At once: a service that lives a minute only is to delete old rows as well.
+    tidy = partial(upkeep.tidy, log, days)
+    _repeat(tidy, UPKEEP_SECONDS, "prediction.log.upkeep.failed", first=0.0)
     _repeat(
         lambda: fetch_latest(beside, follower.current), MONITOR_SECONDS, "monitor.report.missing"
     )
@@ -91,13 +93,16 @@ def main(folder: str, parent: int) -> None:
         _wait(wake_up, poll, parent)
 
 
-def _repeat(look: Callable[[], None], seconds: float, event: str) -> None:
+def _repeat(
+    look: Callable[[], None], seconds: float, event: str, first: float | None = None
+) -> None:
     """Do again and again, in a thread of its own, what answers do not need."""
 
     def run() -> None:
-        logged = None
+        logged, pause = None, seconds if first is None else first
         while True:
-            time.sleep(seconds)
+            time.sleep(pause)
+            pause = seconds
             try:
                 look()
                 logged = None

@@ -56,7 +56,7 @@ class Follower:
         previous = read_json(state.status)
         self._counts = {name: int(previous.get(name, 0)) for name in _COUNTS}
         self._answered_at: float | None = previous.get("answered_at")
-        self._lock = threading.Lock()
+        self._lock, self._falling_back = threading.Lock(), threading.Lock()
         self._fetch_again: dict[Path, float] = {}
         self._problems: list[str] = []
         self._noted: list[str] = []
@@ -160,6 +160,10 @@ class Follower:
 
     def fall_back(self) -> None:
         """Publish the last model that this host served, or else the local file, for want of any."""
+        with self._falling_back:  # the timer of the start may come while a look does it
+            self._fall_back()
+
+    def _fall_back(self) -> None:
         if self.current is not None or self._settings["MODEL_URI"]:
             return
         for origin in (self._cache.last_served(), self._local()):

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.request import url2pathname
 
 from risk_model.errors import ModelError
 from risk_model.locations import file_path, sqlite_path
@@ -230,6 +231,7 @@ class MlflowRegistry:
         """Raise ModelError for links among artifacts here: a download would copy their targets."""
         for path in filter(None, map(file_path, self._places(uri))):
             refuse_links(path)
+            refuse_links(Path(url2pathname(str(path))))  # MLflow decodes %xx of plain paths too
 
     def _places(self, uri: str) -> list[str]:
         """Return from where MLflow would copy what a URI names."""

@@ -55,7 +55,7 @@ def stamp(path: Path) -> tuple[int, int] | None:
     """Return a stamp that changes with each replacement of a file; None where there is no file."""
     try:
         status = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return status.st_mtime_ns, status.st_ino
 
@@ -65,9 +65,11 @@ def lock(path: Path, mode: int, *, wait: bool = False) -> int | None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
+    except OSError as error:
         os.close(descriptor)
-        return None
+        if isinstance(error, BlockingIOError):
+            return None
+        raise  # not every file system has locks
     return descriptor
 
 

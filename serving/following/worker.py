@@ -165,12 +165,14 @@ class Following:
                 self._metrics.count("heart_worker_swaps_total", "failed")
                 self.state.report_load_failure(origin.key)
                 return
-            engine = model.engine.name
-            log_event("model.serving", model_version=version, source=source, engine=engine)
-            self._metrics.count("heart_worker_swaps_total", "loaded")
+        is_new = self.model is None or self.model.origin.key != origin.key
         self._failed = None
         # One assignment: a request sees the old model or the new one, never parts of both.
         self.model = model
+        if is_new:
+            engine = model.engine.name
+            log_event("model.serving", model_version=version, source=source, engine=engine)
+            self._metrics.count("heart_worker_swaps_total", "loaded")
         self._metrics.serves(version, source, model.engine.name, model.data_source)
 
     def status(self) -> dict[str, Any]:

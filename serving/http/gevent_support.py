@@ -96,6 +96,8 @@ class BackgroundThread:
             from gevent.threadpool import ThreadPool
 
             self._pool = ThreadPool(1)
+        if environ is not None and has_left(environ):
+            raise Problem(503, "The client has left.")
         if not self._places:
             raise Problem(
                 503, "Too many such requests wait already; try again.", headers={"Retry-After": "2"}

@@ -14,7 +14,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from serving.http.log import log_event
 
-_SIZE = 2**18  # suffices for some hundred models
+_SIZE = 2**18  # for some eighty challengers; what grows beyond has no blocks reserved
 _MARK = "incomplete_"
 
 

@@ -80,6 +80,7 @@ def test_what_a_hospital_lacks_and_the_model_without_it_and_small_groups_are_tol
     for site, area in {"hungarian": 0.882, "switzerland": 0.784, "va": 0.750}.items():
         found = sites[site]["refitted"]["metrics"]
         assert found["roc_auc_ci_low"] <= area <= found["roc_auc_ci_high"], site
+        assert sites[site]["refitted"]["without"] == sites[site]["mostly_missing"]
     assert sites["hungarian"]["mostly_missing"] == ["slope", "ca", "thal"]
     assert sites["switzerland"]["missing"]["chol"] == 1
     women = {g["group"]: g for g in sites["va"]["groups"]}["female"]

@@ -176,6 +176,7 @@ def test_recipes_are_compared_on_all_patients_and_models_on_those_that_neither_h
     split = pipeline.artifacts("train") / "split"
     assert len(found.held_out.y) == len(pd.read_parquet(split / "held_out.parquet"))
     unseen = pd.read_parquet(split / "out_of_fold.parquet")
+    assert list(unseen) == ["row_hash", "disease", "probability", "fold"]  # and no finding
     assert found.note == ""
     assert len(found.compared.y) == len(unseen)
     assert sorted(found.compared.champion) == pytest.approx(sorted(unseen["probability"]))

@@ -47,12 +47,16 @@ def test_each_request_is_one_line_of_json_without_what_a_client_made_up(
     client = make_app(HEART_ACCESS_LOG=str(log)).test_client()
     client.post("/predict", json=patient | {"chol": 241.5}, headers={"X-Request-ID": "r-1"})
     client.get("/ready")
+    for bad in ('quote"', "x" * 200, ""):
+        made = client.get("/ping", headers={"X-Request-ID": bad}).headers["X-Request-ID"]
+        assert len(made) == 16
+        assert made.isalnum()
     unknown = client.get("/patients/4711?name=smith")
     assert (unknown.status_code, unknown.content_type) == (404, "application/problem+json")
     client.open("/predict", method="BREW")
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["route"] for line in lines][:2] == ["/predict", "/ready"]
-    assert (len(lines), lines[0]["request_id"], lines[0]["status"]) == (4, "r-1", 200)
+    assert (len(lines), lines[0]["request_id"], lines[0]["status"]) == (7, "r-1", 200)
     text = client.get("/metrics").text + log.read_text() + unknown.text
     assert not [word for word in ("241.5", "4711", "smith", "BREW") if word in text]
 

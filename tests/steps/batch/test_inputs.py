@@ -74,6 +74,7 @@ BAD = {
     "another name": (HEART.replace(b"sex", b"gender"), "missing: sex .*; rename 'gender' to sex"),
     "a column twice": (csv_bytes([[*SICK_CSV, 5]], "target,age"), "there twice: age"),
     "not text": (b"\x00\x01\x02", "neither text in UTF-8 nor Parquet"),
+    "utf-16": (HEART.decode().encode("utf-16"), "UTF-16: save it as UTF-8"),
     "blanks": (b" ".join([b"1"] * 14) + b"\n", "divided by commas, semicolons or tabs"),
     "cut off": (b"PAR1 and then nothing", "not a complete Parquet file"),
 }

@@ -90,6 +90,18 @@ def test_the_scikit_learn_model_gives_what_the_calibration_says(kind: str) -> No
     np.testing.assert_allclose(again.slopes, learnt.slopes, atol=1e-12)
 
 
+def test_scores_that_tell_nothing_give_the_prevalence_and_those_that_tell_all_an_end() -> None:
+    y, known = np.repeat([0, 1], [30, 10]).astype(np.int8), np.zeros(40, np.intp)
+    everybody = np.full(40, patterns.COUNT - 1)
+    alike = np.full((patterns.COUNT, 40), 0.6)
+    learnt = fitting.learn("sigmoid", alike, y, known)
+    np.testing.assert_allclose(learnt.apply(alike[0], everybody), 0.25, atol=1e-6)
+    p = np.tile(np.where(y == 1, 0.9, 0.1), (patterns.COUNT, 1))
+    learnt = fitting.learn("sigmoid", p, y, known)
+    assert np.isfinite(learnt.slopes).all()
+    assert learnt.apply(p[0], everybody).max() < 0.999
+
+
 @pytest.mark.parametrize("kind", CALIBRATIONS)
 def test_an_update_is_calibrated_for_other_patients_and_ranks_them_as_before(
     fitted: dict[str, StackingClassifier], sample: Patients, kind: str

@@ -223,6 +223,8 @@ NOT_TO_BE_REUSED: dict[str, Change] = {
     "other key": lambda work, _: work(key="l" * 64),
     "other experiment": lambda work, client: work(where=client.create_experiment("other")),
     "failed": lambda work, client: client.set_terminated(work().info.run_id, "FAILED"),
+    "running": lambda work, client: client.set_terminated(work().info.run_id, "RUNNING"),
+    "deleted": lambda work, client: client.delete_run(work().info.run_id),
     "output changed": lambda work, _: artifact(work()).write_text("patientz"),
     "output gone": lambda work, _: artifact(work()).unlink(),
     "no outputs": lambda work, client: client.set_tag(work().info.run_id, OUTPUTS_TAG, "{}"),
