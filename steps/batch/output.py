@@ -1,6 +1,5 @@
 """Where a job writes: a hidden folder beside its output, which becomes it as the last step."""
 
-import glob
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,8 +16,8 @@ from steps.runs.tracking.orphans import is_gone, owner
 def hidden_folder(output: Path) -> Iterator[Path]:
     """Give a folder beside an output; what is left of it is removed when the block ends."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    for left in output.parent.glob(f".{glob.escape(output.name)}.*.partial/owner"):
-        if is_gone(left.read_text()):  # its job was killed
+    for left in output.parent.glob(".*.partial/owner"):
+        if left.parent.name.startswith(f".{output.name}.") and is_gone(left.read_text()):  # killed
             shutil.rmtree(left.parent, ignore_errors=True)
     with tempfile.TemporaryDirectory(
         ".partial", f".{output.name}.", output.parent, ignore_cleanup_errors=True
