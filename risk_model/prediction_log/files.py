@@ -18,6 +18,7 @@ from risk_model.prediction_log.records import ROWS, SCHEMA, SCHEMA_KEY, profile_
 MERGED_ROWS = 200_000
 """The most rows of a merged file: some megabytes on the disk, some ten in memory."""
 
+_FEW_VALUES = ["model_version", "challenger_version", "variable"]
 _REPLACES = "replaces"
 _MERGED = "merged-"
 _DAY = "date="
@@ -174,7 +175,8 @@ def write(table: Any, folder: Path, replaces: Sequence[str] = ()) -> Path:
     beside = folder / f".{name}"
     try:
         # The small files of a service that is busy are written fast, and small once merged.
-        how = {"compression": "zstd"} if replaces else {"write_statistics": False}
+        fast = {"write_statistics": False, "use_dictionary": _FEW_VALUES}
+        how = {"compression": "zstd"} if replaces else fast
         pq.write_table(table.replace_schema_metadata(metadata), beside, **how)
         with beside.open("rb") as file:
             os.fsync(file.fileno())

@@ -1,6 +1,6 @@
 """The work on predictions after their answers: scoring by the challenger, writing the log.
 
-A request leaves its predictions in a queue and goes on. Twice a second a thread takes them
+A request leaves its predictions in a queue and goes on. Once a second a thread takes them
 out, scores by the challenger, and writes. No failure there affects an answer: where the queue
 is full, predictions are dropped and counted. Why: docs/decisions/0026-prediction-log.md.
 """
@@ -27,7 +27,7 @@ from serving.predictions.scored import Batch, Singles
 from serving.predictions.shadow import Shadow, ShadowResult
 from serving.settings import Settings
 
-_TURN_SECONDS = 0.5
+_TURN_SECONDS = 1.0
 _SECONDS_A_FILE = 60.0
 _RETRY_SECONDS = 5.0
 _SAY_SECONDS = 60.0

@@ -63,13 +63,15 @@ def _tables(parts: Sequence[Scored]) -> list[tuple[date, Any]]:
     unknown, not_scored = np.isnan(values), np.isnan(challenger)
     ends = np.append(0, unknown.sum(1).cumsum()).astype(np.int32)
     shadow_versions = pa.array(versions(part.challenger_version for part in parts), pa.string())
+    # At once: with each call the interpreter may change hands, which holds up a request.
+    findings = pa.array(values.T.ravel(), from_pandas=True)
     ids, request_ids = zip(*(part.ids() for part in parts), strict=True)
     columns = [
         pa.chunked_array([pa.array(each).cast(pa.string()) for each in ids]),
         list(chain.from_iterable(request_ids)),
         (times * 1e6).astype("datetime64[us]"),
         versions(part.model.origin.version for part in parts),
-        *(pa.array(column, from_pandas=True) for column in values.T),
+        *(findings.slice(i * len(values), len(values)) for i in range(len(FEATURE_NAMES))),
         joined("probabilities"),
         joined("labels"),
         pa.ListArray.from_arrays(ends, pa.array(FEATURE_NAMES).take(np.nonzero(unknown)[1])),
@@ -79,7 +81,7 @@ def _tables(parts: Sequence[Scored]) -> list[tuple[date, Any]]:
     schema = rows_schema()
     table = pa.table(dict(zip(schema.names, columns, strict=True)), schema)
     days = times // _DAY_SECONDS
-    return [
-        (datetime.fromtimestamp(day * _DAY_SECONDS, UTC).date(), table.filter(days == day))
-        for day in np.unique(days).tolist()
-    ]
+    distinct = np.unique(days).tolist()
+    tables = [table] if len(distinct) == 1 else [table.filter(days == day) for day in distinct]
+    dates = [datetime.fromtimestamp(day * _DAY_SECONDS, UTC).date() for day in distinct]
+    return list(zip(dates, tables, strict=True))
