@@ -80,18 +80,20 @@ class Recorder:
         """Take one prediction; return its id, which is empty where rows are not kept."""
         if not self._is_on:
             return ""
-        self._start()
+        if not self._started:
+            self._start()
         own, request_id = _ids(environ)
         id_ = f"{own}-0"
         with self._queue_lock:
-            room = self._reserve(1)
-            if room:
+            has_room = self._waiting < MOST_ROWS
+            if has_room:
+                self._waiting += 1
                 last = self._queue[-1] if self._queue else None
                 if not isinstance(last, Singles) or last.model is not model or last.is_full:
                     last = Singles(model)
                     self._queue.append(last)
                 last.add(id_, request_id, values, prediction)
-        if not room:
+        if not has_room:
             self._drop(1)
         return id_ if self._shows_ids else ""
 
@@ -101,28 +103,22 @@ class Recorder:
         """Take a batch; return the id of its request, which is empty where rows are not kept."""
         if not self._is_on:
             return ""
-        self._start()
+        if not self._started:
+            self._start()
         id_, request_id = _ids(environ)
         with self._queue_lock:
-            if room := self._reserve(len(rows)):
+            if room := min(len(rows), MOST_ROWS - self._waiting):
+                self._waiting += room
                 batch = Batch(model, id_, request_id, time.time(), rows, scores, room)
                 self._queue.append(batch)
         if room < len(rows):
             self._drop(len(rows) - room)
         return id_ if self._shows_ids else ""
 
-    def _reserve(self, rows: int) -> int:
-        """Reserve room for some predictions; return the number that fits."""
-        taken = min(rows, MOST_ROWS - self._waiting)
-        self._waiting += taken
-        return taken
-
     # -- in spare time ---------------------------------------------------------------------------
 
     def _start(self) -> None:
         """Begin, at the first prediction: before that a server may fork, or gevent take over."""
-        if self._started:
-            return
         self._turns, self._queue_lock = threading.Lock(), thread_lock()
         self._started = True
         threading.Thread(target=self._run, name="recorder", daemon=True).start()
@@ -201,7 +197,7 @@ class Recorder:
 
     @property
     def shadow(self) -> dict[str, Any]:
-        """The shadow's part of /ready; None where there is to be no shadow."""
+        """The shadow's part of /ready; empty where there is to be no shadow."""
         if self._shadow is None:
             return {}
         model = self._challenger()
