@@ -73,6 +73,14 @@ class StoredFiles:
         if digest and digest != _sha256(file_inside(self.folder, SKOPS).read_bytes()):
             raise ModelError(f"{SKOPS} is not the one that was written.")
 
+    def names(self) -> list[str]:
+        """Return the names of the files that are needed to predict: all, without an ONNX model."""
+        if self.onnx:
+            paths = [self.folder / name for name in (METADATA, REFERENCES, self.onnx[0])]
+        else:
+            paths = sorted(self.folder.rglob("*"))
+        return [path.relative_to(self.folder).as_posix() for path in paths if path.is_file()]
+
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -38,12 +38,15 @@ def require_shared(client: Client, folder: Path) -> None:
     )
 
 
-def copy_folder(source: Path, target: Path) -> None:
-    """Copy a folder's files, without their modes: they may be read-only."""
-    for path in filter(Path.is_file, source.rglob("*")):
-        copy = target / path.relative_to(source)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
+def copy_files(source: Path, names: Iterable[str], target: Path) -> None:
+    """Copy files between folders, without their modes: they may be read-only."""
+    for name in names:
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(source / name, path)
+        except OSError as error:  # a full disk is the target's, and its error names the source
+            raise OSError(error.errno, error.strerror, str(target)) from None
 
 
 def publish(folder: Path, output: Path) -> None:

@@ -20,7 +20,7 @@ from clinical.schema import FEATURE_NAMES
 from risk_model.layout import open_folder
 from steps.batch import inputs, scoring
 from steps.batch.cluster import connect
-from steps.batch.output import copy_folder, hidden_folder, publish, require_shared
+from steps.batch.output import copy_files, hidden_folder, publish, require_shared
 from steps.parameters.entry_points import Score
 from steps.parameters.uris import redact_credentials
 from steps.registry import versions as registry
@@ -60,8 +60,9 @@ class Job:
 def score(run: step_run.StepRun, values: Score, job: Job) -> None:
     """Run a scoring job and publish its output."""
     output, account = Path(values.output), describe(run, values, job)
+    stored = open_folder(job.model.folder)
     with hidden_folder(output) as folder, connect(values.scheduler, values.workers) as client:
-        copy_folder(job.model.folder, folder / "model")
+        copy_files(stored.folder, stored.names(), folder / "model")
         require_shared(client, folder)
         started = time.perf_counter()
         counts = job.score(client, folder)
