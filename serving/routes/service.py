@@ -42,5 +42,5 @@ class Service:
         return model
 
 
+# That of the application whose request is being answered.
 service = cast(Service, LocalProxy(lambda: current_app.extensions["heart"]))
-"""That of the application whose request is being answered."""
