@@ -1,7 +1,7 @@
 """Measure what the prediction log and the shadow cost, beside the same service without them.
 
 Run as ``python -m benchmarks.prediction_log`` (about twelve minutes; needs Debian's wrk); it writes
-the table to docs/. ``--short`` starts the services once where the full form does so twelve times,
+the table to docs/. ``--short`` starts the services once where the full form does so ten times,
 writes nothing, and exits 1 where a figure is missed by more than a factor of one and a half: that
 is for CI.
 
@@ -29,7 +29,7 @@ from benchmarks.serving import NAME, PATIENT, Server, free_port, make_models, me
 ROOT = Path(__file__).parents[1]
 RATE, TAIL = 0.95, 1.2
 SECONDS = 2
-STARTS, ROUNDS = 12, 4
+STARTS, ROUNDS = 10, 4
 CONNECTIONS = 16
 VARIANTS: dict[str, dict[str, str]] = {
     "off": {},
