@@ -224,7 +224,7 @@ class Middleware:
 class _Corked(list[bytes]):
     """The body of an answer, whose beginning goes out in one packet with the headers.
 
-    gunicorn writes headers and body apart; a packet each costs a request some five percent.
+    gunicorn writes headers and body apart, and each packet wakes the client.
     """
 
     def __init__(self, pieces: Iterable[bytes], connection: Any) -> None:
