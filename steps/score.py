@@ -10,18 +10,15 @@ from steps.runs.running import run_step
 def _ahead(values: Score) -> None:
     """Load what worker processes need, to be forked from there, while this one loads MLflow."""
     if not values.scheduler and hasattr(os, "fork"):
-        from multiprocessing import forkserver
+        from multiprocessing.forkserver import ensure_running, set_forkserver_preload
 
         # Cores are shared out as processes: numpy is not to make threads of its own.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        forkserver.set_forkserver_preload(
-            ["distributed.nanny", "onnxruntime", "steps.batch.scoring"]
-        )
-        forkserver.ensure_running()
+        set_forkserver_preload(["distributed.nanny", "onnxruntime", "steps.batch.scoring"])
+        ensure_running()
 
 
-# Each worker process imports this module once more, as the one that was started: it is to import
-# little.
+# Each worker process imports this module once more: it is to import little.
 main = partial(run_step, Score, "steps.work.score", __doc__, ahead=_ahead)
 
 if __name__ == "__main__":

@@ -96,8 +96,7 @@ def _options(url: str) -> dict[str, Any]:
         return {"endpoint_url": os.environ.get("MLFLOW_S3_ENDPOINT_URL")}
     if url.startswith(("http://", "https://")):
         # ~/.netrc and proxies; and a length and a position must mean bytes of the file itself.
-        headers = {"Accept-Encoding": "identity"}
-        return {"client_kwargs": {"trust_env": True, "headers": headers}}
+        return {"client_kwargs": {"trust_env": True, "headers": {"Accept-Encoding": "identity"}}}
     return {}
 
 
@@ -190,10 +189,8 @@ def _read_lines(partition: Partition) -> Iterator[Rows]:
     """Read whole lines: of two partitions, a line that is cut belongs to the first."""
     file, start, stop = partition.file, partition.start, partition.stop
     with file.fs.open(file.path, "rb", cache_type="none") as stream:
-        if stop - start == file.size:  # not every web server gives parts
-            lines = bytes(stream.read())
-        else:
-            lines = bytes(read_block(stream, start, stop - start, b"\n"))
+        whole = stop - start == file.size  # not every web server gives parts
+        lines = bytes(stream.read() if whole else read_block(stream, start, stop - start, b"\n"))
     if not start:
         lines = b"".join(lines.split(b"\n", file.layout.skip)[file.layout.skip :])
     if b'"' in lines and any(line.count(b'"') % 2 for line in lines.split(b"\n")):

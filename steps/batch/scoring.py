@@ -122,6 +122,5 @@ def _describe(
     texts = [f"{name}: {allowed}" for name, allowed in expected.items()]
     problems = ["; ".join(t for i, t in enumerate(texts) if kind >> i & 1) for kind in distinct]
     usable = kinds == 0
-    return pa.DictionaryArray.from_arrays(
-        pa.array(which, pa.int32(), mask=usable), problems
-    ), usable
+    places = pa.array(which, pa.int32(), mask=usable)
+    return pa.DictionaryArray.from_arrays(places, problems), usable

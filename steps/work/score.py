@@ -42,9 +42,7 @@ class Job:
 
     def score(self, client: Client, folder: Path) -> scoring.Counts:
         """Score all files, each partition to a file below `folder`, where the model is."""
-        with_id = any(file.ids for file in self.files)
-        columns = [name for name in scoring.SCHEMA if with_id or name != "id"]
-        # The one coding of all files, from the beginning of each.
+        columns = [n for n in scoring.SCHEMA if n != "id" or any(file.ids for file in self.files)]
         beginnings = [inputs.divide([file])[0] for file in self.files]
         counted = client.gather(client.map(scoring.count_evidence, beginnings, pure=False))
         named = [(file.name, file.label) for file in self.files]
