@@ -40,14 +40,11 @@ def program(name: str, package: str, path: str | None = None) -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Compute in one thread: those of boosting spin for one another where a core is not free.
-
-    No environment variable says so, which servers would inherit.
-    """
+    """Compute in one thread, as the processes that tests start do."""
     import sklearn.ensemble  # noqa: F401 - loads what is limited
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1, "openmp"):
+    with threadpool_limits(1):
         yield
 
 

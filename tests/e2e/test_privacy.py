@@ -32,7 +32,7 @@ def test_the_rows_of_patients_are_where_the_page_says_and_are_erased(
 ) -> None:
     source = clone.path / "heart.csv"
     source.write_bytes((data_dir / "kaggle_heart_303.csv").read_bytes())
-    clone.launch("main", source=source, model=QUICK).succeeded()
+    clone.step("main", source=source, model=QUICK).succeeded()
     clone.step("train", data=source, model=QUICK, C=2).succeeded()
     listed = re.findall(r"\| `(\w+/.*?)` \|", (ROOT / "docs" / "privacy.md").read_text())
     assert with_rows(clone) == {name.replace("<file>", source.name) for name in listed}

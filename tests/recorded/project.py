@@ -62,8 +62,6 @@ class Project:
             "PYTHONPATH": "",
             "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
             "COLUMNS": "100",
-            # Boosting's threads spin for one another: on a busy machine that takes minutes.
-            "OMP_NUM_THREADS": "1",
         }
         return environment(self.work, **own | more)
 

@@ -62,6 +62,8 @@ def environment(home: Path, **more: str) -> dict[str, str]:
         **kept,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
         "PYTHONPATH": str(ROOT),
+        # Threads spin for one another where no core is free: on a busy machine that takes minutes.
+        "OMP_NUM_THREADS": "1",
         "XDG_CACHE_HOME": str(home / "cache"),
         "XDG_STATE_HOME": str(home / "state"),
         "MLFLOW_DISABLE_TELEMETRY": "true",

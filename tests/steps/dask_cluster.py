@@ -11,8 +11,9 @@ from distributed import Client
 
 from tests.servers import closed_port
 
-#: A worker must find the project by what it is sent, not by where it was started.
-ELSEWHERE = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+#: A worker must find the project by what it is sent, not by where it was started; a nanny would
+#: keep it to one thread.
+ELSEWHERE = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
 
 
 class Cluster:
