@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from docs import tables
+from serving.routes import documentation
 from serving.settings import read_settings
 from steps.parameters.declaration import check, parameters_of
 from steps.parameters.entry_points import ENTRY_POINTS, MODEL_NAME
@@ -119,7 +120,7 @@ def test_the_release_is_the_newest_of_the_changelog_wherever_it_is_stated() -> N
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (project, str(citation["date-released"])) == released[0]
-    assert project == citation["version"]
+    assert project == citation["version"] == documentation.VERSION
 
 
 def test_no_lock_file_replaces_the_requirements() -> None:

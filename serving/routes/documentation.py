@@ -11,7 +11,7 @@ from serving.http.problems import MEDIA_TYPE, problem_schema
 from serving.predictions.schemas import EXAMPLE, patient_schema
 from serving.routes.service import service
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
 _PROBLEMS = {
     400: "The body cannot be read.",
