@@ -164,9 +164,11 @@ def target(text: str) -> str:
 
 def input_path(text: str) -> str:
     """Return a URL, or an absolute path that may be a glob; it need not exist."""
+    if not text:
+        raise ValueError("a CSV or Parquet file, a folder, a glob or a URL")
     path = file_path(text) if text.startswith("file:") or "://" not in text else None
     # A step may run in another directory than the user's: a path is made absolute once, here.
-    return os.path.abspath(path) if text and path else text
+    return os.path.abspath(path) if path else text
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ replaced_path = AbsolutePath(_may_be_made, "empty (none), or a file in an existi
 
 def output_path(text: str) -> str:
     """Return the absolute path of what is to be made."""
-    path = os.path.abspath(os.path.expanduser(text)) if text else ""
-    if "://" in text or (path and os.path.lexists(path)):
+    path = os.path.abspath(os.path.expanduser(text))
+    if not text or "://" in text or os.path.lexists(path):
         raise ValueError("a path on this machine where nothing is: an output is not overwritten")
     return path

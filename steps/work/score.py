@@ -26,7 +26,6 @@ from steps.parameters.uris import redact_credentials
 from steps.registry import versions as registry
 from steps.runs import lineage
 from steps.runs.files import sha256
-from steps.runs.store import StepError
 from steps.runs.terminal import echo
 from steps.runs.tracking import datasets, step_run, tags
 
@@ -115,9 +114,6 @@ def describe(run: step_run.StepRun, values: Score, job: Job) -> dict[str, object
 
 def resolve(values: Score, _experiment_id: str) -> Job:
     """Return the job that the parameters name; a one-line error where something is missing."""
-    for name in ("input", "output"):
-        if not getattr(values, name):
-            raise StepError(f"'{name}' must be given; see python -m steps.score --help")
     files, coding = inputs.find(values.input), stated_coding(values.coding)
     uri, number = registry.pinned(values.model_uri)
     model = lineage.follow(uri)

@@ -262,8 +262,8 @@ def test_what_a_killed_job_has_left_is_removed_by_the_next_one(
 
 
 @pytest.mark.parametrize(("word", "line"), [
-    ("--input=", "'input' must be given"),
-    ("--output=", "'output' must be given"),
+    ("--input=", "'input' must be a CSV or Parquet file, a folder, a glob or a URL"),
+    ("--output=", "'output' must be a path on this machine where nothing is"),
     ("--output=patients.csv", "'output' must be a path"),
     ("--workers=1", "there is no model models:/heart-disease-model@champion; 'mlflow run . -e m"),
 ])  # fmt: skip
