@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from typing import get_type_hints
 
 import pytest
 import yaml
@@ -10,7 +11,7 @@ import yaml
 from docs import tables
 from serving.routes import documentation
 from serving.settings import read_settings
-from steps.parameters.declaration import check, parameters_of
+from steps.parameters.declaration import parameters_of
 from steps.parameters.entry_points import ENTRY_POINTS, MODEL_NAME
 from tests import pages
 from tests.conftest import ROOT
@@ -42,11 +43,11 @@ def test_mlproject_has_the_entry_points_of_the_code_and_a_module_for_each() -> N
 @pytest.mark.parametrize("step", ENTRY_POINTS)
 def test_mlproject_declares_each_parameter_and_passes_it_to_its_module(step: str) -> None:
     about, known = MLPROJECT["entry_points"][step], parameters_of(ENTRY_POINTS[step])
-    values = check(ENTRY_POINTS[step], {})
+    kinds = get_type_hints(ENTRY_POINTS[step])
     for name, parameter in known.items():
         declared = about["parameters"][name]
         assert str(declared["default"]) == parameter.default
-        assert declared["type"] == TYPES.get(type(getattr(values, name)), "string")
+        assert declared["type"] == TYPES.get(kinds[name], "string")
     given = [f"--{name}={{{name}}}" for name in known]
     assert list(about["parameters"]) == list(known)
     assert about["command"].split() == ["python", "-m", f"steps.{step}", *given]
